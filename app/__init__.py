@@ -1,0 +1,25 @@
+"""Graft: a folder of labelled pictures becomes a tested model and a file that a phone can run.
+
+    from app import train, predict
+
+    run = train("my_pictures", backbone="efficientnet_lite0")
+    predict(run.path, ["picture.jpg"])
+
+Importing this does not import TensorFlow: the verbs do that when they are called.
+"""
+
+from __future__ import annotations
+
+import os
+
+# Read by TensorFlow's C++ code when it is loaded: without it, hundreds of lines before the first of ours.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from app.evaluate import evaluate  # noqa: E402
+from app.export import export  # noqa: E402
+from app.list import list_choices  # noqa: E402
+from app.predict import Prediction, predict  # noqa: E402
+from app.runs import Run  # noqa: E402
+from app.train import train  # noqa: E402
+
+__all__ = ["Prediction", "Run", "evaluate", "export", "list_choices", "predict", "train"]

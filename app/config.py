@@ -1,0 +1,209 @@
+"""Every option of every verb, with its default, its help and its check, in this one place.
+
+The command line is made from these classes, and so are the keyword arguments of the functions in `app`. An option that
+is None is derived from the data (`app.training.hyperrule`) or from the backbone.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, TypeVar
+
+from tyro.conf import Positional, arg
+
+from app.errors import UsageError
+from app.exporting.formats import FORMATS
+from app.training.strategies import STRATEGIES
+from data.augmentation import AUGMENTATIONS
+from data.decoding import RESIZES
+from data.sources import SOURCES
+from models.backbones import BACKBONES, HUB_PREFIX, find_backbone
+from models.heads import HEADS
+
+SOURCE_HELP = "where the pictures are: " + "; ".join(f"{one.syntax}, {one.description}" for one in SOURCES.values())
+LISTS = ("backbones", "heads", "strategies", "sources", "formats")
+
+
+def _option(text: str, table: Iterable[str] = ()) -> Any:
+    names = ", ".join(table)
+    return arg(help=f"{text}: {names}" if names else text, help_behavior_hint=lambda _: "")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Train a classifier on labelled pictures, test it, export it and prove the exports."""
+
+    source: Annotated[Positional[str | None], _option(SOURCE_HELP)] = None
+    resume: Annotated[str | None, _option("continue this interrupted run; takes no other option")] = None
+    output: Annotated[str | None, _option("folder of the run, new or empty (default: runs/, named after the source)")] = None
+
+    backbone: Annotated[
+        str, _option(f"pretrained network: a name from 'list backbones', or {HUB_PREFIX}HANDLE of TF Hub")
+    ] = "efficientnet_lite0"
+    weights: Annotated[
+        str | None,
+        _option("imagenet, none, or a local .weights.h5, .h5 or .keras file (default: the backbone's pretrained ones)"),
+    ] = None
+    head: Annotated[str, _option("new head", HEADS)] = "linear"
+    dropout: Annotated[float, _option("part of the features dropped while training, from 0 to below 1")] = 0.2
+
+    image_size: Annotated[int | None, _option("side of the pictures in pixels (default: the backbone's own)")] = None
+    resize: Annotated[str, _option("how pictures become square", RESIZES)] = "stretch"
+    augment: Annotated[str, _option("random changes to training pictures", AUGMENTATIONS)] = "default"
+    flip: Annotated[bool, _option("mirror training pictures; --no-flip where left and right matter (digits, signs)")] = True
+    skip_unreadable: Annotated[bool, _option("leave out pictures that cannot be read instead of stopping")] = False
+    validation_fraction: Annotated[float, _option("part of each class that chooses the best weights")] = 0.15
+    test_fraction: Annotated[float, _option("part of each class that is kept for the final test")] = 0.15
+
+    strategy: Annotated[str, _option("how to train", STRATEGIES)] = "two_phase"
+    batch_size: Annotated[int, _option("pictures a step")] = 32
+    head_epochs: Annotated[int | None, _option("epochs of the head alone (default: by size of the data)")] = None
+    head_learning_rate: Annotated[float, _option("peak learning rate of the head alone")] = 3e-3
+    fine_tune_epochs: Annotated[int | None, _option("epochs after unfreezing (default: by size of the data)")] = None
+    fine_tune_learning_rate: Annotated[float, _option("peak learning rate after unfreezing")] = 5e-4
+    unfreeze_blocks: Annotated[
+        int | None, _option("how many of the backbone's last blocks to unfreeze (default: a third of them)")
+    ] = None
+    unfreeze_from: Annotated[str | None, _option("unfreeze from this layer up, instead of a number of blocks")] = None
+    train_batch_norm: Annotated[
+        bool, _option("also train the unfrozen BatchNormalization layers, which else stay in inference mode")
+    ] = False
+    weight_decay: Annotated[float, _option("decoupled weight decay after unfreezing")] = 1e-4
+    patience: Annotated[int | None, _option("epochs without a better validation before a phase ends early")] = None
+    class_weights: Annotated[bool, _option("weigh rare classes up, so that each class counts the same")] = False
+    seed: Annotated[int, _option("of splits, initial weights, order and augmentation")] = 0
+
+    formats: Annotated[tuple[str, ...], _option("what to export", FORMATS)] = tuple(FORMATS)
+
+    def __post_init__(self) -> None:
+        _check_choice("head", self.head, HEADS)
+        _check_choice("resize", self.resize, RESIZES)
+        _check_choice("augment", self.augment, AUGMENTATIONS)
+        _check_choice("strategy", self.strategy, STRATEGIES)
+        check_formats(self.formats)
+        _check(0 <= self.dropout < 1, f"--dropout must be from 0 to below 1, not {self.dropout}")
+        for name in ("validation_fraction", "test_fraction"):
+            _check_positive(name, getattr(self, name))
+        _check(
+            self.validation_fraction + self.test_fraction < 1,
+            "--validation-fraction and --test-fraction leave nothing to train on: together they must be below 1",
+        )
+        for name in (
+            "batch_size",
+            "image_size",
+            "head_learning_rate",
+            "fine_tune_learning_rate",
+            "unfreeze_blocks",
+            "patience",
+            "head_epochs",
+            "fine_tune_epochs",
+        ):
+            _check_positive(name, getattr(self, name))
+        _check(self.weight_decay >= 0, f"--weight-decay cannot be below 0, not {self.weight_decay}")
+        _check(0 <= self.seed < 2**31, f"--seed must be from 0 to 2147483647, not {self.seed}")
+        _check(
+            not (self.unfreeze_blocks and self.unfreeze_from),
+            "--unfreeze-blocks and --unfreeze-from say the same thing; give one of them",
+        )
+        if not self.backbone.startswith(HUB_PREFIX):  # what a SavedModel can take is known when it is loaded
+            spec = find_backbone(self.backbone)
+            spec.check(image_size=self.image_size or spec.image_size, weights=spec.resolve_weights(self.weights))
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """Test a run's model, on its own test split or on other labelled pictures."""
+
+    run: Annotated[Positional[str], _option("folder of a finished run")]
+    source: Annotated[Positional[str | None], _option("other pictures of the same classes, all of them used")] = None
+    batch_size: Annotated[int, _option("pictures a step")] = 32
+    skip_unreadable: Annotated[bool, _option("leave out pictures that cannot be read instead of stopping")] = False
+
+    def __post_init__(self) -> None:
+        _check_positive("batch_size", self.batch_size)
+
+
+@dataclass(frozen=True)
+class PredictConfig:
+    """Say what is on pictures."""
+
+    model: Annotated[Positional[str], _option("a run folder, a .keras file, a SavedModel folder or a .tflite file")]
+    paths: Annotated[Positional[tuple[str, ...]], _option("picture files, or folders of them")]
+    top: Annotated[int, _option("how many classes to name for each picture")] = 1
+    json: Annotated[bool, _option("print JSON, one object a picture, with every class's probability")] = False
+    resize: Annotated[
+        str | None, _option("how pictures become square (default: as the run did, else stretch)", RESIZES)
+    ] = None
+    batch_size: Annotated[int, _option("pictures a step")] = 32
+    skip_unreadable: Annotated[bool, _option("leave out pictures that cannot be read instead of stopping")] = False
+
+    def __post_init__(self) -> None:
+        _check(bool(self.paths), "name at least one picture or folder to predict")
+        _check_positive("top", self.top)
+        _check_positive("batch_size", self.batch_size)
+        if self.resize is not None:
+            _check_choice("resize", self.resize, RESIZES)
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """Export a run's model again, and prove the files against it."""
+
+    run: Annotated[Positional[str], _option("folder of a finished run")]
+    formats: Annotated[tuple[str, ...], _option("what to export", FORMATS)] = tuple(FORMATS)
+    source: Annotated[str | None, _option("where the run's pictures are now, if they were moved")] = None
+
+    def __post_init__(self) -> None:
+        check_formats(self.formats)
+
+
+@dataclass(frozen=True)
+class ListConfig:
+    """Show what there is to choose from."""
+
+    what: Annotated[Positional[str], _option("which list", LISTS)] = "backbones"
+
+    def __post_init__(self) -> None:
+        _check_choice("list", self.what, LISTS)
+
+
+Config = TypeVar("Config", TrainConfig, EvaluateConfig, PredictConfig, ExportConfig, ListConfig)
+
+
+def make_config(kind: type[Config], **options: Any) -> Config:
+    """Make a verb's options from keyword arguments.
+
+    Raises:
+        UsageError: an unknown name (the text offers the nearest), or a value that its check refuses.
+    """
+    names = [field.name for field in fields(kind)]
+    for name in options:
+        if name not in names:
+            raise UsageError(f"unknown option {name!r}. {_nearest(name, names)}")
+    return kind(**options)
+
+
+def check_formats(formats: Iterable[str]) -> None:
+    """Raise `UsageError` for a format that is not in the table."""
+    for name in formats:
+        _check_choice("formats", name, FORMATS)
+
+
+def _check(holds: bool, text: str) -> None:
+    if not holds:
+        raise UsageError(text)
+
+
+def _check_positive(name: str, value: float | None) -> None:
+    _check(value is None or value > 0, f"--{name.replace('_', '-')} must be above 0, not {value}")
+
+
+def _check_choice(name: str, value: str, table: Collection[str]) -> None:
+    _check(value in table, f"--{name} cannot be {value!r}. {_nearest(value, table)}")
+
+
+def _nearest(name: str, names: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(names), n=1)
+    return f"Did you mean {near[0]!r}?" if near else f"Choose from {', '.join(names)}"

@@ -1,0 +1,77 @@
+"""What a person sees: little of it, and TensorFlow's chatter not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+Item = TypeVar("Item")
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+class _Rate(ProgressColumn):
+    """Pictures a second."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:,.0f} img/s" if speed else "", style="progress.data.speed")
+
+
+def progress() -> Progress:
+    """Progress bars that count pictures."""
+    return Progress(
+        TextColumn("{task.description:<9}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=console,
+    )
+
+
+def track(items: Iterable[Item], total: int, description: str, step: int = 1) -> Iterator[Item]:
+    """Yield the items beside a progress bar that grows by `step` pictures an item."""
+    with progress() as bars:
+        task = bars.add_task(description, total=total, note="")
+        for item in items:
+            yield item
+            bars.advance(task, step)
+        bars.update(task, completed=total)
+
+
+def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+    """Print a table; numbers are right-aligned by the caller's choice of text."""
+    grid = Table(title=title or None, title_justify="left", title_style="bold", header_style="dim")
+    for column in columns:
+        grid.add_column(column, overflow="fold")
+    for row in rows:
+        grid.add_row(*(Text(str(cell)) for cell in row))
+    console.print(grid)
+
+
+@contextlib.contextmanager
+def chatter_to(log: Path) -> Iterator[None]:
+    """Send what libraries write to standard error, from Python and from C++, to the end of a log file.
+
+    Standard output, which Graft itself writes to, stays as it is.
+    """
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with open(log, "a", encoding="utf-8") as file, contextlib.redirect_stderr(file):
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)

@@ -1,0 +1,75 @@
+"""Tests a run's model again, on its own test split or on other pictures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from app.config import EvaluateConfig, make_config
+from app.console import chatter_to, console, table
+from app.errors import UsageError
+from app.pictures import open_readable
+from app.runs import Run, write_json
+from data.pictures import PictureSet
+from data.splits import read_splits, split_indices
+
+
+def evaluate(run: str, source: str | None = None, **options: Any) -> dict[str, Any]:
+    """Measure a run's model and save the figures under `evaluations/` in its folder.
+
+    Args:
+        run: folder of a finished run.
+        source: a SOURCE string with pictures of the run's classes, all of which are used; None for the run's test split.
+        **options: the fields of `app.config.EvaluateConfig`.
+
+    Returns:
+        See `app.evaluation.metrics.measure`.
+
+    Raises:
+        UsageError, DataError: no such run, or a source that cannot be read or has other classes.
+    """
+    config = make_config(EvaluateConfig, run=run, source=source, **options)
+    opened = Run.open(config.run)
+    pictures, indices = _pictures(opened, config)
+    with chatter_to(opened.log):
+        from app.evaluation.answers import answer
+        from app.evaluation.metrics import measure
+        from data.pipeline import PictureLoader
+        from models.builder import load_model
+
+        model = load_model(opened.require(opened.model))
+        loader = PictureLoader(pictures, model.input_shape[1], opened.config.resize)
+        probabilities = answer(model, loader, indices, config.batch_size)
+        metrics = measure(probabilities, pictures.labels[indices], pictures.class_names)
+    path = opened.new_evaluation(config.source or "test")
+    write_json(path, {"source": pictures.source, **metrics})
+    low, high = metrics["accuracy_ci95"]
+    table(
+        "",
+        ("class", "pictures", "precision", "recall", "F1"),
+        [
+            (name, one["n"], f"{one['precision']:.3f}", f"{one['recall']:.3f}", f"{one['f1']:.3f}")
+            for name, one in metrics["classes"].items()
+        ],
+    )
+    console.print(f"Accuracy {metrics['accuracy']:.3f} (95 % interval {low:.3f} – {high:.3f}) of {metrics['n']:,} pictures.")
+    console.print(f"figures  {path}", markup=False)
+    return metrics
+
+
+def _pictures(run: Run, config: EvaluateConfig) -> tuple[PictureSet, np.ndarray]:
+    if config.source is None:
+        trained = run.config
+        assert trained.source is not None
+        pictures, _ = open_readable(trained.source, skip_unreadable=trained.skip_unreadable)
+        pictures, splits = read_splits(run.splits, pictures)
+        return pictures, split_indices(splits)["test"]
+    pictures, _ = open_readable(config.source, skip_unreadable=config.skip_unreadable)
+    unknown = sorted(set(pictures.class_names) - set(run.class_names))
+    if unknown:
+        raise UsageError(
+            f"{config.source} has classes that the model does not know ({', '.join(unknown)}); "
+            f"it knows {', '.join(run.class_names)}"
+        )
+    return pictures.with_classes(run.class_names), np.arange(len(pictures))

@@ -1,0 +1,1 @@
+"""Numbers, figures and the report of a trained model."""

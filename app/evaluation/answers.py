@@ -1,0 +1,30 @@
+"""What a Keras model says of pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+
+from app.console import track
+from data.pipeline import PictureLoader, evaluation_batches
+from models.builder import with_probabilities
+
+
+def answer(model: keras.Model, loader: PictureLoader, indices: Sequence[int] | np.ndarray, batch_size: int) -> np.ndarray:
+    """Ask a model about pictures.
+
+    Args:
+        model: gives logits.
+        loader: of the pictures.
+        indices: which of them, at least one.
+        batch_size: pictures a step.
+
+    Returns:
+        Probabilities, float32 (len(indices), classes), in the order of `indices`.
+    """
+    predictor = with_probabilities(model)
+    batches = evaluation_batches(loader, indices, batch_size)
+    parts = [predictor.predict_on_batch(pixels) for pixels, _ in track(batches, len(indices), "testing", batch_size)]
+    return np.concatenate(parts)

@@ -1,0 +1,52 @@
+"""Exports a run's model again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from app.config import ExportConfig, make_config
+from app.console import chatter_to
+from app.pictures import open_readable
+from app.runs import Run
+from app.exporting.summary import say_exports
+from data.splits import read_splits, split_indices
+
+
+def export(run: str, **options: Any) -> dict[str, Any]:
+    """Write a run's export folder anew and prove the files; an earlier export is replaced only by a complete one.
+
+    Args:
+        run: folder of a finished run.
+        **options: the fields of `app.config.ExportConfig`.
+
+    Returns:
+        The content of `parity.json`.
+
+    Raises:
+        UsageError, DataError: no such run, or its pictures, which the proof needs, are gone.
+        GateError: a file does not answer like the Keras model.
+    """
+    config = make_config(ExportConfig, run=run, **options)
+    opened = Run.open(config.run)
+    model_path = opened.require(opened.model)
+    trained = opened.config
+    source = config.source or trained.source
+    assert source is not None
+    pictures, _ = open_readable(source, skip_unreadable=trained.skip_unreadable)
+    pictures, splits = read_splits(opened.splits, pictures)
+    test = split_indices(splits)["test"]
+    with chatter_to(opened.log):
+        from app.evaluation.answers import answer
+        from app.exporting.exports import write_exports
+        from data.pipeline import PictureLoader
+        from models.builder import load_model
+
+        model = load_model(model_path)
+        loader = PictureLoader(pictures, model.input_shape[1], trained.resize)
+        answers = answer(model, loader, test, trained.batch_size)
+        write_exports(model, opened, config.formats, pictures.subset(test), answers)
+    opened.write_config(replace(trained, formats=config.formats))
+    say_exports(opened)
+    opened.check_parity()
+    return opened.parity

@@ -1,0 +1,47 @@
+"""Format: TensorFlow SavedModel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import keras
+
+ENCODED_SIGNATURE = "encoded"
+
+
+def write_saved_model(model: keras.Model, path: Path, resize: str) -> None:
+    """Write a SavedModel with two signatures, both giving `probabilities`, float32 (batch, classes).
+
+    `serving_default` takes `pixels`, float32 (batch, size, size, 3), RGB in [0, 255]. `encoded` takes `encoded`, string
+    (batch,), the bytes of picture files; it decodes and resizes them as training did (see `data.serving`).
+
+    Args:
+        model: gives probabilities.
+        path: folder to make.
+        resize: a key of `data.decoding.RESIZES`, for `encoded`.
+    """
+    import keras
+    import tensorflow as tf
+
+    from data.serving import pixels_in_graph
+
+    size = model.input_shape[1]
+
+    def from_pixels(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"probabilities": model(pixels, training=False)}
+
+    def from_encoded(encoded: tf.Tensor) -> dict[str, tf.Tensor]:
+        pixels = tf.TensorSpec((size, size, 3), tf.float32)
+        return from_pixels(tf.map_fn(lambda one: pixels_in_graph(one, size, resize), encoded, fn_output_signature=pixels))
+
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint(
+        "serving_default", from_pixels, input_signature=[tf.TensorSpec((None, size, size, 3), tf.float32, name="pixels")]
+    )
+    archive.add_endpoint(
+        ENCODED_SIGNATURE, from_encoded, input_signature=[tf.TensorSpec((None,), tf.string, name="encoded")]
+    )
+    archive.write_out(str(path), verbose=False)

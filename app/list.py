@@ -1,0 +1,67 @@
+"""Shows the tables: what there is to choose from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.config import LISTS, ListConfig, make_config
+from app.console import table
+from app.exporting.formats import FORMATS
+from app.training.strategies import STRATEGIES
+from data.sources import SOURCES
+from models.backbones import BACKBONES
+from models.heads import HEADS
+
+_Rows = tuple[tuple[str, ...], list[tuple[str, ...]]]
+
+
+def list_choices(what: str = "backbones", **options: Any) -> None:
+    """Print one of the tables.
+
+    Args:
+        what: "backbones", "heads", "strategies", "sources" or "formats".
+        **options: none so far.
+
+    Raises:
+        UsageError: there is no such table.
+    """
+    config = make_config(ListConfig, what=what, **options)
+    columns, rows = _TABLES[config.what]()
+    table(config.what, columns, rows)
+
+
+def _backbones() -> _Rows:
+    columns = ("name", "pixels", "parameters", "features", "weights", "licence", "paper")
+    rows = [
+        (
+            spec.name,
+            str(spec.image_size),
+            f"{spec.parameters / 1e6:.1f} M",
+            str(spec.feature_width),
+            spec.weights_source,
+            spec.licence,
+            spec.paper,
+        )
+        for spec in BACKBONES.values()
+    ]
+    hub = ("hub:HANDLE", "its own", "its own", "its own", "TF Hub, or a local SavedModel", "its own", "its page")
+    return columns, [*rows, hub]
+
+
+def _heads() -> _Rows:
+    return ("name", "what it is"), [(name, head.description) for name, head in HEADS.items()]
+
+
+def _strategies() -> _Rows:
+    return ("name", "what it does"), [(name, one.description) for name, one in STRATEGIES.items()]
+
+
+def _sources() -> _Rows:
+    return ("source", "what it is"), [(one.syntax, one.description) for one in SOURCES.values()]
+
+
+def _formats() -> _Rows:
+    return ("name", "file", "what it is"), [(name, one.file, one.description) for name, one in FORMATS.items()]
+
+
+_TABLES = dict(zip(LISTS, (_backbones, _heads, _strategies, _sources, _formats), strict=True))

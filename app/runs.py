@@ -1,0 +1,249 @@
+"""A run folder: made once, written atomically, readable without Graft, and enough to continue from."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from app.errors import GateError, UsageError
+
+if TYPE_CHECKING:
+    from app.config import TrainConfig
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Give a temporary name to write a file or folder under; it takes the place of `path` only when all went well."""
+    # The suffix stays, since Keras chooses the format by it.
+    temporary = path.with_name(f".{uuid.uuid4().hex[:8]}-{path.name}")
+    try:
+        yield temporary
+        if path.is_dir():  # a folder cannot be replaced in one step
+            old = path.with_name(f".{uuid.uuid4().hex[:8]}-{path.name}")
+            path.rename(old)
+            temporary.rename(path)
+            shutil.rmtree(old)
+        else:
+            os.replace(temporary, path)
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary)
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically."""
+    with written_whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file atomically."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+class Run:
+    """The paths and records of one run folder; the design of the folder is in the README."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.model = path / "model.keras"
+        self.log = path / "log.txt"
+        self.checkpoints = path / "checkpoints"
+        self.plots = path / "plots"
+        self.export = path / "export"
+        self.report = path / "report.html"
+
+    @classmethod
+    def create(cls, config: TrainConfig) -> Run:
+        """Make the folder of a new run: `config.output`, or a new one under `runs/`, named after the source.
+
+        Raises:
+            UsageError: the folder holds something already, or cannot be made.
+        """
+        path = Path(config.output).expanduser() if config.output else _free_path(Path("runs"), _name_of(config.source or "run"))
+        check_free(path)
+        run = cls(path)
+        try:
+            run.plots.mkdir(parents=True, exist_ok=True)
+            run.checkpoints.mkdir(exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"cannot make the run folder {path}: {error.strerror}. Choose another with --output") from error
+        run.write_config(config)
+        return run
+
+    @classmethod
+    def open(cls, text: str) -> Run:
+        """Open an existing run.
+
+        Raises:
+            UsageError: the folder is not a run.
+        """
+        run = cls(Path(text).expanduser())
+        if not (run.path / "config.json").is_file():
+            raise UsageError(f"{text} is not a run folder: it has no config.json")
+        return run
+
+    @property
+    def is_finished(self) -> bool:
+        """Everything was written; the report is the last."""
+        return self.report.is_file()
+
+    @property
+    def config(self) -> TrainConfig:
+        """The run's options."""
+        from app.config import TrainConfig, make_config
+
+        return make_config(TrainConfig, **{**self._json("config.json"), "output": str(self.path)})
+
+    def write_config(self, config: TrainConfig) -> None:
+        """Save the options as resolved."""
+        options = dataclasses.asdict(config)
+        del options["resume"], options["output"]  # where the folder lies, it says itself
+        write_json(self.path / "config.json", options)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """One name a label, in label order."""
+        return tuple(self._text("classes.txt").splitlines())
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """What `metrics.json` holds."""
+        return self._json("metrics.json")
+
+    @property
+    def parity(self) -> dict[str, Any]:
+        """What `export/parity.json` holds."""
+        return self._json("export/parity.json")
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """What `environment.json` holds."""
+        return self._json("environment.json")
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """One object an epoch; empty before the first."""
+        path = self.path / "history.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def write_history(self, records: list[dict[str, Any]]) -> None:
+        """Save the history, one object a line."""
+        write_text(self.path / "history.jsonl", "".join(json.dumps(record) + "\n" for record in records))
+
+    def require(self, path: Path) -> Path:
+        """A file of the run that is there once the run is finished.
+
+        Raises:
+            UsageError: it is not there yet.
+        """
+        if not path.is_file():
+            raise UsageError(
+                f"the run {self.path} has no {path.name}: it is not finished. "
+                f"Continue it with: python -m app train --resume {self.path}"
+            )
+        return path
+
+    def new_evaluation(self, source: str) -> Path:
+        """A free file name for the figures of an evaluation on a source."""
+        folder = self.path / "evaluations"
+        folder.mkdir(exist_ok=True)
+        return _free_path(folder, _name_of(source), ".json")
+
+    @property
+    def splits(self) -> str:
+        """The text of `splits.csv`."""
+        return self._text("splits.csv")
+
+    def write_metrics(self, metrics: dict[str, Any]) -> None:
+        """Save what `metrics` gives."""
+        write_json(self.path / "metrics.json", metrics)
+
+    def write_environment(self, *, data_sha256: str, backbone_weights: Sequence[np.ndarray]) -> None:
+        """Save what a run depends on besides its options.
+
+        Args:
+            data_sha256: over all pictures.
+            backbone_weights: as they were before training.
+        """
+        digest = hashlib.sha256()
+        for weights in backbone_weights:
+            digest.update(np.ascontiguousarray(weights).tobytes())
+        packages = ("tensorflow", "keras", "numpy", "pillow", "scikit-learn", "ai-edge-litert")
+        environment = {
+            "python": platform.python_version(),
+            "packages": {name: version(name) for name in packages},
+            "system": platform.platform(),
+            "machine": platform.machine(),
+            "cpus": os.cpu_count(),
+            "seed": self.config.seed,
+            "data_sha256": data_sha256,
+            "backbone_weights_sha256": digest.hexdigest(),
+        }
+        write_json(self.path / "environment.json", environment)
+
+    def check_parity(self) -> None:
+        """Raise `GateError` when an exported file does not answer like the Keras model."""
+        failed = [one for one in self.parity["formats"].values() if not one["passed"]]
+        if failed:
+            names = ", ".join(
+                f"{one['file']} (same top class for {one['top1_agreement']:.1%} of the pictures, "
+                f"largest difference of a probability {one['max_probability_difference']:.2g})"
+                for one in failed
+            )
+            raise GateError(f"not the Keras model's answers: {names}. See {self.export / 'parity.json'}")
+
+    def remove(self) -> None:
+        """Delete the folder: for a run that could not begin."""
+        shutil.rmtree(self.path)
+
+    def _text(self, name: str) -> str:
+        return self.require(self.path / name).read_text(encoding="utf-8")
+
+    def _json(self, name: str) -> Any:
+        try:
+            return json.loads(self._text(name))
+        except json.JSONDecodeError as error:
+            raise UsageError(f"{self.path / name} is damaged: {error}") from error
+
+
+def check_free(path: Path) -> None:
+    """Refuse a folder for a new run that is not empty.
+
+    Raises:
+        UsageError: it holds a run, or anything else, or it is a file.
+    """
+    if (path / "config.json").exists():
+        raise UsageError(
+            f"{path} already holds a run; choose another folder with --output, "
+            f"or continue it with: python -m app train --resume {path}"
+        )
+    if path.is_file() or (path.is_dir() and any(path.iterdir())):
+        raise UsageError(f"{path} is a {'file' if path.is_file() else 'folder that is not empty'}; choose another --output")
+
+
+def _name_of(source: str) -> str:
+    """A file's name from a SOURCE string: its last part."""
+    last = re.split(r"[/\\:]", source.rstrip("/\\"))[-1]
+    return re.sub(r"[^\w.-]+", "-", last).strip("-.") or "run"
+
+
+def _free_path(folder: Path, name: str, suffix: str = "") -> Path:
+    path, number = folder / f"{name}{suffix}", 2
+    while path.exists():
+        path, number = folder / f"{name}-{number}{suffix}", number + 1
+    return path

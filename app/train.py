@@ -1,0 +1,261 @@
+"""The main job: labelled pictures become a tested model and files for phones and servers."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from app.config import TrainConfig, make_config
+from app.console import chatter_to, console, table
+from app.errors import BAD_INPUT, Interrupted, UsageError
+from app.pictures import open_readable
+from app.exporting.summary import say_exports
+from app.runs import Run, check_free, write_text, written_whole
+from app.training.hyperrule import resolve
+from app.training.strategies import STRATEGIES
+from data.pictures import PictureSet
+from data.splits import read_splits, split_indices, split_pictures, write_splits
+from models.backbones import find_backbone
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+
+    from app.training.fitting import FitData
+    from data.pipeline import PictureLoader
+    from models.backbones.spec import BackboneSpec
+
+
+def train(source: str | None = None, *, resume: str | None = None, **options: Any) -> Run:
+    """Train a classifier, test it once, export it, and prove the exports.
+
+    Args:
+        source: a SOURCE string: a folder, `sample:digits` or `tfds:NAME`.
+        resume: the folder of an interrupted run to continue, instead of a source.
+        **options: the fields of `app.config.TrainConfig`.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        UsageError, DataError, ModelError: bad input; nothing is left behind.
+        GateError: the run is complete, but an exported file does not answer like the model.
+        Interrupted: Ctrl-C or SIGTERM; the text says how to continue.
+    """
+    config = make_config(TrainConfig, source=source, resume=resume, **options)
+    if resume is not None:
+        return _continue(config)
+    if config.source is None:
+        raise UsageError("name the pictures to train on, or an interrupted run with --resume")
+    if config.output is not None:
+        check_free(Path(config.output).expanduser())
+    pictures, sha256 = open_readable(config.source, skip_unreadable=config.skip_unreadable)
+    splits = split_pictures(
+        pictures,
+        validation_fraction=config.validation_fraction,
+        test_fraction=config.test_fraction,
+        seed=config.seed,
+    )
+    run = Run.create(config)
+    write_text(run.path / "classes.txt", "".join(f"{name}\n" for name in pictures.class_names))
+    write_text(run.path / "splits.csv", write_splits(pictures, splits))
+    try:
+        return _carry_out(run, pictures, splits, sha256)
+    except BAD_INPUT:
+        if not run.history:  # found bad before anything was trained: leave no half run in the way of the next try
+            run.remove()
+        raise
+
+
+def _continue(given: TrainConfig) -> Run:
+    if replace(given, resume=None) != TrainConfig():
+        raise UsageError("--resume takes every option from the run; give it alone")
+    assert given.resume is not None
+    run = Run.open(given.resume)
+    if run.is_finished:
+        raise UsageError(f"{run.path} is finished; there is nothing to resume")
+    config = run.config
+    assert config.source is not None
+    splits = run.splits
+    pictures, sha256 = open_readable(config.source, skip_unreadable=config.skip_unreadable)
+    return _carry_out(run, *read_splits(splits, pictures), sha256, resumed=True)
+
+
+def _carry_out(run: Run, pictures: PictureSet, splits: np.ndarray, sha256: str, *, resumed: bool = False) -> Run:
+    """From splits to the finished run; epochs that an interrupted run has finished are not trained again."""
+    with _resumable(run), chatter_to(run.log):
+        import keras
+
+        from app.evaluation.report import write_report
+        from app.exporting.exports import write_exports
+        from app.training.fitting import FitState, fit
+        from data.pipeline import PictureLoader
+
+        started = time.perf_counter()
+        indices = split_indices(splits)
+        keras.utils.set_random_seed(run.config.seed)
+        spec = find_backbone(run.config.backbone)
+        model = _starting_model(run, spec, len(pictures.class_names))
+        config = _resolved_config(run, model, spec, train_size=len(indices["train"]))
+        run.write_environment(data_sha256=sha256, backbone_weights=model.get_layer("backbone").get_weights())
+        phases = STRATEGIES[config.strategy].phases(config, spec)
+        _say_plan(run, config, indices)
+        if resumed:
+            console.print(f"Resuming {FitState.read(run).describe(phases)}.", markup=False)
+
+        loader = PictureLoader(pictures, config.image_size, config.resize)
+        fit(model, phases, _fit_data(config, loader, indices), run)
+        with written_whole(run.model) as temporary:
+            model.save(temporary)
+        fitted = time.perf_counter()
+        metrics, test_answers = _evaluate(model, loader, indices, config)
+        evaluated = time.perf_counter()
+        write_exports(model, run, config.formats, pictures.subset(indices["test"]), test_answers)
+        exported = time.perf_counter()
+
+        metrics["seconds"] = {
+            "total": exported - started,
+            **{phase.name: sum(one["seconds"] for one in run.history if one["phase"] == phase.name) for phase in phases},
+            "evaluate": evaluated - fitted,
+            "export": exported - evaluated,
+        }
+        run.write_metrics(metrics)
+        _write_plots(run, loader, indices["test"], test_answers)
+        write_report(run)
+    _say_results(run)
+    run.check_parity()
+    return run
+
+
+def _starting_model(run: Run, spec: BackboneSpec, num_classes: int) -> keras.Model:
+    """The model before its first step: built, or as it was built when the run began.
+
+    A resumed run reads it back, since the source of pretrained weights may be out of reach by then.
+    """
+    from models.builder import build_model, load_model
+
+    config, path = run.config, run.checkpoints / "start.keras"
+    if path.exists():
+        return load_model(path)
+    model = build_model(
+        spec,
+        num_classes=num_classes,
+        image_size=config.image_size,
+        weights=spec.resolve_weights(config.weights),
+        head=config.head,
+        dropout=config.dropout,
+        seed=config.seed,
+    )
+    with written_whole(path) as temporary:
+        model.save(temporary)
+    return model
+
+
+def _resolved_config(run: Run, model: keras.Model, spec: BackboneSpec, *, train_size: int) -> TrainConfig:
+    from models.freezing import blocks_of
+
+    blocks = len(blocks_of(model, spec))
+    config = resolve(run.config, train_size=train_size, blocks=blocks, image_size=spec.image_size)
+    run.write_config(config)
+    return config
+
+
+def _fit_data(config: TrainConfig, loader: PictureLoader, indices: dict[str, np.ndarray]) -> FitData:
+    from sklearn.utils.class_weight import compute_class_weight
+
+    from app.training.fitting import FitData
+    from data.augmentation import AUGMENTATIONS
+
+    labels = loader.pictures.labels[indices["train"]]
+    every = range(len(loader.pictures.class_names))
+    weights = compute_class_weight("balanced", classes=list(every), y=labels) if config.class_weights else None
+    augmentation = AUGMENTATIONS[config.augment]
+    return FitData(
+        loader=loader,
+        train=indices["train"],
+        validation=indices["validation"],
+        batch_size=config.batch_size,
+        augmentation=augmentation if config.flip else augmentation.without_flip(),
+        class_weights=None if weights is None else dict(zip(every, weights.tolist(), strict=True)),
+        seed=config.seed,
+    )
+
+
+def _evaluate(
+    model: keras.Model, loader: PictureLoader, indices: dict[str, np.ndarray], config: TrainConfig
+) -> tuple[dict[str, Any], np.ndarray]:
+    """Metrics of validation and test, and the model's answers to the test pictures: the only look at them."""
+    from app.evaluation.answers import answer
+    from app.evaluation.metrics import measure
+
+    pictures = loader.pictures
+    answers = {split: answer(model, loader, indices[split], config.batch_size) for split in ("validation", "test")}
+    metrics = {
+        split: measure(answers[split], pictures.labels[indices[split]], pictures.class_names) for split in answers
+    }
+    return metrics, answers["test"]
+
+
+def _write_plots(run: Run, loader: PictureLoader, test: np.ndarray, answers: np.ndarray) -> None:
+    import numpy as np
+
+    from app.evaluation import plots
+
+    labels = loader.pictures.labels[test]
+    doubt = np.where(answers.argmax(axis=1) == labels, 0, -1) + answers.max(axis=1) * 1e-3
+    shown = np.argsort(doubt, kind="stable")[:24]  # the mistakes first, then the least sure
+    shown_pictures = np.stack([loader.load(index) for index in test[shown]])
+    names = loader.pictures.class_names
+    plots.save_figure(plots.curves(run.history), run.plots / "curves.png")
+    plots.save_figure(plots.confusion(run.metrics["test"]["confusion"], names), run.plots / "confusion.png")
+    grid = plots.predictions(shown_pictures, labels[shown], answers[shown], names)
+    plots.save_figure(grid, run.plots / "predictions.png")
+
+
+def _say_plan(run: Run, config: TrainConfig, indices: dict[str, np.ndarray]) -> None:
+    counts = ", ".join(f"{len(members):,} {split}" for split, members in indices.items())
+    console.print(f"Run {run.path}: {config.backbone} at {config.image_size} px, {config.strategy}; {counts}.", markup=False)
+
+
+def _say_results(run: Run) -> None:
+    metrics = run.metrics
+    rows = [
+        (
+            split,
+            one["n"],
+            f"{one['accuracy']:.3f}",
+            "{:.3f} – {:.3f}".format(*one["accuracy_ci95"]),
+            f"{one['macro_f1']:.3f}",
+            f"{one['log_loss']:.3f}",
+        )
+        for split, one in metrics.items()
+        if split in ("validation", "test")
+    ]
+    table("", ("split", "pictures", "accuracy", "95 % interval", "macro F1", "log loss"), rows)
+    say_exports(run)
+    console.print(f"model     {run.model}\nreport    {run.report}\npictures  {run.plots}", markup=False)
+    console.print(f"Finished in {metrics['seconds']['total']:.0f} s.")
+
+
+@contextmanager
+def _resumable(run: Run) -> Iterator[None]:
+    """Turn Ctrl-C and SIGTERM into an end that says how to continue."""
+
+    def stop(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    previous = signal.signal(signal.SIGTERM, stop) if in_main_thread else None
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise Interrupted(f"Interrupted. Continue with: python -m app train --resume {run.path}") from error
+    finally:
+        if in_main_thread:
+            signal.signal(signal.SIGTERM, previous)

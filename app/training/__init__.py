@@ -1,0 +1,1 @@
+"""Strategies and the loop that carries them out."""

@@ -1,0 +1,35 @@
+"""Strategy: the backbone stays as it is, and only the head trains."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from app.training.phases import Phase
+
+if TYPE_CHECKING:
+    import keras
+
+    from app.config import TrainConfig
+    from models.backbones.spec import BackboneSpec
+
+
+def phases(config: TrainConfig, spec: BackboneSpec) -> list[Phase]:
+    """One phase, in which the head trains on the frozen backbone."""
+    assert config.head_epochs is not None and config.patience is not None  # resolved by `hyperrule`
+
+    def prepare(model: keras.Model) -> None:
+        from models.freezing import freeze
+
+        freeze(model)
+
+    return [
+        Phase(
+            name="head",
+            epochs=config.head_epochs,
+            learning_rate=config.head_learning_rate,
+            warmup_epochs=0,
+            weight_decay=0.0,
+            patience=config.patience,
+            prepare=prepare,
+        )
+    ]

@@ -1,0 +1,41 @@
+"""Hyper-parameters from the size of the data, in the manner of BiT's HyperRule (https://arxiv.org/abs/1912.11370)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from app.config import TrainConfig
+
+
+def resolve(config: TrainConfig, *, train_size: int, blocks: int, image_size: int) -> TrainConfig:
+    """Fill in the options that the user left to Graft.
+
+    Small sets need many epochs to take enough steps, large ones few: both phases aim at a number of steps, within limits.
+
+    Args:
+        config: as the user gave it.
+        train_size: number of training pictures.
+        blocks: number of blocks of the backbone.
+        image_size: the backbone's native size, in pixels.
+
+    Returns:
+        The same without a None among the hyper-parameters.
+    """
+    steps_per_epoch = math.ceil(train_size / config.batch_size)
+    head_epochs = config.head_epochs or _between(5, round(250 / steps_per_epoch), 12)
+    fine_tune_epochs = config.fine_tune_epochs or _between(10, round(400 / steps_per_epoch), 20)
+    return replace(
+        config,
+        image_size=config.image_size or image_size,
+        head_epochs=head_epochs,
+        fine_tune_epochs=fine_tune_epochs,
+        unfreeze_blocks=None if config.unfreeze_from else config.unfreeze_blocks or math.ceil(blocks / 3),
+        patience=config.patience or max(5, fine_tune_epochs // 2),
+    )
+
+
+def _between(low: int, value: int, high: int) -> int:
+    return max(low, min(value, high))

@@ -1,0 +1,33 @@
+"""A phase: a stretch of training in which the same layers train under one learning-rate schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One phase of a strategy.
+
+    Attributes:
+        name: "head" or "fine_tune", as it is written in the history.
+        epochs: how many at most.
+        learning_rate: the peak.
+        warmup_epochs: epochs of rising learning rate, which are part of `epochs`.
+        weight_decay: decoupled.
+        patience: epochs without a better validation before the phase ends early.
+        prepare: freezes and unfreezes the layers of a model.
+    """
+
+    name: str
+    epochs: int
+    learning_rate: float
+    warmup_epochs: int
+    weight_decay: float
+    patience: int
+    prepare: Callable[[keras.Model], None]

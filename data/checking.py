@@ -1,0 +1,76 @@
+"""Reads every picture once before a run starts, so that a damaged file is named at once and not after an hour."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from data.decoding import UnreadablePicture, decode
+from data.errors import DataError
+from data.pictures import PictureSet
+
+_LISTED = 20  # names in an error message
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What one picture is worth: its SHA-256, and why it cannot be read, if it cannot."""
+
+    key: str
+    sha256: str
+    fault: str | None
+
+
+def check_pictures(pictures: PictureSet) -> Iterator[Checked]:
+    """Decode every picture, several at a time; yields in the order of the set."""
+
+    def check(index: int) -> Checked:
+        key, digest, fault = pictures.keys[index], "", None
+        try:
+            encoded = pictures.encoded(index)
+            digest = hashlib.sha256(encoded).hexdigest()
+            decode(encoded)
+        except (UnreadablePicture, OSError) as error:
+            fault = str(error)
+        return Checked(key, digest, fault)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield from pool.map(check, range(len(pictures)))
+
+
+def readable_only(pictures: PictureSet, checked: Sequence[Checked], *, skip_unreadable: bool) -> PictureSet:
+    """The set without its unreadable pictures.
+
+    Raises:
+        DataError: there are unreadable pictures and `skip_unreadable` is False; the text names them.
+    """
+    faults = [one for one in checked if one.fault]
+    if not faults:
+        return pictures
+    if not skip_unreadable:
+        raise DataError(f"{describe(faults)}\nRepair or remove them, or leave them out with --skip-unreadable")
+    readable = [index for index, one in enumerate(checked) if not one.fault]
+    kept = pictures.subset(readable)
+    missing = set(range(len(pictures.class_names))) - set(kept.labels.tolist())
+    if missing:
+        names = ", ".join(repr(pictures.class_names[label]) for label in sorted(missing))
+        raise DataError(f"no picture of class {names} can be read; repair or remove the class")
+    return kept
+
+
+def describe(faults: Sequence[Checked]) -> str:
+    """The unreadable pictures and their faults, one a line."""
+    lines = [f"  {one.key}: {one.fault}" for one in faults[:_LISTED]]
+    if len(faults) > _LISTED:
+        lines.append(f"  … and {len(faults) - _LISTED} more")
+    plural = "picture" if len(faults) == 1 else "pictures"
+    return "\n".join([f"{len(faults)} {plural} cannot be read:", *lines])
+
+
+def fingerprint(checked: Sequence[Checked]) -> str:
+    """One SHA-256 over the names and contents of all pictures, whatever their order."""
+    lines = sorted(f"{one.key}\0{one.sha256}\n" for one in checked)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()

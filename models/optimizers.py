@@ -1,0 +1,31 @@
+"""The optimizer of both phases: AdamW with warm-up and cosine decay."""
+
+from __future__ import annotations
+
+import keras
+
+
+def warmup_cosine_adamw(
+    *, learning_rate: float, steps: int, warmup_steps: int = 0, weight_decay: float = 0.0
+) -> keras.optimizers.Optimizer:
+    """AdamW (Loshchilov and Hutter 2019) whose rate rises linearly to its peak, then falls to zero along a cosine.
+
+    Args:
+        learning_rate: the peak.
+        steps: all steps, the warm-up among them.
+        warmup_steps: steps to the peak. Adam's first steps are as long as the rate, whatever the gradient: without a
+            warm-up they can wreck pretrained weights.
+        weight_decay: decoupled, applied to kernels only.
+
+    Returns:
+        An optimizer that has not seen a model yet; gradients are clipped to a global norm of 1.
+    """
+    schedule = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0 if warmup_steps else learning_rate,
+        decay_steps=max(1, steps - warmup_steps),
+        warmup_target=learning_rate if warmup_steps else None,
+        warmup_steps=warmup_steps,
+    )
+    optimizer = keras.optimizers.AdamW(schedule, weight_decay=weight_decay, global_clipnorm=1.0)
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer
