@@ -15,11 +15,11 @@ import os
 # Read by TensorFlow's C++ code when it is loaded: without it, hundreds of lines before the first of ours.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from app.evaluate import evaluate  # noqa: E402
-from app.export import export  # noqa: E402
-from app.list import list_choices  # noqa: E402
-from app.predict import Prediction, predict  # noqa: E402
-from app.runs import Run  # noqa: E402
-from app.train import train  # noqa: E402
+from app.evaluate import evaluate
+from app.export import export
+from app.list import list_choices
+from app.predict import Prediction, predict
+from app.runs import Run
+from app.train import train
 
 __all__ = ["Prediction", "Run", "evaluate", "export", "list_choices", "predict", "train"]

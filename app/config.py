@@ -19,16 +19,21 @@ from app.training.strategies import STRATEGIES
 from data.augmentation import AUGMENTATIONS
 from data.decoding import RESIZES
 from data.sources import SOURCES
-from models.backbones import BACKBONES, HUB_PREFIX, find_backbone
+from models.backbones import HUB_PREFIX, find_backbone
 from models.heads import HEADS
 
 SOURCE_HELP = "where the pictures are: " + "; ".join(f"{one.syntax}, {one.description}" for one in SOURCES.values())
 LISTS = ("backbones", "heads", "strategies", "sources", "formats")
 
 
-def _option(text: str, table: Iterable[str] = ()) -> Any:
+def _option(text: str, table: Iterable[str] = (), *, metavar: str | None = None) -> Any:
+    """Help of an option; the names of a table that it chooses from and its default are added."""
     names = ", ".join(table)
-    return arg(help=f"{text}: {names}" if names else text, help_behavior_hint=lambda _: "")
+    return arg(
+        help=f"{text}: {names}" if names else text,
+        help_behavior_hint=lambda default: "" if default == "None" else f"(default: {default})",
+        metavar=metavar,
+    )
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,9 @@ class TrainConfig:
 
     source: Annotated[Positional[str | None], _option(SOURCE_HELP)] = None
     resume: Annotated[str | None, _option("continue this interrupted run; takes no other option")] = None
-    output: Annotated[str | None, _option("folder of the run, new or empty (default: runs/, named after the source)")] = None
+    output: Annotated[
+        str | None, _option("folder of the run, new or empty (default: runs/, named after the source)")
+    ] = None
 
     backbone: Annotated[
         str, _option(f"pretrained network: a name from 'list backbones', or {HUB_PREFIX}HANDLE of TF Hub")
@@ -52,7 +59,9 @@ class TrainConfig:
     image_size: Annotated[int | None, _option("side of the pictures in pixels (default: the backbone's own)")] = None
     resize: Annotated[str, _option("how pictures become square", RESIZES)] = "stretch"
     augment: Annotated[str, _option("random changes to training pictures", AUGMENTATIONS)] = "default"
-    flip: Annotated[bool, _option("mirror training pictures; --no-flip where left and right matter (digits, signs)")] = True
+    flip: Annotated[
+        bool, _option("mirror training pictures; --no-flip where left and right matter (digits, signs)")
+    ] = True
     skip_unreadable: Annotated[bool, _option("leave out pictures that cannot be read instead of stopping")] = False
     validation_fraction: Annotated[float, _option("part of each class that chooses the best weights")] = 0.15
     test_fraction: Annotated[float, _option("part of each class that is kept for the final test")] = 0.15

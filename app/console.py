@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -28,11 +29,11 @@ class _Rate(ProgressColumn):
 
 
 def progress() -> Progress:
-    """Progress bars that count pictures."""
+    """Progress bars that count pictures, with room for a note beside each."""
     return Progress(
         TextColumn("{task.description:<9}"),
-        BarColumn(),
-        MofNCompleteColumn(),
+        BarColumn(bar_width=20),
+        TaskProgressColumn(),
         _Rate(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
@@ -40,7 +41,7 @@ def progress() -> Progress:
     )
 
 
-def track(items: Iterable[Item], total: int, description: str, step: int = 1) -> Iterator[Item]:
+def track(items: Iterable[Item], total: int, description: str, *, step: int = 1) -> Iterator[Item]:
     """Yield the items beside a progress bar that grows by `step` pictures an item."""
     with progress() as bars:
         task = bars.add_task(description, total=total, note="")
@@ -51,8 +52,8 @@ def track(items: Iterable[Item], total: int, description: str, step: int = 1) ->
 
 
 def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
-    """Print a table; numbers are right-aligned by the caller's choice of text."""
-    grid = Table(title=title or None, title_justify="left", title_style="bold", header_style="dim")
+    """Print a table; cells are text as it is, without markup."""
+    grid = Table(title=title or None, title_justify="left", title_style="bold", header_style="dim", box=SIMPLE_HEAD)
     for column in columns:
         grid.add_column(column, overflow="fold")
     for row in rows:

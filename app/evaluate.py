@@ -53,7 +53,9 @@ def evaluate(run: str, source: str | None = None, **options: Any) -> dict[str, A
             for name, one in metrics["classes"].items()
         ],
     )
-    console.print(f"Accuracy {metrics['accuracy']:.3f} (95 % interval {low:.3f} – {high:.3f}) of {metrics['n']:,} pictures.")
+    console.print(
+        f"Accuracy {metrics['accuracy']:.3f} (95 % interval {low:.3f} – {high:.3f}) of {metrics['n']:,} pictures."
+    )
     console.print(f"figures  {path}", markup=False)
     return metrics
 

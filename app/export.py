@@ -7,9 +7,9 @@ from typing import Any
 
 from app.config import ExportConfig, make_config
 from app.console import chatter_to
+from app.exporting.summary import say_exports
 from app.pictures import open_readable
 from app.runs import Run
-from app.exporting.summary import say_exports
 from data.splits import read_splits, split_indices
 
 

@@ -57,7 +57,9 @@ def predict(model: str, paths: Sequence[str], **options: Any) -> list[Prediction
         runtime = open_runtime(opened.file)
         predictions, faults = [], []
         for start in range(0, len(files), config.batch_size):
-            batch, unreadable = _load(files[start : start + config.batch_size], runtime.image_size, config.resize or opened.resize)
+            batch, unreadable = _load(
+                files[start : start + config.batch_size], runtime.image_size, config.resize or opened.resize
+            )
             faults += unreadable
             if faults and not config.skip_unreadable:
                 continue  # name every unreadable picture before stopping

@@ -74,14 +74,20 @@ class Run:
         Raises:
             UsageError: the folder holds something already, or cannot be made.
         """
-        path = Path(config.output).expanduser() if config.output else _free_path(Path("runs"), _name_of(config.source or "run"))
+        path = (
+            Path(config.output).expanduser()
+            if config.output
+            else _free_path(Path("runs"), _name_of(config.source or "run"))
+        )
         check_free(path)
         run = cls(path)
         try:
             run.plots.mkdir(parents=True, exist_ok=True)
             run.checkpoints.mkdir(exist_ok=True)
         except OSError as error:
-            raise UsageError(f"cannot make the run folder {path}: {error.strerror}. Choose another with --output") from error
+            raise UsageError(
+                f"cannot make the run folder {path}: {error.strerror}. Choose another with --output"
+            ) from error
         run.write_config(config)
         return run
 
@@ -233,7 +239,9 @@ def check_free(path: Path) -> None:
             f"or continue it with: python -m app train --resume {path}"
         )
     if path.is_file() or (path.is_dir() and any(path.iterdir())):
-        raise UsageError(f"{path} is a {'file' if path.is_file() else 'folder that is not empty'}; choose another --output")
+        raise UsageError(
+            f"{path} is a {'file' if path.is_file() else 'folder that is not empty'}; choose another --output"
+        )
 
 
 def _name_of(source: str) -> str:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from app.config import TrainConfig, make_config
 from app.console import chatter_to, console, table
 from app.errors import BAD_INPUT, Interrupted, UsageError
-from app.pictures import open_readable
 from app.exporting.summary import say_exports
+from app.pictures import open_readable
 from app.runs import Run, check_free, write_text, written_whole
 from app.training.hyperrule import resolve
 from app.training.strategies import STRATEGIES
@@ -109,8 +109,9 @@ def _carry_out(run: Run, pictures: PictureSet, splits: np.ndarray, sha256: str, 
         if resumed:
             console.print(f"Resuming {FitState.read(run).describe(phases)}.", markup=False)
 
-        loader = PictureLoader(pictures, config.image_size, config.resize)
-        fit(model, phases, _fit_data(config, loader, indices), run)
+        loader = PictureLoader(pictures, model.input_shape[1], config.resize)
+        with loader.naming_errors():
+            fit(model, phases, _fit_data(config, loader, indices), run)
         with written_whole(run.model) as temporary:
             model.save(temporary)
         fitted = time.perf_counter()
@@ -121,7 +122,9 @@ def _carry_out(run: Run, pictures: PictureSet, splits: np.ndarray, sha256: str, 
 
         metrics["seconds"] = {
             "total": exported - started,
-            **{phase.name: sum(one["seconds"] for one in run.history if one["phase"] == phase.name) for phase in phases},
+            **{
+                phase.name: sum(one["seconds"] for one in run.history if one["phase"] == phase.name) for phase in phases
+            },
             "evaluate": evaluated - fitted,
             "export": exported - evaluated,
         }
@@ -220,7 +223,9 @@ def _write_plots(run: Run, loader: PictureLoader, test: np.ndarray, answers: np.
 
 def _say_plan(run: Run, config: TrainConfig, indices: dict[str, np.ndarray]) -> None:
     counts = ", ".join(f"{len(members):,} {split}" for split, members in indices.items())
-    console.print(f"Run {run.path}: {config.backbone} at {config.image_size} px, {config.strategy}; {counts}.", markup=False)
+    console.print(
+        f"Run {run.path}: {config.backbone} at {config.image_size} px, {config.strategy}; {counts}.", markup=False
+    )
 
 
 def _say_results(run: Run) -> None:
@@ -239,7 +244,8 @@ def _say_results(run: Run) -> None:
     ]
     table("", ("split", "pictures", "accuracy", "95 % interval", "macro F1", "log loss"), rows)
     say_exports(run)
-    console.print(f"model     {run.model}\nreport    {run.report}\npictures  {run.plots}", markup=False)
+    for name, path in (("model", run.model), ("pictures", run.plots), ("report", run.report)):
+        console.print(f"{name:<10}{path}", markup=False)
     console.print(f"Finished in {metrics['seconds']['total']:.0f} s.")
 
 

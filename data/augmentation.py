@@ -86,9 +86,7 @@ def _change_geometry(pixels: tf.Tensor, seed: tf.Tensor, augmentation: Augmentat
     a, b = sign * width * cos, -height * sin
     c, d = sign * width * sin, height * cos
     zero = tf.zeros_like(a)
-    maps = tf.stack(
-        [a, b, centre_x - (a + b) * centre, c, d, centre_y - (c + d) * centre, zero, zero], axis=1
-    )
+    maps = tf.stack([a, b, centre_x - (a + b) * centre, c, d, centre_y - (c + d) * centre, zero, zero], axis=1)
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=pixels,
         transforms=maps,

@@ -10,6 +10,9 @@ import numpy as np
 
 from data.errors import DataError
 
+# Positions of pictures in a `PictureSet`: int (n,).
+Indices = Sequence[int] | np.ndarray
+
 SPLITS = ("train", "validation", "test")
 
 
@@ -47,7 +50,7 @@ class PictureSet:
     def __len__(self) -> int:
         return len(self.keys)
 
-    def subset(self, indices: Sequence[int]) -> PictureSet:
+    def subset(self, indices: Indices) -> PictureSet:
         """The same set with only the pictures at `indices`, in that order."""
         chosen = np.asarray(indices, dtype=np.int64)
         return replace(

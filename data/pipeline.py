@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import tensorflow as tf
@@ -11,7 +12,7 @@ import tensorflow as tf
 from data.augmentation import Augmentation, augment
 from data.decoding import UnreadablePicture, load_pixels
 from data.errors import DataError
-from data.pictures import PictureSet
+from data.pictures import Indices, PictureSet
 
 _PARALLEL = os.cpu_count() or 1
 
@@ -35,6 +36,16 @@ class PictureLoader:
             self.error = DataError(f"{self.pictures.keys[int(index)]} can no longer be read: {error}")
             raise self.error from error
 
+    @contextmanager
+    def naming_errors(self) -> Iterator[None]:
+        """Around whatever reads batches: raise the `DataError` of a picture instead of TensorFlow's error about it."""
+        try:
+            yield
+        except tf.errors.OpError as error:
+            if self.error is None:
+                raise
+            raise self.error from error
+
     def batches(self, indices: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
         """Batches of (uint8 (batch, size, size, 3), int64 (batch,)) in the order of `indices`, the last one partial."""
         labels = tf.constant(self.pictures.labels)
@@ -47,7 +58,7 @@ class PictureLoader:
         return indices.map(load, num_parallel_calls=_PARALLEL).batch(batch_size)
 
 
-def evaluation_batches(loader: PictureLoader, indices: Sequence[int], batch_size: int) -> tf.data.Dataset:
+def evaluation_batches(loader: PictureLoader, indices: Indices, batch_size: int) -> tf.data.Dataset:
     """Pictures as they are, in the order of `indices`, none left out.
 
     Returns:
@@ -59,7 +70,7 @@ def evaluation_batches(loader: PictureLoader, indices: Sequence[int], batch_size
 
 def training_batches(
     loader: PictureLoader,
-    indices: Sequence[int],
+    indices: Indices,
     batch_size: int,
     *,
     augmentation: Augmentation,
@@ -93,5 +104,3 @@ def training_batches(
 
 def _as_float(pixels: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return tf.cast(pixels, tf.float32), labels
-
-

@@ -24,7 +24,7 @@ def pixels_in_graph(encoded: tf.Tensor, image_size: int, resize: str) -> tf.Tens
         float32 (image_size, image_size, 3), RGB in [0, 255].
     """
     pixels = _RESIZES[resize](tf.cast(_decode(encoded), tf.float32), image_size)
-    return tf.ensure_shape(tf.clip_by_value(tf.round(pixels), 0.0, 255.0), (image_size, image_size, 3))
+    return tf.ensure_shape(tf.clip_by_value(pixels, 0.0, 255.0), (image_size, image_size, 3))
 
 
 def _decode(encoded: tf.Tensor) -> tf.Tensor:
@@ -37,7 +37,13 @@ def _decode(encoded: tf.Tensor) -> tf.Tensor:
 
 
 def _stretch(pixels: tf.Tensor, size: int) -> tf.Tensor:
-    return tf.image.resize(pixels, (size, size), antialias=True)
+    return _resize(pixels, size, size)
+
+
+def _resize(pixels: tf.Tensor, height: tf.Tensor | int, width: tf.Tensor | int) -> tf.Tensor:
+    # Like Pillow: first along the rows, rounded to whole levels (a half goes up), then along the columns.
+    rows = tf.floor(tf.image.resize(pixels, (tf.shape(pixels)[0], width), antialias=True) + 0.5)
+    return tf.floor(tf.image.resize(rows, (height, width), antialias=True) + 0.5)
 
 
 def _crop(pixels: tf.Tensor, size: int) -> tf.Tensor:
@@ -51,7 +57,7 @@ def _pad(pixels: tf.Tensor, size: int) -> tf.Tensor:
     sides = tf.cast(tf.shape(pixels)[:2], tf.float32)
     resized = tf.maximum(1, tf.cast(tf.round(sides * (size / tf.reduce_max(sides))), tf.int32))
     top, left = (size - resized[0]) // 2, (size - resized[1]) // 2
-    return tf.image.pad_to_bounding_box(tf.image.resize(pixels, resized, antialias=True), top, left, size, size)
+    return tf.image.pad_to_bounding_box(_resize(pixels, resized[0], resized[1]), top, left, size, size)
 
 
 _RESIZES: dict[str, Callable[[tf.Tensor, int], tf.Tensor]] = {"stretch": _stretch, "crop": _crop, "pad": _pad}

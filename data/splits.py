@@ -12,9 +12,7 @@ from data.errors import DataError
 from data.pictures import SPLITS, PictureSet
 
 
-def split_pictures(
-    pictures: PictureSet, *, validation_fraction: float, test_fraction: float, seed: int
-) -> np.ndarray:
+def split_pictures(pictures: PictureSet, *, validation_fraction: float, test_fraction: float, seed: int) -> np.ndarray:
     """Give every picture a split, class by class.
 
     Splits that the source brings are kept; one of them that is missing is taken out of train.
@@ -58,7 +56,7 @@ def _too_few(name: str, found: int, has_splits: bool, wanted: Sequence[str]) -> 
     )
 
 
-def write_splits(pictures: PictureSet, splits: Sequence[str]) -> str:
+def write_splits(pictures: PictureSet, splits: Sequence[str] | np.ndarray) -> str:
     """The text of `splits.csv`: path,label,split, with the label by name."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")

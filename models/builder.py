@@ -71,7 +71,7 @@ def load_model(path: Path) -> keras.Model:
 
 def reseed(model: keras.Model, seed: int) -> None:
     """Start all random layers (dropout) of a model from a seed, so that an epoch is random in the same way each time."""
-    for layer in model._flatten_layers():
+    for position, layer in enumerate(model._flatten_layers()):
         generator = getattr(layer, "seed_generator", None)
         if generator is not None:
-            generator.state.assign([seed, 0])
+            generator.state.assign([seed, position])

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import keras
 import numpy as np
 
 from app.console import track
+from data.pictures import Indices
 from data.pipeline import PictureLoader, evaluation_batches
 from models.builder import with_probabilities
 
 
-def answer(model: keras.Model, loader: PictureLoader, indices: Sequence[int] | np.ndarray, batch_size: int) -> np.ndarray:
+def answer(model: keras.Model, loader: PictureLoader, indices: Indices, batch_size: int) -> np.ndarray:
     """Ask a model about pictures.
 
     Args:
@@ -26,5 +25,7 @@ def answer(model: keras.Model, loader: PictureLoader, indices: Sequence[int] | n
     """
     predictor = with_probabilities(model)
     batches = evaluation_batches(loader, indices, batch_size)
-    parts = [predictor.predict_on_batch(pixels) for pixels, _ in track(batches, len(indices), "testing", batch_size)]
+    parts = [
+        predictor.predict_on_batch(pixels) for pixels, _ in track(batches, len(indices), "testing", step=batch_size)
+    ]
     return np.concatenate(parts)

@@ -22,7 +22,9 @@ def write_report(run: Run) -> None:
     """
     context = _context(run)
     pages = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined)
-    plain = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=False, undefined=StrictUndefined, trim_blocks=True)
+    plain = Environment(
+        loader=FileSystemLoader(_TEMPLATES), autoescape=False, undefined=StrictUndefined, trim_blocks=True
+    )
     write_text(run.path / "model_card.md", plain.get_template("model_card.md.jinja").render(context))
     pictures = {path.stem: base64.b64encode(path.read_bytes()).decode() for path in run.plots.glob("*.png")}
     write_text(run.report, pages.get_template("report.html.jinja").render(context, pictures=pictures))

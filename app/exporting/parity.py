@@ -70,7 +70,11 @@ def prove(folder: Path, formats: Sequence[str], proof: Proof) -> dict[str, Any]:
             figures[name] = {"file": file.name, "bytes": _size(file), **_compare(answers, proof, FORMATS[name])}
             if name == "saved_model" and alike:
                 figures[name]["encoded"] = _compare_encoded(_answers(file, encoded), alike, proof)
-    return {"pictures": len(proof.pictures), "passed": all(one["passed"] for one in figures.values()), "formats": figures}
+    return {
+        "pictures": len(proof.pictures),
+        "passed": all(one["passed"] for one in figures.values()),
+        "formats": figures,
+    }
 
 
 def _write_encoded(pictures: PictureSet, folder: Path) -> list[int]:

@@ -34,12 +34,16 @@ def write_saved_model(model: keras.Model, path: Path, resize: str) -> None:
 
     def from_encoded(encoded: tf.Tensor) -> dict[str, tf.Tensor]:
         pixels = tf.TensorSpec((size, size, 3), tf.float32)
-        return from_pixels(tf.map_fn(lambda one: pixels_in_graph(one, size, resize), encoded, fn_output_signature=pixels))
+        return from_pixels(
+            tf.map_fn(lambda one: pixels_in_graph(one, size, resize), encoded, fn_output_signature=pixels)
+        )
 
     archive = keras.export.ExportArchive()
     archive.track(model)
     archive.add_endpoint(
-        "serving_default", from_pixels, input_signature=[tf.TensorSpec((None, size, size, 3), tf.float32, name="pixels")]
+        "serving_default",
+        from_pixels,
+        input_signature=[tf.TensorSpec((None, size, size, 3), tf.float32, name="pixels")],
     )
     archive.add_endpoint(
         ENCODED_SIGNATURE, from_encoded, input_signature=[tf.TensorSpec((None,), tf.string, name="encoded")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.console import table
+from app.console import console, table
 from app.runs import Run
 
 
@@ -11,11 +11,13 @@ def say_exports(run: Run) -> None:
     parity = run.parity
     rows = [
         (
-            str(run.export / one["file"]),
+            one["file"],
             f"{one['bytes'] / 1e6:.1f} MB",
             f"{one['top1_agreement']:.1%} of {parity['pictures']}",
             f"{one['max_probability_difference']:.1e}",
         )
         for one in parity["formats"].values()
     ]
-    table("", ("export", "size", "same top class as Keras", "largest difference"), rows)
+    table("", ("exported file", "size", "same top class as Keras", "largest difference"), rows)
+    for one in parity["formats"].values():
+        console.print(f"{'exported':<10}{run.export / one['file']}", markup=False)

@@ -241,4 +241,4 @@ class _Bar(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         accuracy = (logs or {})["val_accuracy"]
-        self.bars.update(self.task, note=f"epoch {epoch + 1}/{self.phase.epochs}, validation accuracy {accuracy:.3f}")
+        self.bars.update(self.task, note=f"epoch {epoch + 1}/{self.phase.epochs}, val. acc. {accuracy:.3f}")

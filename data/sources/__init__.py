@@ -47,8 +47,10 @@ def open_source(text: str) -> PictureSet:
         return open_folder(text)
     if prefix not in SOURCES or prefix == "folder":
         near = difflib.get_close_matches(prefix, [name for name in SOURCES if name != "folder"], n=1)
-        hint = f"Did you mean {near[0]}:{rest}?" if near else "Known sources: " + ", ".join(
-            source.syntax for source in SOURCES.values()
+        hint = (
+            f"Did you mean {near[0]}:{rest}?"
+            if near
+            else "Known sources: " + ", ".join(source.syntax for source in SOURCES.values())
         )
         raise DataError(f"unknown kind of source {prefix + ':'!r} in {text!r}. {hint}")
     return SOURCES[prefix].open(text)

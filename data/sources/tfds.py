@@ -29,20 +29,23 @@ def open_tfds(text: str) -> PictureSet:
         builder.download_and_prepare()
     except Exception as error:  # TFDS raises its own, the network's and the file system's errors
         reason = str(error).strip().partition("\n")[0]
-        raise DataError(f"TensorFlow Datasets cannot give {name!r}: {reason}. Check the name and the network") from error
+        raise DataError(
+            f"TensorFlow Datasets cannot give {name!r}: {reason}. Check the name and the network"
+        ) from error
     image_key, label_key = _feature_keys(builder.info, name)
     splits = {key: _SPLIT_OF[key] for key in builder.info.splits if key in _SPLIT_OF}
     try:
-        readers = {
-            key: builder.as_data_source(key, decoders={image_key: tfds.decode.SkipDecoding()}) for key in splits
-        }
+        readers = {key: builder.as_data_source(key, decoders={image_key: tfds.decode.SkipDecoding()}) for key in splits}
     except NotImplementedError as error:
         raise DataError(
             f"{name!r} is already prepared in {builder.data_dir} in a format without random access; "
             "set TFDS_DATA_DIR to another folder and Graft prepares it anew"
         ) from error
-    places = [(key, index) for key in sorted(splits, key=lambda key: SPLITS.index(splits[key])) for index in
-              range(len(readers[key]))]
+    places = [
+        (key, index)
+        for key in sorted(splits, key=lambda key: SPLITS.index(splits[key]))
+        for index in range(len(readers[key]))
+    ]
 
     def encoded(index: int) -> bytes:
         key, row = places[index]

@@ -1,0 +1,38 @@
+# Two commands do everything: `make demo` and `make test`. Each sets up .venv first; a second call finds it ready.
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := sample:digits --image-size 96 --augment light --no-flip
+
+.PHONY: demo test lint notebook clean
+
+demo: .venv/ready
+	$(BIN)/python -m app train $(DEMO)
+
+test: .venv/ready-dev lint
+	$(BIN)/python -m pytest
+
+lint: .venv/ready-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# The notebook from its paired script, which is the one to edit.
+notebook: .venv/ready-dev
+	$(BIN)/jupytext --to notebook --output notebooks/quickstart.ipynb notebooks/quickstart.py
+
+clean:
+	rm -rf .venv
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+		{ echo "Graft needs Python 3.11, 3.12 or 3.13; name one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 2; }
+	$(PYTHON) -m venv .venv
+
+# A stamp is made after pip has succeeded, so an interrupted installation is done again.
+.venv/ready: requirements.txt constraints.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv/ready-dev: requirements-dev.txt requirements.txt constraints.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch .venv/ready $@
