@@ -25,7 +25,6 @@ def answer(model: keras.Model, loader: PictureLoader, indices: Indices, batch_si
     """
     predictor = with_probabilities(model)
     batches = evaluation_batches(loader, indices, batch_size)
-    parts = [
-        predictor.predict_on_batch(pixels) for pixels, _ in track(batches, len(indices), "testing", step=batch_size)
-    ]
-    return np.concatenate(parts)
+    with loader.naming_errors():
+        tracked = track(batches, len(indices), "testing", step=batch_size)
+        return np.concatenate([predictor.predict_on_batch(pixels) for pixels, _ in tracked])
