@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,6 +20,9 @@ VERBS: dict[str, tuple[type, Callable[..., Any]]] = {
     "export": (ExportConfig, export),
     "list": (ListConfig, list_choices),
 }
+
+# What the file system refuses is no defect of Graft: no space, no right to write, a name that is too long.
+_REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -39,6 +43,10 @@ def main(arguments: Sequence[str]) -> int:
         verb(**vars(options))
     except BAD_INPUT as error:
         return _end(f"Error: {error}", 2)
+    except OSError as error:
+        if error.errno not in _REFUSALS:
+            raise
+        return _end(f"Error: {error.strerror}: {error.filename or 'make room and try again'}", 2)
     except GateError as error:
         return _end(f"Gate failed: {error}", 3)
     except Interrupted as error:

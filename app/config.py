@@ -7,6 +7,7 @@ is None is derived from the data (`app.training.hyperrule`) or from the backbone
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, TypeVar
@@ -23,6 +24,8 @@ from models.backbones import HUB_PREFIX, find_backbone
 from models.heads import HEADS
 
 SOURCE_HELP = "where the pictures are: " + "; ".join(f"{one.syntax}, {one.description}" for one in SOURCES.values())
+MAX_IMAGE_SIZE = 2048  # three times what the largest network was made for; far above it no memory suffices
+MAX_COUNT = 1_000_000  # of epochs, pictures a step and the like: more is a slip of the hand
 LISTS = ("backbones", "heads", "strategies", "sources", "formats")
 
 
@@ -86,7 +89,8 @@ class TrainConfig:
 
     formats: Annotated[tuple[str, ...], _option("what to export", FORMATS)] = tuple(FORMATS)
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Raise `UsageError` or `ModelError` for what cannot be carried out."""
         _check_choice("head", self.head, HEADS)
         _check_choice("resize", self.resize, RESIZES)
         _check_choice("augment", self.augment, AUGMENTATIONS)
@@ -94,23 +98,17 @@ class TrainConfig:
         check_formats(self.formats)
         _check(0 <= self.dropout < 1, f"--dropout must be from 0 to below 1, not {self.dropout}")
         for name in ("validation_fraction", "test_fraction"):
-            _check_positive(name, getattr(self, name))
+            _check_positive(name, getattr(self, name), most=1)
         _check(
             self.validation_fraction + self.test_fraction < 1,
             "--validation-fraction and --test-fraction leave nothing to train on: together they must be below 1",
         )
-        for name in (
-            "batch_size",
-            "image_size",
-            "head_learning_rate",
-            "fine_tune_learning_rate",
-            "unfreeze_blocks",
-            "patience",
-            "head_epochs",
-            "fine_tune_epochs",
-        ):
+        for name in ("batch_size", "unfreeze_blocks", "patience", "head_epochs", "fine_tune_epochs"):
             _check_positive(name, getattr(self, name))
-        _check(self.weight_decay >= 0, f"--weight-decay cannot be below 0, not {self.weight_decay}")
+        _check_positive("image_size", self.image_size, most=MAX_IMAGE_SIZE)
+        for name in ("head_learning_rate", "fine_tune_learning_rate"):
+            _check_positive(name, getattr(self, name), most=1)
+        _check(0 <= self.weight_decay < math.inf, f"--weight-decay must be a number from 0 up, not {self.weight_decay}")
         _check(0 <= self.seed < 2**31, f"--seed must be from 0 to 2147483647, not {self.seed}")
         _check(
             not (self.unfreeze_blocks and self.unfreeze_from),
@@ -130,7 +128,8 @@ class EvaluateConfig:
     batch_size: Annotated[int, _option("pictures a step")] = 32
     skip_unreadable: Annotated[bool, _option("leave out pictures that cannot be read instead of stopping")] = False
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Raise `UsageError` for what cannot be carried out."""
         _check_positive("batch_size", self.batch_size)
 
 
@@ -148,7 +147,8 @@ class PredictConfig:
     batch_size: Annotated[int, _option("pictures a step")] = 32
     skip_unreadable: Annotated[bool, _option("leave out pictures that cannot be read instead of stopping")] = False
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Raise `UsageError` for what cannot be carried out."""
         _check(bool(self.paths), "name at least one picture or folder to predict")
         _check_positive("top", self.top)
         _check_positive("batch_size", self.batch_size)
@@ -164,7 +164,8 @@ class ExportConfig:
     formats: Annotated[tuple[str, ...], _option("what to export", FORMATS)] = tuple(FORMATS)
     source: Annotated[str | None, _option("where the run's pictures are now, if they were moved")] = None
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Raise `UsageError` for what cannot be carried out."""
         check_formats(self.formats)
 
 
@@ -174,8 +175,9 @@ class ListConfig:
 
     what: Annotated[Positional[str], _option("which list", LISTS)] = "backbones"
 
-    def __post_init__(self) -> None:
-        _check_choice("list", self.what, LISTS)
+    def check(self) -> None:
+        """Raise `UsageError` for what cannot be carried out."""
+        _check(self.what in LISTS, f"there is no list {self.what!r}. {_nearest(self.what, LISTS)}")
 
 
 Config = TypeVar("Config", TrainConfig, EvaluateConfig, PredictConfig, ExportConfig, ListConfig)
@@ -184,8 +186,21 @@ Config = TypeVar("Config", TrainConfig, EvaluateConfig, PredictConfig, ExportCon
 def make_config(kind: type[Config], **options: Any) -> Config:
     """Make a verb's options from keyword arguments.
 
+    The check is made here and not by the class, since tyro, which makes one too, would wrap its text in a box.
+
     Raises:
-        UsageError: an unknown name (the text offers the nearest), or a value that its check refuses.
+        UsageError, ModelError: an unknown name (the text offers the nearest), or a value that its check refuses.
+    """
+    config = restore_config(kind, **options)
+    config.check()
+    return config
+
+
+def restore_config(kind: type[Config], **options: Any) -> Config:
+    """Make options that were checked before; what they need, such as a file of weights, may be gone by now.
+
+    Raises:
+        UsageError: an unknown name (the text offers the nearest).
     """
     names = [field.name for field in fields(kind)]
     for name in options:
@@ -196,7 +211,7 @@ def make_config(kind: type[Config], **options: Any) -> Config:
 
 def check_formats(formats: Iterable[str]) -> None:
     """Raise `UsageError` for a format that is not in the table."""
-    for name in formats:
+    for name in [formats] if isinstance(formats, str) else formats:
         _check_choice("formats", name, FORMATS)
 
 
@@ -205,8 +220,9 @@ def _check(holds: bool, text: str) -> None:
         raise UsageError(text)
 
 
-def _check_positive(name: str, value: float | None) -> None:
-    _check(value is None or value > 0, f"--{name.replace('_', '-')} must be above 0, not {value}")
+def _check_positive(name: str, value: float | None, *, most: float = MAX_COUNT) -> None:
+    limits = f"must be above 0 and at most {most:,}"
+    _check(value is None or 0 < value <= most, f"--{name.replace('_', '-')} {limits}, not {value}")
 
 
 def _check_choice(name: str, value: str, table: Collection[str]) -> None:

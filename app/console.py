@@ -17,6 +17,7 @@ from rich.text import Text
 
 Item = TypeVar("Item")
 
+_WIDEST = 1000  # columns of a table that is not printed on a terminal
 console = Console(highlight=False, soft_wrap=True)
 
 
@@ -58,6 +59,8 @@ def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> 
         grid.add_column(column, overflow="fold")
     for row in rows:
         grid.add_row(*(Text(str(cell)) for cell in row))
+    if not console.is_terminal:  # in a file or a pipe, a row is a line
+        grid.width = console.measure(grid, options=console.options.update(width=_WIDEST)).maximum
     console.print(grid)
 
 

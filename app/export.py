@@ -38,6 +38,7 @@ def export(run: str, **options: Any) -> dict[str, Any]:
     test = split_indices(splits)["test"]
     with chatter_to(opened.log):
         from app.evaluation.answers import answer
+        from app.evaluation.report import write_report
         from app.exporting.exports import write_exports
         from data.pipeline import PictureLoader
         from models.builder import load_model
@@ -46,7 +47,8 @@ def export(run: str, **options: Any) -> dict[str, Any]:
         loader = PictureLoader(pictures, model.input_shape[1], trained.resize)
         answers = answer(model, loader, test, trained.batch_size)
         write_exports(model, opened, config.formats, pictures.subset(test), answers)
-    opened.write_config(replace(trained, formats=config.formats))
+        opened.write_config(replace(trained, formats=config.formats))
+        write_report(opened)  # it tells of the exported files
     say_exports(opened)
     opened.check_parity()
     return opened.parity

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from app.config import PredictConfig, make_config
-from app.console import chatter_to, console, table
+from app.console import chatter_to, table
 from app.errors import UsageError
 from app.runs import Run
 from data.checking import Checked, describe
@@ -64,10 +65,13 @@ def predict(model: str, paths: Sequence[str], **options: Any) -> list[Prediction
             if faults and not config.skip_unreadable:
                 continue  # name every unreadable picture before stopping
             if batch:
-                answers = runtime.probabilities(np.stack(list(batch.values())))
-                predictions += [_prediction(path, row, opened) for path, row in zip(batch, answers, strict=True)]
+                answers = runtime.probabilities(np.stack([pixels for _, pixels in batch]))
+                _check_answers(answers, opened.file)
+                predictions += [_prediction(path, row, opened) for (path, _), row in zip(batch, answers, strict=True)]
     if faults and not config.skip_unreadable:
         raise DataError(f"{describe(faults)}\nLeave them out with --skip-unreadable")
+    if not predictions:
+        raise DataError(f"{describe(faults)}\nName at least one picture that can be read")
     _say(predictions, faults, config)
     return predictions
 
@@ -88,9 +92,17 @@ class _Model:
             return cls(run.require(run.model), run.class_names, run.config.resize)
         labels = [folder / name for folder in (path.parent, path) for name in ("labels.txt", "classes.txt")]
         found = next((file for file in labels if file.is_file()), None)
-        class_names = tuple(found.read_text(encoding="utf-8").splitlines()) if found else ()
-        runs = [folder for folder in path.resolve().parents[:2] if (folder / "config.json").is_file()]
-        return cls(path, class_names, Run.open(str(runs[0])).config.resize if runs else "stretch")
+        # Not splitlines(), which also breaks at separators that a class name may hold.
+        class_names = tuple(found.read_text(encoding="utf-8").rstrip("\n").split("\n")) if found else ()
+        return cls(path, class_names, _resize_of_run_around(path))
+
+
+def _resize_of_run_around(path: Path) -> str:
+    """How the run that a model file lies in resized its pictures; "stretch" where it lies in none."""
+    for folder in path.resolve().parents[:2]:
+        if all((folder / name).is_file() for name in ("config.json", "classes.txt", "splits.csv")):
+            return Run.open(str(folder)).config.resize
+    return "stretch"
 
 
 def _picture_files(paths: Sequence[str]) -> Iterator[Path]:
@@ -113,7 +125,9 @@ def _picture_files(paths: Sequence[str]) -> Iterator[Path]:
             raise UsageError(f"there is no picture {path}")
 
 
-def _load(files: Sequence[Path], image_size: int, resize: str) -> tuple[dict[Path, np.ndarray], list[Checked]]:
+def _load(files: Sequence[Path], image_size: int, resize: str) -> tuple[list[tuple[Path, np.ndarray]], list[Checked]]:
+    """The pixels of readable pictures, and what is wrong with the others."""
+
     def load(path: Path) -> np.ndarray | Checked:
         try:
             return load_pixels(path.read_bytes(), image_size, resize)
@@ -121,9 +135,18 @@ def _load(files: Sequence[Path], image_size: int, resize: str) -> tuple[dict[Pat
             return Checked(str(path), "", str(error))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        loaded = dict(zip(files, pool.map(load, files), strict=True))
-    pixels = {path: one for path, one in loaded.items() if isinstance(one, np.ndarray)}
-    return pixels, [one for one in loaded.values() if isinstance(one, Checked)]
+        loaded = list(pool.map(load, files))
+    pixels = [(path, one) for path, one in zip(files, loaded, strict=True) if isinstance(one, np.ndarray)]
+    return pixels, [one for one in loaded if isinstance(one, Checked)]
+
+
+def _check_answers(answers: np.ndarray, file: Path) -> None:
+    if answers.ndim != 2:
+        raise UsageError(f"{file} is not a classifier: its answers have shape {answers.shape}, not (pictures, classes)")
+    if not np.isfinite(answers).all():
+        raise UsageError(
+            f"{file} answers with what is not a number: its weights are damaged, so train or export it anew"
+        )
 
 
 def _prediction(path: Path, probabilities: np.ndarray, model: _Model) -> Prediction:
@@ -138,6 +161,8 @@ def _prediction(path: Path, probabilities: np.ndarray, model: _Model) -> Predict
 
 
 def _say(predictions: Sequence[Prediction], faults: Sequence[Checked], config: PredictConfig) -> None:
+    if faults:
+        print(f"Left out: {describe(faults)}", file=sys.stderr)
     if config.json:
         print(json.dumps([vars(one) | {"label": one.label} for one in predictions], indent=2, ensure_ascii=False))
         return
@@ -146,5 +171,3 @@ def _say(predictions: Sequence[Prediction], faults: Sequence[Checked], config: P
         for one in predictions
     ]
     table("", ("picture", "answer"), rows)
-    if faults:
-        console.print(f"Left out: {describe(faults)}", markup=False)

@@ -211,8 +211,9 @@ def _write_plots(run: Run, loader: PictureLoader, test: np.ndarray, answers: np.
     from app.evaluation import plots
 
     labels = loader.pictures.labels[test]
-    doubt = np.where(answers.argmax(axis=1) == labels, 0, -1) + answers.max(axis=1) * 1e-3
-    shown = np.argsort(doubt, kind="stable")[:24]  # the mistakes first, then the least sure
+    sureness = answers.max(axis=1)
+    # The mistakes first, the surest of them at the top; then what was right, the least sure first.
+    shown = np.argsort(np.where(answers.argmax(axis=1) == labels, sureness, -sureness), kind="stable")[:24]
     shown_pictures = np.stack([loader.load(index) for index in test[shown]])
     names = loader.pictures.class_names
     plots.save_figure(plots.curves(run.history), run.plots / "curves.png")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import keras
@@ -62,6 +63,8 @@ def load_model(path: Path) -> keras.Model:
     Raises:
         ModelError: it cannot be loaded.
     """
+    if not zipfile.is_zipfile(path):  # Keras would say that there is no such file
+        raise ModelError(f"{path} cannot be loaded: it is not a .keras archive, or it is damaged")
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # a damaged file can make Keras raise nearly anything

@@ -54,8 +54,8 @@ def test_smallest_image() -> None:
     assert LITE0.builder(LITE0.min_image_size, None).output_shape == (None, 1, 1, 1280)
 
 
-# The flower is a dahlia, which ImageNet does not have: Lite0 says daisy, Lite1 and Lite2 say honeycomb (599). That is the
-# networks' own answer: a plain tf.nn forward pass over the files' own names gives the same probabilities to 1e-6.
+# The flower is a dahlia, which ImageNet does not have: Lite0 says daisy, Lite1 and Lite2 say honeycomb (599). That is
+# the networks' own answer: a plain tf.nn forward pass over the files' own names gives the same probabilities to 1e-6.
 @pytest.mark.parametrize(
     ("name", "photo", "expected"),
     [

@@ -29,7 +29,9 @@ def curves(history: Sequence[dict[str, Any]]) -> Figure:
         axes.plot(epochs, [one[name] for one in history], "o-", ms=3, color=BLUE, label="training (augmented)")
         axes.plot(epochs, [one[f"val_{name}"] for one in history], "o-", ms=3, color=ORANGE, label="validation")
         for start in starts:
-            axes.axvline(start - 0.5, color=GREY, ls="--", lw=1, label=f"{history[start - 1]['phase']} begins")
+            axes.axvline(
+                start - 0.5, color=GREY, ls="--", lw=1, label=f"{history[start - 1]['phase'].replace('_', '-')} begins"
+            )
         axes.set(xlabel="epoch", title=name)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
@@ -77,7 +79,7 @@ def predictions(
         axes.axis("off")
     for axes, picture, label, answer in zip(grid, pictures, labels, probabilities, strict=False):
         best = int(answer.argmax())
-        text = f"{_short(class_names[best])} {answer[best]:.0%}"
+        text = f"{_short(class_names[best])}: {answer[best]:.0%}"
         axes.imshow(picture)
         if best == label:
             axes.set_title(text, fontsize=8)

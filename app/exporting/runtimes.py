@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from app.errors import UsageError
+from app.errors import BAD_INPUT, UsageError
 from app.exporting.saved_model import ENCODED_SIGNATURE
 
 
@@ -90,7 +90,7 @@ def open_runtime(path: Path) -> Runtime:
         path: a `.keras` or `.tflite` file, or a SavedModel folder.
 
     Raises:
-        UsageError: it is none of these, or it cannot be loaded.
+        UsageError, ModelError: it is none of these, or it cannot be loaded.
     """
     kinds: dict[str, Any] = {".keras": KerasRuntime, ".tflite": TFLiteRuntime}
     if not path.exists():
@@ -100,7 +100,7 @@ def open_runtime(path: Path) -> Runtime:
         raise UsageError(f"{path} is not a model: give a run folder, a .keras or .tflite file, or a SavedModel folder")
     try:
         return kind(path)
-    except UsageError:
+    except BAD_INPUT:
         raise
     except Exception as error:  # a damaged file can make a loader raise nearly anything
         reason = str(error).strip().partition("\n")[0]
