@@ -157,6 +157,7 @@ def _fit_phase(model: keras.Model, bare: keras.Model, phase: Phase, data: FitDat
             validation_data=evaluation_batches(data.loader, data.validation, data.batch_size),
             class_weight=data.class_weights,
             verbose=0,
+            shuffle=False,  # the stream is shuffled already
             callbacks=[
                 _Reseed(phase_seed),
                 _Checkpoint(bare, phase, run, state),

@@ -1,0 +1,135 @@
+"""The loop of a phase, on a model that is small enough to train in an instant."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from app.config import TrainConfig
+from app.runs import Run
+from app.training.fitting import FitData, FitState, fit
+from app.training.hyperrule import resolve
+from app.training.phases import Phase
+from app.training.strategies import STRATEGIES
+from data.augmentation import AUGMENTATIONS
+from data.pipeline import PictureLoader
+from data.sources import open_source
+from models.backbones import find_backbone
+from tests.pictures import write_folder
+
+
+def tiny_model(classes: int = 3) -> keras.Model:
+    keras.utils.set_random_seed(0)
+    pixels = keras.Input((16, 16, 3))
+    x = keras.layers.Rescaling(1 / 255)(pixels)
+    x = keras.layers.Dropout(0.1, seed=1)(keras.layers.GlobalAveragePooling2D()(x))
+    return keras.Model(pixels, keras.layers.Dense(classes, name="logits")(x))
+
+
+def phase(**changes: object) -> Phase:
+    standard = Phase(
+        name="head",
+        epochs=6,
+        learning_rate=0.05,
+        warmup_epochs=0,
+        weight_decay=0.0,
+        patience=100,
+        prepare=lambda model: None,
+    )
+    return replace(standard, **changes)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run.create(TrainConfig(output=str(tmp_path / "run")))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> FitData:
+    pictures = open_source(str(write_folder(tmp_path_factory.mktemp("fit") / "pictures", pictures=10)))
+    every = np.arange(len(pictures))
+    return FitData(
+        loader=PictureLoader(pictures, 16, "stretch"),
+        train=every[every % 5 != 0],
+        validation=every[every % 5 == 0],
+        batch_size=5,
+        augmentation=AUGMENTATIONS["light"],
+        class_weights=None,
+        seed=0,
+    )
+
+
+def accuracy_and_loss(model: keras.Model, data: FitData) -> tuple[float, float]:
+    pixels = np.stack([data.loader.load(index) for index in data.validation]).astype(np.float32)
+    labels = data.loader.pictures.labels[data.validation]
+    logits = model(pixels, training=False)
+    loss = keras.ops.mean(keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True))
+    return float(np.mean(np.argmax(logits, axis=1) == labels)), float(loss)
+
+
+def test_ends_with_the_weights_that_were_best_on_validation(run: Run, data: FitData) -> None:
+    model = tiny_model()
+    fit(model, [phase(learning_rate=0.5)], data, run)  # a rate at which validation goes up and down
+    best = max((one["val_accuracy"], -one["val_loss"]) for one in run.history)
+    accuracy, loss = accuracy_and_loss(model, data)
+    assert accuracy == pytest.approx(best[0], abs=1e-5)
+    assert loss == pytest.approx(-best[1], rel=1e-3)
+
+
+def test_a_second_phase_that_only_harms_is_not_kept(run: Run, data: FitData) -> None:
+    def spoil(model: keras.Model) -> None:
+        model.layers[-1].set_weights([-weights for weights in model.layers[-1].get_weights()])
+
+    model = tiny_model()
+    fit(model, [phase(), phase(name="fine_tune", learning_rate=1e-9, epochs=2, prepare=spoil)], data, run)
+    best = max((one["val_accuracy"], -one["val_loss"]) for one in run.history if one["phase"] == "head")
+    assert accuracy_and_loss(model, data)[1] == pytest.approx(-best[1], rel=1e-3)
+
+
+def test_a_phase_ends_early_when_validation_gets_no_better(run: Run, data: FitData) -> None:
+    fit(tiny_model(), [phase(learning_rate=1e-12, epochs=9, patience=2)], data, run)
+    assert len(run.history) == 3  # the first, and two that were not better
+
+
+def test_rare_classes_weigh_more_when_asked(run: Run, data: FitData, tmp_path: Path) -> None:
+    """With a weight of zero on two classes, everything looks like the third."""
+    model = tiny_model()
+    fit(model, [phase(epochs=12)], replace(data, class_weights={0: 0.0, 1: 0.0, 2: 1.0}), run)
+    pixels = np.stack([data.loader.load(index) for index in data.train]).astype(np.float32)
+    last = keras.Model(model.inputs, model.outputs)
+    last.load_weights(run.checkpoints / str(FitState.read(run).weights), skip_mismatch=True)
+    assert set(np.argmax(last(pixels), axis=1)) == {2}
+
+
+def test_history_has_every_epoch_of_both_phases(run: Run, data: FitData) -> None:
+    fit(tiny_model(), [phase(epochs=2), phase(name="fine_tune", epochs=3)], data, run)
+    assert [(one["phase"], one["epoch"]) for one in run.history] == [
+        ("head", 1),
+        ("head", 2),
+        ("fine_tune", 1),
+        ("fine_tune", 2),
+        ("fine_tune", 3),
+    ]
+
+
+def test_a_finished_fit_is_not_run_again(run: Run, data: FitData) -> None:
+    first, again = tiny_model(), tiny_model()
+    fit(first, [phase()], data, run)
+    history = run.history
+    fit(again, [phase()], data, run)
+    assert run.history == history
+    for one, other in zip(first.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_every_strategy_starts_with_the_head_on_the_frozen_backbone(name: str) -> None:
+    spec = find_backbone("efficientnet_lite0")
+    config = resolve(TrainConfig(strategy=name), train_size=100, blocks=16, image_size=224)
+    phases = STRATEGIES[name].phases(config, spec)
+    assert phases[0].name == "head"
+    assert len({one.name for one in phases}) == len(phases)
