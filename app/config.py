@@ -74,7 +74,7 @@ class TrainConfig:
     head_epochs: Annotated[int | None, _option("epochs of the head alone (default: by size of the data)")] = None
     head_learning_rate: Annotated[float, _option("peak learning rate of the head alone")] = 3e-3
     fine_tune_epochs: Annotated[int | None, _option("epochs after unfreezing (default: by size of the data)")] = None
-    fine_tune_learning_rate: Annotated[float, _option("peak learning rate after unfreezing")] = 5e-4
+    fine_tune_learning_rate: Annotated[float, _option("peak learning rate after unfreezing")] = 3e-4
     unfreeze_blocks: Annotated[
         int | None, _option("how many of the backbone's last blocks to unfreeze (default: a third of them)")
     ] = None

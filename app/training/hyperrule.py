@@ -25,8 +25,8 @@ def resolve(config: TrainConfig, *, train_size: int, blocks: int, image_size: in
         The same without a None among the hyper-parameters.
     """
     steps_per_epoch = math.ceil(train_size / config.batch_size)
-    head_epochs = config.head_epochs or _between(5, round(250 / steps_per_epoch), 12)
-    fine_tune_epochs = config.fine_tune_epochs or _between(10, round(400 / steps_per_epoch), 20)
+    head_epochs = config.head_epochs or _between(3, round(400 / steps_per_epoch), 10)
+    fine_tune_epochs = config.fine_tune_epochs or _between(5, round(1200 / steps_per_epoch), 20)
     return replace(
         config,
         image_size=config.image_size or image_size,
