@@ -66,6 +66,7 @@ class Run:
         self.plots = path / "plots"
         self.export = path / "export"
         self.report = path / "report.html"
+        self._was_there = False
 
     @classmethod
     def create(cls, config: TrainConfig) -> Run:
@@ -81,6 +82,7 @@ class Run:
         )
         check_free(path)
         run = cls(path)
+        run._was_there = path.is_dir()
         try:
             run.plots.mkdir(parents=True, exist_ok=True)
             run.checkpoints.mkdir(exist_ok=True)
@@ -214,8 +216,10 @@ class Run:
             raise GateError(f"not the Keras model's answers: {names}. See {self.export / 'parity.json'}")
 
     def remove(self) -> None:
-        """Delete the folder: for a run that could not begin."""
+        """Delete a run that could not begin; a folder that the user had made stays, empty as it was."""
         shutil.rmtree(self.path)
+        if self._was_there:
+            self.path.mkdir()
 
     def _text(self, name: str) -> str:
         return self.require(self.path / name).read_text(encoding="utf-8")

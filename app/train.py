@@ -90,7 +90,8 @@ def _continue(given: TrainConfig) -> Run:
 def _carry_out(run: Run, pictures: PictureSet, splits: np.ndarray, sha256: str, *, resumed: bool = False) -> Run:
     """From splits to the finished run; epochs that an interrupted run has finished are not trained again."""
     with _resumable(run), chatter_to(run.log):
-        import keras
+        with console.status("starting TensorFlow"):
+            import keras
 
         from app.evaluation.report import write_report
         from app.exporting.exports import write_exports
