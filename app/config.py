@@ -82,6 +82,9 @@ class TrainConfig:
     train_batch_norm: Annotated[
         bool, _option("also train the unfrozen BatchNormalization layers, which else stay in inference mode")
     ] = False
+    label_smoothing: Annotated[
+        float, _option("part of each label spread over all classes, against learning by heart")
+    ] = 0.1
     weight_decay: Annotated[float, _option("decoupled weight decay after unfreezing")] = 1e-4
     patience: Annotated[int | None, _option("epochs without a better validation before a phase ends early")] = None
     class_weights: Annotated[bool, _option("weigh rare classes up, so that each class counts the same")] = False
@@ -96,7 +99,9 @@ class TrainConfig:
         _check_choice("augment", self.augment, AUGMENTATIONS)
         _check_choice("strategy", self.strategy, STRATEGIES)
         check_formats(self.formats)
-        _check(0 <= self.dropout < 1, f"--dropout must be from 0 to below 1, not {self.dropout}")
+        for name in ("dropout", "label_smoothing"):
+            share = getattr(self, name)
+            _check(0 <= share < 1, f"--{name.replace('_', '-')} must be from 0 to below 1, not {share}")
         for name in ("validation_fraction", "test_fraction"):
             _check_positive(name, getattr(self, name), most=1)
         _check(

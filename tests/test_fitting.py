@@ -37,6 +37,7 @@ def phase(**changes: object) -> Phase:
         learning_rate=0.05,
         warmup_epochs=0,
         weight_decay=0.0,
+        label_smoothing=0.0,
         patience=100,
         prepare=lambda model: None,
     )

@@ -29,6 +29,7 @@ def phases(config: TrainConfig, spec: BackboneSpec) -> list[Phase]:
             learning_rate=config.head_learning_rate,
             warmup_epochs=0,
             weight_decay=0.0,
+            label_smoothing=config.label_smoothing,
             patience=config.patience,
             prepare=prepare,
         )

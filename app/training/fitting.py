@@ -22,6 +22,7 @@ from app.training.phases import Phase
 from data.augmentation import Augmentation
 from data.pipeline import PictureLoader, evaluation_batches, training_batches
 from models.builder import reseed
+from models.losses import smoothed_cross_entropy
 from models.optimizers import warmup_cosine_adamw
 
 
@@ -127,7 +128,7 @@ def _compile(model: keras.Model, phase: Phase, steps_per_epoch: int) -> None:
         warmup_steps=phase.warmup_epochs * steps_per_epoch,
         weight_decay=phase.weight_decay,
     )
-    model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+    model.compile(optimizer, smoothed_cross_entropy(phase.label_smoothing), metrics=["accuracy"])
     optimizer.build(model.trainable_variables)
 
 

@@ -20,6 +20,7 @@ class Phase:
         learning_rate: the peak.
         warmup_epochs: epochs of rising learning rate, which are part of `epochs`.
         weight_decay: decoupled.
+        label_smoothing: part of each label that is spread over all classes.
         patience: epochs without a better validation before the phase ends early.
         prepare: freezes and unfreezes the layers of a model.
     """
@@ -29,5 +30,6 @@ class Phase:
     learning_rate: float
     warmup_epochs: int
     weight_decay: float
+    label_smoothing: float
     patience: int
     prepare: Callable[[keras.Model], None]

@@ -37,6 +37,7 @@ def phases(config: TrainConfig, spec: BackboneSpec) -> list[Phase]:
         learning_rate=config.fine_tune_learning_rate,
         warmup_epochs=1,
         weight_decay=config.weight_decay,
+        label_smoothing=config.label_smoothing,
         patience=config.patience,
         prepare=prepare,
     )
