@@ -48,7 +48,8 @@ def export(run: str, **options: Any) -> dict[str, Any]:
         answers = answer(model, loader, test, trained.batch_size)
         write_exports(model, opened, config.formats, pictures.subset(test), answers)
         opened.write_config(replace(trained, formats=config.formats))
-        write_report(opened)  # it tells of the exported files
+        if opened.is_finished:  # the report tells of the exported files, and is what marks a run as finished
+            write_report(opened)
     say_exports(opened)
     opened.check_parity()
     return opened.parity

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from app.runs import Run
 from data.checking import Checked, describe
 from data.decoding import SUFFIXES, UnreadablePicture, load_pixels
 from data.errors import DataError
+
+if TYPE_CHECKING:
+    from app.exporting.runtimes import Runtime
 
 
 @dataclass(frozen=True)
@@ -65,8 +68,7 @@ def predict(model: str, paths: Sequence[str], **options: Any) -> list[Prediction
             if faults and not config.skip_unreadable:
                 continue  # name every unreadable picture before stopping
             if batch:
-                answers = runtime.probabilities(np.stack([pixels for _, pixels in batch]))
-                _check_answers(answers, opened.file)
+                answers = _answers(runtime, np.stack([pixels for _, pixels in batch]), opened.file)
                 predictions += [_prediction(path, row, opened) for (path, _), row in zip(batch, answers, strict=True)]
     if faults and not config.skip_unreadable:
         raise DataError(f"{describe(faults)}\nLeave them out with --skip-unreadable")
@@ -140,13 +142,19 @@ def _load(files: Sequence[Path], image_size: int, resize: str) -> tuple[list[tup
     return pixels, [one for one in loaded if isinstance(one, Checked)]
 
 
-def _check_answers(answers: np.ndarray, file: Path) -> None:
+def _answers(runtime: Runtime, pixels: np.ndarray, file: Path) -> np.ndarray:
+    try:
+        answers = runtime.probabilities(pixels)
+    except Exception as error:  # damage that showed itself to no loader; runtimes raise nearly anything over it
+        reason = str(error).strip().partition("\n")[0]
+        raise UsageError(f"{file} cannot be run, so it is damaged or no classifier of pictures: {reason}") from error
     if answers.ndim != 2:
         raise UsageError(f"{file} is not a classifier: its answers have shape {answers.shape}, not (pictures, classes)")
     if not np.isfinite(answers).all():
         raise UsageError(
             f"{file} answers with what is not a number: its weights are damaged, so train or export it anew"
         )
+    return answers
 
 
 def _prediction(path: Path, probabilities: np.ndarray, model: _Model) -> Prediction:

@@ -66,7 +66,7 @@ class Run:
         self.plots = path / "plots"
         self.export = path / "export"
         self.report = path / "report.html"
-        self._was_there = False
+        self._made: list[Path] = []
 
     @classmethod
     def create(cls, config: TrainConfig) -> Run:
@@ -82,7 +82,7 @@ class Run:
         )
         check_free(path)
         run = cls(path)
-        run._was_there = path.is_dir()
+        run._made = [folder for folder in (path, *path.parents) if not folder.exists()]
         try:
             run.plots.mkdir(parents=True, exist_ok=True)
             run.checkpoints.mkdir(exist_ok=True)
@@ -113,9 +113,12 @@ class Run:
     @property
     def config(self) -> TrainConfig:
         """The run's options."""
-        from app.config import TrainConfig, make_config
+        from app.config import TrainConfig, restore_config
 
-        return make_config(TrainConfig, **{**self._json("config.json"), "output": str(self.path)})
+        options = self._json("config.json")
+        if not isinstance(options, dict):
+            raise UsageError(f"{self.path / 'config.json'} is damaged: it holds no options")
+        return restore_config(TrainConfig, **options | {"output": str(self.path)})
 
     def write_config(self, config: TrainConfig) -> None:
         """Save the options as resolved."""
@@ -216,10 +219,13 @@ class Run:
             raise GateError(f"not the Keras model's answers: {names}. See {self.export / 'parity.json'}")
 
     def remove(self) -> None:
-        """Delete a run that could not begin; a folder that the user had made stays, empty as it was."""
+        """Delete a run that could not begin, and what was made for it; a folder of the user stays, empty as it was."""
         shutil.rmtree(self.path)
-        if self._was_there:
+        if self.path not in self._made:
             self.path.mkdir()
+        for parent in self._made[1:]:
+            if not any(parent.iterdir()):  # another run may have come
+                parent.rmdir()
 
     def _text(self, name: str) -> str:
         return self.require(self.path / name).read_text(encoding="utf-8")

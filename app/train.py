@@ -20,6 +20,7 @@ from app.runs import Run, check_free, write_text, written_whole
 from app.training.hyperrule import resolve
 from app.training.strategies import STRATEGIES
 from data.pictures import PictureSet
+from data.sources import absolute_source
 from data.splits import read_splits, split_indices, split_pictures, write_splits
 from models.backbones import find_backbone
 
@@ -56,6 +57,7 @@ def train(source: str | None = None, *, resume: str | None = None, **options: An
     if config.output is not None:
         check_free(Path(config.output).expanduser())
     pictures, sha256 = open_readable(config.source, skip_unreadable=config.skip_unreadable)
+    config = replace(config, source=absolute_source(config.source))  # the run may be continued from another folder
     splits = split_pictures(
         pictures,
         validation_fraction=config.validation_fraction,
@@ -106,6 +108,8 @@ def _carry_out(run: Run, pictures: PictureSet, splits: np.ndarray, sha256: str, 
         config = _resolved_config(run, model, spec, train_size=len(indices["train"]))
         run.write_environment(data_sha256=sha256, backbone_weights=model.get_layer("backbone").get_weights())
         phases = STRATEGIES[config.strategy].phases(config, spec)
+        for phase in phases:  # what does not fit the backbone is to be said now, not when a phase begins
+            phase.prepare(model)
         _say_plan(run, config, indices)
         if resumed:
             console.print(f"Resuming {FitState.read(run).describe(phases)}.", markup=False)
@@ -114,7 +118,7 @@ def _carry_out(run: Run, pictures: PictureSet, splits: np.ndarray, sha256: str, 
         with loader.naming_errors():
             fit(model, phases, _fit_data(config, loader, indices), run)
         with written_whole(run.model) as temporary:
-            model.save(temporary)
+            keras.Model(model.input, model.output, name=model.name).save(temporary)  # without optimizer and loss
         fitted = time.perf_counter()
         metrics, test_answers = _evaluate(model, loader, indices, config)
         evaluated = time.perf_counter()

@@ -49,7 +49,7 @@ def augment(pixels: tf.Tensor, seed: tf.Tensor, augmentation: Augmentation) -> t
 
     Args:
         pixels: float32 (batch, size, size, 3) in [0, 255].
-        seed: int32 (2,): the same seed gives the same result.
+        seed: integer (2,): the same seed gives the same result.
         augmentation: how far.
 
     Returns:
@@ -57,13 +57,14 @@ def augment(pixels: tf.Tensor, seed: tf.Tensor, augmentation: Augmentation) -> t
     """
     if augmentation == Augmentation():
         return pixels
-    return _change_colour(_change_geometry(pixels, seed, augmentation), seed + [0, 1000], augmentation)
+    return _change_colour(_change_geometry(pixels, seed, augmentation), seed, augmentation)
 
 
 def _uniform(batch: tf.Tensor, seed: tf.Tensor, stream: int, low: float, high: float) -> tf.Tensor:
     import tensorflow as tf
 
-    return tf.random.stateless_uniform([batch], seed + [0, stream], low, high)
+    # Folded in and not added: seeds of neighbouring batches may differ by one, and must not share their streams.
+    return tf.random.stateless_uniform([batch], tf.random.experimental.stateless_fold_in(seed, stream), low, high)
 
 
 def _change_geometry(pixels: tf.Tensor, seed: tf.Tensor, augmentation: Augmentation) -> tf.Tensor:
@@ -108,8 +109,8 @@ def _change_colour(pixels: tf.Tensor, seed: tf.Tensor, augmentation: Augmentatio
 
     low, high = 1 - augmentation.contrast, 1 + augmentation.contrast
     grey = tf.image.rgb_to_grayscale(pixels)
-    pixels = grey + (pixels - grey) * draw(1, low, high)
+    pixels = grey + (pixels - grey) * draw(7, low, high)
     mean = tf.reduce_mean(pixels, axis=(1, 2, 3), keepdims=True)
-    pixels = mean + (pixels - mean) * draw(2, low, high)
-    pixels += draw(3, -augmentation.brightness, augmentation.brightness) * 255
+    pixels = mean + (pixels - mean) * draw(8, low, high)
+    pixels += draw(9, -augmentation.brightness, augmentation.brightness) * 255
     return tf.clip_by_value(pixels, 0.0, 255.0)

@@ -34,7 +34,7 @@ def check_pictures(pictures: PictureSet) -> Iterator[Checked]:
             digest = hashlib.sha256(encoded).hexdigest()
             decode(encoded)
         except (UnreadablePicture, OSError) as error:
-            fault = str(error)
+            fault = str(error) or type(error).__name__
         return Checked(key, digest, fault)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -53,12 +53,11 @@ def readable_only(pictures: PictureSet, checked: Sequence[Checked], *, skip_unre
     if not skip_unreadable:
         raise DataError(f"{describe(faults)}\nRepair or remove them, or leave them out with --skip-unreadable")
     readable = [index for index, one in enumerate(checked) if not one.fault]
-    kept = pictures.subset(readable)
-    missing = set(range(len(pictures.class_names))) - set(kept.labels.tolist())
-    if missing:
-        names = ", ".join(repr(pictures.class_names[label]) for label in sorted(missing))
+    lost = set(pictures.labels.tolist()) - set(pictures.labels[readable].tolist())
+    if lost:
+        names = ", ".join(repr(pictures.class_names[label]) for label in sorted(lost))
         raise DataError(f"no picture of class {names} can be read; repair or remove the class")
-    return kept
+    return pictures.subset(readable)
 
 
 def describe(faults: Sequence[Checked]) -> str:

@@ -14,8 +14,9 @@ import numpy as np
 from PIL import Image, ImageOps
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp"})
+SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".webp"})
 _EXIF_ORIENTATION = 0x0112
+_PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 CROP_FRACTION = 0.875  # of the shorter side: the centre crop that ImageNet networks are evaluated with
 
 # Pillow warns of large or slightly odd pictures; what cannot be used raises, and the rest is of no interest to the user.
@@ -49,13 +50,24 @@ def decode(encoded: bytes) -> Image.Image:
 
 
 def reads_alike_in_tensorflow(encoded: bytes) -> bool:
-    """Whether TensorFlow's decoders give these pixels too: they know no EXIF orientation and convert CMYK otherwise.
+    """Whether TensorFlow's decoders give these pixels too.
+
+    They know no EXIF orientation, convert CMYK otherwise, take palettes of BMP for greyscale, fill transparent parts of a GIF,
+    refuse WebP that is animated or has alpha, and refuse files without an end mark.
 
     Args:
         encoded: the bytes of a picture that `decode` can read.
     """
     with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
-        return image.mode != "CMYK" and image.getexif().get(_EXIF_ORIENTATION, 1) == 1
+        fills_canvas = bool(image.tile) and image.tile[0][1] == (0, 0, *image.size)
+        if image.mode == "CMYK" or image.getexif().get(_EXIF_ORIENTATION, 1) != 1:
+            return False
+        return {
+            "PNG": _PNG_END in encoded,
+            "BMP": encoded[28:30] == b"\x18\0",  # 24 bits a pixel
+            "GIF": fills_canvas and "transparency" not in image.info and encoded.endswith(b"\0;"),
+            "WEBP": image.mode == "RGB" and not getattr(image, "is_animated", False),
+        }.get(image.format or "", True)
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -82,8 +94,8 @@ def _crop(image: Image.Image, size: int) -> Image.Image:
 
 
 def _pad(image: Image.Image, size: int) -> Image.Image:
-    scale = size / max(image.size)
-    width, height = (max(1, round(side * scale)) for side in image.size)
+    longest = max(image.size)  # whole numbers, so that data.serving finds the same size to the pixel
+    width, height = (max(1, (2 * side * size + longest) // (2 * longest)) for side in image.size)
     canvas = Image.new("RGB", (size, size))
     resized = image.resize((width, height), Image.Resampling.BILINEAR)
     canvas.paste(resized, ((size - width) // 2, (size - height) // 2))

@@ -62,6 +62,8 @@ class PictureSet:
         )
 
     def with_classes(self, class_names: Sequence[str]) -> PictureSet:
-        """The same pictures with their labels as positions in `class_names`, which has all of their classes."""
-        position = np.array([list(class_names).index(name) for name in self.class_names])
+        """The same pictures with their labels as positions in `class_names`, which has the class of every picture."""
+        position_of = {name: position for position, name in enumerate(class_names)}
+        used = set(self.labels.tolist())
+        position = np.array([position_of[name] if i in used else -1 for i, name in enumerate(self.class_names)])
         return replace(self, class_names=tuple(class_names), labels=position[self.labels])

@@ -89,7 +89,7 @@ def training_batches(
     members = tf.constant(np.asarray(indices, dtype=np.int64))
 
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-        epoch_seed = tf.random.experimental.stateless_fold_in(tf.constant([seed, 0]), epoch)
+        epoch_seed = tf.random.experimental.stateless_fold_in(tf.constant([seed, 0], tf.int64), epoch)
         order = tf.random.experimental.stateless_shuffle(members, epoch_seed)
 
         def change(number: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:

@@ -12,11 +12,11 @@ from data.decoding import CROP_FRACTION
 def pixels_in_graph(encoded: tf.Tensor, image_size: int, resize: str) -> tf.Tensor:
     """Decode and resize one picture inside a graph.
 
-    The pixels are those of `data.decoding.load_pixels`, but for the last bit of rounding and for EXIF orientation, which
-    TensorFlow's decoders do not read.
+    The pixels are those of `data.decoding.load_pixels`, but for the last bit of rounding, where
+    `data.decoding.reads_alike_in_tensorflow` holds: TensorFlow's decoders do not read EXIF orientation, for one.
 
     Args:
-        encoded: scalar string, the bytes of a JPEG, PNG, GIF (first frame), BMP or WebP file.
+        encoded: scalar string, the bytes of a JPEG, PNG, GIF (first frame), BMP or WebP (still, without alpha) file.
         image_size: side of the square result, in pixels.
         resize: a key of `data.decoding.RESIZES`.
 
@@ -54,8 +54,9 @@ def _crop(pixels: tf.Tensor, size: int) -> tf.Tensor:
 
 
 def _pad(pixels: tf.Tensor, size: int) -> tf.Tensor:
-    sides = tf.cast(tf.shape(pixels)[:2], tf.float32)
-    resized = tf.maximum(1, tf.cast(tf.round(sides * (size / tf.reduce_max(sides))), tf.int32))
+    sides = tf.shape(pixels, out_type=tf.int64)[:2]
+    longest = tf.reduce_max(sides)
+    resized = tf.cast(tf.maximum((2 * sides * size + longest) // (2 * longest), 1), tf.int32)
     top, left = (size - resized[0]) // 2, (size - resized[1]) // 2
     return tf.image.pad_to_bounding_box(_resize(pixels, resized[0], resized[1]), top, left, size, size)
 

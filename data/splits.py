@@ -11,6 +11,8 @@ import numpy as np
 from data.errors import DataError
 from data.pictures import SPLITS, PictureSet
 
+_COLUMNS = ("path", "label", "split")
+
 
 def split_pictures(pictures: PictureSet, *, validation_fraction: float, test_fraction: float, seed: int) -> np.ndarray:
     """Give every picture a split, class by class.
@@ -36,12 +38,13 @@ def split_pictures(pictures: PictureSet, *, validation_fraction: float, test_fra
     splits = given.copy()
     for label, name in enumerate(pictures.class_names):
         members = np.flatnonzero((pictures.labels == label) & (given == "train"))
-        if len(members) <= len(wanted):
-            raise DataError(_too_few(name, len(members), pictures.given_splits is not None, list(wanted)))
+        available = len(members)
+        if available <= len(wanted):
+            raise DataError(_too_few(name, available, pictures.given_splits is not None, list(wanted)))
         random.shuffle(members)
         for split, fraction in wanted.items():
             spare = len(members) - (len(wanted) - list(wanted).index(split))  # one for train and each split to come
-            count = min(max(1, round(fraction * np.sum((pictures.labels == label) & (given == "train")))), spare)
+            count = min(max(1, round(fraction * available)), spare)
             splits[members[:count]] = split
             members = members[count:]
     return splits
@@ -60,7 +63,7 @@ def write_splits(pictures: PictureSet, splits: Sequence[str] | np.ndarray) -> st
     """The text of `splits.csv`: path,label,split, with the label by name."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(("path", "label", "split"))
+    writer.writerow(_COLUMNS)
     for key, label, split in zip(pictures.keys, pictures.labels, splits, strict=True):
         writer.writerow((key, pictures.class_names[label], split))
     return file.getvalue()
@@ -74,17 +77,17 @@ def read_splits(text: str, pictures: PictureSet) -> tuple[PictureSet, np.ndarray
         pictures: the source of that run, opened again.
 
     Returns:
-        The pictures named in the file, in its order, and their splits. Pictures that came later are left out.
+        The pictures named in the file, in its order, and their splits. Pictures and classes that came later are left out.
 
     Raises:
-        DataError: pictures of the file are gone, or have another class now.
+        DataError: the file is damaged, or pictures of it are gone or have another class now.
     """
-    rows = list(csv.DictReader(io.StringIO(text)))
+    rows = _read_rows(text)
     index_of = {key: index for index, key in enumerate(pictures.keys)}
     gone = [row["path"] for row in rows if row["path"] not in index_of]
     if gone:
         raise DataError(
-            f"{len(gone)} pictures of this run are no longer in {pictures.source} ({gone[0]}, …); put them back"
+            f"{_counted(gone)} of this run no longer in {pictures.source} ({_first(gone)}); put back what is missing"
         )
     chosen = pictures.subset([index_of[row["path"]] for row in rows])
     moved = [
@@ -93,8 +96,28 @@ def read_splits(text: str, pictures: PictureSet) -> tuple[PictureSet, np.ndarray
         if pictures.class_names[label] != row["label"]
     ]
     if moved:
-        raise DataError(f"{len(moved)} pictures of {pictures.source} have another class now ({moved[0]}, …)")
+        raise DataError(
+            f"{_counted(moved)} of this run in another class of {pictures.source} now ({_first(moved)}); "
+            "put back what was moved, or train a new run"
+        )
+    known = {row["label"] for row in rows}
+    chosen = chosen.with_classes([name for name in pictures.class_names if name in known])
     return chosen, np.array([row["split"] for row in rows], dtype=object)
+
+
+def _read_rows(text: str) -> list[dict[str, str]]:
+    rows = list(csv.DictReader(io.StringIO(text)))
+    if not rows or any(set(row) != set(_COLUMNS) or row["split"] not in SPLITS for row in rows):
+        raise DataError(f"the run's splits.csv is damaged; every line of it is {','.join(_COLUMNS)}")
+    return rows
+
+
+def _counted(names: Sequence[str]) -> str:
+    return "1 picture is" if len(names) == 1 else f"{len(names)} pictures are"
+
+
+def _first(names: Sequence[str]) -> str:
+    return names[0] + (", …" if len(names) > 1 else "")
 
 
 def split_indices(splits: np.ndarray) -> dict[str, np.ndarray]:

@@ -90,4 +90,5 @@ def predictions(
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= 20 else name[:19] + "…"
+    shown = name if len(name) <= 20 else name[:19] + "…"
+    return shown.replace("$", r"\$")  # between two of them, Matplotlib would read a formula

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,7 +21,7 @@ class Source:
     Attributes:
         syntax: what the user writes.
         description: what it is, in a few words.
-        open: makes the `PictureSet` from what follows the prefix.
+        open: makes the `PictureSet` from the whole SOURCE string.
     """
 
     syntax: str
@@ -35,6 +36,13 @@ SOURCES: dict[str, Source] = {
     "tfds": Source("tfds:NAME[/CONFIG]", "an image classification set of TensorFlow Datasets", open_tfds),
 }
 
+_PREFIXED = [source.syntax for name, source in SOURCES.items() if name != "folder"]
+
+
+def absolute_source(text: str) -> str:
+    """The same source by a name that holds in any working directory."""
+    return os.path.abspath(os.path.expanduser(text)) if text.strip() and _is_folder(text) else text
+
 
 def open_source(text: str) -> PictureSet:
     """Open a SOURCE string.
@@ -42,15 +50,19 @@ def open_source(text: str) -> PictureSet:
     Raises:
         DataError: there is no such source, or it does not hold pictures of at least two classes.
     """
-    prefix, colon, rest = text.partition(":")
-    if not colon or len(prefix) == 1:  # one letter is a Windows drive
+    if not text.strip():
+        raise DataError("the source is empty; give a folder, or " + " or ".join(_PREFIXED))
+    if _is_folder(text):
         return open_folder(text)
+    prefix, _, rest = text.partition(":")
     if prefix not in SOURCES or prefix == "folder":
-        near = difflib.get_close_matches(prefix, [name for name in SOURCES if name != "folder"], n=1)
-        hint = (
-            f"Did you mean {near[0]}:{rest}?"
-            if near
-            else "Known sources: " + ", ".join(source.syntax for source in SOURCES.values())
-        )
+        near = difflib.get_close_matches(prefix.lower(), [name for name in SOURCES if name != "folder"], n=1)
+        hint = f"Did you mean {near[0]}:{rest}?" if near else f"Known sources: a folder, {', '.join(_PREFIXED)}"
         raise DataError(f"unknown kind of source {prefix + ':'!r} in {text!r}. {hint}")
     return SOURCES[prefix].open(text)
+
+
+def _is_folder(text: str) -> bool:
+    prefix, colon, _ = text.partition(":")
+    one_letter = len(prefix) == 1  # a Windows drive
+    return not colon or one_letter or os.path.isdir(text) or bool({"/", "\\"} & set(prefix))

@@ -32,28 +32,32 @@ def open_folder(text: str) -> PictureSet:
         text: path of the folder.
 
     Returns:
-        The pictures, keyed by their path within the folder. Hidden files, loose files and files without a picture's
-        suffix are counted in `ignored`, by kind.
+        The pictures, keyed by their path within the folder. Hidden files, loose files, files without a picture's suffix
+        and links that lead in a circle or to nested folders are counted in `ignored`, by kind.
 
     Raises:
-        DataError: no such folder, no class folders, a class folder without pictures, or one class only.
+        DataError: no such folder, no class folders, a class folder without pictures, one class only, a mixture of split
+            folders and others, or a folder or name that cannot be read.
     """
-    root = Path(text).expanduser()
-    _check_is_folder(root)
+    root = Path(os.path.expanduser(text))
     ignored: Counter[str] = Counter()
     keys: list[str] = []
     classes: list[str] = []
     splits: list[str] = []
-    for split, folder in _split_folders(root):
-        for class_folder in _class_folders(folder, ignored):
+    try:
+        _check_is_folder(root)
+        for split, class_folder in _class_folders(root, ignored):
             found = sorted(_pictures(class_folder, ignored))
             if not found:
                 raise DataError(f"the class folder {class_folder} holds no pictures; add some or remove the folder")
             keys += [path.relative_to(root).as_posix() for path in found]
             classes += [class_folder.name] * len(found)
             splits += [split] * len(found)
-    if not keys:
-        raise DataError(_nothing_found(root))
+        if not keys:
+            raise DataError(_nothing_found(root))
+    except OSError as error:
+        raise DataError(f"{error.filename} cannot be read: {error.strerror}") from error
+    _check_names(keys, classes)
     class_names = tuple(sorted(set(classes)))
     label_of = {name: label for label, name in enumerate(class_names)}
     return PictureSet(
@@ -78,27 +82,50 @@ def _check_is_folder(root: Path) -> None:
     raise DataError(f"there is no folder {root}. {hint}")
 
 
-def _split_folders(root: Path) -> list[tuple[str, Path]]:
-    """The split folders with their split's name, or the root alone, with no name."""
-    folders = [path for path in _visible(root) if path.is_dir()]
+def _class_folders(root: Path, ignored: Counter[str]) -> list[tuple[str, Path]]:
+    """The class folders, each with its split's name, which is empty when the folder brings no splits."""
+    folders = _sub_folders(root, ignored)
     names = [_SPLIT_FOLDERS.get(path.name.lower(), "") for path in folders]
-    if "train" in names and all(names):
-        return sorted(zip(names, folders, strict=True))
-    return [("", root)]
+    given = set(names) - {""}
+    if "train" in given and all(names):
+        return [
+            (name, class_folder)
+            for name, folder in sorted(zip(names, folders, strict=True))
+            for class_folder in _sub_folders(folder, ignored)
+        ]
+    if len(given) > 1:  # one such name alone may be a class: a train among vehicles
+        others = [path.name for path, name in zip(folders, names, strict=True) if not name]
+        found = (
+            f"besides them {', '.join(map(repr, others))}; move those away" if others else "no train folder; add one"
+        )
+        raise DataError(f"{root} holds folders for {' and '.join(sorted(given))}, but {found}")
+    return [("", folder) for folder in folders]
 
 
-def _class_folders(folder: Path, ignored: Counter[str]) -> list[Path]:
-    visible = _visible(folder)
-    ignored["hidden"] += sum(1 for path in folder.iterdir() if path.name.startswith("."))
-    ignored["loose files"] += sum(1 for path in visible if not path.is_dir())
-    return [path for path in visible if path.is_dir()]
+def _sub_folders(folder: Path, ignored: Counter[str]) -> list[Path]:
+    found = []
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            ignored["hidden"] += 1
+        elif not path.is_dir():
+            ignored["loose files"] += 1
+        elif path.is_symlink() and folder.resolve().is_relative_to(path.resolve()):
+            ignored["circular links"] += 1
+        else:
+            found.append(path)
+    return found
 
 
 def _pictures(folder: Path, ignored: Counter[str]) -> Iterator[Path]:
-    for parent, sub_folders, files in os.walk(folder):  # does not follow links to folders, so a loop of links ends
-        hidden_folders = [name for name in sub_folders if name.startswith(".")]
-        ignored["hidden"] += len(hidden_folders)
-        sub_folders[:] = sorted(set(sub_folders) - set(hidden_folders))
+    def fail(error: OSError) -> None:
+        raise error
+
+    for parent, sub_folders, files in os.walk(folder, onerror=fail):
+        hidden = {name for name in sub_folders if name.startswith(".")}
+        links = {name for name in sub_folders if os.path.islink(os.path.join(parent, name))} - hidden
+        ignored["hidden"] += len(hidden)
+        ignored["links to folders"] += len(links)  # os.walk does not follow them, so that a circle of links ends
+        sub_folders[:] = sorted(set(sub_folders) - hidden)
         for name in files:
             suffix = Path(name).suffix.lower()
             if name.startswith("."):
@@ -106,14 +133,21 @@ def _pictures(folder: Path, ignored: Counter[str]) -> Iterator[Path]:
             elif suffix in SUFFIXES:
                 yield Path(parent) / name
             else:
-                ignored[f"{suffix or 'no suffix'}"] += 1
+                ignored[suffix or "no suffix"] += 1
 
 
-def _visible(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+def _check_names(keys: list[str], classes: list[str]) -> None:
+    """Names are written to text files, a class a line, so they must be text and a class must be one line."""
+    for name in dict.fromkeys(classes):
+        if name.splitlines() != [name]:
+            raise DataError(f"the class folder {name!r} has a line break in its name; rename it")
+    for key in keys:
+        if "\r" in key or key.encode(errors="ignore").decode() != key:
+            raise DataError(f"the name {key!r} is not UTF-8 or has a carriage return; rename the file or its folder")
 
 
 def _nothing_found(root: Path) -> str:
-    if any(path.suffix.lower() in SUFFIXES for path in _visible(root)):
+    within = [*root.iterdir(), *root.glob("*/*")]  # split folders too
+    if any(path.suffix.lower() in SUFFIXES and not path.name.startswith(".") for path in within):
         return f"{root} holds pictures but no class folders; put the pictures of each class into a folder of its own"
     return f"{root} holds no pictures; Graft needs a folder of pictures for each class in it"

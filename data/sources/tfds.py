@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
+import io
+import logging
+import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -10,6 +18,7 @@ from data.errors import DataError
 from data.pictures import SPLITS, PictureSet
 
 _SPLIT_OF = {"train": "train", "validation": "validation", "valid": "validation", "val": "validation", "test": "test"}
+_RETRIES = 4  # of a download: three seconds when there is no network
 
 
 def open_tfds(text: str) -> PictureSet:
@@ -21,44 +30,93 @@ def open_tfds(text: str) -> PictureSet:
     Raises:
         DataError: unknown, not to be had (no network), not an image classification set, or prepared in another format.
     """
-    import tensorflow_datasets as tfds
-
     name = text.removeprefix("tfds:")
-    try:
-        builder = tfds.builder(name, file_format="array_record")
-        builder.download_and_prepare()
-    except Exception as error:  # TFDS raises its own, the network's and the file system's errors
-        reason = str(error).strip().partition("\n")[0]
-        raise DataError(
-            f"TensorFlow Datasets cannot give {name!r}: {reason}. Check the name and the network"
-        ) from error
-    image_key, label_key = _feature_keys(builder.info, name)
+    builder, image_key, label_key = _prepare(name)
     splits = {key: _SPLIT_OF[key] for key in builder.info.splits if key in _SPLIT_OF}
-    try:
-        readers = {key: builder.as_data_source(key, decoders={image_key: tfds.decode.SkipDecoding()}) for key in splits}
-    except NotImplementedError as error:
-        raise DataError(
-            f"{name!r} is already prepared in {builder.data_dir} in a format without random access; "
-            "set TFDS_DATA_DIR to another folder and Graft prepares it anew"
-        ) from error
-    places = [
-        (key, index)
-        for key in sorted(splits, key=lambda key: SPLITS.index(splits[key]))
-        for index in range(len(readers[key]))
-    ]
+    if not splits:
+        found = ", ".join(builder.info.splits)
+        raise DataError(f"{name!r} has neither train nor test pictures (its splits are {found}); choose another")
+    readers = _open_splits(builder, list(splits), image_key)
+    places, labels, ignored = [], [], Counter[str]()
+    for key in sorted(splits, key=lambda key: SPLITS.index(splits[key])):
+        for row in range(len(readers[key])):
+            label = int(readers[key][row][label_key])
+            if label < 0:  # how TFDS marks the pictures of a contest's test
+                ignored["without a label"] += 1
+                continue
+            places.append((key, row))
+            labels.append(label)
 
     def encoded(index: int) -> bytes:
         key, row = places[index]
         return bytes(readers[key][row][image_key])
 
+    given = {splits[key] for key, _ in places}
     return PictureSet(
         source=text,
         class_names=tuple(builder.info.features[label_key].names),
         keys=tuple(f"{key}/{row}" for key, row in places),
-        labels=np.array([readers[key][row][label_key] for key, row in places], dtype=np.int64),
+        labels=np.array(labels, dtype=np.int64),
         encoded=encoded,
-        given_splits=tuple(splits[key] for key, _ in places) if len(splits) > 1 else None,
+        given_splits=tuple(splits[key] for key, _ in places) if len(given) > 1 else None,
+        ignored=ignored,
     )
+
+
+def _prepare(name: str) -> tuple[Any, str, str]:
+    """The prepared builder, and the names of its image and its label."""
+    import requests
+    import tensorflow_datasets as tfds
+
+    try:
+        with _quiet_and_brisk():
+            builder = tfds.builder(name, data_dir=os.environ.get("TFDS_DATA_DIR"))
+            keys = _feature_keys(builder.info, name)
+            options = tfds.download.DownloadConfig(try_download_gcs=False)
+            builder.download_and_prepare(file_format="array_record", download_config=options)
+    except DataError:
+        raise
+    except tfds.core.registered.DatasetNotFoundError as error:
+        near = difflib.get_close_matches(name, tfds.list_builders(with_community_datasets=False), n=1)
+        hint = f"Did you mean tfds:{near[0]}?" if near else "See https://www.tensorflow.org/datasets/catalog"
+        raise DataError(f"TensorFlow Datasets has no {name!r}. {hint}") from error
+    except requests.RequestException as error:
+        host = urlsplit(str(error.request.url)).hostname if error.request is not None else "its server"
+        raise DataError(
+            f"TensorFlow Datasets cannot download {name!r}: {host} does not answer; check the network"
+        ) from error
+    except Exception as error:  # TFDS raises its own, the network's and the file system's errors
+        reason = str(error).strip().partition("\n")[0].rstrip(". ")
+        raise DataError(
+            f"TensorFlow Datasets cannot give {name!r} ({reason}); check the name, the network and the room on the disk"
+        ) from error
+    return builder, *keys
+
+
+@contextmanager
+def _quiet_and_brisk() -> Iterator[None]:
+    """Keep TFDS from drawing its bars and banners, and from trying a dead network for more than three minutes."""
+    from tensorflow_datasets.core.download import downloader
+
+    retries, downloader.MAX_RETRIES = downloader.MAX_RETRIES, _RETRIES
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # for good: its threads may outlive the failure
+    try:
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        downloader.MAX_RETRIES = retries
+
+
+def _open_splits(builder: Any, keys: list[str], image_key: str) -> dict[str, Any]:
+    import tensorflow_datasets as tfds
+
+    try:
+        return {key: builder.as_data_source(key, decoders={image_key: tfds.decode.SkipDecoding()}) for key in keys}
+    except NotImplementedError as error:
+        raise DataError(
+            f"{builder.name!r} is already prepared in {builder.data_dir} in a format without random access; "
+            "set TFDS_DATA_DIR to another folder and Graft prepares it anew"
+        ) from error
 
 
 def _feature_keys(info: Any, name: str) -> tuple[str, str]:

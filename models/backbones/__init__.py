@@ -24,7 +24,8 @@ def find_backbone(name: str) -> BackboneSpec:
 
         return hub_spec(name.removeprefix(HUB_PREFIX))
     if name not in BACKBONES:
-        near = difflib.get_close_matches(name.lower(), BACKBONES, n=3, cutoff=0.5)
+        begin_so = [known for known in BACKBONES if known.startswith(name.lower())][:3]
+        near = begin_so or difflib.get_close_matches(name.lower(), BACKBONES, n=3, cutoff=0.5)
         hint = f"Did you mean {' or '.join(near)}?" if near else ""
         raise ModelError(f"unknown backbone {name!r}. {hint} See: python -m app list backbones".replace("  ", " "))
     return BACKBONES[name]

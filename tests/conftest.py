@@ -1,0 +1,172 @@
+"""Runs that many tests look at, each trained once, and the command line called in this process."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import pytest
+
+import app
+from app.cli import main
+from models.backbones import BACKBONES
+from models.backbones.spec import BackboneSpec
+from tests.pictures import write_folder
+
+WATCH_THE_NETWORK = """
+import os, socket
+path = os.path.join(os.environ["WATCH"], str(os.getpid()))
+open(path + ".started", "w").close()
+def refuse(*arguments, **options):
+    with open(path + ".network", "a") as file:
+        file.write(f"{arguments}\\n")
+    raise OSError("no network in this test")
+socket.getaddrinfo = socket.create_connection = socket.socket.connect = refuse
+"""
+TINY = {
+    "backbone": "tiny",
+    "weights": "none",
+    "augment": "light",
+    "head_epochs": 1,
+    "fine_tune_epochs": 1,
+    "batch_size": 8,
+    "label_smoothing": 0.0,  # the validation loss is then the log loss of the metrics
+}
+
+
+def build_tiny(image_size: int, weights: str | None) -> keras.Model:
+    """Three blocks of convolution and BatchNormalization: a backbone that is built and traced in no time."""
+    features = pixels = keras.Input((image_size, image_size, 3))
+    for block, width in enumerate((4, 8, 8)):
+        features = keras.layers.Conv2D(
+            width,
+            3,
+            strides=2,
+            padding="same",
+            use_bias=False,
+            name=f"block{block}_conv",
+            kernel_initializer=keras.initializers.HeNormal(seed=block),
+        )(features)
+        features = keras.layers.BatchNormalization(name=f"block{block}_bn")(features)
+        features = keras.layers.ReLU(name=f"block{block}_relu")(features)
+    return keras.Model(pixels, features, name="backbone")
+
+
+TINY_SPEC = BackboneSpec(
+    name="tiny",
+    builder=build_tiny,
+    image_size=32,
+    min_image_size=8,
+    feature_width=8,
+    parameters=1052,
+    scaling="tf",
+    weights=(),
+    weights_source="none",
+    licence="Apache-2.0",
+    paper="",
+    blocks=r"^block\d",
+)
+
+
+@pytest.fixture(scope="session")
+def tiny_backbone() -> Iterator[str]:
+    """The name of a backbone that is in the table for the tests only."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(BACKBONES, "tiny", TINY_SPEC)
+        yield "tiny"
+
+
+@pytest.fixture(scope="session")
+def fruit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of three classes with eight pictures each. Nobody changes it."""
+    return write_folder(tmp_path_factory.mktemp("pictures") / "fruit")
+
+
+class Process(NamedTuple):
+    """A run that a process of its own made, and what that process and its children wrote and asked of the network."""
+
+    run: app.Run
+    code: int
+    out: str
+    err: str
+    network: str
+    processes: int
+
+
+@pytest.fixture(scope="session")
+def finished_process(fruit: Path, tmp_path_factory: pytest.TempPathFactory) -> Process:
+    """`python -m app train` with the default backbone and both exports."""
+    watch, path = tmp_path_factory.mktemp("watch"), tmp_path_factory.mktemp("runs") / "finished"
+    (watch / "sitecustomize.py").write_text(WATCH_THE_NETWORK)  # Python reads it when it starts
+    options = {"weights": "none", "image-size": 32, "head-epochs": 1, "fine-tune-epochs": 1, "augment": "light"}
+    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    ended = subprocess.run(
+        [sys.executable, "-m", "app", "train", str(fruit), "--output", str(path), *words],
+        cwd=Path(app.__file__).parents[1],
+        env={name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+        | {"PYTHONPATH": str(watch), "WATCH": str(watch), "PYTHONUTF8": "1"},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    asked = "".join(path.read_text() for path in watch.glob("*.network"))
+    processes = len(list(watch.glob("*.started")))
+    return Process(app.Run(path), ended.returncode, ended.stdout, ended.stderr, asked, processes)
+
+
+@pytest.fixture(scope="session")
+def finished_run(finished_process: Process) -> app.Run:
+    """A run of the default backbone with both exports. Tests read it; those that write take a copy."""
+    assert finished_process.code == 0, finished_process.err
+    return finished_process.run
+
+
+@pytest.fixture(scope="session")
+def tiny_run(fruit: Path, tiny_backbone: str, tmp_path_factory: pytest.TempPathFactory) -> app.Run:
+    """A run of the tiny backbone with a `.tflite`. Tests read it; those that write take `tiny_copy`."""
+    output = tmp_path_factory.mktemp("runs") / "tiny"
+    return app.train(str(fruit), output=str(output), formats=("tflite_float32",), **TINY)
+
+
+@pytest.fixture
+def tiny_copy(tiny_run: app.Run, tmp_path: Path) -> app.Run:
+    """A copy of `tiny_run` to write to."""
+    return app.Run(Path(shutil.copytree(tiny_run.path, tmp_path / "copy")))
+
+
+class Ended(NamedTuple):
+    """How a command line ended, with what it wrote, to file descriptors too."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def cli(capfd: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
+    """Carry out a command line in this process."""
+
+    def call(*arguments: object) -> Ended:
+        capfd.readouterr()
+        try:
+            code = main([str(argument) for argument in arguments])
+        except SystemExit as ended:  # tyro's way to end
+            code = int(ended.code or 0)
+        return Ended(code, *capfd.readouterr())
+
+    return call
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """Every file (as a hash) and folder under a folder, to compare before and after."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+        for path in folder.rglob("*")
+    }

@@ -1,0 +1,202 @@
+"""The command line: its help, its exit codes, and how options reach the functions."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import app
+from app import cli as command_line
+from app.config import LISTS, ListConfig, TrainConfig, make_config
+from app.errors import GateError, Interrupted, UsageError
+from app.exporting.formats import FORMATS
+from app.training.strategies import STRATEGIES
+from data.errors import DataError
+from data.sources import SOURCES
+from models.backbones import BACKBONES
+from models.errors import ModelError
+from models.heads import HEADS
+from tests.conftest import Ended, Process
+
+ROOT = Path(__file__).parents[1]
+Cli = Callable[..., Ended]
+
+
+def test_every_verb_is_a_public_function() -> None:
+    for kind, function in command_line.VERBS.values():
+        assert function in [getattr(app, name) for name in app.__all__]
+        assert dataclasses.is_dataclass(kind)
+
+
+def test_help_names_every_verb(cli: Cli) -> None:
+    ended = cli("--help")
+    assert (ended.code, ended.err) == (0, "")
+    for verb in command_line.VERBS:
+        assert verb in ended.out
+
+
+@pytest.mark.parametrize("verb", command_line.VERBS)
+def test_help_of_a_verb_names_every_option(verb: str, cli: Cli) -> None:
+    ended = cli(verb, "--help")
+    assert (ended.code, ended.err) == (0, "")
+    positional = {"source", "run", "model", "paths", "what"}
+    named = [field.name for field in dataclasses.fields(command_line.VERBS[verb][0]) if field.name not in positional]
+    for name in named:
+        assert f"--{name.replace('_', '-')}" in ended.out
+
+
+def test_help_of_train_names_the_choices(cli: Cli) -> None:
+    words = " ".join(cli("train", "--help").out.replace("│", " ").split())
+    for table in (HEADS, STRATEGIES, FORMATS):
+        assert ", ".join(table) in words
+
+
+@pytest.mark.parametrize("what", LISTS)
+def test_lists_show_their_table(what: str, cli: Cli) -> None:
+    tables: dict[str, list[str]] = {
+        "backbones": [*BACKBONES, "hub:HANDLE"],
+        "heads": list(HEADS),
+        "strategies": list(STRATEGIES),
+        "sources": [source.syntax for source in SOURCES.values()],
+        "formats": list(FORMATS),
+    }
+    ended = cli("list", what)
+    assert (ended.code, ended.err) == (0, "")
+    first_words = [line.split()[0] for line in ended.out.splitlines() if line.split()]
+    for name in tables[what]:
+        assert name in first_words  # in a pipe, a row is a line
+
+
+def test_list_shows_backbones_unless_asked(cli: Cli) -> None:
+    assert cli("list").out == cli("list", "backbones").out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ([], "train"),
+        (["trian"], "train"),
+        (["train", "--bakbone", "x"], "--backbone"),
+        (["train", "pictures", "more"], "more"),
+        (["train", "pictures", "--batch-size", "many"], "--batch-size"),
+        (["train", "pictures", "--batch-size", "nan"], "--batch-size"),
+        (["train", "pictures", "--batch-size", "1.5"], "--batch-size"),
+        (["train", "pictures", "--dropout", "half"], "--dropout"),
+        (["train", "pictures", "--seed"], "--seed"),
+        (["predict"], "run folder"),
+        (["evaluate"], "finished run"),
+        (["export"], "finished run"),
+    ],
+    ids=" ".join,
+)
+def test_usage_errors_end_with_two(arguments: list[str], text: str, cli: Cli) -> None:
+    ended = cli(*arguments)
+    assert ended.code == 2
+    assert text in ended.err
+    assert ended.out == ""
+
+
+def test_predict_needs_pictures(cli: Cli, tiny_run: app.Run) -> None:
+    ended = cli("predict", tiny_run.path)
+    assert ended.code == 2
+    assert "paths" in ended.err.lower() or "picture" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (UsageError("use it so"), 2, "Error: use it so\n"),
+        (DataError("no data"), 2, "Error: no data\n"),
+        (ModelError("no model"), 2, "Error: no model\n"),
+        (GateError("not alike"), 3, "Gate failed: not alike\n"),
+        (Interrupted("Continue so"), 130, "\nContinue so\n"),
+        (KeyboardInterrupt(), 130, "\nInterrupted; nothing was started\n"),
+        (OSError(errno.ENOSPC, "No space left on device", "/runs/a"), 2, "Error: No space left on device: /runs/a\n"),
+        (OSError(errno.EACCES, "Permission denied", "/runs"), 2, "Error: Permission denied: /runs\n"),
+    ],
+    ids=repr,
+)
+def test_errors_become_exit_codes(
+    error: BaseException, code: int, text: str, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(**options: Any) -> None:
+        raise error
+
+    monkeypatch.setitem(command_line.VERBS, "list", (ListConfig, fail))
+    assert cli("list") == (code, "", text)
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError(), FileNotFoundError(errno.ENOENT, "ours"), ValueError("ours")])
+def test_a_defect_keeps_its_traceback(error: Exception, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(**options: Any) -> None:
+        raise error
+
+    monkeypatch.setitem(command_line.VERBS, "list", (ListConfig, fail))
+    with pytest.raises(type(error)):
+        cli("list")
+
+
+def test_options_reach_the_function(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[dict[str, Any]] = []
+    monkeypatch.setitem(command_line.VERBS, "train", (TrainConfig, lambda **options: calls.append(options)))
+    assert cli("train", "pictures").code == 0
+    assert cli("train", "p", "--no-flip", "--formats", "saved_model", "--seed", 3, "--dropout", 0.5).code == 0
+    plain = dict(vars(TrainConfig(source="pictures")))
+    assert calls[0] == plain
+    changed = {"source": "p", "flip": False, "formats": ("saved_model",), "seed": 3, "dropout": 0.5}
+    assert calls[1] == plain | changed
+
+
+def test_an_unknown_keyword_offers_the_nearest() -> None:
+    with pytest.raises(UsageError, match=r"unknown option 'bach_size'. Did you mean 'batch_size'\?"):
+        make_config(TrainConfig, source="pictures", bach_size=3)
+
+
+def test_one_format_need_not_be_in_a_tuple_to_be_understood() -> None:
+    with pytest.raises(UsageError, match=r"'tflite_float' .* 'tflite_float32'|Did you mean 'tflite_float32'"):
+        make_config(TrainConfig, source="pictures", formats="tflite_float")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(["list", "heads"], 0), (["trian"], 2), (["train", "no/such/folder"], 2), (["list", "nothing"], 2)],
+    ids=["done", "usage", "bad input", "bad choice"],
+)
+def test_exit_codes_of_the_process(arguments: list[str], code: int) -> None:
+    command = [sys.executable, "-m", "app", *arguments]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == code
+    assert "Traceback" not in ended.stderr
+    assert bool(ended.stderr) == (code != 0)
+
+
+def test_train_is_quiet_and_needs_no_network(finished_process: Process) -> None:
+    ended = finished_process
+    assert ended.code == 0
+    assert ended.err == ""
+    assert len(ended.out.splitlines()) < 40
+    for word in (
+        "WARNING",
+        "I0000",
+        "absl",
+        "INFO",
+        "Saved artifact",
+        "TensorSpec",
+        "tensorflow",
+        "XNNPACK",
+        "Warning",
+    ):
+        assert word not in ended.out
+    for word in ("Found 24 pictures of 3 classes", "18 train, 3 validation, 3 test", "accuracy", "exported", "report"):
+        assert word in ended.out
+    assert str(ended.run.export / "model_float32.tflite") in ended.out
+    assert "I0000" in ended.run.log.read_text()  # TensorFlow's chatter went there
+    assert ended.processes >= 2  # the watch was set on this one and on those that it starts
+    assert ended.network == ""

@@ -1,0 +1,313 @@
+"""Picture files of every kind become the right RGB pixels, and what is not a whole picture is refused quickly."""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+import time
+import tracemalloc
+import zlib
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data.decoding import FORMATS, RESIZES, SUFFIXES, UnreadablePicture, decode, load_pixels, reads_alike_in_tensorflow
+from tests.pictures import encode, smooth
+
+# pytest undoes the filters that data.decoding sets.
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
+PIXELS = smooth(40, 30)
+RGB = Image.fromarray(PIXELS)
+RANDOM = np.random.default_rng(0)
+
+
+def pixels_of(encoded: bytes) -> np.ndarray:
+    return np.asarray(decode(encoded)).astype(int)
+
+
+def difference(encoded: bytes, expected: np.ndarray) -> int:
+    pixels = pixels_of(encoded)
+    assert pixels.shape == expected.shape
+    return int(np.abs(pixels - expected).max())
+
+
+def in_three_channels(grey: np.ndarray) -> np.ndarray:
+    return np.repeat(grey[..., None], 3, axis=2)
+
+
+def chunk(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
+def png(width: int, height: int, *, colour: int, depth: int, rows: bytes) -> bytes:
+    """A PNG file made by hand, for what Pillow does not write; `rows` is the filtered content."""
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+# --- Formats and colour types -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("file_format", "tolerance", "options"),
+    [
+        ("PNG", 0, {}),
+        ("BMP", 0, {}),
+        ("JPEG", 12, {"quality": 95, "subsampling": 0}),
+        ("JPEG", 12, {"quality": 95, "subsampling": 0, "progressive": True}),
+        ("WEBP", 0, {"lossless": True}),
+    ],
+)
+def test_every_format_gives_its_pixels(file_format: str, tolerance: int, options: dict) -> None:
+    assert difference(encode(PIXELS, file_format, **options), PIXELS) <= tolerance
+
+
+def test_formats_and_suffixes_are_those_of_the_promise() -> None:
+    assert set(FORMATS) == {"JPEG", "PNG", "BMP", "GIF", "WEBP"}
+    assert {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp"} <= SUFFIXES
+
+
+@pytest.mark.parametrize("file_format", ["GIF", "WEBP", "PNG"])
+def test_an_animation_gives_its_first_frame(file_format: str) -> None:
+    red, *others = [Image.new("RGB", (16, 12), colour) for colour in ("red", "lime", "blue")]
+    encoded = encode(red, file_format, save_all=True, append_images=others)
+    assert difference(encoded, np.asarray(red)) <= 4
+
+
+@pytest.mark.parametrize("options", [{}, {"transparency": 3}, {"transparency": bytes([0, 128, 255] * 5)}])
+def test_a_palette_gives_its_colours_whatever_is_transparent(options: dict) -> None:
+    palette = RGB.quantize(15)
+    assert difference(encode(palette, **options), np.asarray(palette.convert("RGB"))) == 0
+
+
+def test_a_gif_gives_its_palette_colours() -> None:
+    palette = RGB.quantize(15)
+    assert difference(encode(palette, "GIF"), np.asarray(palette.convert("RGB"))) == 0
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "BMP", "WEBP"])
+def test_alpha_is_dropped_and_not_blended(file_format: str) -> None:
+    picture = RGB.copy()
+    picture.putalpha(Image.fromarray(PIXELS[..., 0]))
+    options = {"lossless": True, "exact": True} if file_format == "WEBP" else {}
+    assert difference(encode(picture, file_format, **options), PIXELS) == 0
+
+
+@pytest.mark.parametrize("mode", ["L", "LA"])
+def test_greyscale_has_three_equal_channels(mode: str) -> None:
+    assert difference(encode(RGB.convert(mode)), in_three_channels(np.asarray(RGB.convert("L")))) == 0
+
+
+def test_greyscale_jpeg_has_three_equal_channels() -> None:
+    encoded = encode(RGB.convert("L"), "JPEG", quality=95)
+    assert difference(encoded, in_three_channels(np.asarray(RGB.convert("L")))) <= 4
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "BMP", "GIF"])
+def test_one_bit_is_black_and_white(file_format: str) -> None:
+    picture = RGB.convert("1")
+    expected = in_three_channels(np.asarray(picture) * 255)
+    assert set(np.unique(expected)) == {0, 255}
+    assert difference(encode(picture, file_format), expected) == 0
+
+
+@pytest.mark.parametrize(("colour", "channels"), [(0, 1), (4, 2), (2, 3), (6, 4)], ids=["L", "LA", "RGB", "RGBA"])
+def test_sixteen_bits_keep_their_high_byte(colour: int, channels: int) -> None:
+    levels = RANDOM.integers(0, 65536, (9, 11, channels)).astype(">u2")
+    rows = b"".join(b"\0" + row.tobytes() for row in levels)
+    high = (levels >> 8).astype(int)
+    expected = high[..., :3] if channels > 2 else in_three_channels(high[..., 0])
+    assert difference(png(11, 9, colour=colour, depth=16, rows=rows), expected) <= 1
+
+
+def test_cmyk_jpeg_has_the_colours_that_its_inks_give() -> None:
+    inks = np.array([[0, 0, 0, 0], [255, 0, 0, 0], [0, 255, 0, 0], [0, 0, 255, 0], [0, 0, 0, 255], [0, 128, 128, 0]])
+    expected = np.array([[255] * 3, [0, 255, 255], [255, 0, 255], [255, 255, 0], [0] * 3, [255, 127, 127]])
+    squares = np.repeat(np.repeat(inks[None], 16, axis=0), 16, axis=1).astype(np.uint8)
+    encoded = encode(Image.fromarray(squares, "CMYK"), "JPEG", quality=95, subsampling=0)
+    assert np.abs(pixels_of(encoded)[8, 8::16] - expected).max() <= 8
+
+
+# --- EXIF ---------------------------------------------------------------------------------------------------------------
+
+UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # by the EXIF standard: what a viewer has to do
+    1: lambda stored: stored,
+    2: np.fliplr,
+    3: lambda stored: np.rot90(stored, 2),
+    4: np.flipud,
+    5: lambda stored: stored.transpose(1, 0, 2),
+    6: lambda stored: np.rot90(stored, -1),
+    7: lambda stored: np.rot90(stored, 2).transpose(1, 0, 2),
+    8: lambda stored: np.rot90(stored, 1),
+}
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "WEBP"])
+def test_exif_orientation_is_applied(file_format: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = pixels_of(encode(PIXELS, file_format))
+    encoded = encode(PIXELS, file_format, exif=exif)
+
+    assert difference(encoded, UPRIGHT[orientation](stored)) == 0
+    assert reads_alike_in_tensorflow(encoded) == (orientation == 1)
+
+
+@pytest.mark.parametrize(
+    "exif",
+    [
+        b"Exif\0\0",
+        b"Exif\0\0garbage",
+        b"Exif\0\0II*\0\xff\xff\xff\xff",
+        b"Exif\0\0MM\0*\0\0\0\x08\xff\xff",
+        b"x" * 60000,
+    ],
+)
+def test_damaged_exif_is_no_fault(exif: bytes) -> None:
+    encoded = encode(PIXELS, "JPEG", exif=exif)
+    assert difference(encoded, pixels_of(encode(PIXELS, "JPEG"))) == 0
+    assert reads_alike_in_tensorflow(encoded)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_exif_is_no_fault(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    exif = bytearray(b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<HHHIHH", 4, 0x0112, 3, 1, 6, 0) + random.bytes(60))
+    for place in random.integers(6, len(exif), 3):
+        exif[place] = 255 if seed % 2 else 0
+    encoded = encode(PIXELS, "JPEG", exif=bytes(exif))
+
+    assert decode(encoded).size in {(40, 30), (30, 40)}
+    reads_alike_in_tensorflow(encoded)
+
+
+# --- What is not a whole picture ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kept", [0.02, 0.1, 0.3, 0.5, 0.9, 0.99])
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_a_truncated_file_is_unreadable(file_format: str, kept: float) -> None:
+    encoded = encode(smooth(300, 200), file_format)
+    with pytest.raises(UnreadablePicture):
+        decode(encoded[: int(len(encoded) * kept)])
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3, 10, 100])
+def test_a_jpeg_without_its_last_bytes_is_unreadable(cut: int) -> None:
+    with pytest.raises(UnreadablePicture, match="truncated"):
+        decode(encode(smooth(300, 200), "JPEG")[:-cut])
+
+
+@pytest.mark.parametrize(
+    ("encoded", "reason"),
+    [
+        (b"", "the file is empty"),
+        (b"these are words, not a picture", "not a picture in a known format"),
+        (b"\xff\xd8\xff", "not a picture in a known format|truncated"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a picture in a known format"),
+        (encode(PIXELS, "TIFF"), "not a picture in a known format"),
+        (bytes(1000), "not a picture in a known format"),
+    ],
+)
+def test_what_is_not_a_picture_is_unreadable(encoded: bytes, reason: str) -> None:
+    with pytest.raises(UnreadablePicture, match=reason) as caught:
+        decode(encoded)
+    assert "\n" not in str(caught.value)
+
+
+BOMB = zlib.compress(bytes(100_000_000), 9)
+
+
+@contextlib.contextmanager
+def cheap() -> Iterator[None]:
+    """What happens within takes neither time nor memory."""
+    tracemalloc.start()
+    started = time.perf_counter()
+    try:
+        yield
+        assert time.perf_counter() - started < 1
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000  # bytes
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_ten_gigapixel_header_is_refused_before_anything_is_decoded() -> None:
+    encoded = png(100_000, 100_000, colour=2, depth=8, rows=bytes(100))
+    with cheap(), pytest.raises(UnreadablePicture, match="179 million pixels"):
+        decode(encoded)
+
+
+@pytest.mark.parametrize("name", [b"zTXt", b"iCCP", b"iTXt", b"eXIf"])
+def test_a_bomb_in_a_chunk_of_metadata_does_no_harm(name: bytes) -> None:
+    content = {b"zTXt": b"k\0\0", b"iCCP": b"k\0\0", b"iTXt": b"k\0\1\0\0\0", b"eXIf": b"II*\0"}[name] + BOMB
+    whole = encode(PIXELS)
+    encoded = whole[:33] + chunk(name, content) + whole[33:]
+    with cheap(), contextlib.suppress(UnreadablePicture):  # either is right
+        assert difference(encoded, PIXELS) == 0
+
+
+# --- Sizes --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("resize", RESIZES)
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (20_000, 2), (2, 20_000), (64, 64), (31, 33)])
+def test_any_shape_gives_the_size_asked_for(resize: str, size: tuple[int, int]) -> None:
+    picture = Image.new("RGB", size, (200, 100, 50))
+    pixels = load_pixels(encode(picture), 32, resize)
+
+    assert pixels.shape == (32, 32, 3) and pixels.dtype == np.uint8
+    assert set(map(tuple, pixels.reshape(-1, 3).tolist())) - {(0, 0, 0)} == {(200, 100, 50)}
+
+
+def bands(width: int, height: int, axis: int) -> bytes:
+    """Red, green and blue stripes of equal width along an axis."""
+    length = (height, width)[axis]
+    colours = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255]], np.uint8)[np.arange(length) * 3 // length]
+    lines = colours[None] if axis == 1 else colours[:, None]
+    return encode(np.ascontiguousarray(np.broadcast_to(lines, (height, width, 3))))
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_stretch_keeps_the_whole_picture(axis: int) -> None:
+    pixels = load_pixels(bands(300, 150, axis), 30, "stretch")
+    line = pixels[:, 15] if axis == 0 else pixels[15]
+    assert line[[1, 15, 28]].tolist() == [[255, 0, 0], [0, 255, 0], [0, 0, 255]]
+
+
+def test_crop_keeps_the_middle_of_the_shorter_side_at_its_aspect_ratio() -> None:
+    wide = load_pixels(bands(480, 160, 1), 32, "crop")  # 140 of the middle 160 columns are kept
+    assert (wide == [0, 255, 0]).all()
+
+    picture = Image.new("RGB", (400, 200), "black")
+    picture.paste((255, 255, 255), (150, 50, 250, 150))  # a square in the middle, 100 of the 175 that are kept
+    white = np.argwhere(load_pixels(encode(picture), 70, "crop")[..., 0] > 127)
+    assert white.min(axis=0).tolist() == [15, 15] and white.max(axis=0).tolist() == [54, 54]
+
+
+@pytest.mark.parametrize(
+    ("size", "filled"), [((80, 40), (slice(8, 24), slice(None))), ((40, 80), (slice(None), slice(8, 24)))]
+)
+def test_pad_keeps_the_whole_picture_between_black_bars(size: tuple[int, int], filled: tuple[slice, slice]) -> None:
+    pixels = load_pixels(encode(Image.new("RGB", size, "white")), 32, "pad")
+    expected = np.zeros((32, 32, 3))
+    expected[filled] = 255
+    assert (pixels == expected).all()
+
+
+@pytest.mark.parametrize("resize", RESIZES)
+def test_shrinking_is_antialiased(resize: str) -> None:
+    checks = np.indices((256, 256)).sum(axis=0) % 2 * 255
+    pixels = load_pixels(encode(in_three_channels(checks).astype(np.uint8)), 32, resize)
+    assert np.abs(pixels.astype(int) - 127.5).max() < 8
+
+
+@pytest.mark.parametrize("resize", RESIZES)
+def test_orientation_counts_before_the_resize(resize: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    upright = Image.fromarray(np.rot90(PIXELS, -1))
+    assert (load_pixels(encode(RGB, exif=exif), 16, resize) == load_pixels(encode(upright), 16, resize)).all()

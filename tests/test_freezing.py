@@ -1,0 +1,132 @@
+"""What trains and what does not, proven by the weights before and after a real `fit`."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+from models.backbones import BACKBONES
+from models.builder import BACKBONE_LAYER, build_model
+from models.errors import ModelError
+from models.freezing import blocks_of, freeze, unfreeze_blocks, unfreeze_from
+from tests.conftest import TINY_SPEC
+
+HEAD = {"logits/kernel", "logits/bias"}
+STATISTICS = ("moving_mean", "moving_variance")
+
+
+@pytest.fixture
+def model() -> keras.Model:
+    return build_model(TINY_SPEC, num_classes=3, dropout=0.0)
+
+
+def moved_by_fit(model: keras.Model) -> set[str]:
+    """Train for an epoch, as the fit does; gives "layer/variable" of every weight that is not what it was."""
+    random = np.random.default_rng(0)
+    pixels = random.uniform(0, 255, (16, 32, 32, 3)).astype(np.float32)
+    before = {(layer.name, one.name): one.numpy() for layer in _layers(model) for one in layer.weights}
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(1e-2), loss)
+    model.fit(pixels, random.integers(0, 3, 16), batch_size=8, epochs=1, verbose=0)
+    return {
+        f"{layer.name}/{one.name}"
+        for layer in _layers(model)
+        for one in layer.weights
+        if not np.array_equal(before[layer.name, one.name], one.numpy())
+    }
+
+
+def _layers(model: keras.Model) -> list[keras.layers.Layer]:
+    backbone = model.get_layer(BACKBONE_LAYER)
+    return [*backbone.layers, *(layer for layer in model.layers if layer is not backbone and "seed" not in layer.name)]
+
+
+def block(number: int, *, batch_norm: bool) -> set[str]:
+    """What moves where a block trains."""
+    normalization = {f"block{number}_bn/{name}" for name in ("gamma", "beta", *STATISTICS)}
+    return {f"block{number}_conv/kernel"} | (normalization if batch_norm else set())
+
+
+def test_without_a_policy_everything_moves(model: keras.Model) -> None:
+    every = set.union(*(block(number, batch_norm=True) for number in range(3)))
+    assert moved_by_fit(model) == HEAD | every  # so that the tests below can fail
+
+
+def test_frozen_means_frozen(model: keras.Model) -> None:
+    freeze(model)
+    assert moved_by_fit(model) == HEAD
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+@pytest.mark.parametrize("last", [1, 2, 3, 99])
+def test_the_last_blocks_train_and_nothing_below(last: int, batch_norm: bool, model: keras.Model) -> None:
+    freeze(model)
+    boundary = unfreeze_blocks(model, TINY_SPEC, last, train_batch_norm=batch_norm)
+    first = max(0, 3 - last)
+    assert boundary == (f"block{first}_conv")
+    expected = set.union(*(block(number, batch_norm=batch_norm) for number in range(first, 3)))
+    assert moved_by_fit(model) == HEAD | expected
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_training_begins_at_the_layer_named(batch_norm: bool, model: keras.Model) -> None:
+    unfreeze_from(model, "block1_bn", train_batch_norm=batch_norm)
+    normalization = block(1, batch_norm=batch_norm) - {"block1_conv/kernel"}
+    assert moved_by_fit(model) == HEAD | normalization | block(2, batch_norm=batch_norm)
+
+
+def test_freezing_again_freezes(model: keras.Model) -> None:
+    unfreeze_blocks(model, TINY_SPEC, 3, train_batch_norm=True)
+    assert moved_by_fit(model) > HEAD
+    freeze(model)
+    assert moved_by_fit(model) == HEAD
+
+
+def test_a_boundary_can_move_up_again(model: keras.Model) -> None:
+    unfreeze_blocks(model, TINY_SPEC, 3, train_batch_norm=True)
+    unfreeze_blocks(model, TINY_SPEC, 1)
+    assert moved_by_fit(model) == HEAD | block(2, batch_norm=False)
+
+
+def test_the_head_s_own_normalization_always_trains() -> None:
+    model = build_model(TINY_SPEC, num_classes=3, head="mlp", dropout=0.0)
+    freeze(model)
+    moved = moved_by_fit(model)
+    assert {f"head_normalization/{name}" for name in STATISTICS} <= moved
+    assert not [name for name in moved if name.startswith("block")]
+
+
+def test_an_unknown_layer_is_named(model: keras.Model) -> None:
+    with pytest.raises(ModelError, match=r"no layer 'block9'; it has .*block0_conv"):
+        unfreeze_from(model, "block9")
+
+
+def test_the_default_backbone_with_the_default_policy() -> None:
+    spec = BACKBONES["efficientnet_lite0"]
+    model = build_model(spec, num_classes=3, image_size=32, dropout=0.0)
+    boundary = unfreeze_blocks(model, spec, 2)
+    names = [layer.name for layer in model.get_layer(BACKBONE_LAYER).layers]
+    above = set(names[names.index(boundary) :])
+    moved = moved_by_fit(model) - HEAD
+    assert moved
+    assert {name.partition("/")[0] for name in moved} <= above
+    assert not [name for name in moved if name.endswith((*STATISTICS, "gamma", "beta"))]
+    kernels = {
+        layer.name for layer in model.get_layer(BACKBONE_LAYER).layers if layer.name in above and "conv" in layer.name
+    }
+    assert {name.partition("/")[0] for name in moved} == kernels
+
+
+@pytest.mark.parametrize(
+    "name", ["efficientnet_lite0", "mobilenet", "mobilenet_v2", "mobilenet_v3_small", "vgg16", "resnet50_v2"]
+)
+def test_blocks_cover_every_weight_once(name: str) -> None:
+    model = build_model(BACKBONES[name], num_classes=2, image_size=32)
+    blocks = blocks_of(model, BACKBONES[name])
+    assert len(blocks) >= 4
+    assert all(any(layer.weights for layer in layers) for layers in blocks)
+    in_blocks = [layer.name for layers in blocks for layer in layers]
+    assert len(in_blocks) == len(set(in_blocks))
+    weighted = [layer.name for layer in model.get_layer(BACKBONE_LAYER).layers if layer.weights]
+    assert [name for name in in_blocks if name in weighted] == weighted

@@ -1,0 +1,74 @@
+"""Hyper-parameters that are derived from the data's size."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+
+from app.config import TrainConfig
+from app.training.hyperrule import resolve
+
+SIZES = (2, 18, 200, 671, 3022, 50_000, 10_000_000)
+DERIVED = ("image_size", "head_epochs", "fine_tune_epochs", "unfreeze_blocks", "patience")
+
+
+def resolved(size: int = 671, blocks: int = 16, image_size: int = 224, **options: object) -> TrainConfig:
+    config = TrainConfig(source="pictures", **options)  # type: ignore[arg-type]
+    return resolve(config, train_size=size, blocks=blocks, image_size=image_size)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("blocks", [1, 2, 16, 60])
+def test_every_option_gets_a_value_that_passes_its_check(size: int, blocks: int) -> None:
+    config = resolved(size, blocks)
+    config.check()
+    for name in DERIVED:
+        value = getattr(config, name)
+        assert isinstance(value, int) and value >= 1
+    assert config.unfreeze_blocks is not None and config.unfreeze_blocks <= blocks
+    assert config.fine_tune_epochs is not None and config.patience is not None
+    assert config.patience <= max(5, config.fine_tune_epochs)
+
+
+def test_larger_sets_need_no_more_epochs() -> None:
+    for name in ("head_epochs", "fine_tune_epochs"):
+        epochs = [getattr(resolved(size), name) for size in SIZES]
+        assert epochs == sorted(epochs, reverse=True)
+        assert epochs[0] > epochs[-1]
+
+
+def test_larger_batches_need_no_fewer_epochs() -> None:
+    epochs = [resolved(3022, batch_size=size).fine_tune_epochs or 0 for size in (8, 32, 256)]
+    assert epochs == sorted(epochs)
+    assert epochs[0] < epochs[-1]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_what_the_user_gave_stays(size: int) -> None:
+    given = {"image_size": 96, "head_epochs": 1, "fine_tune_epochs": 77, "unfreeze_blocks": 5, "patience": 9}
+    config = resolved(size, **given)
+    assert {name: getattr(config, name) for name in DERIVED} == given
+
+
+def test_options_that_are_not_derived_stay() -> None:
+    config = resolved(seed=7, dropout=0.4, backbone="vgg16")
+    plain = TrainConfig(source="pictures", seed=7, dropout=0.4, backbone="vgg16")
+    for field in fields(TrainConfig):
+        if field.name not in DERIVED:
+            assert getattr(config, field.name) == getattr(plain, field.name)
+
+
+def test_a_named_layer_takes_the_place_of_a_number_of_blocks() -> None:
+    config = resolved(unfreeze_from="block9_conv")
+    assert (config.unfreeze_blocks, config.unfreeze_from) == (None, "block9_conv")
+    config.check()
+
+
+def test_resolving_twice_changes_nothing() -> None:
+    once = resolved(671)
+    assert resolve(once, train_size=9, blocks=3, image_size=999) == once
+
+
+def test_the_backbone_s_own_size() -> None:
+    assert resolved(image_size=260).image_size == 260
