@@ -37,7 +37,13 @@ def test_script_and_notebook_are_the_same(notebook: nbformat.NotebookNode) -> No
 
 def test_runs_on_small_data(notebook: nbformat.NotebookNode, tmp_path: Path) -> None:
     write_folder(tmp_path / "pictures")
-    options = {"output": str(tmp_path / "run"), "weights": "none", "image_size": 32, "head_epochs": 1, "fine_tune_epochs": 1}
+    options = {
+        "output": str(tmp_path / "run"),
+        "weights": "none",
+        "image_size": 32,
+        "head_epochs": 1,
+        "fine_tune_epochs": 1,
+    }
     for cell in notebook.cells:
         cell.source = re.sub(r"^SOURCE = .*$", f"SOURCE = {str(tmp_path / 'pictures')!r}", cell.source, flags=re.M)
         cell.source = re.sub(r"^OPTIONS = .*$", f"OPTIONS = {options!r}", cell.source, flags=re.M)
