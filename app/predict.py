@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from app.config import PredictConfig, make_config
-from app.console import chatter_to, table
+from app.console import chatter_to, console, table, track
 from app.errors import UsageError
 from app.runs import Run
 from data.checking import Checked, describe
@@ -60,7 +60,10 @@ def predict(model: str, paths: Sequence[str], **options: Any) -> list[Prediction
 
         runtime = open_runtime(opened.file)
         predictions, faults = [], []
-        for start in range(0, len(files), config.batch_size):
+        starts: Iterable[int] = range(0, len(files), config.batch_size)
+        if console.is_terminal and not config.json:  # in a pipe, standard output is for the answers alone
+            starts = track(starts, len(files), "asking", step=config.batch_size)
+        for start in starts:
             batch, unreadable = _load(
                 files[start : start + config.batch_size], runtime.image_size, config.resize or opened.resize
             )

@@ -12,7 +12,6 @@ import shutil
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -191,6 +190,8 @@ class Run:
             data_sha256: over all pictures.
             backbone_weights: as they were before training.
         """
+        from importlib.metadata import version  # slow to import, and `--help` reads this module
+
         digest = hashlib.sha256()
         for weights in backbone_weights:
             digest.update(np.ascontiguousarray(weights).tobytes())
