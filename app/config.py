@@ -57,7 +57,7 @@ class TrainConfig:
         _option("imagenet, none, or a local .weights.h5, .h5 or .keras file (default: the backbone's pretrained ones)"),
     ] = None
     head: Annotated[str, _option("new head", HEADS)] = "linear"
-    dropout: Annotated[float, _option("part of the features dropped while training, from 0 to below 1")] = 0.2
+    dropout: Annotated[float, _option("part of the features dropped while training, from 0 to below 1")] = 0.3
 
     image_size: Annotated[int | None, _option("side of the pictures in pixels (default: the backbone's own)")] = None
     resize: Annotated[str, _option("how pictures become square", RESIZES)] = "stretch"
@@ -85,7 +85,7 @@ class TrainConfig:
     label_smoothing: Annotated[
         float, _option("part of each label spread over all classes, against learning by heart")
     ] = 0.1
-    weight_decay: Annotated[float, _option("decoupled weight decay after unfreezing")] = 1e-4
+    weight_decay: Annotated[float, _option("decoupled weight decay after unfreezing")] = 0.05
     patience: Annotated[int | None, _option("epochs without a better validation before a phase ends early")] = None
     class_weights: Annotated[bool, _option("weigh rare classes up, so that each class counts the same")] = False
     seed: Annotated[int, _option("of splits, initial weights, order and augmentation")] = 0

@@ -22,7 +22,7 @@ def build_model(
     image_size: int | None = None,
     weights: str | None = None,
     head: str = "linear",
-    dropout: float = 0.2,
+    dropout: float = 0.3,
     seed: int = 0,
 ) -> keras.Model:
     """Build a classifier on a backbone.
