@@ -43,10 +43,11 @@ def _option(text: str, table: Iterable[str] = (), *, metavar: str | None = None)
 class TrainConfig:
     """Train a classifier on labelled pictures, test it, export it and prove the exports."""
 
-    source: Annotated[Positional[str | None], _option(SOURCE_HELP)] = None
-    resume: Annotated[str | None, _option("continue this interrupted run; takes no other option")] = None
+    source: Annotated[Positional[str | None], _option(SOURCE_HELP, metavar="[SOURCE]")] = None
+    resume: Annotated[str | None, _option("continue this interrupted run; takes no other option", metavar="RUN")] = None
     output: Annotated[
-        str | None, _option("folder of the run, new or empty (default: runs/, named after the source)")
+        str | None,
+        _option("folder of the run, new or empty (default: runs/, named after the source)", metavar="FOLDER"),
     ] = None
 
     backbone: Annotated[
@@ -54,12 +55,17 @@ class TrainConfig:
     ] = "efficientnet_lite0"
     weights: Annotated[
         str | None,
-        _option("imagenet, none, or a local .weights.h5, .h5 or .keras file (default: the backbone's pretrained ones)"),
+        _option(
+            "imagenet, none, or a local .weights.h5, .h5 or .keras file (default: the backbone's pretrained ones)",
+            metavar="NAME|FILE",
+        ),
     ] = None
     head: Annotated[str, _option("new head", HEADS)] = "linear"
     dropout: Annotated[float, _option("part of the features dropped while training, from 0 to below 1")] = 0.3
 
-    image_size: Annotated[int | None, _option("side of the pictures in pixels (default: the backbone's own)")] = None
+    image_size: Annotated[
+        int | None, _option("side of the pictures in pixels (default: the backbone's own)", metavar="INT")
+    ] = None
     resize: Annotated[str, _option("how pictures become square", RESIZES)] = "stretch"
     augment: Annotated[str, _option("random changes to training pictures", AUGMENTATIONS)] = "default"
     flip: Annotated[
@@ -71,14 +77,21 @@ class TrainConfig:
 
     strategy: Annotated[str, _option("how to train", STRATEGIES)] = "two_phase"
     batch_size: Annotated[int, _option("pictures a step")] = 32
-    head_epochs: Annotated[int | None, _option("epochs of the head alone (default: by size of the data)")] = None
+    head_epochs: Annotated[
+        int | None, _option("epochs of the head alone (default: by size of the data)", metavar="INT")
+    ] = None
     head_learning_rate: Annotated[float, _option("peak learning rate of the head alone")] = 3e-3
-    fine_tune_epochs: Annotated[int | None, _option("epochs after unfreezing (default: by size of the data)")] = None
+    fine_tune_epochs: Annotated[
+        int | None, _option("epochs after unfreezing (default: by size of the data)", metavar="INT")
+    ] = None
     fine_tune_learning_rate: Annotated[float, _option("peak learning rate after unfreezing")] = 3e-4
     unfreeze_blocks: Annotated[
-        int | None, _option("how many of the backbone's last blocks to unfreeze (default: a third of them)")
+        int | None,
+        _option("how many of the backbone's last blocks to unfreeze (default: a third of them)", metavar="INT"),
     ] = None
-    unfreeze_from: Annotated[str | None, _option("unfreeze from this layer up, instead of a number of blocks")] = None
+    unfreeze_from: Annotated[
+        str | None, _option("unfreeze from this layer up, instead of a number of blocks", metavar="LAYER")
+    ] = None
     train_batch_norm: Annotated[
         bool, _option("also train the unfrozen BatchNormalization layers, which else stay in inference mode")
     ] = False
@@ -86,7 +99,9 @@ class TrainConfig:
         float, _option("part of each label spread over all classes, against learning by heart")
     ] = 0.1
     weight_decay: Annotated[float, _option("decoupled weight decay after unfreezing")] = 0.05
-    patience: Annotated[int | None, _option("epochs without a better validation before a phase ends early")] = None
+    patience: Annotated[
+        int | None, _option("epochs without a better validation before a phase ends early", metavar="INT")
+    ] = None
     class_weights: Annotated[bool, _option("weigh rare classes up, so that each class counts the same")] = False
     seed: Annotated[int, _option("of splits, initial weights, order and augmentation")] = 0
 
@@ -129,7 +144,9 @@ class EvaluateConfig:
     """Test a run's model, on its own test split or on other labelled pictures."""
 
     run: Annotated[Positional[str], _option("folder of a finished run")]
-    source: Annotated[Positional[str | None], _option("other pictures of the same classes, all of them used")] = None
+    source: Annotated[
+        Positional[str | None], _option("other pictures of the same classes, all of them used", metavar="SOURCE")
+    ] = None
     batch_size: Annotated[int, _option("pictures a step")] = 32
     skip_unreadable: Annotated[bool, _option("leave out pictures that cannot be read instead of stopping")] = False
 
@@ -147,7 +164,8 @@ class PredictConfig:
     top: Annotated[int, _option("how many classes to name for each picture")] = 1
     json: Annotated[bool, _option("print JSON, one object a picture, with every class's probability")] = False
     resize: Annotated[
-        str | None, _option("how pictures become square (default: as the run did, else stretch)", RESIZES)
+        str | None,
+        _option("how pictures become square (default: as the run did, else stretch)", RESIZES, metavar="STR"),
     ] = None
     batch_size: Annotated[int, _option("pictures a step")] = 32
     skip_unreadable: Annotated[bool, _option("leave out pictures that cannot be read instead of stopping")] = False
@@ -167,7 +185,9 @@ class ExportConfig:
 
     run: Annotated[Positional[str], _option("folder of a finished run")]
     formats: Annotated[tuple[str, ...], _option("what to export", FORMATS)] = tuple(FORMATS)
-    source: Annotated[str | None, _option("where the run's pictures are now, if they were moved")] = None
+    source: Annotated[str | None, _option("where the run's pictures are now, if they were moved", metavar="SOURCE")] = (
+        None
+    )
 
     def check(self) -> None:
         """Raise `UsageError` for what cannot be carried out."""
