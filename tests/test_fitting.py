@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from app.config import TrainConfig
+from app.errors import UsageError
 from app.runs import Run
 from app.training.fitting import FitData, FitState, fit
 from app.training.hyperrule import resolve
@@ -89,6 +90,14 @@ def test_a_second_phase_that_only_harms_is_not_kept(run: Run, data: FitData) -> 
     fit(model, [phase(), phase(name="fine_tune", learning_rate=1e-9, epochs=2, prepare=spoil)], data, run)
     best = max((one["val_accuracy"], -one["val_loss"]) for one in run.history if one["phase"] == "head")
     assert accuracy_and_loss(model, data)[1] == pytest.approx(-best[1], rel=1e-3)
+
+
+def test_a_loss_that_is_no_number_stops_with_advice(run: Run, data: FitData) -> None:
+    def spoil(model: keras.Model) -> None:
+        model.layers[-1].set_weights([weights * np.nan for weights in model.layers[-1].get_weights()])
+
+    with pytest.raises(UsageError, match="lower --fine-tune-learning-rate"):
+        fit(tiny_model(), [phase(name="fine_tune", prepare=spoil)], data, run)
 
 
 def test_a_phase_ends_early_when_validation_gets_no_better(run: Run, data: FitData) -> None:

@@ -8,6 +8,7 @@ depend on the seed and the epoch only, it continues as if nothing had happened.
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -17,6 +18,7 @@ import keras
 import numpy as np
 
 from app.console import progress
+from app.errors import UsageError
 from app.runs import Run, write_json, written_whole
 from app.training.phases import Phase
 from data.augmentation import Augmentation
@@ -192,6 +194,11 @@ class _Checkpoint(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         logs, state = logs or {}, self.state
+        if not math.isfinite(logs["loss"] + logs["val_loss"]):
+            option = f"--{self.phase.name}_learning_rate".replace("_", "-")
+            raise UsageError(
+                f"the loss is no longer a number in phase {self.phase.name}; start anew with a lower {option}"
+            )
         seconds = time.perf_counter() - self.started
         state.epoch = epoch + 1
         name = f"{self.phase.name}-{state.epoch:03d}.weights.h5"
