@@ -62,6 +62,7 @@ class Run:
         self.model = path / "model.keras"
         self.log = path / "log.txt"
         self.checkpoints = path / "checkpoints"
+        self.starting_model = self.checkpoints / "start.keras"
         self.plots = path / "plots"
         self.export = path / "export"
         self.report = path / "report.html"

@@ -148,9 +148,9 @@ def _starting_model(run: Run, spec: BackboneSpec, num_classes: int) -> keras.Mod
     """
     from models.builder import build_model, load_model
 
-    config, path = run.config, run.checkpoints / "start.keras"
-    if path.exists():
-        return load_model(path)
+    config = run.config
+    if run.starting_model.exists():
+        return load_model(run.starting_model)
     model = build_model(
         spec,
         num_classes=num_classes,
@@ -160,7 +160,7 @@ def _starting_model(run: Run, spec: BackboneSpec, num_classes: int) -> keras.Mod
         dropout=config.dropout,
         seed=config.seed,
     )
-    with written_whole(path) as temporary:
+    with written_whole(run.starting_model) as temporary:
         model.save(temporary)
     return model
 

@@ -57,7 +57,11 @@ def figures(run: Run) -> list[tuple]:
 
 
 def test_kill_9_in_phase_2_then_resume_ends_like_an_uninterrupted_run(
-    source: Path, uninterrupted: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    source: Path,
+    uninterrupted: Run,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run = Run(tmp_path / "killed")
     process = start(source, run.path)
@@ -69,6 +73,10 @@ def test_kill_9_in_phase_2_then_resume_ends_like_an_uninterrupted_run(
     run.write_history([*run.history, {**run.history[-1], "epoch": run.history[-1]["epoch"] + 1, "loss": 99.0}])
     (run.checkpoints / ".0000-last-fine_tune-009.weights.h5").write_bytes(b"half a file")
 
+    def out_of_reach(*arguments: object, **options: object) -> None:
+        raise AssertionError("the pretrained weights may be gone; the model is in the run folder")
+
+    monkeypatch.setattr("models.builder.build_model", out_of_reach)
     train(resume=str(run.path))
 
     assert "Resuming after epoch" in capsys.readouterr().out

@@ -230,7 +230,7 @@ def _write_state(run: Run, state: FitState) -> None:
     """Make the checkpoint count, then remove those before it."""
     write_json(run.checkpoints / "state.json", asdict(state))
     for path in run.checkpoints.iterdir():
-        if path.name not in ("state.json", state.weights, state.best_weights):
+        if path.name not in ("state.json", run.starting_model.name, state.weights, state.best_weights):
             path.unlink()
 
 
