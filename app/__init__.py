@@ -15,6 +15,7 @@ import os
 # Read by TensorFlow's C++ code when it is loaded: without it, hundreds of lines before the first of ours.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+from app.benchmark import benchmark
 from app.evaluate import evaluate
 from app.export import export
 from app.list import list_choices
@@ -22,4 +23,4 @@ from app.predict import Prediction, predict
 from app.runs import Run
 from app.train import train
 
-__all__ = ["Prediction", "Run", "evaluate", "export", "list_choices", "predict", "train"]
+__all__ = ["Prediction", "Run", "benchmark", "evaluate", "export", "list_choices", "predict", "train"]

@@ -9,8 +9,8 @@ from typing import Any
 
 import tyro
 
-from app import evaluate, export, list_choices, predict, train
-from app.config import EvaluateConfig, ExportConfig, ListConfig, PredictConfig, TrainConfig
+from app import benchmark, evaluate, export, list_choices, predict, train
+from app.config import BenchmarkConfig, EvaluateConfig, ExportConfig, ListConfig, PredictConfig, TrainConfig
 from app.errors import BAD_INPUT, GateError, Interrupted
 
 VERBS: dict[str, tuple[type, Callable[..., Any]]] = {
@@ -18,6 +18,7 @@ VERBS: dict[str, tuple[type, Callable[..., Any]]] = {
     "evaluate": (EvaluateConfig, evaluate),
     "predict": (PredictConfig, predict),
     "export": (ExportConfig, export),
+    "benchmark": (BenchmarkConfig, benchmark),
     "list": (ListConfig, list_choices),
 }
 

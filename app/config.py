@@ -15,7 +15,7 @@ from typing import Annotated, Any, TypeVar
 from tyro.conf import Positional, arg
 
 from app.errors import UsageError
-from app.exporting.formats import FORMATS
+from app.exporting.formats import DEFAULT_FORMATS, FORMATS
 from app.training.strategies import STRATEGIES
 from data.augmentation import AUGMENTATIONS
 from data.decoding import RESIZES
@@ -26,6 +26,9 @@ from models.heads import HEADS
 SOURCE_HELP = "where the pictures are: " + "; ".join(f"{one.syntax}, {one.description}" for one in SOURCES.values())
 MAX_IMAGE_SIZE = 2048  # three times what the largest network was made for; far above it no memory suffices
 MAX_COUNT = 1_000_000  # of epochs, pictures a step and the like: more is a slip of the hand
+MAX_THREADS = 256
+MAX_SECONDS = 3600
+QUANTIZE = ("auto", "none")
 LISTS = ("backbones", "heads", "strategies", "sources", "formats")
 
 
@@ -37,6 +40,33 @@ def _option(text: str, table: Iterable[str] = (), *, metavar: str | None = None)
         help_behavior_hint=lambda default: "" if default == "None" else f"(default: {default})",
         metavar=metavar,
     )
+
+
+# Options that `train` and `export` share.
+_Formats = Annotated[
+    tuple[str, ...] | None,
+    _option(f"what to export (default: {', '.join(DEFAULT_FORMATS)})", FORMATS, metavar="FORMAT..."),
+]
+_Quantize = Annotated[
+    str | None,
+    _option(
+        "auto: also the smallest and fastest quantised file that passes its proof; none (default: auto, unless --formats "
+        "names the files)",
+        metavar="auto|none",
+    ),
+]
+_MaxDrop = Annotated[float, _option("most accuracy that a quantised file, or a phone's client, may lose, in points")]
+_Author = Annotated[str, _option("who made the model, for the files' metadata")]
+_ModelVersion = Annotated[str, _option("version of the model, for the files' metadata")]
+_ScoreThreshold = Annotated[
+    float, _option("probability below which clients leave a class out of their answer, for the files' metadata")
+]
+_Locales = Annotated[
+    tuple[str, ...],
+    _option(
+        "class names in other languages: de=labels_de.txt, one name a line, in label order", metavar="LOCALE=FILE..."
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -105,7 +135,13 @@ class TrainConfig:
     class_weights: Annotated[bool, _option("weigh rare classes up, so that each class counts the same")] = False
     seed: Annotated[int, _option("of splits, initial weights, order and augmentation")] = 0
 
-    formats: Annotated[tuple[str, ...], _option("what to export", FORMATS)] = tuple(FORMATS)
+    formats: _Formats = None
+    quantize: _Quantize = None
+    max_drop: _MaxDrop = 0.5
+    author: _Author = "unknown"
+    model_version: _ModelVersion = "1"
+    score_threshold: _ScoreThreshold = 0.0
+    locales: _Locales = ()
 
     def check(self) -> None:
         """Raise `UsageError` or `ModelError` for what cannot be carried out."""
@@ -113,7 +149,7 @@ class TrainConfig:
         _check_choice("resize", self.resize, RESIZES)
         _check_choice("augment", self.augment, AUGMENTATIONS)
         _check_choice("strategy", self.strategy, STRATEGIES)
-        check_formats(self.formats)
+        _check_exports(self)
         for name in ("dropout", "label_smoothing"):
             share = getattr(self, name)
             _check(0 <= share < 1, f"--{name.replace('_', '-')} must be from 0 to below 1, not {share}")
@@ -159,7 +195,7 @@ class EvaluateConfig:
 class PredictConfig:
     """Say what is on pictures."""
 
-    model: Annotated[Positional[str], _option("a run folder, a .keras file, a SavedModel folder or a .tflite file")]
+    model: Annotated[Positional[str], _option("a run folder, a .keras, .tflite or .onnx file, or a SavedModel folder")]
     paths: Annotated[Positional[tuple[str, ...]], _option("picture files, or folders of them")]
     top: Annotated[int, _option("how many classes to name for each picture")] = 1
     json: Annotated[bool, _option("print JSON, one object a picture, with every class's probability")] = False
@@ -184,14 +220,58 @@ class ExportConfig:
     """Export a run's model again, and prove the files against it."""
 
     run: Annotated[Positional[str], _option("folder of a finished run")]
-    formats: Annotated[tuple[str, ...], _option("what to export", FORMATS)] = tuple(FORMATS)
+    formats: _Formats = None
+    quantize: _Quantize = None
+    max_drop: _MaxDrop = 0.5
+    author: _Author = "unknown"
+    model_version: _ModelVersion = "1"
+    score_threshold: _ScoreThreshold = 0.0
+    locales: _Locales = ()
     source: Annotated[str | None, _option("where the run's pictures are now, if they were moved", metavar="SOURCE")] = (
         None
     )
 
     def check(self) -> None:
         """Raise `UsageError` for what cannot be carried out."""
-        check_formats(self.formats)
+        _check_exports(self)
+
+
+@dataclass(frozen=True)
+class BenchmarkConfig:
+    """Measure how fast model files answer on this machine, and how much memory they take."""
+
+    files: Annotated[
+        Positional[tuple[str, ...]],
+        _option(
+            ".tflite, .keras or .onnx files, SavedModel folders, or run folders, which stand for their model.keras and all "
+            "of their exported files",
+            metavar="FILE...",
+        ),
+    ]
+    threads: Annotated[
+        tuple[int, ...], _option("numbers of threads, each of them a row in the table", metavar="INT...")
+    ] = (1, 2, 4)
+    seconds: Annotated[float, _option("measured time of each row, after a warm-up; ten pictures in any case")] = 3.0
+    output: Annotated[
+        str | None,
+        _option(
+            "where to write the figures as JSON (default: benchmark.json in the run, if the first FILE is one and --json is "
+            "not given)",
+            metavar="FILE.json",
+        ),
+    ] = None
+    json: Annotated[bool, _option("print the figures as JSON instead of the table")] = False
+
+    def check(self) -> None:
+        """Raise `UsageError` for what cannot be carried out."""
+        _check(bool(self.files), "name at least one model file or run folder to measure")
+        _check(bool(self.threads), "--threads needs at least one number")
+        for number in self.threads:
+            _check_positive("threads", number, most=MAX_THREADS)
+        _check_positive("seconds", self.seconds, most=MAX_SECONDS)
+        _check(
+            self.output is None or self.output.endswith(".json"), f"--output must be a .json file, not {self.output}"
+        )
 
 
 @dataclass(frozen=True)
@@ -205,7 +285,7 @@ class ListConfig:
         _check(self.what in LISTS, f"there is no list {self.what!r}. {_nearest(self.what, LISTS)}")
 
 
-Config = TypeVar("Config", TrainConfig, EvaluateConfig, PredictConfig, ExportConfig, ListConfig)
+Config = TypeVar("Config", TrainConfig, EvaluateConfig, PredictConfig, ExportConfig, BenchmarkConfig, ListConfig)
 
 
 def make_config(kind: type[Config], **options: Any) -> Config:
@@ -234,10 +314,21 @@ def restore_config(kind: type[Config], **options: Any) -> Config:
     return kind(**options)
 
 
-def check_formats(formats: Iterable[str]) -> None:
-    """Raise `UsageError` for a format that is not in the table."""
+def resolve_exports(formats: tuple[str, ...] | None, quantize: str | None) -> tuple[tuple[str, ...], str]:
+    """What to export where nothing is said: the usual files, and a quantised one; named files alone where they are named."""
+    if formats is None:
+        return DEFAULT_FORMATS, quantize or "auto"
+    return formats, quantize or "none"
+
+
+def _check_exports(config: TrainConfig | ExportConfig) -> None:
+    formats = config.formats or ()
     for name in [formats] if isinstance(formats, str) else formats:
         _check_choice("formats", name, FORMATS)
+    if config.quantize is not None:
+        _check_choice("quantize", config.quantize, QUANTIZE)
+    _check(0 <= config.max_drop <= 100, f"--max-drop must be from 0 to 100 points, not {config.max_drop}")
+    _check(0 <= config.score_threshold <= 1, f"--score-threshold must be from 0 to 1, not {config.score_threshold}")
 
 
 def _check(holds: bool, text: str) -> None:

@@ -22,29 +22,34 @@ console = Console(highlight=False, soft_wrap=True)
 
 
 class _Rate(ProgressColumn):
-    """Pictures a second."""
+    """Pictures a second, or whatever is counted."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self.unit = unit
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text(f"{speed:,.0f} img/s" if speed else "", style="progress.data.speed")
+        digits = 0 if (speed or 0) >= 10 else 1
+        return Text(f"{speed:,.{digits}f} {self.unit}/s" if speed else "", style="progress.data.speed")
 
 
-def progress() -> Progress:
-    """Progress bars that count pictures, with room for a note beside each."""
+def progress(unit: str = "img") -> Progress:
+    """Progress bars that count pictures, or what `unit` says, with room for a note beside each."""
     return Progress(
         TextColumn("{task.description:<9}"),
         BarColumn(bar_width=20),
         TaskProgressColumn(),
-        _Rate(),
+        _Rate(unit),
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
         console=console,
     )
 
 
-def track(items: Iterable[Item], total: int, description: str, *, step: int = 1) -> Iterator[Item]:
-    """Yield the items beside a progress bar that grows by `step` pictures an item."""
-    with progress() as bars:
+def track(items: Iterable[Item], total: int, description: str, *, step: int = 1, unit: str = "img") -> Iterator[Item]:
+    """Yield the items beside a progress bar that grows by `step` pictures, or what `unit` says, an item."""
+    with progress(unit) as bars:
         task = bars.add_task(description, total=total, note="")
         for item in items:
             yield item

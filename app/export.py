@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from app.config import ExportConfig, make_config
+from app.config import ExportConfig, make_config, resolve_exports
 from app.console import chatter_to
+from app.exporting.metadata import absolute_locales, read_locales
 from app.exporting.summary import say_exports
 from app.pictures import open_readable
 from app.runs import Run
@@ -35,7 +36,19 @@ def export(run: str, **options: Any) -> dict[str, Any]:
     assert source is not None
     pictures, _ = open_readable(source, skip_unreadable=trained.skip_unreadable)
     pictures, splits = read_splits(opened.splits, pictures)
-    test = split_indices(splits)["test"]
+    indices = split_indices(splits)
+    formats, quantize = resolve_exports(config.formats, config.quantize)
+    resolved = replace(
+        trained,
+        formats=formats,
+        quantize=quantize,
+        max_drop=config.max_drop,
+        author=config.author,
+        model_version=config.model_version,
+        score_threshold=config.score_threshold,
+        locales=absolute_locales(config.locales),
+    )
+    read_locales(resolved.locales, len(pictures.class_names))
     with chatter_to(opened.log):
         from app.evaluation.answers import answer
         from app.evaluation.report import write_report
@@ -45,9 +58,10 @@ def export(run: str, **options: Any) -> dict[str, Any]:
 
         model = load_model(model_path)
         loader = PictureLoader(pictures, model.input_shape[1], trained.resize)
-        answers = answer(model, loader, test, trained.batch_size)
-        write_exports(model, opened, config.formats, pictures.subset(test), answers)
-        opened.write_config(replace(trained, formats=config.formats))
+        asked = ("validation", "test") if quantize == "auto" else ("test",)
+        answers = {split: answer(model, loader, indices[split], trained.batch_size) for split in asked}
+        write_exports(model, opened, resolved, pictures, indices, answers)
+        opened.write_config(resolved)
         if opened.is_finished:  # the report tells of the exported files, and is what marks a run as finished
             write_report(opened)
     say_exports(opened)

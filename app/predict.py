@@ -9,20 +9,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from app.config import PredictConfig, make_config
 from app.console import chatter_to, console, table, track
 from app.errors import UsageError
+from app.exporting.process import ModelProcess
 from app.runs import Run
 from data.checking import Checked, describe
 from data.decoding import SUFFIXES, UnreadablePicture, load_pixels
 from data.errors import DataError
-
-if TYPE_CHECKING:
-    from app.exporting.runtimes import Runtime
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ def predict(model: str, paths: Sequence[str], **options: Any) -> list[Prediction
     """Classify pictures.
 
     Args:
-        model: a run folder, a `.keras` file, a SavedModel folder or a `.tflite` file.
+        model: a run folder, a `.keras`, `.tflite` or `.onnx` file, or a SavedModel folder.
         paths: picture files, or folders that are searched for them.
         **options: the fields of `app.config.PredictConfig`.
 
@@ -55,10 +53,7 @@ def predict(model: str, paths: Sequence[str], **options: Any) -> list[Prediction
     config = make_config(PredictConfig, model=model, paths=tuple(str(path) for path in paths), **options)
     files = list(_picture_files(config.paths))
     opened = _Model.find(Path(config.model).expanduser())
-    with chatter_to(Path(os.devnull)):
-        from app.exporting.runtimes import open_runtime
-
-        runtime = open_runtime(opened.file)
+    with chatter_to(Path(os.devnull)), ModelProcess(opened.file) as runtime:
         predictions, faults = [], []
         starts: Iterable[int] = range(0, len(files), config.batch_size)
         if console.is_terminal and not config.json:  # in a pipe, standard output is for the answers alone
@@ -71,7 +66,7 @@ def predict(model: str, paths: Sequence[str], **options: Any) -> list[Prediction
             if faults and not config.skip_unreadable:
                 continue  # name every unreadable picture before stopping
             if batch:
-                answers = _answers(runtime, np.stack([pixels for _, pixels in batch]), opened.file)
+                answers = runtime.probabilities(np.stack([pixels for _, pixels in batch]))
                 predictions += [_prediction(path, row, opened) for (path, _), row in zip(batch, answers, strict=True)]
     if faults and not config.skip_unreadable:
         raise DataError(f"{describe(faults)}\nLeave them out with --skip-unreadable")
@@ -143,21 +138,6 @@ def _load(files: Sequence[Path], image_size: int, resize: str) -> tuple[list[tup
         loaded = list(pool.map(load, files))
     pixels = [(path, one) for path, one in zip(files, loaded, strict=True) if isinstance(one, np.ndarray)]
     return pixels, [one for one in loaded if isinstance(one, Checked)]
-
-
-def _answers(runtime: Runtime, pixels: np.ndarray, file: Path) -> np.ndarray:
-    try:
-        answers = runtime.probabilities(pixels)
-    except Exception as error:  # damage that showed itself to no loader; runtimes raise nearly anything over it
-        reason = str(error).strip().partition("\n")[0]
-        raise UsageError(f"{file} cannot be run, so it is damaged or no classifier of pictures: {reason}") from error
-    if answers.ndim != 2:
-        raise UsageError(f"{file} is not a classifier: its answers have shape {answers.shape}, not (pictures, classes)")
-    if not np.isfinite(answers).all():
-        raise UsageError(
-            f"{file} answers with what is not a number: its weights are damaged, so train or export it anew"
-        )
-    return answers
 
 
 def _prediction(path: Path, probabilities: np.ndarray, model: _Model) -> Prediction:

@@ -196,7 +196,8 @@ class Run:
         digest = hashlib.sha256()
         for weights in backbone_weights:
             digest.update(np.ascontiguousarray(weights).tobytes())
-        packages = ("tensorflow", "keras", "numpy", "pillow", "scikit-learn", "ai-edge-litert")
+        packages = ["tensorflow", "keras", "numpy", "pillow", "scikit-learn"]
+        packages += ["ai-edge-litert", "litert-quantizer", "mediapipe", "onnxruntime"]
         environment = {
             "python": platform.python_version(),
             "packages": {name: version(name) for name in packages},
@@ -210,15 +211,11 @@ class Run:
         write_json(self.path / "environment.json", environment)
 
     def check_parity(self) -> None:
-        """Raise `GateError` when an exported file does not answer like the Keras model."""
+        """Raise `GateError` when an exported file failed its proof."""
         failed = [one for one in self.parity["formats"].values() if not one["passed"]]
         if failed:
-            names = ", ".join(
-                f"{one['file']} (same top class for {one['top1_agreement']:.1%} of the pictures, "
-                f"largest difference of a probability {one['max_probability_difference']:.2g})"
-                for one in failed
-            )
-            raise GateError(f"not the Keras model's answers: {names}. See {self.export / 'parity.json'}")
+            texts = (f"{self.export / one['file']}: {'; '.join(one['failures'])}{_blame(one)}." for one in failed)
+            raise GateError("\n".join([*texts, f"See {self.export / 'parity.json'}"]))
 
     def remove(self) -> None:
         """Delete a run that could not begin, and what was made for it; a folder of the user stays, empty as it was."""
@@ -254,6 +251,16 @@ def check_free(path: Path) -> None:
         raise UsageError(
             f"{path} is a {'file' if path.is_file() else 'folder that is not empty'}; choose another --output"
         )
+
+
+def _blame(figures: dict[str, Any]) -> str:
+    """Which classes and layers lose most, of a file that failed."""
+    drops = list(figures.get("class_drops", {}).items())[:5]
+    classes = ", ".join(f"{name} ({100 * drop:.0f} points)" for name, drop in drops)
+    layers = ", ".join(f"{one['layer']} ({one['share']:.0%})" for one in figures.get("layers", [])[:5])
+    return (f". Classes that lose most: {classes}" if classes else "") + (
+        f". Layers with most of the error: {layers}" if layers else ""
+    )
 
 
 def _name_of(source: str) -> str:

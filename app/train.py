@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from app.config import TrainConfig, make_config
 from app.console import chatter_to, console, table
 from app.errors import BAD_INPUT, Interrupted, UsageError
+from app.exporting.metadata import absolute_locales, read_locales
 from app.exporting.summary import say_exports
 from app.pictures import open_readable
 from app.runs import Run, check_free, write_text, written_whole
@@ -57,7 +58,9 @@ def train(source: str | None = None, *, resume: str | None = None, **options: An
     if config.output is not None:
         check_free(Path(config.output).expanduser())
     pictures, sha256 = open_readable(config.source, skip_unreadable=config.skip_unreadable)
-    config = replace(config, source=absolute_source(config.source))  # the run may be continued from another folder
+    # The run may be continued from another folder.
+    config = replace(config, source=absolute_source(config.source), locales=absolute_locales(config.locales))
+    read_locales(config.locales, len(pictures.class_names))  # what is wrong with them is to be said now
     splits = split_pictures(
         pictures,
         validation_fraction=config.validation_fraction,
@@ -120,9 +123,9 @@ def _carry_out(run: Run, pictures: PictureSet, splits: np.ndarray, sha256: str, 
         with written_whole(run.model) as temporary:
             keras.Model(model.input, model.output, name=model.name).save(temporary)  # without optimizer and loss
         fitted = time.perf_counter()
-        metrics, test_answers = _evaluate(model, loader, indices, config)
+        metrics, answers = _evaluate(model, loader, indices, config)
         evaluated = time.perf_counter()
-        write_exports(model, run, config.formats, pictures.subset(indices["test"]), test_answers)
+        write_exports(model, run, config, pictures, indices, answers)
         exported = time.perf_counter()
 
         metrics["seconds"] = {
@@ -134,7 +137,7 @@ def _carry_out(run: Run, pictures: PictureSet, splits: np.ndarray, sha256: str, 
             "export": exported - evaluated,
         }
         run.write_metrics(metrics)
-        _write_plots(run, loader, indices["test"], test_answers)
+        _write_plots(run, loader, indices["test"], answers["test"])
         write_report(run)
     _say_results(run)
     run.check_parity()
@@ -197,8 +200,8 @@ def _fit_data(config: TrainConfig, loader: PictureLoader, indices: dict[str, np.
 
 def _evaluate(
     model: keras.Model, loader: PictureLoader, indices: dict[str, np.ndarray], config: TrainConfig
-) -> tuple[dict[str, Any], np.ndarray]:
-    """Metrics of validation and test, and the model's answers to the test pictures: the only look at them."""
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Metrics of validation and test, and the model's answers to their pictures: the only look at the test split."""
     from app.evaluation.answers import answer
     from app.evaluation.metrics import measure
 
@@ -207,7 +210,7 @@ def _evaluate(
     metrics = {
         split: measure(answers[split], pictures.labels[indices[split]], pictures.class_names) for split in answers
     }
-    return metrics, answers["test"]
+    return metrics, answers
 
 
 def _write_plots(run: Run, loader: PictureLoader, test: np.ndarray, answers: np.ndarray) -> None:

@@ -24,6 +24,8 @@ class Augmentation:
         rotation: largest angle, in degrees, either way.
         brightness: largest shift, as a part of the full range.
         contrast: largest change of contrast and of saturation, as a factor: 0.2 gives factors in [0.8, 1.2].
+        antialiased_resize: part of the pictures, in [0, 1], that are resized with antialiasing; it is for
+            the loader, see `data.pipeline.training_batches`.
     """
 
     flip: bool = False
@@ -31,6 +33,7 @@ class Augmentation:
     rotation: float = 0.0
     brightness: float = 0.0
     contrast: float = 0.0
+    antialiased_resize: float = 0.0
 
     def without_flip(self) -> Augmentation:
         """The same for pictures whose mirror image means something else: digits, letters, road signs."""
@@ -39,8 +42,10 @@ class Augmentation:
 
 AUGMENTATIONS: dict[str, Augmentation] = {
     "none": Augmentation(),
-    "light": Augmentation(flip=True, min_area=0.8, rotation=5.0, brightness=0.05, contrast=0.1),
-    "default": Augmentation(flip=True, min_area=0.5, rotation=15.0, brightness=0.1, contrast=0.2),
+    "light": Augmentation(flip=True, min_area=0.8, rotation=5.0, brightness=0.05, contrast=0.1, antialiased_resize=0.5),
+    "default": Augmentation(
+        flip=True, min_area=0.5, rotation=15.0, brightness=0.1, contrast=0.2, antialiased_resize=0.5
+    ),
 }
 
 
@@ -50,12 +55,12 @@ def augment(pixels: tf.Tensor, seed: tf.Tensor, augmentation: Augmentation) -> t
     Args:
         pixels: float32 (batch, size, size, 3) in [0, 255].
         seed: integer (2,): the same seed gives the same result.
-        augmentation: how far.
+        augmentation: how far; all but its `antialiased_resize`, which can only be done where pictures are loaded.
 
     Returns:
         float32, the shape and range of `pixels`.
     """
-    if augmentation == Augmentation():
+    if replace(augmentation, antialiased_resize=0.0) == Augmentation():
         return pixels
     return _change_colour(_change_geometry(pixels, seed, augmentation), seed, augmentation)
 

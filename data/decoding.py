@@ -1,7 +1,9 @@
 """From the bytes of a picture file to RGB pixels at the size asked for: the one decoder of training, evaluation and prediction.
 
-Pillow decodes (every colour type, EXIF orientation) and resizes with antialiasing. Alpha is dropped, not blended, and 16-bit
+Pillow decodes every colour type, and minds EXIF orientation. Alpha is dropped, not blended, and 16-bit
 channels keep their high byte: so do TensorFlow's decoders and the phone's, and a model should see one picture everywhere.
+It is resized as MediaPipe Tasks does on a phone, so that the accuracy that is reported is the one that a phone gets; training
+also sees antialiased pictures, as other clients make them.
 """
 
 from __future__ import annotations
@@ -83,39 +85,58 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _stretch(image: Image.Image, size: int) -> Image.Image:
-    return image.resize((size, size), Image.Resampling.BILINEAR)
+def _resized(image: Image.Image, width: int, height: int, like_phone: bool) -> Image.Image:
+    if not like_phone:
+        return image.resize((width, height), Image.Resampling.BILINEAR)
+    import cv2  # slow to import, and `--help` reads this module
+
+    # MediaPipe maps corner to corner: pixel i of the result is what lies at i * scale, between the nearest four pixels, where
+    # other resizes take what lies at (i + 1/2) * scale - 1/2, and average when they shrink. It uses OpenCV, and so does this.
+    scales = np.array([[image.width / width, 0, 0], [0, image.height / height, 0]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    pixels = cv2.warpAffine(np.asarray(image), scales, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return Image.fromarray(pixels)
 
 
-def _crop(image: Image.Image, size: int) -> Image.Image:
-    side = max(1, round(min(image.size) * CROP_FRACTION))
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    return _stretch(image.crop((left, top, left + side, top + side)), size)
+def _stretch(image: Image.Image, size: int, like_phone: bool) -> Image.Image:
+    return _resized(image, size, size, like_phone)
 
 
-def _pad(image: Image.Image, size: int) -> Image.Image:
+def _crop(image: Image.Image, size: int, like_phone: bool) -> Image.Image:
+    return _resized(image.crop(central_square(*image.size)), size, size, like_phone)
+
+
+def central_square(width: int, height: int) -> tuple[int, int, int, int]:
+    """What `crop` looks at: left, top, right and bottom, in pixels, of a picture of this width and height."""
+    side = max(1, round(min(width, height) * CROP_FRACTION))
+    left, top = (width - side) // 2, (height - side) // 2
+    return left, top, left + side, top + side
+
+
+def _pad(image: Image.Image, size: int, like_phone: bool) -> Image.Image:
     longest = max(image.size)  # whole numbers, so that data.serving finds the same size to the pixel
     width, height = (max(1, (2 * side * size + longest) // (2 * longest)) for side in image.size)
     canvas = Image.new("RGB", (size, size))
-    resized = image.resize((width, height), Image.Resampling.BILINEAR)
-    canvas.paste(resized, ((size - width) // 2, (size - height) // 2))
+    canvas.paste(_resized(image, width, height, like_phone), ((size - width) // 2, (size - height) // 2))
     return canvas
 
 
-RESIZES: dict[str, Callable[[Image.Image, int], Image.Image]] = {
+RESIZES: dict[str, Callable[[Image.Image, int, bool], Image.Image]] = {
     "stretch": _stretch,  # the whole picture, its aspect ratio lost: what MediaPipe Tasks does on a phone
     "crop": _crop,  # the central square
     "pad": _pad,  # the whole picture, black bars beside it
 }
 
 
-def load_pixels(encoded: bytes, image_size: int, resize: str) -> np.ndarray:
+def load_pixels(encoded: bytes, image_size: int, resize: str, *, like_phone: bool = True) -> np.ndarray:
     """Decode and resize one picture.
 
     Args:
         encoded: the bytes of a picture file.
         image_size: side of the square result, in pixels.
         resize: a key of `RESIZES`.
+        like_phone: resize as MediaPipe Tasks does on a phone, between the nearest four pixels only, from corner to corner;
+            else with antialiasing, from the middle of pixels.
 
     Returns:
         uint8 (image_size, image_size, 3), RGB.
@@ -123,4 +144,4 @@ def load_pixels(encoded: bytes, image_size: int, resize: str) -> np.ndarray:
     Raises:
         UnreadablePicture: see `decode`.
     """
-    return np.asarray(RESIZES[resize](decode(encoded), image_size))
+    return np.asarray(RESIZES[resize](decode(encoded), image_size, like_phone))

@@ -41,9 +41,27 @@ def _stretch(pixels: tf.Tensor, size: int) -> tf.Tensor:
 
 
 def _resize(pixels: tf.Tensor, height: tf.Tensor | int, width: tf.Tensor | int) -> tf.Tensor:
-    # Like Pillow: first along the rows, rounded to whole levels (a half goes up), then along the columns.
-    rows = tf.floor(tf.image.resize(pixels, (tf.shape(pixels)[0], width), antialias=True) + 0.5)
-    return tf.floor(tf.image.resize(rows, (height, width), antialias=True) + 0.5)
+    """From corner to corner between the nearest four pixels, rounded to whole levels, as `data.decoding` does by OpenCV."""
+    left_top, right_top = _neighbours(pixels, width, axis=1)
+    rows = left_top + (right_top - left_top) * _fractions(pixels, width, axis=1)[None, :, None]
+    upper, lower = _neighbours(rows, height, axis=0)
+    return tf.floor(upper + (lower - upper) * _fractions(pixels, height, axis=0)[:, None, None] + 0.5)
+
+
+def _places(pixels: tf.Tensor, size: tf.Tensor | int, axis: int) -> tf.Tensor:
+    scale = tf.cast(tf.shape(pixels)[axis], tf.float64) / tf.cast(size, tf.float64)
+    return tf.range(tf.cast(size, tf.float64), dtype=tf.float64) * scale
+
+
+def _fractions(pixels: tf.Tensor, size: tf.Tensor | int, axis: int) -> tf.Tensor:
+    places = _places(pixels, size, axis)
+    return tf.cast(places - tf.floor(places), tf.float32)
+
+
+def _neighbours(pixels: tf.Tensor, size: tf.Tensor | int, axis: int) -> tuple[tf.Tensor, tf.Tensor]:
+    before = tf.cast(tf.floor(_places(pixels, size, axis)), tf.int32)
+    after = tf.minimum(before + 1, tf.shape(pixels)[axis] - 1)
+    return tf.gather(pixels, before, axis=axis), tf.gather(pixels, after, axis=axis)
 
 
 def _crop(pixels: tf.Tensor, size: int) -> tf.Tensor:

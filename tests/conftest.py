@@ -16,8 +16,10 @@ import pytest
 
 import app
 from app.cli import main
+from app.exporting.formats import FORMATS
 from models.backbones import BACKBONES
 from models.backbones.spec import BackboneSpec
+from tests.handmade import colour_classifier
 from tests.pictures import write_folder
 
 WATCH_THE_NETWORK = """
@@ -139,6 +141,33 @@ def tiny_run(fruit: Path, tiny_backbone: str, tmp_path_factory: pytest.TempPathF
 def tiny_copy(tiny_run: app.Run, tmp_path: Path) -> app.Run:
     """A copy of `tiny_run` to write to."""
     return app.Run(Path(shutil.copytree(tiny_run.path, tmp_path / "copy")))
+
+
+@pytest.fixture(scope="session")
+def every_format(tiny_run: app.Run, tmp_path_factory: pytest.TempPathFactory) -> app.Run:
+    """A copy of `tiny_run` that was exported in every format of the table, with German names. Tests read it."""
+    path = tmp_path_factory.mktemp("runs") / "every format"
+    shutil.copytree(tiny_run.path, path)
+    german = path.parent / "german.txt"
+    german.write_text("Äpfel\nBananen\nKirschen\n", encoding="utf-8")
+    # So small a network may honestly lose a picture of three when it is quantised.
+    options = {"author": "A. Author", "model_version": "7", "locales": (f"de={german}",), "max_drop": 100.0}
+    app.export(str(path), formats=tuple(FORMATS), **options)
+    return app.Run(path)
+
+
+@pytest.fixture
+def colour_copy(tiny_copy: app.Run) -> app.Run:
+    """A run, to write to, whose model is `tests.handmade.colour_classifier` and always right."""
+    colour_classifier().save(tiny_copy.model)
+    return tiny_copy
+
+
+@pytest.fixture
+def brittle_copy(tiny_copy: app.Run) -> app.Run:
+    """The same, but full integer leaves nothing of its answers."""
+    colour_classifier(stretch=1000.0).save(tiny_copy.model)
+    return tiny_copy
 
 
 class Ended(NamedTuple):

@@ -38,8 +38,14 @@ def centre_of(picture: np.ndarray) -> tuple[float, float]:
     return (columns * weights).sum() / weights.sum(), (rows * weights).sum() / weights.sum()
 
 
-def test_none_is_the_identity() -> None:
-    assert (augmented(BATCH, AUGMENTATIONS["none"]) == BATCH).all()
+@pytest.mark.parametrize("augmentation", [AUGMENTATIONS["none"], Augmentation(antialiased_resize=1.0)])
+def test_what_changes_nothing_after_loading_is_the_identity(augmentation: Augmentation) -> None:
+    assert (augmented(BATCH, augmentation) == BATCH).all()
+
+
+def test_whoever_wants_changes_trains_for_both_ways_of_resizing() -> None:
+    assert AUGMENTATIONS["none"].antialiased_resize == 0
+    assert {AUGMENTATIONS[name].antialiased_resize for name in CHANGING} == {0.5}
 
 
 @pytest.mark.parametrize("name", CHANGING)

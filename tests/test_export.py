@@ -1,69 +1,121 @@
-"""Exports: what the files are, that they answer like the model, and what happens when they do not."""
+"""Exports: what the files are, what phones and servers make of them, and what is left when writing them goes wrong."""
 
 from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
-from tensorflow.lite.python import schema_py_generated as schema
 
 import app
-from app.errors import GateError, UsageError
-from app.exporting.formats import FORMATS
-from app.exporting.parity import TIE, _agreement
-from app.exporting.tflite import write_tflite_float32
+from app.errors import UsageError
+from app.exporting.formats import DEFAULT_FORMATS, FORMATS
+from app.exporting.process import ModelProcess
+from app.exporting.trained import Trained
+from app.runs import written_whole
 from data.decoding import load_pixels
 from data.errors import DataError
 from models.builder import load_model
-from tests.conftest import TINY, Ended, contents
-from tests.pictures import encode, smooth
+from tests.conftest import Ended, contents
+from tests.handmade import softmax
+from tests.pictures import NAMES, encode, smooth
 
-FIGURES = {"top1_agreement", "accuracy", "keras_accuracy", "max_probability_difference", "mean_probability_difference"}
-Write = Callable[[keras.Model, Path, str], None]
+Cli = Callable[..., Ended]
+PHONE_FORMATS = [name for name, one in FORMATS.items() if one.is_for_phones]
+FIGURES = {
+    *("accuracy", "keras_accuracy", "accuracy_drop", "accuracy_drop_ci95", "top1_agreement"),
+    *("max_probability_difference", "mean_probability_difference", "class_drops"),
+}
 
 
-# --- The files --------------------------------------------------------------------------------------------------------
+# --- The folder -------------------------------------------------------------------------------------------------------
 
 
 def test_the_folder_holds_what_was_asked_for(finished_run: app.Run) -> None:
-    found = sorted(path.name for path in finished_run.export.iterdir())
-    assert found == ["labels.txt", "model_float32.tflite", "parity.json", "saved_model"]
+    parity = finished_run.parity
+    kept = parity["quantization"]["kept"]  # `train` looks for a quantised file by itself
+    assert set(parity["formats"]) == {*DEFAULT_FORMATS, kept}
+    found = {path.name for path in finished_run.export.iterdir()}
+    files = {one["file"] for one in parity["formats"].values()}
+    assert found == files | {"labels.txt", "parity.json", "golden"}
     assert (finished_run.export / "labels.txt").read_text() == (finished_run.path / "classes.txt").read_text()
     assert (finished_run.export / "labels.txt").read_text() == "apple\nbanana\ncherry\n"
 
 
-def test_parity_holds_the_documented_figures(finished_run: app.Run) -> None:
-    parity = finished_run.parity
-    assert set(parity) == {"pictures", "passed", "formats"}
-    assert (parity["pictures"], parity["passed"]) == (finished_run.metrics["test"]["n"], True)
-    assert set(parity["formats"]) == {"saved_model", "tflite_float32"}
-    for name, one in parity["formats"].items():
-        assert set(one) - {"encoded"} == FIGURES | {"file", "bytes", "tolerance", "passed"}
-        assert one["file"] == FORMATS[name].file
-        path = finished_run.export / one["file"]
-        files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-        assert one["bytes"] == sum(file.stat().st_size for file in files)
-        assert one["passed"] is True
-        assert one["top1_agreement"] == 1.0
-        assert one["mean_probability_difference"] <= one["max_probability_difference"] <= one["tolerance"]
-        assert one["accuracy"] == one["keras_accuracy"] == pytest.approx(finished_run.metrics["test"]["accuracy"])
-    encoded = parity["formats"]["saved_model"]["encoded"]
-    assert set(encoded) == FIGURES | {"pictures", "tolerance", "passed"}
-    assert encoded["pictures"] == parity["pictures"]
-    assert encoded["max_probability_difference"] < 0.01
+def test_the_folder_holds_every_format(every_format: app.Run) -> None:
+    found = sorted(path.name for path in every_format.export.iterdir())
+    files = [one.file for one in FORMATS.values()]
+    assert found == sorted([*files, "labels.txt", "labels_de.txt", "parity.json", "golden"])
+    assert (every_format.export / "labels_de.txt").read_text(encoding="utf-8") == "Äpfel\nBananen\nKirschen\n"
 
 
-def test_tflite_has_builtin_operations_only(finished_run: app.Run) -> None:
-    model = schema.Model.GetRootAs((finished_run.export / "model_float32.tflite").read_bytes())
+def test_parity_tells_of_the_whole_export(every_format: app.Run) -> None:
+    parity = every_format.parity
+    assert set(parity) == {"pictures", "passed", "max_drop", "seconds", "formats", "quantization"}
+    assert (parity["pictures"], parity["passed"]) == (every_format.metrics["test"]["n"], True)
+    assert (parity["max_drop"], parity["quantization"]) == (100.0, None)
+    assert list(parity["formats"]) == list(FORMATS)
+    assert parity["seconds"] == pytest.approx(sum(one["seconds"] for one in parity["formats"].values()))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_parity_holds_the_documented_figures(name: str, every_format: app.Run) -> None:
+    export, one = FORMATS[name], every_format.parity["formats"][name]
+    extra = {"custom_operations", "mediapipe"} if export.is_for_phones else {"encoded"} & set(one)
+    assert set(one) == FIGURES | {"file", "bytes", "tolerance", "seconds", "failures", "passed"} | extra
+    assert (one["file"], one["tolerance"]) == (export.file, export.tolerance)
+    path = every_format.export / one["file"]
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    assert one["bytes"] == sum(file.stat().st_size for file in files) > 0
+    assert (one["passed"], one["failures"]) == (True, [])
+    assert one["keras_accuracy"] == pytest.approx(every_format.metrics["test"]["accuracy"])
+    assert one["accuracy_drop"] == pytest.approx(one["keras_accuracy"] - one["accuracy"])
+    assert one["mean_probability_difference"] <= one["max_probability_difference"]
+    if export.tolerance is not None:
+        assert one["max_probability_difference"] <= export.tolerance
+        assert one["accuracy"] == one["keras_accuracy"]
+    if export.is_for_phones:
+        assert one["custom_operations"] == []
+        assert set(one["mediapipe"]) == FIGURES | {"max_difference_at_size"}
+        assert one["mediapipe"]["max_difference_at_size"] < 0.01
+
+
+def test_parity_of_the_signature_for_picture_files(every_format: app.Run) -> None:
+    encoded = every_format.parity["formats"]["saved_model"]["encoded"]
+    assert encoded["pictures"] == every_format.parity["pictures"]
+    assert encoded["mean_probability_difference"] <= encoded["max_probability_difference"] < 0.01
+
+
+# --- Every file -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_file_gives_the_probabilities_of_the_keras_model(name: str, every_format: app.Run, fruit: Path) -> None:
+    pixels = np.stack([load_pixels(path.read_bytes(), 32, "stretch") for path in sorted(fruit.glob("*/0[0-3].png"))])
+    expected = softmax(np.asarray(load_model(every_format.model)(pixels.astype(np.float32))))
+    with ModelProcess(every_format.export / FORMATS[name].file) as model:
+        assert model.image_size == 32
+        found = model.probabilities(pixels)
+    assert (found.dtype, found.shape) == (np.float32, (12, 3))
+    integer = name in ("tflite_int8", "tflite_int16x8")
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=0.02 if integer else 1e-5)
+    np.testing.assert_allclose(found, expected, atol=0.03 if FORMATS[name].tolerance is None else 1e-3)
+
+
+@pytest.mark.parametrize("name", PHONE_FORMATS)
+def test_a_file_for_phones_has_builtin_operations_only(name: str, every_format: app.Run) -> None:
+    model = schema.Model.GetRootAs((every_format.export / FORMATS[name].file).read_bytes())
     codes = [model.OperatorCodes(number) for number in range(model.OperatorCodesLength())]
     assert len(codes) > 3
     for code in codes:
@@ -71,36 +123,65 @@ def test_tflite_has_builtin_operations_only(finished_run: app.Run) -> None:
         assert code.BuiltinCode() != schema.BuiltinOperator.CUSTOM
 
 
-def test_tflite_takes_raw_pixels_and_gives_probabilities(finished_run: app.Run) -> None:
-    interpreter = Interpreter(str(finished_run.export / "model_float32.tflite"))
+@pytest.mark.parametrize("name", PHONE_FORMATS)
+def test_a_file_for_phones_takes_pixels_and_gives_probabilities(name: str, every_format: app.Run) -> None:
+    interpreter = Interpreter(str(every_format.export / FORMATS[name].file))
+    assert interpreter.get_signature_list() == {"serving_default": {"inputs": ["pixels"], "outputs": ["probabilities"]}}
     interpreter.allocate_tensors()
     (given,), (answer,) = interpreter.get_input_details(), interpreter.get_output_details()
-    assert (given["dtype"], given["shape"].tolist()) == (np.float32, [1, 32, 32, 3])
+    pixels_type = np.uint8 if name == "tflite_int8" else np.float32
+    assert (given["dtype"], given["shape"].tolist()) == (pixels_type, [1, 32, 32, 3])
     assert (answer["dtype"], answer["shape"].tolist()) == (np.float32, [1, 3])
-    pixels = np.random.default_rng(0).uniform(0, 255, (1, 32, 32, 3)).astype(np.float32)
-    interpreter.set_tensor(given["index"], pixels)
-    interpreter.invoke()
-    found = interpreter.get_tensor(answer["index"])
-    assert found.sum() == pytest.approx(1, abs=1e-5)
-    expected = keras.ops.softmax(load_model(finished_run.model)(pixels))
-    np.testing.assert_allclose(found, expected, atol=1e-4)
+    pixels = np.full((1, 32, 32, 3), 77, pixels_type)
+    found = interpreter.get_signature_runner()(pixels=pixels)["probabilities"]
+    assert found.sum() == pytest.approx(1, abs=0.02)
 
 
-def test_saved_model_has_two_signatures_that_agree(finished_run: app.Run) -> None:
-    signatures = tf.saved_model.load(str(finished_run.export / "saved_model")).signatures
+@pytest.mark.parametrize("name", PHONE_FORMATS)
+def test_mediapipe_takes_the_file_as_it_is(name: str, every_format: app.Run, fruit: Path) -> None:
+    from mediapipe.tasks.python import BaseOptions, vision
+    from mediapipe.tasks.python.vision.core.image import Image
+
+    file = every_format.export / FORMATS[name].file
+    picture = fruit / "cherry" / "03.png"
+    options = vision.ImageClassifierOptions(base_options=BaseOptions(model_asset_path=str(file)))
+    with vision.ImageClassifier.create_from_options(options) as classifier:
+        (answer,) = classifier.classify(Image.create_from_file(str(picture))).classifications
+    labels = {one.index: one.category_name for one in answer.categories}
+    assert labels == {0: "apple", 1: "banana", 2: "cherry"}
+    pixels = load_pixels(picture.read_bytes(), 32, "stretch", like_phone=True).astype(np.float32)
+    expected = softmax(np.asarray(load_model(every_format.model)(pixels[None])))[0]
+    for one in answer.categories:
+        assert one.score == pytest.approx(expected[one.index], abs=0.03)
+
+
+def test_saved_model_has_two_signatures_that_agree(every_format: app.Run) -> None:
+    signatures = tf.saved_model.load(str(every_format.export / "saved_model")).signatures
     assert set(signatures) == {"serving_default", "encoded"}
     (pixels_spec,) = signatures["serving_default"].structured_input_signature[1].values()
     (encoded_spec,) = signatures["encoded"].structured_input_signature[1].values()
     assert (pixels_spec.name, pixels_spec.dtype, pixels_spec.shape) == ("pixels", tf.float32, [None, 32, 32, 3])
     assert (encoded_spec.name, encoded_spec.dtype, encoded_spec.shape) == ("encoded", tf.string, [None])
-    kinds: list[tuple[str, dict]] = [("PNG", {}), ("JPEG", {"quality": 90}), ("BMP", {}), ("GIF", {})]
+    kinds: list[tuple[str, dict[str, Any]]] = [("PNG", {}), ("JPEG", {"quality": 90}), ("BMP", {}), ("GIF", {})]
     files = [encode(smooth(90, 60, seed), kind, **options) for seed, (kind, options) in enumerate(kinds)]
     pixels = np.stack([load_pixels(file, 32, "stretch") for file in files]).astype(np.float32)
-    (expected,) = signatures["serving_default"](pixels=tf.constant(pixels)).values()
+    expected = signatures["serving_default"](pixels=tf.constant(pixels))
     found = signatures["encoded"](encoded=tf.constant(files))
-    assert set(found) == {"probabilities"}
-    np.testing.assert_allclose(found["probabilities"], expected, atol=2e-3)
-    np.testing.assert_allclose(np.sum(expected, axis=1), 1, atol=1e-5)
+    assert set(found) == set(expected) == {"probabilities"}
+    np.testing.assert_allclose(found["probabilities"], expected["probabilities"], atol=2e-3)
+    np.testing.assert_allclose(np.sum(expected["probabilities"], axis=1), 1, atol=1e-5)
+
+
+def test_onnx_takes_any_batch(every_format: app.Run) -> None:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(every_format.export / "model.onnx"))
+    (given,), (answer,) = session.get_inputs(), session.get_outputs()
+    assert (given.name, given.type, given.shape[1:]) == ("pixels", "tensor(float)", [32, 32, 3])
+    assert (answer.type, answer.shape[1:]) == ("tensor(float)", [3])
+    for batch in (1, 5):
+        (found,) = session.run(None, {"pixels": np.zeros((batch, 32, 32, 3), np.float32)})
+        assert found.shape == (batch, 3)
 
 
 # --- Exporting again --------------------------------------------------------------------------------------------------
@@ -108,27 +189,27 @@ def test_saved_model_has_two_signatures_that_agree(finished_run: app.Run) -> Non
 
 def test_exporting_again_replaces_the_folder(tiny_copy: app.Run) -> None:
     (tiny_copy.export / "left over").write_text("from before")
-    before = (tiny_copy.export / "model_float32.tflite").read_bytes()
-    parity = app.export(str(tiny_copy.path), formats=("tflite_float32",))
+    parity = app.export(str(tiny_copy.path), formats=("onnx",))
     assert parity == tiny_copy.parity and parity["passed"]
     names = sorted(path.name for path in tiny_copy.export.iterdir())
-    assert names == ["labels.txt", "model_float32.tflite", "parity.json"]
-    assert len((tiny_copy.export / "model_float32.tflite").read_bytes()) == len(before)
-    assert tiny_copy.metrics["test"]["accuracy"] == parity["formats"]["tflite_float32"]["accuracy"]
+    assert names == ["golden", "labels.txt", "model.onnx", "parity.json"]
+    assert tiny_copy.metrics["test"]["accuracy"] == parity["formats"]["onnx"]["accuracy"]
 
 
 def test_config_and_report_follow_a_new_export(tiny_copy: app.Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(FORMATS, "other", replace(FORMATS["tflite_float32"], file="other_model.tflite"))
-    app.export(str(tiny_copy.path), formats=("other",))
-    assert json.loads((tiny_copy.path / "config.json").read_text())["formats"] == ["other"]
+    monkeypatch.setitem(FORMATS, "other", replace(FORMATS["onnx"], file="other_model.onnx"))
+    app.export(str(tiny_copy.path), formats=("other",), author="Somebody", max_drop=3.0)
+    config = json.loads((tiny_copy.path / "config.json").read_text())
+    assert (config["formats"], config["quantize"]) == (["other"], "none")
+    assert (config["author"], config["max_drop"]) == ("Somebody", 3.0)
     for file in (tiny_copy.report, tiny_copy.path / "model_card.md"):
-        assert "other_model.tflite" in file.read_text(encoding="utf-8")
+        assert "other_model.onnx" in file.read_text(encoding="utf-8")
         assert "model_float32.tflite" not in file.read_text(encoding="utf-8")
 
 
 def test_exporting_does_not_finish_an_unfinished_run(tiny_copy: app.Run) -> None:
     tiny_copy.report.unlink()
-    app.export(str(tiny_copy.path), formats=("tflite_float32",))
+    app.export(str(tiny_copy.path), formats=("onnx",))
     assert not tiny_copy.is_finished
 
 
@@ -137,130 +218,131 @@ def test_the_pictures_may_have_moved(tiny_copy: app.Run, fruit: Path, tmp_path: 
     path.write_text(json.dumps(json.loads(path.read_text()) | {"source": str(tmp_path / "gone")}))
     before = contents(tiny_copy.export)
     with pytest.raises(DataError, match="there is no folder"):
-        app.export(str(tiny_copy.path), formats=("tflite_float32",))
+        app.export(str(tiny_copy.path), formats=("onnx",))
     assert contents(tiny_copy.export) == before
     moved = shutil.copytree(fruit, tmp_path / "moved")
-    assert app.export(str(tiny_copy.path), formats=("tflite_float32",), source=str(moved))["passed"]
-
-
-# --- Gates ------------------------------------------------------------------------------------------------------------
-
-
-def change_weights(model: keras.Model, path: Path, resize: str) -> None:
-    """Write a file whose answers are not the model's, and leave the model as it is."""
-    bias = model.get_layer("logits").bias
-    value = bias.numpy()
-    bias.assign(value + [9.0, 0.0, 0.0])
-    write_tflite_float32(model, path, resize)
-    bias.assign(value)
-
-
-def write_garbage(model: keras.Model, path: Path, resize: str) -> None:
-    path.write_bytes(b"no model")
-
-
-def write_other_shape(model: keras.Model, path: Path, resize: str) -> None:
-    write_tflite_float32(keras.Model(model.inputs, model.output[:, :2]), path, resize)
-
-
-def test_a_file_that_answers_otherwise_fails_the_gate(tiny_copy: app.Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    use(change_weights, monkeypatch)
-    with pytest.raises(GateError, match=r"model_float32\.tflite \(same top class for \d.*parity\.json"):
-        app.export(str(tiny_copy.path), formats=("tflite_float32",))
-    parity = tiny_copy.parity
-    figures = parity["formats"]["tflite_float32"]
-    assert (parity["passed"], figures["passed"]) == (False, False)
-    assert figures["max_probability_difference"] > figures["tolerance"]
-    assert (tiny_copy.export / "model_float32.tflite").stat().st_size == figures["bytes"]  # kept, to be looked into
-    assert "differs" in tiny_copy.report.read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize(
-    ("write", "reason"),
-    [
-        (write_garbage, "cannot be run in a fresh process (exit code 1)"),
-        (write_other_shape, "shape (3, 2), not (3, 3)"),
-    ],
-)
-def test_a_file_that_gives_no_answers_fails_the_gate(
-    write: Write, reason: str, tiny_copy: app.Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    use(write, monkeypatch)
-    with pytest.raises(GateError):
-        app.export(str(tiny_copy.path), formats=("tflite_float32",))
-    figures = tiny_copy.parity["formats"]["tflite_float32"]
-    assert not figures["passed"] and not tiny_copy.parity["passed"]
-    assert reason in figures["error"]
-    assert (tiny_copy.export / "model_float32.tflite").is_file()
-
-
-def test_the_gate_is_exit_code_three(
-    tiny_copy: app.Run, cli: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    use(change_weights, monkeypatch)
-    ended = cli("export", tiny_copy.path, "--formats", "tflite_float32")
-    assert ended.code == 3
-    assert ended.err.startswith("Gate failed: ") and len(ended.err.splitlines()) == 1
-    assert "Traceback" not in ended.err + ended.out
-
-
-def test_the_gate_of_train_leaves_a_finished_run(
-    fruit: Path, tmp_path: Path, tiny_backbone: str, cli: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    use(change_weights, monkeypatch)
-    options = [word for name, value in TINY.items() for word in (f"--{name.replace('_', '-')}", value)]
-    ended = cli("train", fruit, "--output", tmp_path / "run", *options, "--formats", "tflite_float32")
-    assert ended.code == 3
-    assert ended.err.startswith("Gate failed: ")
-    run = app.Run(tmp_path / "run")
-    assert run.is_finished and not run.parity["passed"]
-    assert run.model.is_file() and (run.export / "model_float32.tflite").is_file() and run.metrics["test"]["n"] == 3
-
-
-@pytest.mark.parametrize(
-    "error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt(), MemoryError()]
-)
-def test_a_failing_writer_leaves_the_earlier_export(
-    error: BaseException, tiny_copy: app.Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = {name: value for name, value in contents(tiny_copy.path).items() if name != "log.txt"}
-
-    def fail(model: keras.Model, path: Path, resize: str) -> None:
-        path.write_bytes(b"half a file")
-        raise error
-
-    use(fail, monkeypatch)
-    with pytest.raises(type(error)):
-        app.export(str(tiny_copy.path), formats=("tflite_float32",))
-    assert {name: value for name, value in contents(tiny_copy.path).items() if name != "log.txt"} == before
-
-
-def test_a_full_disk_is_one_sentence(
-    tiny_copy: app.Run, cli: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(model: keras.Model, path: Path, resize: str) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device", str(path))
-
-    use(fail, monkeypatch)
-    ended = cli("export", tiny_copy.path, "--formats", "tflite_float32")
-    assert ended.code == 2
-    assert ended.err.startswith("Error: No space left on device: ") and len(ended.err.splitlines()) == 1
-
-
-def use(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(FORMATS, "tflite_float32", replace(FORMATS["tflite_float32"], write=write))
-
-
-def test_agreement_is_counted_by_top_class_except_for_ties() -> None:
-    expected = np.array([[0.6, 0.4], [0.5 + TIE / 4, 0.5 - TIE / 4], [0.2, 0.8], [0.9, 0.1]])
-    answers = np.array([[0.6, 0.4], [0.5 - TIE / 4, 0.5 + TIE / 4], [0.7, 0.3], [0.8, 0.2]])
-    figures = _agreement(answers, expected, np.array([0, 1, 1, 1]))
-    assert figures["top1_agreement"] == 0.75  # the second is a tie; the third is not
-    assert (figures["accuracy"], figures["keras_accuracy"]) == (0.5, 0.5)
-    assert figures["max_probability_difference"] == pytest.approx(0.5)
-    assert figures["mean_probability_difference"] == pytest.approx((0 + TIE / 2 + 0.5 + 0.1) / 4)
+    assert app.export(str(tiny_copy.path), formats=("onnx",), source=str(moved))["passed"]
 
 
 def test_a_format_that_is_not_in_the_table(tiny_copy: app.Run) -> None:
     with pytest.raises(UsageError, match=r"Did you mean 'tflite_float32'\?"):
         app.export(str(tiny_copy.path), formats=("tflite_float",))
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (("--quantize", "aut"), "--quantize cannot be 'aut'. Did you mean 'auto'?"),
+        (("--max-drop", "-1"), "--max-drop must be from 0 to 100 points, not -1.0"),
+        (("--max-drop", "nan"), "--max-drop must be from 0 to 100 points"),
+        (("--score-threshold", "1.5"), "--score-threshold must be from 0 to 1, not 1.5"),
+    ],
+)
+def test_options_that_cannot_be(options: tuple[str, ...], text: str, tiny_copy: app.Run, cli: Cli) -> None:
+    before = contents(tiny_copy.path)
+    ended = cli("export", tiny_copy.path, *options)
+    assert ended.code == 2
+    assert ended.err.startswith("Error: ") and text in ended.err and len(ended.err.splitlines()) == 1
+    assert contents(tiny_copy.path) == before
+
+
+# --- A writer that fails ----------------------------------------------------------------------------------------------
+
+
+def without_log(run: app.Run) -> dict[str, str]:
+    return {name: value for name, value in contents(run.path).items() if name != "log.txt"}
+
+
+def fail_with(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the writer of float32 files fail when half of a file is written."""
+
+    def fail(trained: Trained, path: Path) -> None:
+        path.write_bytes(b"half a file")
+        raise error
+
+    monkeypatch.setitem(FORMATS, "tflite_float32", replace(FORMATS["tflite_float32"], write=fail))
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), MemoryError(), RuntimeError("a defect")], ids=repr)
+def test_a_failing_writer_leaves_the_earlier_export(
+    error: BaseException, tiny_copy: app.Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = without_log(tiny_copy)
+    fail_with(error, monkeypatch)
+    with pytest.raises(type(error)):
+        app.export(str(tiny_copy.path), formats=("tflite_float32",))
+    assert without_log(tiny_copy) == before
+
+
+# TensorFlow has errors of its own for what the system told it.
+FULL = [
+    OSError(errno.ENOSPC, "No space left on device"),
+    OSError(errno.ENOSPC, "No space left on device", "/tmp/somewhere"),
+    tf.errors.ResourceExhaustedError(None, None, "/tmp/somewhere/variables; No space left on device"),
+    tf.errors.UnknownError(None, None, "Failed to write 1 of 2 bytes; No space left on device"),
+]
+
+
+@pytest.mark.parametrize("error", FULL, ids=[f"{type(one).__name__}{number}" for number, one in enumerate(FULL)])
+def test_a_full_disk_is_one_sentence(
+    error: Exception, tiny_copy: app.Run, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = without_log(tiny_copy)
+    fail_with(error, monkeypatch)
+    ended = cli("export", tiny_copy.path, "--formats", "tflite_float32")
+    assert ended.code == 2
+    assert ended.err.startswith("Error: No space left on device: ") and len(ended.err.splitlines()) == 1
+    assert "Traceback" not in ended.out + ended.err
+    assert without_log(tiny_copy) == before
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 4 MB, where one can be made."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if not hasattr(os, "geteuid") or os.geteuid() != 0 or shutil.which("mount") is None:
+        pytest.skip("only root can mount")
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "graft-test", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("nothing can be mounted here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("name", ["saved_model", "tflite_float32", "onnx"])
+@pytest.mark.parametrize("pages", [2, 12])  # the first file does not fit, or the last
+def test_a_disk_that_is_full_indeed(name: str, pages: int, small_disk: Path, tiny_run: app.Run, cli: Cli) -> None:
+    run = app.Run(Path(shutil.copytree(tiny_run.path, small_disk / "run")))
+    filler = small_disk / "filler"
+    free = shutil.disk_usage(small_disk).free
+    filler.write_bytes(bytes(free))
+    os.truncate(filler, filler.stat().st_size - 4096 * pages)
+    before = without_log(run)
+    ended = cli("export", run.path, "--formats", name)
+    assert ended.code == 2
+    assert ended.err.startswith("Error: No space left on device: ") and len(ended.err.splitlines()) == 1
+    assert "Traceback" not in ended.out + ended.err
+    assert without_log(run) == before
+
+
+# --- Replacing in one step --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_what_was_written_takes_the_place_of_what_was_there(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.file"
+    for content in ("old", "new"):
+        with written_whole(path) as temporary:
+            assert temporary.suffix == path.suffix
+            if kind == "folder":
+                temporary.mkdir()
+            (temporary / "inside" if kind == "folder" else temporary).write_text(content)
+    assert (path / "inside" if kind == "folder" else path).read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_names_of_the_pictures_are_those_of_the_labels(every_format: app.Run) -> None:
+    assert every_format.class_names == NAMES[:3]

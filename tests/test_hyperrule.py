@@ -7,6 +7,7 @@ from dataclasses import fields
 import pytest
 
 from app.config import TrainConfig
+from app.exporting.formats import DEFAULT_FORMATS
 from app.training.hyperrule import resolve
 
 SIZES = (2, 18, 200, 671, 3022, 50_000, 10_000_000)
@@ -55,7 +56,7 @@ def test_options_that_are_not_derived_stay() -> None:
     config = resolved(seed=7, dropout=0.4, backbone="vgg16")
     plain = TrainConfig(source="pictures", seed=7, dropout=0.4, backbone="vgg16")
     for field in fields(TrainConfig):
-        if field.name not in DERIVED:
+        if field.name not in (*DERIVED, "formats", "quantize"):
             assert getattr(config, field.name) == getattr(plain, field.name)
 
 
@@ -68,6 +69,21 @@ def test_a_named_layer_takes_the_place_of_a_number_of_blocks() -> None:
 def test_resolving_twice_changes_nothing() -> None:
     once = resolved(671)
     assert resolve(once, train_size=9, blocks=3, image_size=999) == once
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, (DEFAULT_FORMATS, "auto")),
+        ({"formats": ("onnx",)}, (("onnx",), "none")),
+        ({"formats": ("onnx",), "quantize": "auto"}, (("onnx",), "auto")),
+        ({"quantize": "none"}, (DEFAULT_FORMATS, "none")),
+        ({"formats": ()}, ((), "none")),
+    ],
+)
+def test_a_quantised_file_is_searched_for_unless_files_are_named(given: dict, expected: tuple) -> None:
+    config = resolved(**given)
+    assert (config.formats, config.quantize) == expected
 
 
 def test_the_backbone_s_own_size() -> None:

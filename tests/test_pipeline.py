@@ -18,6 +18,7 @@ from tests.pictures import encode, write_folder
 
 SIZE = 16
 NONE = AUGMENTATIONS["none"]
+HALF_ANTIALIASED = Augmentation(antialiased_resize=0.5)
 
 
 def numbered(count: int = 23) -> PictureSet:
@@ -116,13 +117,15 @@ def test_epochs_and_seeds_differ_in_order() -> None:
     assert first != second and first != numbers_of(other) and first != list(range(23))
 
 
-@pytest.mark.parametrize("name", AUGMENTATIONS)
+@pytest.mark.parametrize(
+    "augmentation", [*AUGMENTATIONS.values(), HALF_ANTIALIASED], ids=[*AUGMENTATIONS, "antialiasing alone"]
+)
 @pytest.mark.parametrize("seed", [0, 2**40])
 def test_the_same_seed_gives_equal_batches_and_a_later_start_gives_the_tail(
-    name: str, seed: int, tmp_path: Path
+    augmentation: Augmentation, seed: int, tmp_path: Path
 ) -> None:
     pictures = open_source(str(write_folder(tmp_path, pictures=3)))
-    options = {"indices": range(9), "batch_size": 4, "augmentation": AUGMENTATIONS[name], "seed": seed, "epochs": 3}
+    options = {"indices": range(9), "batch_size": 4, "augmentation": augmentation, "seed": seed, "epochs": 3}
     whole = stream(loader_of(pictures), **options)
     again = stream(loader_of(pictures), **options)
     tail = stream(loader_of(pictures), first_epoch=2, **options)
@@ -144,6 +147,41 @@ def test_augmentation_changes_training_pictures_anew_in_each_epoch_and_stays_in_
     assert all(pixels.dtype == np.float32 and 0 <= pixels.min() <= pixels.max() <= 255 for pixels, _ in batches)
     ((once_more, _),) = evaluation_batches(loader, range(2), 2).as_numpy_iterator()
     assert (once_more == plain).all()
+
+
+def ways_of_resizing(loader: PictureLoader, resize: str, batches: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """Whether each picture of each batch was antialiased, by label: bool (batches, labels)."""
+    ways = np.zeros((len(batches), len(loader.pictures)), bool)
+    for batch, (pixels, labels) in enumerate(batches):
+        for picture, label in zip(pixels, labels, strict=True):
+            encoded = loader.pictures.encoded(int(label))
+            usual, antialiased = (load_pixels(encoded, SIZE, resize, like_phone=way) for way in (True, False))
+            ways[batch, label] = (picture == antialiased).all()
+            assert (usual != antialiased).any() and (ways[batch, label] or (picture == usual).all())
+    return ways
+
+
+@pytest.mark.parametrize("resize", RESIZES)
+def test_training_pictures_are_antialiased_as_often_as_asked(resize: str, tmp_path: Path) -> None:
+    loader = loader_of(open_source(str(write_folder(tmp_path, classes=10, pictures=1))), resize)
+
+    def ways(share: float, seed: int = 0) -> np.ndarray:
+        augmentation = Augmentation(antialiased_resize=share)
+        batches = stream(loader, indices=range(10), batch_size=10, augmentation=augmentation, seed=seed, epochs=20)
+        return ways_of_resizing(loader, resize, batches)
+
+    assert not ways(0.0).any() and ways(1.0).all()
+    half = ways(0.5)
+    assert 0.35 < half.mean() < 0.65
+    assert half.any(axis=0).all() and not half.all(axis=0).any()  # every picture is seen in both ways
+    counts = half.sum(axis=1)  # and not which pictures, since places in the order would draw other pictures anyway
+    assert len(set(counts)) > 1 and (counts != ways(0.5, seed=1).sum(axis=1)).any()
+
+
+def test_the_way_of_resizing_does_not_depend_on_the_batch_size(tmp_path: Path) -> None:
+    loader = loader_of(open_source(str(write_folder(tmp_path, pictures=3))))
+    small, large = (stream(loader, indices=range(9), batch_size=size, augmentation=HALF_ANTIALIASED) for size in (2, 9))
+    assert (np.concatenate([pixels for pixels, _ in small]) == large[0][0]).all()
 
 
 # --- Pictures that cannot be read any longer ------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ def write_report(run: Run) -> None:
 
 
 def _context(run: Run) -> dict[str, Any]:
-    config, metrics = run.config, run.metrics
+    config, metrics, parity = run.config, run.metrics, run.parity
     classes = metrics["test"]["classes"]
     counts = metrics["test"]["confusion"]
     names = list(classes)
@@ -51,7 +51,29 @@ def _context(run: Run) -> dict[str, Any]:
         "classes": classes,
         "weakest": sorted(classes, key=lambda name: classes[name]["f1"]),
         "confused": sorted(confused, reverse=True)[:10],
-        "parity": run.parity,
+        "parity": parity,
+        "phone_file": _phone_file(parity),
+        "refused": [step for step in (parity["quantization"] or {"steps": []})["steps"] if step["failures"]],
+        "harmful_layers": _harmful_layers(parity),
+        "percent": _percent,
         "environment": run.environment,
         "history": run.history,
     }
+
+
+def _phone_file(parity: dict[str, Any]) -> str | None:
+    """The file to recommend for phones: the one that Graft's own search has kept, else the smallest that agrees."""
+    proven = {name: one for name, one in parity["formats"].items() if one["passed"] and one["file"].endswith(".tflite")}
+    kept = (parity["quantization"] or {}).get("kept")
+    smallest = min(proven.values(), key=lambda one: one["bytes"], default={"file": None})
+    return proven.get(kept, smallest)["file"]
+
+
+def _harmful_layers(parity: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a search or the proof of a quantised file has found, if either had to look."""
+    found = [(parity["quantization"] or {}).get("layers"), *(one.get("layers") for one in parity["formats"].values())]
+    return next((layers for layers in found if layers), [])
+
+
+def _percent(figures: dict[str, float], name: str) -> str:
+    return f"{100 * figures[name]:.1f} %" if name in figures else "–"

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from app.exporting import tflite
+from app.exporting.onnx import write_onnx
 from app.exporting.saved_model import write_saved_model
-from app.exporting.tflite import write_tflite_float32
-
-if TYPE_CHECKING:
-    import keras
+from app.exporting.trained import Trained
 
 
 @dataclass(frozen=True)
@@ -21,14 +19,20 @@ class Format:
     Attributes:
         file: its name in the export folder.
         description: what it is, in a few words.
-        write: writes a model that gives probabilities to a path, for pictures resized in the way named.
-        tolerance: largest difference of a probability from the Keras model's that rounding explains.
+        write: writes a trained model to a path.
+        tolerance: largest difference of a probability from the Keras model's that rounding explains; None for a quantised
+            file, which is held to its accuracy instead.
     """
 
     file: str
     description: str
-    write: Callable[[keras.Model, Path, str], None]
-    tolerance: float
+    write: Callable[[Trained, Path], None]
+    tolerance: float | None
+
+    @property
+    def is_for_phones(self) -> bool:
+        """MediaPipe Tasks must take it too."""
+        return self.file.endswith(".tflite")
 
 
 FORMATS: dict[str, Format] = {
@@ -40,8 +44,45 @@ FORMATS: dict[str, Format] = {
     ),
     "tflite_float32": Format(
         "model_float32.tflite",
-        "LiteRT / TFLite for phones, float32, builtin operations only: pixels to probabilities",
-        write_tflite_float32,
+        "LiteRT / TFLite for phones, float32",
+        tflite.write_float32,
+        tolerance=1e-3,
+    ),
+    "tflite_float16": Format(
+        "model_float16.tflite",
+        "LiteRT, weights of 16 bits: half the size, the same answers",
+        tflite.write_float16,
+        tolerance=0.02,
+    ),
+    "tflite_int8_weights": Format(
+        "model_int8_weights.tflite",
+        "LiteRT, weights of 8 bits, computing in float: a quarter of the size, the speed of float32",
+        tflite.write_int8_weights,
+        tolerance=None,
+    ),
+    "tflite_dynamic": Format(
+        "model_dynamic.tflite",
+        "LiteRT, weights of 8 bits, activations quantised while it runs: a quarter of the size, often slower",
+        tflite.write_dynamic,
+        tolerance=None,
+    ),
+    "tflite_int8": Format(
+        "model_int8.tflite",
+        "LiteRT, full integer: a quarter of the size, the fastest; uint8 pixels",
+        tflite.write_int8,
+        tolerance=None,
+    ),
+    "tflite_int16x8": Format(
+        "model_int16x8.tflite",
+        "LiteRT, activations of 16 and weights of 8 bits: for accelerators; very slow on CPUs",
+        tflite.write_int16x8,
+        tolerance=None,
+    ),
+    "onnx": Format(
+        "model.onnx",
+        "ONNX, float32, any batch: for ONNX Runtime",
+        write_onnx,
         tolerance=1e-3,
     ),
 }
+DEFAULT_FORMATS = ("saved_model", "tflite_float32", "tflite_float16")

@@ -1,150 +1,250 @@
-"""The proof of an export: every file, loaded in a fresh process by its own runtime, against the Keras model.
+"""The proof of an export: every file, loaded in a fresh process by its own client, against the Keras model.
 
-The pictures are those of the test split, as the files of the source hold them. Pixels come from Graft's own decoder; the
-SavedModel's `encoded` signature, which decodes by itself, is asked about the picture files too.
+All pictures of the test split are asked. Pixels come from Graft's own decoder; the SavedModel's `encoded` signature and
+MediaPipe Tasks, which decode and resize by themselves, are asked about the picture files too.
 """
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import app
-from app.exporting.formats import FORMATS, Format
-from data.decoding import load_pixels, reads_alike_in_tensorflow
-from data.pictures import PictureSet
+from app.console import progress
+from app.errors import UsageError
+from app.exporting.formats import Format
+from app.exporting.process import ModelProcess
+from app.exporting.questions import Questions
+from data.decoding import reads_alike_in_tensorflow
 
-MAX_PICTURES = 500
-# TensorFlow's resize rounds the last bit of a few pixels otherwise than Pillow's, so single pictures may differ a little
+# TensorFlow's operations round the last bit of a few pixels otherwise than OpenCV's, so single pictures may differ a little
 # more; another channel order or another resize would show in the mean.
 ENCODED_TOLERANCE = 0.02
-TIE = 1e-4  # two best classes closer than this are a tie: rounding may order them either way
+# MediaPipe brings a LiteRT of its own, whose integer kernels may round otherwise. A wrong normalisation differs by far more.
+CLIENT_TOLERANCE = 0.02
+CLIENT_PICTURES = 32  # already at size, so that the client has nothing to resize and must answer as LiteRT does
+
+Tick = Callable[[int], None]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Proof:
-    """What the files are held against: pictures, their labels, and the Keras model's probabilities for them."""
+    """What was found about one file.
 
-    pictures: PictureSet
-    probabilities: np.ndarray
-    image_size: int
-    resize: str
+    Attributes:
+        figures: its part of `parity.json`.
+        answers: its probabilities for the pixels, float32 (n, classes); None where it cannot be run.
+        client_answers: MediaPipe's probabilities for the picture files, for files for phones.
+    """
 
-    @classmethod
-    def of(cls, pictures: PictureSet, probabilities: np.ndarray, *, image_size: int, resize: str) -> Proof:
-        """At most `MAX_PICTURES` of the pictures, evenly chosen, so that every class has its share."""
-        chosen = np.linspace(0, len(pictures) - 1, min(len(pictures), MAX_PICTURES)).round().astype(int)
-        return cls(pictures.subset(chosen), probabilities[chosen], image_size, resize)
+    figures: dict[str, Any]
+    answers: np.ndarray | None = None
+    client_answers: np.ndarray | None = None
+    failures: list[str] = field(default_factory=list)
+
+    @property
+    def passed(self) -> bool:
+        """Nothing was found against the file."""
+        return not self.failures
 
 
-def prove(folder: Path, formats: Sequence[str], proof: Proof) -> dict[str, Any]:
-    """Compare exported files with the Keras model.
+def prove(path: Path, export: Format, questions: Questions, *, max_drop: float, with_client: bool = True) -> Proof:
+    """Hold one exported file against the Keras model.
 
     Args:
-        folder: the export folder.
-        formats: keys of `FORMATS` that were written to it.
-        proof: at least one picture.
+        path: the file or folder.
+        export: its format.
+        questions: the pictures.
+        max_drop: most accuracy that a quantised file may lose, in points (hundredths).
+        with_client: also ask MediaPipe Tasks, where the file is for phones.
 
     Returns:
-        The content of `parity.json`. A file that cannot be run has the worst figures, and the reason as `error`.
+        The proof. A file that cannot be run is a failure with the reason, not an error.
     """
-    with tempfile.TemporaryDirectory(prefix="graft-parity-") as work:
-        pixels, encoded = Path(work, "pixels.npy"), Path(work, "encoded")
-        np.save(
-            pixels,
-            [
-                load_pixels(proof.pictures.encoded(i), proof.image_size, proof.resize)
-                for i in range(len(proof.pictures))
-            ],
-        )
-        alike = _write_encoded(proof.pictures, encoded)
-        figures = {}
-        for name in formats:
-            file = folder / FORMATS[name].file
-            figures[name] = {"file": file.name, "bytes": _size(file), **_compare(file, pixels, proof, FORMATS[name])}
-            if name == "saved_model" and alike:
-                figures[name]["encoded"] = _compare_encoded(file, encoded, alike, proof)
-                figures[name]["passed"] &= figures[name]["encoded"]["passed"]
-    return {
-        "pictures": len(proof.pictures),
-        "passed": all(one["passed"] for one in figures.values()),
-        "formats": figures,
-    }
-
-
-def _write_encoded(pictures: PictureSet, folder: Path) -> list[int]:
-    """Write the picture files that TensorFlow decodes as Graft does; gives their positions."""
-    folder.mkdir()
-    alike = [i for i in range(len(pictures)) if reads_alike_in_tensorflow(pictures.encoded(i))]
-    for position in alike:
-        (folder / f"{position:06d}").write_bytes(pictures.encoded(position))
-    return alike
-
-
-class _CannotRun(Exception):  # noqa: N818 - it names the thing
-    """An exported file that gives no answers, or answers of another shape."""
-
-
-def _answers(file: Path, questions: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """Probabilities of one file for pixels (.npy) or for a folder of picture files, from a fresh process."""
-    with tempfile.TemporaryDirectory(prefix="graft-parity-") as work:
-        result = Path(work, "probabilities.npy")
-        command = [sys.executable, "-m", "app.exporting.answer", str(file.resolve()), str(questions), str(result)]
-        root = Path(app.__file__).parent.parent
-        ended = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-        if ended.returncode != 0:
-            reason = (ended.stderr.strip().splitlines() or ["no message"])[-1]
-            raise _CannotRun(f"cannot be run in a fresh process (exit code {ended.returncode}): {reason}")
-        answers = np.load(result)
-        if answers.shape != shape:
-            raise _CannotRun(f"gives answers of shape {answers.shape}, not {shape}")
-        return answers
-
-
-def _compare(file: Path, pixels: Path, proof: Proof, export: Format) -> dict[str, Any]:
-    figures = _ask(file, pixels, proof.probabilities, proof.pictures.labels)
-    close = figures["max_probability_difference"] <= export.tolerance
-    return {**figures, "tolerance": export.tolerance, "passed": close and figures["top1_agreement"] == 1.0}
-
-
-def _compare_encoded(file: Path, encoded: Path, positions: Sequence[int], proof: Proof) -> dict[str, Any]:
-    figures = _ask(file, encoded, proof.probabilities[positions], proof.pictures.labels[positions])
-    passed = figures["mean_probability_difference"] <= ENCODED_TOLERANCE
-    return {"pictures": len(positions), **figures, "tolerance": ENCODED_TOLERANCE, "passed": passed}
-
-
-def _ask(file: Path, questions: Path, expected: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    proof = Proof({"file": path.name, "bytes": _size(path), "tolerance": export.tolerance})
+    with_client &= export.is_for_phones
+    started = time.perf_counter()
     try:
-        return _agreement(_answers(file, questions, expected.shape), expected, labels)
-    except _CannotRun as error:
-        return {
-            "top1_agreement": 0.0,
-            "accuracy": 0.0,
-            "keras_accuracy": float((expected.argmax(axis=1) == labels).mean()),
-            "max_probability_difference": 1.0,
-            "mean_probability_difference": 1.0,
-            "error": str(error),
-        }
+        with _bar(path, len(questions) * (1 + with_client)) as tick:
+            with ModelProcess(path) as model:
+                proof.answers = _answers(model, questions, tick)
+                proof.figures |= agreement(proof.answers, questions)
+                _judge_answers(proof, export, questions, max_drop)
+                if path.is_dir():
+                    _judge_encoded(proof, model, questions)
+            if export.is_for_phones:
+                _judge_operations(proof, path)
+            if with_client:
+                _judge_client(proof, path, questions, max_drop, tick)
+    except UsageError as error:
+        proof.failures.append(str(error))
+    seconds = time.perf_counter() - started
+    proof.figures |= {"seconds": seconds, "failures": proof.failures, "passed": proof.passed}
+    return proof
 
 
-def _agreement(answers: np.ndarray, expected: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+@contextmanager
+def _bar(path: Path, pictures: int) -> Iterator[Tick]:
+    with progress() as bars:
+        task = bars.add_task("proving", total=pictures, note=path.name)
+        yield lambda answered: bars.advance(task, answered)
+
+
+def agreement(answers: np.ndarray, questions: Questions) -> dict[str, Any]:
+    """How far a file's answers are from the Keras model's.
+
+    Args:
+        answers: probabilities, float32 (n, classes).
+        questions: the same n pictures.
+
+    Returns:
+        `accuracy`, `keras_accuracy` and `accuracy_drop`, all parts of 1, with `accuracy_drop_ci95`; `top1_agreement`; the
+        largest and the mean over the pictures of each one's largest `probability_difference`; `class_drops`: for
+        each class that loses accuracy, which part of its pictures; the most first.
+    """
+    labels, expected = questions.labels, questions.expected
+    right, expected_right = answers.argmax(axis=1) == labels, expected.argmax(axis=1) == labels
     difference = np.abs(answers - expected).max(axis=1)
-    second, first = np.sort(expected, axis=1)[:, -2:].T
-    agrees = (answers.argmax(axis=1) == expected.argmax(axis=1)) | (first - second < TIE)
+    lost = expected_right.astype(float) - right
+    drops = {name: float(lost[labels == label].mean()) for label, name in enumerate(questions.class_names)}
+    losing = sorted((name for name in drops if drops[name] > 0), key=lambda name: -drops[name])
     return {
-        "top1_agreement": float(agrees.mean()),
-        "accuracy": float((answers.argmax(axis=1) == labels).mean()),
-        "keras_accuracy": float((expected.argmax(axis=1) == labels).mean()),
+        "accuracy": float(right.mean()),
+        "keras_accuracy": float(expected_right.mean()),
+        "accuracy_drop": float(lost.mean()),
+        "accuracy_drop_ci95": paired_interval(lost),
+        "top1_agreement": float((answers.argmax(axis=1) == expected.argmax(axis=1)).mean()),
         "max_probability_difference": float(difference.max()),
         "mean_probability_difference": float(difference.mean()),
+        "class_drops": {name: drops[name] for name in losing},
     }
+
+
+def paired_interval(lost: np.ndarray) -> tuple[float, float]:
+    """The 95 % interval of a drop in accuracy between two models on the same pictures.
+
+    Bonett and Price, "Adjusted Wald confidence interval for a difference of binomial proportions based on paired data",
+    J. Educ. Behav. Stat. 37 (2012): the Wald interval after adding one picture to each kind of disagreement.
+
+    Args:
+        lost: for each picture 1 where only the first is right, -1 where only the second is, else 0.
+
+    Returns:
+        Both ends, parts of 1.
+    """
+    total = len(lost) + 2
+    only_first, only_second = ((lost == 1).sum() + 1) / total, ((lost == -1).sum() + 1) / total
+    middle = only_first - only_second
+    half = 1.959964 * np.sqrt((only_first + only_second - middle**2) / total)
+    return max(-1.0, float(middle - half)), min(1.0, float(middle + half))
+
+
+def _answers(model: ModelProcess, questions: Questions, tick: Tick) -> np.ndarray:
+    parts = []
+    for batch in questions.batches():
+        parts.append(model.probabilities(questions.pixels[batch.start : batch.stop]))
+        tick(len(batch))
+    answers = np.concatenate(parts)
+    if answers.shape != questions.expected.shape:
+        raise UsageError(f"gives answers of shape {answers.shape}, not {questions.expected.shape}")
+    return answers
+
+
+def _judge_answers(proof: Proof, export: Format, questions: Questions, max_drop: float) -> None:
+    assert proof.answers is not None
+    figures = proof.figures
+    if export.tolerance is None:
+        if 100 * figures["accuracy_drop"] > max_drop:
+            proof.failures.append(f"{_loss(figures, len(questions))}; at most {max_drop:g} allowed (--max-drop)")
+        return
+    second, first = np.sort(questions.expected, axis=1)[:, -2:].T
+    others = proof.answers.argmax(axis=1) != questions.expected.argmax(axis=1)
+    # Where the two best classes are closer than rounding explains, it may order them either way.
+    differing = int((others & (first - second >= export.tolerance)).sum())
+    if differing:
+        proof.failures.append(f"another top class than the Keras model for {differing} of {len(questions)} pictures")
+    largest = figures["max_probability_difference"]
+    if largest > export.tolerance:
+        proof.failures.append(f"a probability differs by {largest:.2g}, more than {export.tolerance:g}")
+
+
+def _loss(figures: dict[str, Any], pictures: int) -> str:
+    low, high = (100 * end for end in figures["accuracy_drop_ci95"])
+    drop = figures["accuracy_drop"]
+    return (
+        f"loses {100 * drop:.1f} points of accuracy ({round(drop * pictures)} of {pictures} pictures, "
+        f"95 % interval {low:.1f} to {high:.1f})"
+    )
+
+
+def _judge_operations(proof: Proof, path: Path) -> None:
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.Model.GetRootAs(path.read_bytes())
+    codes = [model.OperatorCodes(number) for number in range(model.OperatorCodesLength())]
+    custom = [
+        (code.CustomCode() or b"?").decode() for code in codes if code.BuiltinCode() == schema.BuiltinOperator.CUSTOM
+    ]
+    proof.figures["custom_operations"] = custom
+    if custom:
+        proof.failures.append(f"needs operations that phones do not have: {', '.join(custom)}")
+
+
+def _judge_client(proof: Proof, path: Path, questions: Questions, max_drop: float, tick: Tick) -> None:
+    """MediaPipe Tasks must find the labels, answer pixels as LiteRT does, and keep the accuracy for whole pictures."""
+    assert proof.answers is not None
+    chosen = questions.sample(CLIENT_PICTURES)
+    with ModelProcess(path, "mediapipe") as client:
+        given = client.probabilities(questions.pixels[chosen])
+        parts = []
+        for batch in questions.batches():
+            pictures = [(questions.pictures.encoded(index), questions.resize) for index in batch]
+            parts.append(client.ask("probabilities_of_encoded", pictures))
+            tick(len(batch))
+        names = client.ask("class_names")
+    proof.client_answers = np.concatenate(parts)
+    figures = agreement(proof.client_answers, questions)
+    figures["max_difference_at_size"] = float(np.abs(given - proof.answers[chosen]).max())
+    proof.figures["mediapipe"] = figures
+    if figures["max_difference_at_size"] > CLIENT_TOLERANCE:
+        proof.failures.append(
+            f"MediaPipe Tasks answers pixels otherwise than LiteRT, by up to {figures['max_difference_at_size']:.2g}: "
+            "the metadata tells it a wrong normalisation or colour order"
+        )
+    wrong = {name for label, name in names.items() if name != questions.class_names[label]}
+    if wrong:
+        proof.failures.append(
+            f"MediaPipe Tasks names classes wrongly: {', '.join(map(str, sorted(wrong, key=str)[:3]))}"
+        )
+    # A client that resizes otherwise may answer single pictures otherwise; only a loss that is no chance counts.
+    if 100 * figures["accuracy_drop"] > max_drop and figures["accuracy_drop_ci95"][0] > 0:
+        proof.failures.append(f"through MediaPipe Tasks it {_loss(figures, len(questions))}")
+
+
+def _judge_encoded(proof: Proof, model: ModelProcess, questions: Questions) -> None:
+    """The signature that takes picture files must answer as the one that takes pixels does."""
+    alike = [i for i in range(len(questions)) if reads_alike_in_tensorflow(questions.pictures.encoded(i))]
+    if not alike:
+        return
+    parts = [
+        model.probabilities_of_encoded([questions.pictures.encoded(index) for index in alike[start : start + 32]])
+        for start in range(0, len(alike), 32)
+    ]
+    difference = np.abs(np.concatenate(parts) - questions.expected[alike]).max(axis=1)
+    mean = float(difference.mean())
+    proof.figures["encoded"] = {
+        "pictures": len(alike),
+        "max_probability_difference": float(difference.max()),
+        "mean_probability_difference": mean,
+        "tolerance": ENCODED_TOLERANCE,
+    }
+    if mean > ENCODED_TOLERANCE:
+        proof.failures.append(f"its signature for picture files differs by {mean:.2g} on average")
 
 
 def _size(path: Path) -> int:

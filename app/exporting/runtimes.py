@@ -1,15 +1,21 @@
-"""Opens any model file that Graft writes, each in its own runtime, behind one interface."""
+"""What runs a model file: one class a client, behind one interface. `app.exporting.process` loads them in a fresh process."""
 
 from __future__ import annotations
 
-import os
+import contextlib
+import sys
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from app.errors import BAD_INPUT, UsageError
+from app.errors import UsageError
 from app.exporting.saved_model import ENCODED_SIGNATURE
+
+if TYPE_CHECKING:
+    import keras
 
 
 class Runtime(Protocol):
@@ -18,30 +24,38 @@ class Runtime(Protocol):
     image_size: int
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
-        """Answer pixels, uint8 or float32 (n, image_size, image_size, 3) in [0, 255], with float32 (n, classes)."""
+        """Answer pixels, uint8 (n, image_size, image_size, 3), with float32 (n, classes)."""
         ...
 
 
 class KerasRuntime:
     """A `.keras` file of Graft, which gives logits, or of others, taken to give probabilities."""
 
-    def __init__(self, path: Path) -> None:
-        import keras
+    def __init__(self, path: Path, threads: int) -> None:
+        _limit_tensorflow(threads)
+        import tensorflow as tf
 
         from models.builder import load_model, with_probabilities
 
         model = load_model(path)
         self.model: keras.Model = with_probabilities(model) if model.layers[-1].name == "logits" else model
-        self.image_size = _square_side(model.input_shape, path)
+        self.image_size = side = _square_side(self.model.input_shape, path)
+        # Called layer by layer from Python it would take seven times as long; and one graph for all batch sizes rounds alike.
+        self.graph = tf.function(
+            lambda pixels: self.model(pixels, training=False),
+            input_signature=[tf.TensorSpec((None, side, side, 3), tf.float32)],
+            autograph=False,
+        )
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
-        return np.asarray(self.model(pixels.astype(np.float32), training=False))
+        return np.asarray(self.graph(pixels.astype(np.float32)))
 
 
 class SavedModelRuntime:
     """A SavedModel folder; it can also answer encoded pictures."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, threads: int) -> None:
+        _limit_tensorflow(threads)
         import tensorflow as tf
 
         self.model = tf.saved_model.load(str(path))
@@ -55,20 +69,20 @@ class SavedModelRuntime:
         (answer,) = self.from_pixels(tf.constant(pixels, tf.float32)).values()
         return np.asarray(answer)
 
-    def probabilities_of_encoded(self, encoded: list[bytes]) -> np.ndarray:
+    def probabilities_of_encoded(self, pictures: list[bytes]) -> np.ndarray:
         """Answer picture files with float32 (n, classes)."""
         import tensorflow as tf
 
-        return np.asarray(self.model.signatures[ENCODED_SIGNATURE](tf.constant(encoded))["probabilities"])
+        return np.asarray(self.model.signatures[ENCODED_SIGNATURE](tf.constant(pictures))["probabilities"])
 
 
-class TFLiteRuntime:
-    """A `.tflite` file, run by LiteRT."""
+class LiteRTRuntime:
+    """A `.tflite` file, run by LiteRT's interpreter with XNNPACK, as an app does that prepares the pixels itself."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, threads: int) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
-        self.interpreter = Interpreter(model_path=str(path), num_threads=os.cpu_count())
+        self.interpreter = Interpreter(model_path=str(path), num_threads=threads)
         self.interpreter.allocate_tensors()
         (self.input,) = self.interpreter.get_input_details()
         (self.output,) = self.interpreter.get_output_details()
@@ -78,33 +92,144 @@ class TFLiteRuntime:
         return np.concatenate([self._one(picture[None]) for picture in pixels])
 
     def _one(self, picture: np.ndarray) -> np.ndarray:
-        self.interpreter.set_tensor(self.input["index"], picture.astype(self.input["dtype"]))
+        kind = self.input["dtype"]
+        # int8, as in files that others made, has the same 256 levels, from -128.
+        given = (picture ^ 128).view(np.int8) if kind == np.int8 else picture.astype(kind)
+        self.interpreter.set_tensor(self.input["index"], given)
         self.interpreter.invoke()
-        return np.array(self.interpreter.get_tensor(self.output["index"]))
+        answer = np.array(self.interpreter.get_tensor(self.output["index"]))
+        scale, zero_point = self.output["quantization"]
+        return (answer.astype(np.float32) - zero_point) * scale if scale else answer
 
 
-def open_runtime(path: Path) -> Runtime:
-    """Load a model file in its own runtime.
+class MediaPipeRuntime:
+    """A `.tflite` file, run by MediaPipe Tasks' `ImageClassifier`, as an app does that hands over whole pictures.
 
-    Args:
-        path: a `.keras` or `.tflite` file, or a SavedModel folder.
-
-    Raises:
-        UsageError, ModelError: it is none of these, or it cannot be loaded.
+    The client reads the file's metadata: it resizes (plain bilinear, without antialiasing), normalises and names the classes
+    by what it finds there.
     """
-    kinds: dict[str, Any] = {".keras": KerasRuntime, ".tflite": TFLiteRuntime}
-    if not path.exists():
-        raise UsageError(f"there is no model {path}")
-    kind = SavedModelRuntime if (path / "saved_model.pb").is_file() else kinds.get(path.suffix)
-    if kind is None:
-        raise UsageError(f"{path} is not a model: give a run folder, a .keras or .tflite file, or a SavedModel folder")
-    try:
-        return kind(path)
-    except BAD_INPUT:
-        raise
-    except Exception as error:  # a damaged file can make a loader raise nearly anything
-        reason = str(error).strip().partition("\n")[0]
-        raise UsageError(f"{path} cannot be loaded: {reason}") from error
+
+    image_size = 0  # pictures of any size
+
+    def __init__(self, path: Path, threads: int) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        # MediaPipe would load TensorFlow, which takes seconds, for the pages of its documentation only.
+        sys.modules.setdefault("tensorflow", None)  # type: ignore[arg-type]
+        from mediapipe.tasks.python import BaseOptions, vision
+
+        (answer,) = Interpreter(model_path=str(path)).get_output_details()
+        self.classes = int(answer["shape"][-1])
+        self.names: dict[int, str | None] = {}
+        options = vision.ImageClassifierOptions(
+            base_options=BaseOptions(model_asset_path=str(path)),
+            score_threshold=1e-9,  # every class, whatever threshold the file advises; 0 would not override it
+        )
+        self.classifier = vision.ImageClassifier.create_from_options(options)
+
+    def probabilities(self, pixels: np.ndarray) -> np.ndarray:
+        return np.stack([self._one(_srgb(one)) for one in pixels])
+
+    def probabilities_of_encoded(self, pictures: list[tuple[bytes, str]]) -> np.ndarray:
+        """Answer picture files, called as the model card tells for the way to resize that is named.
+
+        Args:
+            pictures: the bytes of each file, and a key of `data.decoding.RESIZES`.
+
+        Returns:
+            float32 (n, classes).
+        """
+        return np.stack([self._one(*_as_the_card_tells(*one)) for one in pictures])
+
+    def class_names(self, _: None) -> dict[int, str | None]:
+        """The names that the client has given to classes so far, by label."""
+        return self.names
+
+    def _one(self, picture: Any, region: Any = None) -> np.ndarray:
+        from mediapipe.tasks.python.vision.core.image_processing_options import ImageProcessingOptions
+
+        options = ImageProcessingOptions(region_of_interest=region) if region else None
+        (answer,) = self.classifier.classify(picture, options).classifications
+        scores = np.zeros(self.classes, np.float32)
+        for category in answer.categories:
+            scores[category.index] = category.score
+            self.names[category.index] = category.category_name
+        return scores
+
+
+def _srgb(pixels: np.ndarray) -> Any:
+    from mediapipe.tasks.python.vision.core.image import Image, ImageFormat
+
+    return Image(ImageFormat.SRGB, np.ascontiguousarray(pixels))
+
+
+def _as_the_card_tells(encoded: bytes, resize: str) -> tuple[Any, Any]:
+    """The picture as the client takes it, and the region of it to look at (None: all of it)."""
+    from mediapipe.tasks.python.components.containers.rect import RectF
+
+    from data.decoding import central_square
+
+    picture = _decoded_by_client(encoded)
+    if resize == "pad":  # the client cannot pad; its caller does
+        pixels = picture.numpy_view()
+        spare = [max(pixels.shape[:2]) - side for side in pixels.shape[:2]]
+        return _srgb(np.pad(pixels, [(one // 2, one - one // 2) for one in spare] + [(0, 0)])), None
+    if resize == "crop":
+        left, top, right, bottom = central_square(picture.width, picture.height)
+        width, height = picture.width, picture.height
+        return picture, RectF(left / width, top / height, right / width, bottom / height)
+    return picture, None
+
+
+def _decoded_by_client(encoded: bytes) -> Any:
+    """The picture as the client itself decodes it; by Graft's decoder what the client takes for no RGB picture."""
+    from mediapipe.tasks.python.vision.core.image import Image, ImageFormat
+
+    from data.decoding import decode
+
+    with tempfile.TemporaryDirectory(prefix="graft-") as folder:
+        file = Path(folder, "picture")
+        file.write_bytes(encoded)
+        with contextlib.suppress(RuntimeError, ValueError):  # WebP, or two channels
+            picture = Image.create_from_file(str(file))
+            if picture.image_format == ImageFormat.SRGB:
+                return picture
+    return _srgb(np.asarray(decode(encoded)))
+
+
+class ONNXRuntime:
+    """An `.onnx` file, run by ONNX Runtime on the CPU."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        (self.input,) = self.session.get_inputs()
+        # A side that may be any has a name in place of a number.
+        shape = [side if isinstance(side, int) else None for side in self.input.shape]
+        self.image_size = _square_side([None, *shape[1:]], path)
+
+    def probabilities(self, pixels: np.ndarray) -> np.ndarray:
+        (answer,) = self.session.run(None, {self.input.name: pixels.astype(np.float32)})
+        return answer
+
+
+CLIENTS: dict[str, Callable[[Path, int], Runtime]] = {
+    "keras": KerasRuntime,
+    "tensorflow": SavedModelRuntime,
+    "litert": LiteRTRuntime,
+    "mediapipe": MediaPipeRuntime,
+    "onnxruntime": ONNXRuntime,
+}
+
+
+def _limit_tensorflow(threads: int) -> None:
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
 def _square_side(shape: Any, path: Path) -> int:

@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import keras
+from app.exporting.trained import Trained
 
 ENCODED_SIGNATURE = "encoded"
 
 
-def write_saved_model(model: keras.Model, path: Path, resize: str) -> None:
+def write_saved_model(trained: Trained, path: Path) -> None:
     """Write a SavedModel with two signatures, both giving `probabilities`, float32 (batch, classes).
 
     `serving_default` takes `pixels`, float32 (batch, size, size, 3), RGB in [0, 255]. `encoded` takes `encoded`, string
     (batch,), the bytes of picture files; it decodes and resizes them as training did (see `data.serving`).
 
     Args:
-        model: gives probabilities.
+        trained: what to write.
         path: folder to make.
-        resize: a key of `data.decoding.RESIZES`, for `encoded`.
     """
     import keras
     import tensorflow as tf
 
     from data.serving import pixels_in_graph
 
-    size = model.input_shape[1]
+    model, resize, size = trained.model, trained.resize, trained.model.input_shape[1]
 
     def from_pixels(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"probabilities": model(pixels, training=False)}

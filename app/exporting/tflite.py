@@ -1,34 +1,95 @@
-"""Format: LiteRT (TFLite) files for phones."""
+"""Formats: LiteRT (TFLite) files for phones. `app.exporting.quantization` says which tool makes which, and why."""
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from app.exporting.metadata import with_metadata
+from app.exporting.trained import Trained
 
 if TYPE_CHECKING:
     import keras
 
 
-def write_tflite_float32(model: keras.Model, path: Path, resize: str) -> None:
-    """Write a float32 `.tflite` with builtin operations only.
+def write_float32(trained: Trained, path: Path) -> None:
+    """Write a float32 `.tflite`."""
+    _write(trained.float32, trained, path)
 
-    It takes `pixels`, float32 (1, size, size, 3), RGB in [0, 255], and gives `probabilities`, float32 (1, classes).
+
+def write_float16(trained: Trained, path: Path) -> None:
+    """Write a `.tflite` with weights of 16 bits: half the size; computing stays in float32 where the processor has no 16."""
+    import tensorflow as tf
+
+    _write(convert(trained.model, types=[tf.float16]), trained, path)
+
+
+def write_dynamic(trained: Trained, path: Path) -> None:
+    """Write a `.tflite` with weights of 8 bits whose activations are quantised while it runs: small, but slow on many CPUs."""
+    _write(convert(trained.model, types=[]), trained, path)
+
+
+def write_int8_weights(trained: Trained, path: Path) -> None:
+    """Write a `.tflite` with weights of 8 bits that computes in float: the size of `write_dynamic` at the speed of float32."""
+    _write(trained.quantizer.weights_only(), trained, path)
+
+
+def write_int8(trained: Trained, path: Path, float_layers: Collection[str] = ()) -> None:
+    """Write a full-integer `.tflite`, uint8 pixels in and float32 probabilities out.
+
+    Args:
+        trained: what to write; its calibration pictures give the ranges.
+        path: file to write.
+        float_layers: names from `Quantizer.layers` that compute in float.
+    """
+    file = trained.quantizer.static(activation_bits=8, float_layers=float_layers)
+    # The input's type does the scaling; by the convention of the schema, the metadata is to tell of it.
+    scaling = trained.quantizer.scaling
+    description = replace(trained.description, mean=-scaling.offset / scaling.factor, std=1 / scaling.factor)
+    path.write_bytes(with_metadata(file, description))
+
+
+def write_int16x8(trained: Trained, path: Path) -> None:
+    """Write a `.tflite` with activations of 16 and weights of 8 bits: for accelerators; very slow on CPUs."""
+    _write(trained.quantizer.static(activation_bits=16), trained, path)
+
+
+def convert(model: keras.Model, types: list[Any] | None = None) -> bytes:
+    """Convert with TensorFlow's converter, to builtin operations only.
+
+    The file takes `pixels`, float32 (1, size, size, 3), RGB in [0, 255], and gives `probabilities`, float32 (1, classes).
     The batch is fixed at one, which is what phones use and what lets XNNPACK plan its memory ahead.
 
     Args:
         model: gives probabilities.
-        path: file to write.
-        resize: not used: the phone's client resizes.
+        types: None for float32; else the types that weights may be stored in, where none means 8-bit integers.
+
+    Returns:
+        The content of the `.tflite`, with the signature `serving_default`.
     """
+    import keras
     import tensorflow as tf
 
     size = model.input_shape[1]
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint(
+        "serving_default",
+        lambda pixels: {"probabilities": model(pixels, training=False)},
+        input_signature=[tf.TensorSpec((1, size, size, 3), tf.float32, name="pixels")],
+    )
+    with tempfile.TemporaryDirectory(prefix="graft-") as folder:
+        archive.write_out(folder, verbose=False)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+        if types is not None:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.target_spec.supported_types = types
+        return converter.convert()
 
-    @tf.function(input_signature=[tf.TensorSpec((1, size, size, 3), tf.float32, name="pixels")])
-    def serve(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"probabilities": model(pixels, training=False)}
 
-    # Given the Keras model as its second argument, the converter writes wrong weights (Keras 3.15, TensorFlow 2.21).
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([serve.get_concrete_function()])
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    path.write_bytes(converter.convert())
+def _write(file: bytes, trained: Trained, path: Path) -> None:
+    path.write_bytes(with_metadata(file, trained.description))

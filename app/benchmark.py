@@ -1,0 +1,209 @@
+"""Measures how fast model files answer on this machine, and how much memory they take."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from app.config import BenchmarkConfig, make_config
+from app.console import chatter_to, console, progress, table
+from app.errors import UsageError
+from app.exporting.formats import FORMATS
+from app.exporting.process import ModelProcess, usual_client
+from app.runs import Run, write_json
+
+Row = dict[str, Any]
+
+_PHONE_TOOL = "https://developers.google.com/edge/litert/next/benchmark"
+_COLUMNS = ("file", "threads", "median ms", "p95 ms", "img/s", "speed", "memory MB", "size MB")
+
+
+def benchmark(files: Sequence[str], **options: Any) -> dict[str, Any]:
+    """Measure model files side by side, each with each number of threads in a fresh process.
+
+    A file answers one picture at a time, as in an app, through its usual client: LiteRT's interpreter for a `.tflite` (not
+    MediaPipe Tasks), TensorFlow for a `.keras` file or a SavedModel, ONNX Runtime for an `.onnx`. The figures are of this
+    machine: on a phone, not only the speed but also which file is the fastest can differ. Memory is what the whole process
+    took at most, Python and the client's libraries with it.
+
+    Args:
+        files: `.tflite`, `.keras` or `.onnx` files, SavedModel folders, or run folders, which stand for their `model.keras`
+            and all of their exported files.
+        **options: the fields of `app.config.BenchmarkConfig`.
+
+    Returns:
+        What the JSON file holds: `machine`, `versions`, `settings`, and `rows`, one a file and number of threads: `file`,
+        `client`, `threads`, `median_ms` and `p95_ms` of a picture, `images_per_second`, `peak_memory_mb` (None where the
+        system does not tell it, as on Windows) and `size_mb` in millions of bytes, `image_size` in pixels, and `runs`, the
+        number of pictures measured.
+
+    Raises:
+        UsageError: there is no such file, or it is no model, or cannot be run; or the figures cannot be written.
+    """
+    config = make_config(BenchmarkConfig, files=tuple(str(file) for file in files), **options)
+    clients = _clients(config.files)
+    output = _output(config)
+    rows = _measure_all(clients, config)
+    figures = {
+        "machine": _machine(),
+        "versions": _versions(),
+        "settings": {"threads": list(dict.fromkeys(config.threads)), "seconds": config.seconds, "pictures_at_once": 1},
+        "rows": rows,
+    }
+    if config.json:
+        print(json.dumps(figures, indent=2, ensure_ascii=False))
+    else:
+        _say(rows)
+    if output:
+        write_json(output, figures)
+        if not config.json:
+            console.print(f"figures  {output}", markup=False)
+    return figures
+
+
+def _clients(files: Sequence[str]) -> dict[Path, str]:
+    """The model files that are asked for, each once, with the client that runs it."""
+    found: dict[Path, Path] = {}
+    for path in (model for file in files for model in _models(Path(file).expanduser())):
+        found.setdefault(path.resolve(), path)
+    return {path: usual_client(path) for path in found.values()}
+
+
+def _models(path: Path) -> list[Path]:
+    """The model files that one FILE stands for."""
+    if not _is_run(path):
+        return [path]
+    run = Run.open(str(path))
+    exported = [run.export / one["file"] for one in run.parity["formats"].values()]
+    return [run.require(run.model), *(file for file in exported if file.exists())]
+
+
+def _is_run(path: Path) -> bool:
+    return (path / "config.json").is_file()
+
+
+def _output(config: BenchmarkConfig) -> Path | None:
+    """Where the figures are written; None for nowhere."""
+    first = Path(config.files[0]).expanduser()
+    if config.output is None:
+        return first / "benchmark.json" if _is_run(first) and not config.json else None
+    output = Path(config.output).expanduser()
+    if output.is_dir() or not output.parent.is_dir():
+        reason = "it is a folder" if output.is_dir() else f"there is no folder {output.parent}"
+        raise UsageError(f"cannot write {output}: {reason}; choose another --output")
+    return output
+
+
+def _measure_all(clients: dict[Path, str], config: BenchmarkConfig) -> list[Row]:
+    threads = dict.fromkeys(config.threads)
+    rows: list[Row] = []
+    bars = progress("rows")
+    bars.disable = config.json  # standard output is for the figures alone
+    with chatter_to(Path(os.devnull)), bars:
+        task = bars.add_task("timing", total=len(clients) * len(threads), note="")
+        for file, client in clients.items():
+            for number in threads:
+                bars.update(task, note=f"{file.name}, threads: {number}")
+                rows.append(_measure(file, client, number, config.seconds))
+                bars.advance(task)
+        bars.update(task, note="")
+    return rows
+
+
+def _measure(file: Path, client: str, threads: int, seconds: float) -> Row:
+    with ModelProcess(file, client, threads=threads) as model:
+        latencies = model.latencies(seconds)
+        memory = model.ask("peak_memory")
+        image_size = model.image_size
+    return {
+        "file": str(file),
+        "client": client,
+        "threads": threads,
+        "median_ms": float(np.median(latencies) * 1e3),
+        "p95_ms": float(np.percentile(latencies, 95) * 1e3),
+        "images_per_second": float(len(latencies) / latencies.sum()),
+        "peak_memory_mb": None if memory is None else memory / 1e6,
+        "size_mb": sum(one.stat().st_size for one in (file, *file.rglob("*")) if one.is_file()) / 1e6,
+        "image_size": image_size,
+        "runs": len(latencies),
+    }
+
+
+def _machine() -> dict[str, Any]:
+    return {
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+        "cpu": _cpu_name(),
+    }
+
+
+def _cpu_name() -> str | None:
+    """What the processor calls itself; None where the system does not tell."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.is_file() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor()) or None
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import version  # slow to import, and `--help` reads this module
+
+    return {name: version(name) for name in ("tensorflow", "keras", "ai-edge-litert", "onnxruntime")}
+
+
+def _say(rows: Sequence[Row]) -> None:
+    names = _short_names(rows)
+    reference = _reference(rows)
+    table("", _COLUMNS, [_cells(row, names[row["file"]], reference[row["threads"]]) for row in rows])
+    base = names[next(iter(reference.values()))["file"]]
+    console.print(f"Speed is relative to {base} with as many threads. All figures are of this machine.", markup=False)
+    for_phones = [row for row in rows if row["client"] == "litert"]
+    if for_phones:
+        _say_how_on_a_phone(min(for_phones, key=lambda row: row["median_ms"])["file"])
+
+
+def _say_how_on_a_phone(file: str) -> None:
+    folder = "/data/local/tmp"
+    tool, model = f"{folder}/benchmark_model", f"{folder}/model.tflite"  # a name of ours needs no quotes in two shells
+    for line in (
+        f"For those of an Android phone, get benchmark_model from {_PHONE_TOOL} and:",
+        f"  adb push benchmark_model {tool}",
+        f'  adb push "{file}" {model}',
+        f'  adb shell "chmod +x {tool} && {tool} --graph={model} --num_threads=4"',
+    ):
+        console.print(line, markup=False)
+
+
+def _cells(row: Row, name: str, reference: Row) -> tuple[Any, ...]:
+    speed = reference["median_ms"] / row["median_ms"]
+    return (
+        name,
+        row["threads"],
+        f"{row['median_ms']:.2f}",
+        f"{row['p95_ms']:.2f}",
+        f"{row['images_per_second']:,.0f}",
+        f"{speed:.1f}x" if speed >= 1 else f"{speed:.2f}x",
+        "-" if row["peak_memory_mb"] is None else f"{row['peak_memory_mb']:,.0f}",
+        f"{row['size_mb']:.1f}",
+    )
+
+
+def _reference(rows: Sequence[Row]) -> dict[int, Row]:
+    """The rows, by threads, of the file that the others are compared with: the float32 `.tflite`, else the first file."""
+    float32 = FORMATS["tflite_float32"].file
+    file = next((row["file"] for row in rows if Path(row["file"]).name == float32), rows[0]["file"])
+    return {row["threads"]: row for row in rows if row["file"] == file}
+
+
+def _short_names(rows: Sequence[Row]) -> dict[str, str]:
+    """What a table calls each file: its name, or its whole path where two have the same name."""
+    files = {row["file"] for row in rows}
+    names = [Path(file).name for file in files]
+    return {file: Path(file).name if names.count(Path(file).name) == 1 else file for file in files}

@@ -1,0 +1,132 @@
+"""`--quantize auto`: the smallest and fastest quantised file that answers like the model, found in a few steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from app.console import track
+from app.exporting.formats import FORMATS, Format
+from app.exporting.parity import Proof, prove
+from app.exporting.quantization import Quantizer
+from app.exporting.questions import Questions
+from app.exporting.tflite import write_int8
+from app.exporting.trained import Trained
+
+# Layers are left in float until the others carry no more than the rest of the summed error.
+SHARES = (0.9, 0.99, 0.999)
+NAMED_LAYERS = 10
+
+
+@dataclass
+class Search:
+    """What was tried, in order, and why it was not kept.
+
+    Attributes:
+        name: of the format that was kept, a key for `parity.json`.
+        format: its format.
+        proof: of the kept file, on the test pictures.
+        steps: for each try its `format`, `file`, `bytes`, the figures on the validation pictures, and the `failures`.
+        layers: where full integer failed, the layers that do most harm: `layer`, `share` of the summed error, and the range
+            of its values.
+    """
+
+    name: str = ""
+    format: Format | None = None
+    proof: Proof | None = None
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    layers: list[dict[str, Any]] = field(default_factory=list)
+
+
+def quantize_automatically(
+    trained: Trained, folder: Path, validation: Questions, test: Questions, *, max_drop: float
+) -> Search:
+    """Write the first file of the ladder that passes: full integer; with the worst layers in float; 8-bit weights; float16.
+
+    The first three are within a tenth of each other's size, a quarter of float32's, so the fastest comes first. 4-bit weights
+    (2 in 10 of float32's size) lost 5 points on amazon and took three times as long as float32; dynamic files are slower than
+    float32 too, and 16-bit activations 60 times: none of them is what somebody wants who lets Graft choose.
+
+    A file is chosen by the validation pictures, so that the test pictures stay a test; one that fails there too is not kept.
+
+    Args:
+        trained: what to quantise.
+        folder: where the file is written; nothing is left of those that failed.
+        validation: pictures to choose by.
+        test: pictures to prove the choice on.
+        max_drop: most accuracy that it may lose, in points.
+
+    Returns:
+        What was found. The last of the ladder is kept whatever its proof says.
+    """
+    search = Search()
+    for name, export in _ladder(trained, search):
+        if search.format is not None:
+            (folder / search.format.file).unlink()
+        path = folder / export.file
+        export.write(trained, path)
+        tried = prove(path, export, validation, max_drop=max_drop, with_client=False)
+        search.name, search.format, search.proof = name, export, tried
+        if tried.passed:
+            search.proof = prove(path, export, test, max_drop=max_drop)
+            tried.failures += [f"on the test pictures: {text}" for text in search.proof.failures]
+        kept = ("file", "bytes", "accuracy", "keras_accuracy", "accuracy_drop", "top1_agreement", "seconds")
+        figures = {key: tried.figures[key] for key in kept if key in tried.figures}
+        search.steps.append({"format": name, **figures, "failures": tried.failures})
+        if tried.passed:
+            break
+    return search
+
+
+def _ladder(trained: Trained, search: Search) -> Iterator[tuple[str, Format]]:
+    yield "tflite_int8", FORMATS["tflite_int8"]
+    errors = layer_errors(trained.quantizer)
+    search.layers = worst_layers(trained.quantizer, errors)
+    left_before = 0
+    for layers in _most_harmful(errors):
+        if left_before < len(layers) < len(errors):
+            text = f"LiteRT, integer but for {len(layers)} of {len(errors)} layers, which stay in float"
+            write = partial(write_int8, float_layers=layers)
+            mixed = replace(FORMATS["tflite_int8"], file="model_int8_mixed.tflite", description=text, write=write)
+            yield "tflite_int8_mixed", mixed
+        left_before = len(layers)
+    yield "tflite_int8_weights", FORMATS["tflite_int8_weights"]
+    yield "tflite_float16", FORMATS["tflite_float16"]
+
+
+def _most_harmful(errors: dict[str, float]) -> Iterator[list[str]]:
+    """Fewest layers that carry each of `SHARES` of the summed error, the most harmful first."""
+    carried = np.cumsum(list(errors.values())) / max(sum(errors.values()), 1e-30)
+    for share in SHARES:
+        yield list(errors)[: int(np.searchsorted(carried, share)) + 1]
+
+
+def layer_errors(quantizer: Quantizer) -> dict[str, float]:
+    """`Quantizer.layer_errors` of all layers, beside a progress bar."""
+    return quantizer.layer_errors(track(quantizer.layers, len(quantizer.layers), "layers", unit="layers"))
+
+
+def worst_layers(quantizer: Quantizer, errors: dict[str, float]) -> list[dict[str, Any]]:
+    """The layers that do most harm when they are quantised, for the report.
+
+    Args:
+        quantizer: knows the ranges.
+        errors: from `Quantizer.layer_errors`.
+    """
+    total = max(sum(errors.values()), 1e-30)
+    return [
+        {"layer": readable(name), "share": error / total, "range": quantizer.range_of(name)}
+        for name, error in list(errors.items())[:NAMED_LAYERS]
+    ]
+
+
+def readable(name: str) -> str:
+    """The Keras layer and operation in a name that the converter gave: "block7a_project_bn/batchnorm/sub"."""
+    # A name tells of all that was fused into one operation; the last is what it ends with.
+    parts = max(name.split(";")[-1:] + name.split(";"), key=lambda part: "/" in part).split("/")
+    return "/".join(part for part in parts[1:] if not part.startswith("backbone")) or "probabilities"

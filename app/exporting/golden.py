@@ -1,0 +1,63 @@
+"""Golden vectors: pictures with the exact tensors and answers that belong to them, for the unit tests of an app."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from app.exporting.parity import Proof
+from app.exporting.questions import Questions
+from app.runs import write_json
+
+PICTURES = 10
+TOLERANCE = 0.01  # of a probability: other processors round otherwise, integer files by a few steps of 1/256
+
+_ABOUT = (
+    "Give `tensor` (uint8 RGB, row by row, top left first; as float32, the same numbers from 0 to 255, to files that take "
+    "float32) to a file and expect `from_tensor`. Resize `picture` as your app does and compare with `tensor` to see how "
+    "well it does so. MediaPipe Tasks' ImageClassifier, given `picture`, is to answer `mediapipe`."
+)
+
+
+def write_golden(folder: Path, questions: Questions, proofs: Mapping[str, Proof]) -> None:
+    """Write a folder of golden vectors.
+
+    Args:
+        folder: to make. It will hold `expected.json` and for each picture the file as it came from the source, and its
+            `.rgb`, uint8 (size, size, 3) without a header, as Graft's own decoder makes it.
+        questions: the test pictures; `PICTURES` of them are taken, evenly over the classes.
+        proofs: what each file in the export folder answered, by its name there.
+    """
+    folder.mkdir()
+    chosen = questions.sample(PICTURES)
+    pictures = []
+    for number, index in enumerate(chosen):
+        encoded = questions.pictures.encoded(int(index))
+        picture, tensor = f"{number}{_suffix(encoded)}", f"{number}.rgb"
+        (folder / picture).write_bytes(encoded)
+        (folder / tensor).write_bytes(questions.pixels[index].tobytes())
+        label = questions.class_names[questions.labels[index]]
+        pictures.append({"picture": picture, "tensor": tensor, "label": label})
+    outputs = {
+        file: {"from_tensor": _rows(proof.answers, chosen)}
+        | ({} if proof.client_answers is None else {"mediapipe": _rows(proof.client_answers, chosen)})
+        for file, proof in proofs.items()
+        if proof.answers is not None
+    }
+    size = questions.pixels.shape[1]
+    about = {"about": _ABOUT, "shape": [size, size, 3], "resize": questions.resize, "tolerance": TOLERANCE}
+    write_json(folder / "expected.json", {**about, "pictures": pictures, "outputs": outputs})
+
+
+def _suffix(encoded: bytes) -> str:
+    with Image.open(io.BytesIO(encoded)) as image:
+        return {"JPEG": ".jpg"}.get(image.format or "", f".{(image.format or 'picture').lower()}")
+
+
+def _rows(answers: np.ndarray | None, chosen: np.ndarray) -> list[list[float]]:
+    assert answers is not None
+    return [[round(float(one), 6) for one in row] for row in answers[chosen]]

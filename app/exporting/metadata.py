@@ -1,0 +1,225 @@
+"""TFLite metadata: what a client needs to know of a `.tflite`, packed into the file in the official schema.
+
+Source: `metadata_schema.fbs`, https://www.tensorflow.org/lite/models/convert/metadata. MediaPipe Tasks reads the input's
+normalisation and the label files from here.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from app.errors import UsageError
+
+MIN_PARSER_VERSION = "1.0.0"  # of the schema: no field used here is newer
+FILE_KEY = "TFLITE_METADATA"
+LABELS = "labels.txt"
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a file says of itself.
+
+    Attributes:
+        name: of the model.
+        text: what it is, in a sentence or two.
+        version: of the model, as its author counts.
+        author: who made it.
+        licence: of the backbone's weights.
+        class_names: one a label, in label order.
+        locales: the class names in other languages, by locale ("de", "en-GB").
+        score_threshold: probability below which a client is advised to leave a class out, in [0, 1].
+        mean: what a client is to subtract from RGB values in [0, 255].
+        std: what it is to divide them by after that. The defaults leave the pixels alone, as Graft's models expect.
+    """
+
+    name: str
+    text: str
+    version: str
+    author: str
+    licence: str
+    class_names: Sequence[str]
+    locales: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    score_threshold: float = 0.0
+    mean: float = 0.0
+    std: float = 1.0
+
+    @property
+    def label_files(self) -> dict[str, str]:
+        """The text of each label file by its name; the first is the one without a locale."""
+        files = {LABELS: self.class_names} | {f"labels_{locale}.txt": names for locale, names in self.locales.items()}
+        return {name: "".join(f"{label}\n" for label in labels) for name, labels in files.items()}
+
+
+def absolute_locales(locales: Iterable[str]) -> tuple[str, ...]:
+    """The same options with files that are found from any folder."""
+    parts = (one.partition("=") for one in locales)
+    return tuple(f"{locale}={Path(file).expanduser().resolve()}" if file else locale for locale, _, file in parts)
+
+
+def read_locales(locales: Iterable[str], classes: int) -> dict[str, list[str]]:
+    """Read the class names in other languages.
+
+    Args:
+        locales: "LOCALE=FILE" each, as `--locales` takes them; a file has one name a line, in label order.
+        classes: how many names each must hold.
+
+    Raises:
+        UsageError: not of that form, no such file, or another number of names.
+    """
+    names = {}
+    for one in locales:
+        locale, _, file = one.partition("=")
+        if not re.fullmatch(r"[A-Za-z]{2,3}(-[A-Za-z0-9]+)*", locale) or not file:
+            raise UsageError(f"--locales takes LOCALE=FILE, such as de=labels_de.txt, not {one!r}")
+        path = Path(file).expanduser()
+        if not path.is_file():
+            raise UsageError(f"there is no label file {path} for the locale {locale}")
+        try:
+            names[locale] = path.read_text(encoding="utf-8-sig").rstrip("\n").split("\n")
+        except UnicodeDecodeError:
+            raise UsageError(f"{path} is not text in UTF-8") from None
+        if len(names[locale]) != classes:
+            raise UsageError(f"{path} names {len(names[locale])} classes, not {classes}: one a line, in label order")
+    return names
+
+
+def with_metadata(file: bytes, description: Description) -> bytes:
+    """Pack a description and its label files into a `.tflite`.
+
+    Args:
+        file: the content of a `.tflite` with one input, RGB pixels in [0, 255], and one output, probabilities.
+        description: what to say of it.
+
+    Returns:
+        The content of the new file: a FlatBuffer with the label files appended as a zip archive.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.read_model_from_bytearray(file)
+    buffer = schema.BufferT()
+    buffer.data = np.frombuffer(_packed(description), np.uint8)
+    model.buffers.append(buffer)
+    entry = schema.MetadataT()
+    entry.name, entry.buffer = FILE_KEY, len(model.buffers) - 1
+    model.metadata = [*(model.metadata or []), entry]
+    model.description = description.text
+    archive = io.BytesIO(flatbuffer_utils.convert_object_to_bytearray(model))
+    with zipfile.ZipFile(archive, "a", zipfile.ZIP_STORED) as files:
+        for name, text in description.label_files.items():
+            # A fixed date: the same model gives the same bytes.
+            files.writestr(zipfile.ZipInfo(name), text.encode())
+    return archive.getvalue()
+
+
+def read_metadata(file: bytes) -> dict[str, Any]:
+    """The description in a `.tflite`: its main fields, the input's mean and std, and the label files by name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    metadata_schema = _metadata_schema()
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(file))
+    for entry in model.metadata or []:
+        if entry.name.decode() == FILE_KEY:
+            packed = bytes(model.buffers[entry.buffer].data)
+            metadata = metadata_schema.ModelMetadataT.InitFromObj(metadata_schema.ModelMetadata.GetRootAs(packed))
+            break
+    else:
+        raise ValueError("the file has no metadata")
+    (graph,) = metadata.subgraphMetadata
+    (given,), (answer,) = graph.inputTensorMetadata, graph.outputTensorMetadata
+    with zipfile.ZipFile(io.BytesIO(file)) as files:
+        labels = {one.name.decode(): files.read(one.name.decode()).decode() for one in answer.associatedFiles}
+    return {
+        "name": metadata.name.decode(),
+        "description": metadata.description.decode(),
+        "version": metadata.version.decode(),
+        "author": metadata.author.decode(),
+        "license": metadata.license.decode(),
+        "min_parser_version": metadata.minParserVersion.decode(),
+        "mean": list(given.processUnits[0].options.mean),
+        "std": list(given.processUnits[0].options.std),
+        "color_space": given.content.contentProperties.colorSpace,
+        "score_threshold": answer.processUnits[0].options.globalScoreThreshold,
+        "locales": [(one.locale or b"").decode() for one in answer.associatedFiles],
+        "labels": labels,
+    }
+
+
+def _metadata_schema() -> Any:
+    from mediapipe.tasks.metadata import metadata_schema_py_generated
+
+    return metadata_schema_py_generated
+
+
+def _packed(description: Description) -> bytes:
+    import flatbuffers
+
+    schema = _metadata_schema()
+    graph = schema.SubGraphMetadataT()
+    graph.name = "image classifier"
+    graph.inputTensorMetadata = [_input(schema, description)]
+    graph.outputTensorMetadata = [_output(schema, description)]
+    metadata = schema.ModelMetadataT()
+    metadata.name, metadata.description = description.name, description.text
+    metadata.version, metadata.author, metadata.license = description.version, description.author, description.licence
+    metadata.minParserVersion = MIN_PARSER_VERSION
+    metadata.subgraphMetadata = [graph]
+    builder = flatbuffers.Builder()
+    builder.Finish(metadata.Pack(builder), b"M001")
+    return bytes(builder.Output())
+
+
+def _input(schema: Any, description: Description) -> Any:
+    properties = schema.ImagePropertiesT()
+    properties.colorSpace = schema.ColorSpaceType.RGB
+    normalization = schema.NormalizationOptionsT()
+    normalization.mean, normalization.std = [description.mean], [description.std]
+    tensor = _tensor(schema, "pixels", "RGB picture, the whole of it", "ImageProperties", properties)
+    tensor.processUnits = [_process_unit(schema, "NormalizationOptions", normalization)]
+    tensor.stats = schema.StatsT()
+    tensor.stats.min, tensor.stats.max = ([(level - description.mean) / description.std] for level in (0.0, 255.0))
+    return tensor
+
+
+def _output(schema: Any, description: Description) -> Any:
+    tensor = _tensor(
+        schema, "probabilities", "one a class; they add up to 1", "FeatureProperties", schema.FeaturePropertiesT()
+    )
+    threshold = schema.ScoreThresholdingOptionsT()
+    threshold.globalScoreThreshold = description.score_threshold
+    tensor.processUnits = [_process_unit(schema, "ScoreThresholdingOptions", threshold)]
+    tensor.stats = schema.StatsT()
+    tensor.stats.min, tensor.stats.max = [0.0], [1.0]
+    for name, locale in zip(description.label_files, (None, *description.locales), strict=True):
+        file = schema.AssociatedFileT()
+        file.name, file.locale, file.type = name, locale, schema.AssociatedFileType.TENSOR_AXIS_LABELS
+        file.description = "class names in label order, one a line"
+        tensor.associatedFiles = [*(tensor.associatedFiles or []), file]
+    return tensor
+
+
+def _tensor(schema: Any, name: str, text: str, kind: str, properties: Any) -> Any:
+    tensor = schema.TensorMetadataT()
+    tensor.name, tensor.description = name, text
+    tensor.content = schema.ContentT()
+    tensor.content.contentPropertiesType = getattr(schema.ContentProperties, kind)
+    tensor.content.contentProperties = properties
+    return tensor
+
+
+def _process_unit(schema: Any, kind: str, options: Any) -> Any:
+    unit = schema.ProcessUnitT()
+    unit.optionsType, unit.options = getattr(schema.ProcessUnitOptions, kind), options
+    return unit

@@ -1,0 +1,163 @@
+"""A model file in a process of its own: whatever it does there, even a crash, ends in one sentence here."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import app
+from app.errors import UsageError
+
+
+class ModelProcess:
+    """A model file that a fresh process has loaded with the runtime of one client; a context manager.
+
+    A `.tflite` or a SavedModel from elsewhere may be damaged or made to do harm: a runtime in C++ can crash over it, or ask
+    for all memory there is. Loaded here it takes nothing down but its own process. This is no sandbox: a SavedModel is a
+    program that may write files with the rights of its user.
+    """
+
+    def __init__(self, file: Path, client: str | None = None, *, threads: int | None = None) -> None:
+        """Load the file.
+
+        Args:
+            file: a `.keras`, `.tflite` or `.onnx` file or a SavedModel folder.
+            client: a key of `app.exporting.runtimes.CLIENTS`; None for the usual one of the file's kind.
+            threads: None for one a processor.
+
+        Raises:
+            UsageError: there is no such file, or it cannot be loaded.
+        """
+        self.file = file
+        self._process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "app.exporting.worker",
+                client or usual_client(file),
+                str(file.resolve()),
+                str(threads or os.cpu_count() or 1),
+            ],
+            cwd=Path(app.__file__).parent.parent,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        try:
+            self.image_size: int = self._answer()["image_size"]
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> ModelProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.communicate()
+
+    def probabilities(self, pixels: np.ndarray) -> np.ndarray:
+        """Answer pixels, uint8 (n, image_size, image_size, 3), with float32 (n, classes).
+
+        Raises:
+            UsageError: the model cannot be run, or is not a classifier.
+        """
+        return self._classes(self._ask("probabilities", pixels))
+
+    def probabilities_of_encoded(self, pictures: list[bytes]) -> np.ndarray:
+        """Answer the bytes of picture files, which the client itself decodes, with float32 (n, classes).
+
+        Raises:
+            UsageError: as `probabilities`.
+        """
+        return self._classes(self._ask("probabilities_of_encoded", pictures))
+
+    def latencies(self, seconds: float) -> np.ndarray:
+        """Time the answers to single pictures of noise, one after another, after a warm-up.
+
+        The clock runs in the process, around the client's call; the way there is not measured.
+
+        Args:
+            seconds: how long to measure, in seconds; at least ten pictures in any case.
+
+        Returns:
+            Seconds for each picture, float64 (pictures,).
+
+        Raises:
+            UsageError: the model cannot be run.
+        """
+        return self._ask("latencies", seconds)
+
+    def ask(self, method: str, argument: Any = None) -> Any:
+        """Call another method of the runtime, or "peak_memory": the bytes that its process took at most, None on Windows.
+
+        Raises:
+            UsageError: the model cannot be run.
+        """
+        return self._ask(method, argument)
+
+    def _ask(self, method: str, argument: Any) -> Any:
+        assert self._process.stdin is not None
+        try:
+            pickle.dump((method, argument), self._process.stdin)
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            pass  # the process has ended; its answer says why
+        return self._answer()
+
+    def _answer(self) -> Any:
+        assert self._process.stdout is not None
+        try:
+            answer, reason = pickle.load(self._process.stdout)
+        except (EOFError, pickle.UnpicklingError):
+            raise UsageError(f"{self.file} cannot be run: {self._end()}. It is damaged, or made to do harm") from None
+        if reason is not None:
+            raise UsageError(reason)
+        return answer
+
+    def _end(self) -> str:
+        code = self._process.wait()
+        if code >= 0:
+            return f"the process that loaded it ended with code {code}"
+        return f"the process that loaded it was ended by {signal.Signals(-code).name}"
+
+    def _classes(self, answers: np.ndarray) -> np.ndarray:
+        if answers.ndim != 2:
+            raise UsageError(
+                f"{self.file} is not a classifier: its answers have shape {answers.shape}, not (pictures, classes)"
+            )
+        if not np.isfinite(answers).all():
+            raise UsageError(
+                f"{self.file} answers with what is not a number: its weights are damaged, so train or export it anew"
+            )
+        return answers
+
+
+_CLIENT_OF_SUFFIX = {".keras": "keras", ".tflite": "litert", ".onnx": "onnxruntime"}
+
+
+def usual_client(file: Path) -> str:
+    """The key of `app.exporting.runtimes.CLIENTS` that a model file is run with.
+
+    Raises:
+        UsageError: there is no such file, or it is no model.
+    """
+    if not file.exists():
+        raise UsageError(f"there is no model {file}")
+    if (file / "saved_model.pb").is_file():
+        return "tensorflow"
+    if file.is_file() and file.suffix in _CLIENT_OF_SUFFIX:
+        return _CLIENT_OF_SUFFIX[file.suffix]
+    raise UsageError(
+        f"{file} is not a model: give a run folder, a .keras, .tflite or .onnx file, or a SavedModel folder"
+    )

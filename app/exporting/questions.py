@@ -1,0 +1,48 @@
+"""Pictures that exported files are asked about, with what the Keras model answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from data.decoding import load_pixels
+from data.pictures import PictureSet
+
+_BATCH = 32
+
+
+class Questions:
+    """Pictures, their pixels as training saw them, their labels, and the Keras model's probabilities for them."""
+
+    def __init__(
+        self, pictures: PictureSet, expected: np.ndarray, *, image_size: int, resize: str, folder: Path
+    ) -> None:
+        """Decode the pictures.
+
+        Args:
+            pictures: at least one.
+            expected: the Keras model's probabilities, float32 (n, classes).
+            image_size: side of the model's input, in pixels.
+            resize: a key of `data.decoding.RESIZES`.
+            folder: where the pixels are kept, so that memory stays flat however many there are.
+        """
+        self.pictures, self.expected, self.resize = pictures, expected, resize
+        self.labels, self.class_names = pictures.labels, pictures.class_names
+        shape = (len(pictures), image_size, image_size, 3)
+        self.pixels = np.lib.format.open_memmap(folder / "pixels.npy", mode="w+", dtype=np.uint8, shape=shape)
+        for index in range(len(pictures)):
+            self.pixels[index] = load_pixels(pictures.encoded(index), image_size, resize)
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def batches(self) -> Iterator[range]:
+        """The positions of all pictures, some at a time."""
+        for start in range(0, len(self), _BATCH):
+            yield range(start, min(start + _BATCH, len(self)))
+
+    def sample(self, most: int) -> np.ndarray:
+        """Positions of at most so many pictures, evenly chosen, so that every class has its share."""
+        return np.linspace(0, len(self) - 1, min(len(self), most)).round().astype(int)

@@ -1,0 +1,100 @@
+"""The child of `app.exporting.process`: loads one model file and answers what it is asked, until its input ends.
+
+`python -m app.exporting.worker CLIENT FILE THREADS` reads pickled (method, argument) pairs from standard input, and writes
+for each a pickled (answer, None) or (None, reason) to standard output. The first answer is about loading: what
+`app.exporting.process.Loaded` holds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import sys
+import time
+from array import array
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from app.errors import BAD_INPUT
+from app.exporting.runtimes import CLIENTS, Runtime
+
+_WARM_UP_RUNS, _WARM_UP_SECONDS = 5, 0.5  # the first runs make graphs and pack weights
+_LEAST_RUNS = 10
+
+
+def main(client: str, file: Path, threads: int) -> None:
+    """Serve one model file."""
+    pipe = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what libraries print is not to get between the answers
+
+    def say(answer: Any, reason: str | None = None) -> None:
+        pickle.dump((answer, reason), pipe)
+        pipe.flush()
+
+    try:
+        runtime = CLIENTS[client](file, threads)
+    except BAD_INPUT as error:
+        return say(None, str(error))
+    except Exception as error:  # a damaged file can make a loader raise nearly anything
+        return say(None, f"{file} cannot be loaded: {_first_line(error)}")
+    say({"image_size": runtime.image_size})
+    while True:
+        try:
+            method, argument = pickle.load(sys.stdin.buffer)
+        except EOFError:
+            return None
+        try:
+            say(_answer(runtime, method, argument))
+        except Exception as error:  # damage that showed itself to no loader; runtimes raise nearly anything over it
+            say(None, f"{file} cannot be run, so it is damaged or no classifier of pictures: {_first_line(error)}")
+
+
+def _answer(runtime: Runtime, method: str, argument: Any) -> Any:
+    if method == "peak_memory":
+        return _peak_memory()
+    if method == "latencies":
+        return _latencies(runtime, argument)
+    return getattr(runtime, method)(argument)
+
+
+def _latencies(runtime: Runtime, seconds: float) -> np.ndarray:
+    """How long single pictures took after a warm-up, in seconds each."""
+    side = runtime.image_size
+    pixels = np.random.default_rng(0).integers(0, 256, (1, side, side, 3), np.uint8)
+    _time(runtime, pixels, _WARM_UP_RUNS, _WARM_UP_SECONDS)
+    return np.array(_time(runtime, pixels, _LEAST_RUNS, seconds))
+
+
+def _time(runtime: Runtime, pixels: np.ndarray, runs: int, seconds: float) -> array[float]:
+    """Answer over and over, at least `runs` times and for at least `seconds`."""
+    latencies = array("d")  # a list would add to the memory that is measured
+    end = time.perf_counter() + seconds
+    while len(latencies) < runs or time.perf_counter() < end:
+        started = time.perf_counter()
+        runtime.probabilities(pixels)
+        latencies.append(time.perf_counter() - started)
+    return latencies
+
+
+def _peak_memory() -> int | None:
+    """Largest resident size of this process so far, in bytes; None where the system does not tell."""
+    # Linux: getrusage would give the peak of the process that started this one, where that is the larger.
+    with contextlib.suppress(OSError, IndexError):
+        return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) * 1024
+    try:
+        import resource
+    except ImportError:  # on Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))

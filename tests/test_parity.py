@@ -1,0 +1,326 @@
+"""The proof of an export, and its gate: a file that a phone would get wrong is named, and nobody ships it unnoticed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import app
+from app.errors import GateError
+from app.exporting import exports, tflite
+from app.exporting.formats import FORMATS, Format
+from app.exporting.metadata import Description, with_metadata
+from app.exporting.onnx import write_onnx
+from app.exporting.parity import Proof, _judge_answers, agreement, paired_interval, prove
+from app.exporting.questions import Questions
+from app.exporting.trained import Trained
+from app.pictures import open_readable
+from models.builder import with_probabilities
+from tests.conftest import TINY, Ended
+from tests.handmade import colour_classifier
+from tests.pictures import write_folder
+
+Cli = Callable[..., Ended]
+
+
+def describe(change: Callable[[Description], Description], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let exported files say something else of themselves."""
+    honest = exports._describe
+    monkeypatch.setattr(exports, "_describe", lambda *arguments: change(honest(*arguments)))
+
+
+def use(write: Callable[[Trained, Path], None], name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(FORMATS, name, replace(FORMATS[name], write=write))
+
+
+def with_other_weights(write: Callable[[Trained, Path], None]) -> Callable[[Trained, Path], None]:
+    """Write a file whose answers are not the model's, and leave the model as it is."""
+
+    def change(trained: Trained, path: Path) -> None:
+        bias = trained.model.get_layer("logits").bias
+        value = bias.numpy()
+        bias.assign(value + [0.1, 0.0, 0.0])
+        write(Trained(trained.model, resize="stretch", description=trained.description, calibration=lambda: None), path)
+        bias.assign(value)
+
+    return change
+
+
+# --- What is caught ---------------------------------------------------------------------------------------------------
+
+
+def test_a_wrong_normalisation_is_caught(colour_copy: app.Run, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    describe(lambda one: replace(one, mean=127.5, std=127.5), monkeypatch)
+    ended = cli("export", colour_copy.path, "--formats", "tflite_float32")
+    assert ended.code == 3
+    assert ended.err.startswith("Gate failed: ") and "Traceback" not in ended.err + ended.out
+    failed = colour_copy.export / "model_float32_FAILED.tflite"
+    assert f"{failed}: MediaPipe Tasks answers pixels otherwise than LiteRT" in ended.err
+    assert "a wrong normalisation or colour order" in ended.err
+    assert f"See {colour_copy.export / 'parity.json'}" in ended.err
+    assert failed.is_file() and not (colour_copy.export / "model_float32.tflite").exists()
+    figures = colour_copy.parity["formats"]["tflite_float32"]
+    assert (figures["file"], figures["passed"]) == (failed.name, False)
+    assert figures["max_probability_difference"] < 1e-5  # LiteRT, which reads no metadata, finds nothing
+    assert figures["mediapipe"]["max_difference_at_size"] > 0.1
+    assert not colour_copy.parity["passed"]
+    for page in (colour_copy.report, colour_copy.path / "model_card.md"):
+        assert "a wrong normalisation" in page.read_text(encoding="utf-8")
+
+
+def test_swapped_labels_are_caught(colour_copy: app.Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    describe(lambda one: replace(one, class_names=("apple", "cherry", "banana")), monkeypatch)
+    with pytest.raises(GateError, match="MediaPipe Tasks names classes wrongly: banana, cherry"):
+        app.export(str(colour_copy.path), formats=("tflite_float32",))
+    assert (colour_copy.export / "model_float32_FAILED.tflite").is_file()
+
+
+@pytest.mark.parametrize(("name", "write"), [("tflite_float32", tflite.write_float32), ("onnx", write_onnx)])
+def test_other_weights_are_caught(
+    name: str, write: Callable[[Trained, Path], None], colour_copy: app.Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(with_other_weights(write), name, monkeypatch)
+    stem, suffix = FORMATS[name].file.split(".")
+    with pytest.raises(
+        GateError, match=rf"{stem}_FAILED\.{suffix}: a probability differs by 0\.0\d+, more than 0\.001"
+    ):
+        app.export(str(colour_copy.path), formats=(name,))
+    figures = colour_copy.parity["formats"][name]
+    assert figures["max_probability_difference"] > figures["tolerance"]
+    assert (figures["accuracy"], figures["accuracy_drop"]) == (1.0, 0.0)  # small as it is
+    assert (colour_copy.export / f"{stem}_FAILED.{suffix}").stat().st_size == figures["bytes"]
+    assert "Gate" not in colour_copy.report.read_text(encoding="utf-8")
+    assert "failed" in colour_copy.report.read_text(encoding="utf-8").lower()
+
+
+def write_garbage(trained: Trained, path: Path) -> None:
+    path.write_bytes(b"no model")
+
+
+def write_other_shape(trained: Trained, path: Path) -> None:
+    import keras
+
+    model = keras.Model(trained.model.inputs, trained.model.output[:, :2])
+    path.write_bytes(with_metadata(tflite.convert(model), trained.description))
+
+
+@pytest.mark.parametrize(
+    ("write", "reason"),
+    [(write_garbage, "cannot be loaded"), (write_other_shape, "gives answers of shape (3, 2), not (3, 3)")],
+)
+def test_a_file_without_answers_is_caught(
+    write: Callable[[Trained, Path], None], reason: str, colour_copy: app.Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(write, "tflite_float32", monkeypatch)
+    with pytest.raises(GateError) as caught:
+        app.export(str(colour_copy.path), formats=("tflite_float32", "onnx"))
+    assert reason in str(caught.value) and "model.onnx" not in str(caught.value)
+    formats = colour_copy.parity["formats"]
+    assert (formats["tflite_float32"]["passed"], formats["onnx"]["passed"]) == (False, True)
+    names = {path.name for path in colour_copy.export.iterdir()}
+    assert {"model_float32_FAILED.tflite", "model.onnx"} <= names
+    assert colour_copy.is_finished  # it has its report
+
+
+def test_every_failed_file_is_named(colour_copy: app.Run, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(write_garbage, "tflite_float32", monkeypatch)
+    use(write_garbage, "onnx", monkeypatch)
+    ended = cli("export", colour_copy.path, "--formats", "onnx", "tflite_float32")
+    assert ended.code == 3
+    lines = ended.err.splitlines()
+    assert len(lines) == 3 and lines[2] == f"See {colour_copy.export / 'parity.json'}"
+    assert "model_FAILED.onnx" in lines[0] and "model_float32_FAILED.tflite" in lines[1]
+
+
+def test_the_gate_of_train_leaves_a_finished_run(
+    fruit: Path, tmp_path: Path, tiny_backbone: str, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(with_other_weights(write_onnx), "onnx", monkeypatch)
+    options = [word for name, value in TINY.items() for word in (f"--{name.replace('_', '-')}", value)]
+    ended = cli("train", fruit, "--output", tmp_path / "run", *options, "--formats", "onnx")
+    assert ended.code == 3
+    assert ended.err.startswith("Gate failed: ")
+    run = app.Run(tmp_path / "run")
+    assert run.is_finished and not run.parity["passed"]
+    assert run.model.is_file() and (run.export / "model_FAILED.onnx").is_file() and run.metrics["test"]["n"] == 3
+
+
+# --- Quantised files --------------------------------------------------------------------------------------------------
+
+
+def test_a_quantised_file_that_loses_too_much_is_explained(brittle_copy: app.Run, cli: Cli) -> None:
+    ended = cli("export", brittle_copy.path, "--formats", "tflite_int8", "--max-drop", 60)
+    assert ended.code == 3
+    sentence = ended.err.splitlines()[0]
+    assert "model_int8_FAILED.tflite: loses 66.7 points of accuracy (2 of 3 pictures, 95 % interval" in sentence
+    assert "at most 60 allowed (--max-drop)" in sentence
+    assert "Classes that lose most:" in sentence and "(100 points)" in sentence
+    assert "wide" in sentence.partition("Layers with most of the error:")[2]
+    figures = brittle_copy.parity["formats"]["tflite_int8"]
+    assert len(figures["class_drops"]) == 2 and set(figures["class_drops"].values()) == {1.0}
+    assert figures["accuracy_drop"] == pytest.approx(2 / 3)
+    low, high = figures["accuracy_drop_ci95"]
+    assert low < 2 / 3 < high
+    shares = [one["share"] for one in figures["layers"]]
+    assert shares == sorted(shares, reverse=True) and sum(shares) <= 1 + 1e-6
+
+
+def test_how_much_it_may_lose_is_the_user_s_choice(brittle_copy: app.Run, cli: Cli) -> None:
+    ended = cli("export", brittle_copy.path, "--formats", "tflite_int8", "--max-drop", 67)
+    assert (ended.code, ended.err) == (0, "")
+    assert "0.333 (-66.7)" in ended.out  # and it is said
+    assert (brittle_copy.export / "model_int8.tflite").is_file()
+    assert brittle_copy.parity["formats"]["tflite_int8"]["passed"]
+    assert brittle_copy.parity["max_drop"] == 67
+
+
+# --- Figures ----------------------------------------------------------------------------------------------------------
+
+
+class Asked:
+    """Stands in for `Questions`, which reads pictures."""
+
+    def __init__(self, expected: Any, labels: Any, class_names: Sequence[str] = ("a", "b")) -> None:
+        self.expected, self.labels, self.class_names = np.array(expected), np.array(labels), class_names
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+EXPECTED = [[0.6, 0.4], [0.5003, 0.4997], [0.2, 0.8], [0.9, 0.1]]
+
+
+def test_figures_are_those_of_the_answers() -> None:
+    answers = np.array([[0.6, 0.4], [0.4997, 0.5003], [0.7, 0.3], [0.8, 0.2]])
+    figures = agreement(answers, Asked(EXPECTED, [0, 1, 1, 1]))
+    assert figures["top1_agreement"] == 0.5
+    assert (figures["accuracy"], figures["keras_accuracy"], figures["accuracy_drop"]) == (0.5, 0.5, 0.0)
+    assert figures["max_probability_difference"] == pytest.approx(0.5)
+    assert figures["mean_probability_difference"] == pytest.approx((0 + 0.0006 + 0.5 + 0.1) / 4)
+    assert figures["class_drops"] == {}  # "b" wins one and loses one
+    assert figures["accuracy_drop_ci95"] == paired_interval(np.array([0, -1, 1, 0]))
+
+
+def test_the_classes_that_lose_most_come_first() -> None:
+    lost = {"a": 0, "b": 3, "c": 1, "d": 9, "e": 2, "f": 0, "g": 5, "h": 4}  # of ten pictures each
+    labels = np.repeat(np.arange(8), 10)
+    found = [(label + (number < many)) % 8 for label, many in enumerate(lost.values()) for number in range(10)]
+    figures = agreement(np.eye(8)[found], Asked(np.eye(8)[labels], labels, list(lost)))
+    first = list(figures["class_drops"].items())[:5]
+    assert first == [("d", 0.9), ("g", 0.5), ("h", 0.4), ("b", 0.3), ("e", 0.2)]
+    assert not {"a", "f"} & set(figures["class_drops"])
+    assert figures["accuracy_drop"] == pytest.approx(24 / 80)
+
+
+@pytest.mark.parametrize(
+    ("answers", "failures"),
+    [
+        (EXPECTED, []),
+        ([[0.6, 0.4], [0.4998, 0.5002], [0.2, 0.8], [0.9, 0.1]], []),  # a tie: rounding may order it either way
+        ([[0.6, 0.4], [0.5003, 0.4997], [0.2, 0.8], [0.8, 0.2]], ["a probability differs by 0.1, more than 0.001"]),
+        (
+            [[0.6, 0.4], [0.5003, 0.4997], [0.7, 0.3], [0.9, 0.1]],
+            [
+                "another top class than the Keras model for 1 of 4 pictures",
+                "a probability differs by 0.5, more than 0.001",
+            ],
+        ),
+    ],
+)
+def test_a_file_is_held_to_its_tolerance_and_to_the_top_class(answers: list[list[float]], failures: list[str]) -> None:
+    questions: Any = Asked(EXPECTED, [0, 0, 1, 0])
+    proof = Proof({}, answers=np.array(answers))
+    proof.figures |= agreement(proof.answers, questions)
+    _judge_answers(proof, FORMATS["onnx"], questions, max_drop=0.5)
+    assert proof.failures == failures
+
+
+# --- The interval -----------------------------------------------------------------------------------------------------
+
+
+def differing(only_first: int, only_second: int, pictures: int) -> np.ndarray:
+    return np.repeat([1, -1, 0], [only_first, only_second, pictures - only_first - only_second])
+
+
+@pytest.mark.parametrize(
+    ("counts", "interval"),
+    [
+        # Fagerland, Lydersen and Laake, "Recommended tests and confidence intervals for paired binomial proportions",
+        # Statistics in Medicine 33 (2014): airways before and after a transplantation; a therapy.
+        ((1, 7, 21), (-0.508, -0.013)),
+        ((6, 16, 161), (-0.120, -0.003)),
+        # By hand: 51/202 - 23/202 -+ 1.96 * sqrt((74/202 - (28/202)**2) / 202)
+        ((50, 22, 200), (0.0574, 0.2199)),
+    ],
+)
+def test_the_interval_has_the_values_of_its_source(counts: tuple[int, int, int], interval: tuple[float, float]) -> None:
+    assert paired_interval(differing(*counts)) == pytest.approx(interval, abs=6e-4)
+
+
+@pytest.mark.parametrize("counts", [(5, 1, 100), (0, 0, 10), (3, 3, 50), (20, 0, 30), (1, 0, 1000)])
+def test_the_interval_is_symmetric_and_holds_the_drop(counts: tuple[int, int, int]) -> None:
+    only_first, only_second, pictures = counts
+    low, high = paired_interval(differing(*counts))
+    assert -1 <= low < (only_first - only_second) / pictures <= high <= 1
+    assert paired_interval(differing(only_second, only_first, pictures)) == pytest.approx((-high, -low))
+
+
+def test_the_interval_shrinks_with_the_pictures() -> None:
+    widths = [np.diff(paired_interval(differing(n // 20, n // 100, n)))[0] for n in (100, 400, 1600, 6400)]
+    assert widths == sorted(widths, reverse=True)
+    assert widths[3] == pytest.approx(widths[1] / 4, rel=0.1)  # with their square root
+
+
+def test_the_interval_stays_within_what_can_be() -> None:
+    assert paired_interval(np.ones(2))[1] == 1.0
+    assert paired_interval(-np.ones(2))[0] == -1.0
+
+
+# --- The pictures that are asked --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Questions:
+    """70 pictures, more than two batches, some of which the clients decode in their own way."""
+    folder = tmp_path_factory.mktemp("many")
+    for seed, suffix in enumerate((".png", ".jpg", ".webp", ".bmp", ".gif")):
+        write_folder(folder / "pictures", pictures=5, size=(50, 35), suffix=suffix, seed=seed)
+    pictures, _ = open_readable(str(folder / "pictures"), skip_unreadable=False)
+    model = with_probabilities(colour_classifier())
+    questions = Questions(pictures, np.zeros((len(pictures), 3)), image_size=32, resize="stretch", folder=folder)
+    questions.expected = np.asarray(model(questions.pixels.astype(np.float32)))
+    return questions
+
+
+@pytest.mark.parametrize("resize", ["stretch", "crop", "pad"])
+def test_an_honest_file_passes_whatever_the_pictures_are(resize: str, many: Questions, tmp_path: Path) -> None:
+    model = with_probabilities(colour_classifier())
+    names = many.class_names
+    description = Description("name", "text", "1", "author", "licence", names)
+    trained = Trained(model, resize=resize, description=description, calibration=lambda: many.pixels)
+    questions = Questions(many.pictures, many.expected, image_size=32, resize=resize, folder=tmp_path)
+    questions.expected = np.asarray(model(questions.pixels.astype(np.float32)))
+    tflite.write_float32(trained, tmp_path / "model.tflite")
+    proof = prove(tmp_path / "model.tflite", FORMATS["tflite_float32"], questions, max_drop=0.0)
+    assert proof.failures == []
+    assert len(questions) == len(proof.answers) == len(proof.client_answers) == 75
+    assert np.abs(proof.client_answers - questions.expected).mean() < 0.02
+    assert proof.figures["mediapipe"]["accuracy"] == 1.0
+
+
+def test_questions_are_spread_over_the_classes(many: Questions) -> None:
+    assert [len(batch) for batch in many.batches()] == [32, 32, 11]
+    assert set(many.labels[many.sample(3)]) == {0, 1, 2}
+    assert many.sample(1000).tolist() == list(range(75))
+
+
+def test_a_format_for_phones_is_a_tflite() -> None:
+    assert {name for name, one in FORMATS.items() if one.is_for_phones} == {
+        name for name in FORMATS if name.startswith("tflite_")
+    }
+    assert Format("model.onnx", "", write_onnx, None).is_for_phones is False

@@ -1,0 +1,243 @@
+"""Quantised files: a network that full integer ruins is found out and mended by itself, and a good one is left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from ai_edge_litert.interpreter import Interpreter
+
+import app
+from app.exporting import automatic
+from app.exporting.automatic import quantize_automatically, readable
+from app.exporting.formats import DEFAULT_FORMATS, FORMATS, Format
+from app.exporting.metadata import Description
+from app.exporting.parity import Proof
+from app.exporting.quantization import Quantizer
+from app.exporting.questions import Questions
+from app.exporting.tflite import convert
+from app.exporting.trained import Trained
+from app.pictures import open_readable
+from models.builder import with_probabilities
+from tests.conftest import Ended
+from tests.handmade import RESCALED, colour_classifier
+
+Cli = Callable[..., Ended]
+
+
+@pytest.fixture(scope="module")
+def asked(fruit: Path, tmp_path_factory: pytest.TempPathFactory) -> Questions:
+    """24 pictures and the right answers to them."""
+    pictures, _ = open_readable(str(fruit), skip_unreadable=False)
+    answers = np.zeros((len(pictures), 3), np.float32)
+    questions = Questions(
+        pictures, answers, image_size=32, resize="stretch", folder=tmp_path_factory.mktemp("questions")
+    )
+    model = with_probabilities(colour_classifier())
+    questions.expected = np.asarray(model(questions.pixels.astype(np.float32)))
+    return questions
+
+
+def trained(asked: Questions, stretch: float = 1.0) -> Trained:
+    description = Description("name", "text", "1", "author", "licence", asked.class_names)
+    model = with_probabilities(colour_classifier(stretch))
+    return Trained(model, resize="stretch", description=description, calibration=lambda: np.array(asked.pixels))
+
+
+@pytest.fixture(scope="module")
+def sound(asked: Questions) -> Trained:
+    return trained(asked)
+
+
+@pytest.fixture(scope="module")
+def brittle(asked: Questions) -> Trained:
+    return trained(asked, stretch=1000.0)
+
+
+def ask(file: bytes, pixels: np.ndarray) -> np.ndarray:
+    interpreter = Interpreter(model_content=file)
+    runner = interpreter.get_signature_runner()
+    kind = interpreter.get_input_details()[0]["dtype"]
+    return np.concatenate([runner(pixels=one[None].astype(kind))["probabilities"] for one in pixels])
+
+
+# --- `--quantize auto` ------------------------------------------------------------------------------------------------
+
+
+def test_the_two_networks_are_the_same_function(sound: Trained, brittle: Trained, asked: Questions) -> None:
+    pixels = asked.pixels.astype(np.float32)
+    np.testing.assert_allclose(brittle.model(pixels), sound.model(pixels), atol=1e-4)
+    assert (asked.expected.argmax(axis=1) == asked.labels).all()
+
+
+def test_a_network_that_full_integer_ruins_is_mended(brittle: Trained, asked: Questions, tmp_path: Path) -> None:
+    search = quantize_automatically(brittle, tmp_path, asked, asked, max_drop=0.5)
+    assert search.proof is not None and search.format is not None
+    assert (search.name, search.proof.passed) == ("tflite_int8_mixed", True)
+    first, *_, last = search.steps
+    assert first["format"] == "tflite_int8" and first["accuracy"] < 0.5 and first["keras_accuracy"] == 1.0
+    assert "loses" in first["failures"][0] and "--max-drop" in first["failures"][0]
+    assert (last["format"], last["accuracy"], last["failures"]) == ("tflite_int8_mixed", 1.0, [])
+    assert [path.name for path in tmp_path.iterdir()] == [search.format.file] == ["model_int8_mixed.tflite"]
+
+    # Quantising what gives the stretched channel ruins it, and so does quantising what takes it.
+    named = [one["layer"] for one in search.layers]
+    assert any(RESCALED in name for name in named[:2]) and any("narrow" in name for name in named[:2])
+    (wide,) = [one for one in search.layers if RESCALED in one["layer"]]
+    assert wide["range"][1] > 100 > 1 > search.layers[-1]["range"][1]
+    assert sum(one["share"] for one in search.layers[:2]) > 0.99
+
+    file = tmp_path / search.format.file
+    (given,) = Interpreter(str(file)).get_input_details()
+    assert given["dtype"] == np.uint8
+    np.testing.assert_allclose(ask(file.read_bytes(), asked.pixels), asked.expected, atol=0.02)
+
+
+def test_a_good_network_stays_full_integer(sound: Trained, asked: Questions, tmp_path: Path) -> None:
+    search = quantize_automatically(sound, tmp_path, asked, asked, max_drop=0.0)
+    assert search.name == "tflite_int8" and search.format is FORMATS["tflite_int8"]
+    assert search.proof is not None and search.proof.client_answers is not None  # MediaPipe was asked too
+    assert [(one["format"], one["failures"]) for one in search.steps] == [("tflite_int8", [])]
+    assert search.layers == []  # nobody asks for them
+    assert [path.name for path in tmp_path.iterdir()] == ["model_int8.tflite"]
+
+
+def fail_until(good: Callable[[str, bool], bool], monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
+    """Let every proof fail but those of files that are `good`; gives what was proved, and whether on test pictures."""
+    proved = []
+
+    def prove(path: Path, export: Format, questions: Questions, *, max_drop: float, with_client: bool = True) -> Proof:
+        assert path.stat().st_size > 1000
+        proved.append((path.name, with_client))
+        failures = [] if good(path.name, with_client) else ["no good"]
+        figures: dict[str, Any] = {"file": path.name, "accuracy": 0.0, "seconds": 0.0, "passed": not failures}
+        return Proof(figures, failures=failures)
+
+    monkeypatch.setattr(automatic, "prove", prove)
+    return proved
+
+
+def test_what_passes_nothing_ends_with_float16(
+    brittle: Trained, asked: Questions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proved = fail_until(lambda name, with_client: False, monkeypatch)
+    search = quantize_automatically(brittle, tmp_path, asked, asked, max_drop=0.5)
+    names = list(dict.fromkeys(name for name, _ in proved))
+    assert names == [
+        "model_int8.tflite",
+        "model_int8_mixed.tflite",
+        "model_int8_weights.tflite",
+        "model_float16.tflite",
+    ]
+    assert search.name == "tflite_float16" and search.proof is not None and not search.proof.passed
+    assert all(one["failures"] == ["no good"] for one in search.steps)
+    assert [path.name for path in tmp_path.iterdir()] == ["model_float16.tflite"]
+
+
+def test_what_fails_on_the_test_pictures_only_is_not_kept(
+    sound: Trained, asked: Questions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_until(lambda name, with_client: not with_client or "weights" in name, monkeypatch)
+    search = quantize_automatically(sound, tmp_path, asked, asked, max_drop=0.5)
+    assert search.name == "tflite_int8_weights" and search.proof is not None and search.proof.passed
+    assert search.steps[0]["failures"] == ["on the test pictures: no good"]
+    assert search.steps[-1]["failures"] == []
+    assert [path.name for path in tmp_path.iterdir()] == ["model_int8_weights.tflite"]
+
+
+def test_auto_is_beside_the_formats_that_are_named(brittle_copy: app.Run, cli: Cli) -> None:
+    ended = cli("export", brittle_copy.path, "--formats", "onnx", "--quantize", "auto")
+    assert (ended.code, ended.err) == (0, "")
+    parity = brittle_copy.parity
+    assert set(parity["formats"]) == {"onnx", "tflite_int8_mixed"} and parity["passed"]
+    assert set(parity["quantization"]) == {"kept", "steps", "layers"}
+    assert parity["quantization"]["kept"] == "tflite_int8_mixed"
+    names = {path.name for path in brittle_copy.export.iterdir()}
+    assert names == {"model.onnx", "model_int8_mixed.tflite", "labels.txt", "golden", "parity.json"}
+    assert "Not kept: model_int8.tflite, loses 66.7 points" in ended.out
+    for page in (brittle_copy.report, brittle_copy.path / "model_card.md"):
+        text = page.read_text(encoding="utf-8")
+        assert "model_int8_mixed.tflite" in text and RESCALED in text  # why the others were not kept
+
+
+def test_auto_is_what_nobody_names(colour_copy: app.Run) -> None:
+    parity = app.export(str(colour_copy.path))
+    assert set(parity["formats"]) == {"tflite_int8", *DEFAULT_FORMATS}
+    assert (colour_copy.config.quantize, list(colour_copy.config.formats or ())) == ("auto", list(DEFAULT_FORMATS))
+
+
+# --- The quantiser ----------------------------------------------------------------------------------------------------
+
+
+def test_files_answer_like_the_float_one(sound: Trained, asked: Questions) -> None:
+    quantizer = sound.quantizer
+    files = {
+        "8-bit weights": quantizer.weights_only(),
+        "8 bits": quantizer.static(activation_bits=8),
+        "16 bits": quantizer.static(activation_bits=16),
+        "8 bits but for some layers": quantizer.static(activation_bits=8, float_layers=quantizer.layers[1:3]),
+        "8 bits but for the last layers": quantizer.static(activation_bits=8, float_layers=quantizer.layers[-2:]),
+    }
+    for name, file in files.items():
+        np.testing.assert_allclose(ask(file, asked.pixels), asked.expected, atol=0.02, err_msg=name)
+        interpreter = Interpreter(model_content=file)
+        (given,), (answer,) = interpreter.get_input_details(), interpreter.get_output_details()
+        assert given["dtype"] == (np.uint8 if name.startswith("8 bits") else np.float32), name
+        assert answer["dtype"] == np.float32
+
+
+def test_ranges_are_those_of_all_pictures_in_any_order(sound: Trained, asked: Questions) -> None:
+    """A moving average over the pictures, which lie class by class, would cut off what the first classes need."""
+    there, back = Quantizer(sound.float32, asked.pixels), Quantizer(sound.float32, asked.pixels[::-1])
+    assert there.static(activation_bits=8) == back.static(activation_bits=8)
+    features = keras.Model(sound.model.input, sound.model.get_layer("narrow_relu").output)
+    values = np.asarray(features(asked.pixels.astype(np.float32)))
+    (layer,) = [name for name in there.layers if "narrow" in readable(name)]
+    assert there.range_of(layer) == pytest.approx((values.min(), values.max()), rel=1e-4)
+
+
+def test_a_layer_does_harm_where_its_error_is(brittle: Trained) -> None:
+    errors = brittle.quantizer.layer_errors(brittle.quantizer.layers)
+    assert set(errors) == set(brittle.quantizer.layers)
+    assert list(errors.values()) == sorted(errors.values(), reverse=True)
+    assert all(error >= 0 for error in errors.values())
+    assert {name for name, error in errors.items() if error > 0.01} == {
+        name for name in errors if RESCALED in readable(name) or "narrow" in readable(name)
+    }
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])  # the converter folds the scaling into the second
+@pytest.mark.parametrize("bits", [8, 16])
+def test_scales_that_are_powers_of_two_do_not_matter(bits: int, padding: str) -> None:
+    """Pixels from black to white, scaled to [-1, 1] by an addition: LiteRT takes 16-bit scales of such for older ones."""
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((16, 16, 3)),
+            layers.Rescaling(1 / 127.5, -1),
+            layers.Conv2D(4, 3, padding=padding, activation="relu"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(3, activation="softmax"),
+        ]
+    )
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), np.uint8)
+    pixels[:, 0], pixels[:, 1] = 0, 255
+    file = Quantizer(convert(model), pixels).static(activation_bits=bits)
+    np.testing.assert_allclose(ask(file, pixels), model(pixels.astype(np.float32)), atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("net_1/backbone_1/block0_relu_1/Relu;net_1/backbone_1/block0_conv_1/convolution", "block0_conv_1/convolution"),
+        ("net_1/head_pooling_1/Mean", "head_pooling_1/Mean"),
+        ("StatefulPartitionedCall:0", "probabilities"),
+    ],
+)
+def test_names_of_layers_can_be_read(name: str, expected: str) -> None:
+    assert readable(name) == expected
