@@ -312,20 +312,28 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
-@pytest.mark.parametrize("name", ["saved_model", "tflite_float32", "onnx"])
-@pytest.mark.parametrize("pages", [2, 12])  # the first file does not fit, or the last
+@pytest.mark.parametrize("name", ["saved_model", "tflite_float16", "onnx"])
+@pytest.mark.parametrize("pages", [2, 12])  # too few for any file, or too few for the last ones
 def test_a_disk_that_is_full_indeed(name: str, pages: int, small_disk: Path, tiny_run: app.Run, cli: Cli) -> None:
     run = app.Run(Path(shutil.copytree(tiny_run.path, small_disk / "run")))
     filler = small_disk / "filler"
-    free = shutil.disk_usage(small_disk).free
-    filler.write_bytes(bytes(free))
+    filler.write_bytes(bytes(shutil.disk_usage(small_disk).free))
     os.truncate(filler, filler.stat().st_size - 4096 * pages)
     before = without_log(run)
     ended = cli("export", run.path, "--formats", name)
     assert ended.code == 2
     assert ended.err.startswith("Error: No space left on device: ") and len(ended.err.splitlines()) == 1
     assert "Traceback" not in ended.out + ended.err
-    assert without_log(run) == before
+    assert not list(run.path.rglob(".*"))  # nothing half written
+    if pages == 12 and name in run.parity["formats"]:  # there was room for the export, but not for the report
+        assert {path.name for path in run.export.iterdir()} == {
+            FORMATS[name].file,
+            "labels.txt",
+            "golden",
+            "parity.json",
+        }
+    else:
+        assert without_log(run) == before
 
 
 # --- Replacing in one step --------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -121,9 +122,12 @@ def test_label_files_are_a_zip_archive(every_format: app.Run) -> None:
         assert {one.compress_type for one in archive.infolist()} == {zipfile.ZIP_STORED}  # MediaPipe reads no other
 
 
-def test_the_same_model_gives_the_same_bytes(plain: bytes) -> None:
-    assert with_metadata(plain, DESCRIPTION) == with_metadata(plain, DESCRIPTION)
-    assert with_metadata(plain, DESCRIPTION) != with_metadata(plain, replace(DESCRIPTION, version="1.2.4"))
+def test_the_same_model_gives_the_same_bytes(plain: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    today = with_metadata(plain, DESCRIPTION)
+    another_day = time.struct_time((2031, 2, 3, 4, 5, 6, 0, 34, 0))
+    monkeypatch.setattr(time, "localtime", lambda *_: another_day)
+    assert with_metadata(plain, DESCRIPTION) == today
+    assert with_metadata(plain, replace(DESCRIPTION, version="1.2.4")) != today
 
 
 def test_answers_stay_as_they_were(plain: bytes) -> None:

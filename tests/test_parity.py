@@ -17,13 +17,15 @@ from app.exporting.formats import FORMATS, Format
 from app.exporting.metadata import Description, with_metadata
 from app.exporting.onnx import write_onnx
 from app.exporting.parity import Proof, _judge_answers, agreement, paired_interval, prove
+from app.exporting.process import ModelProcess
 from app.exporting.questions import Questions
 from app.exporting.trained import Trained
 from app.pictures import open_readable
+from data.decoding import RESIZES, load_pixels
 from models.builder import with_probabilities
 from tests.conftest import TINY, Ended
 from tests.handmade import colour_classifier
-from tests.pictures import write_folder
+from tests.pictures import encode, write_folder
 
 Cli = Callable[..., Ended]
 
@@ -198,7 +200,7 @@ EXPECTED = [[0.6, 0.4], [0.5003, 0.4997], [0.2, 0.8], [0.9, 0.1]]
 def test_figures_are_those_of_the_answers() -> None:
     answers = np.array([[0.6, 0.4], [0.4997, 0.5003], [0.7, 0.3], [0.8, 0.2]])
     figures = agreement(answers, Asked(EXPECTED, [0, 1, 1, 1]))
-    assert figures["top1_agreement"] == 0.5
+    assert figures["top1_agreement"] == 0.75  # the second is a tie; the third is not
     assert (figures["accuracy"], figures["keras_accuracy"], figures["accuracy_drop"]) == (0.5, 0.5, 0.0)
     assert figures["max_probability_difference"] == pytest.approx(0.5)
     assert figures["mean_probability_difference"] == pytest.approx((0 + 0.0006 + 0.5 + 0.1) / 4)
@@ -311,6 +313,23 @@ def test_an_honest_file_passes_whatever_the_pictures_are(resize: str, many: Ques
     assert len(questions) == len(proof.answers) == len(proof.client_answers) == 75
     assert np.abs(proof.client_answers - questions.expected).mean() < 0.02
     assert proof.figures["mediapipe"]["accuracy"] == 1.0
+
+
+@pytest.mark.parametrize("size", [(90, 50), (50, 90), (301, 200)])
+def test_the_client_sees_what_training_saw(size: tuple[int, int], tmp_path: Path) -> None:
+    model = with_probabilities(colour_classifier())
+    file = with_metadata(tflite.convert(model), Description("name", "text", "1", "author", "licence", ("r", "g", "b")))
+    (tmp_path / "model.tflite").write_bytes(file)
+    pixels = np.zeros((size[1], size[0], 3), np.uint8)
+    height, width = size[1] // 3, size[0] // 3
+    pixels[:, :width, 2], pixels[:, width:-width, 0], pixels[:, -width:, 1] = 200, 150, 150
+    pixels[:height] //= 2
+    with ModelProcess(tmp_path / "model.tflite", "mediapipe") as client:
+        found = client.ask("probabilities_of_encoded", [(encode(pixels), resize) for resize in RESIZES])
+    seen = np.stack([load_pixels(encode(pixels), 32, resize, like_phone=True) for resize in RESIZES])
+    expected = np.asarray(model(seen.astype(np.float32)))
+    assert np.abs(expected[0] - expected[1]).max() > 0.02  # so that another region would be noticed
+    np.testing.assert_allclose(found, expected, atol=0.015)
 
 
 def test_questions_are_spread_over_the_classes(many: Questions) -> None:

@@ -45,10 +45,17 @@ def rows(predictions: list[app.Prediction], names: tuple[str, ...]) -> np.ndarra
 # --- Answers ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def of_the_run(every_format: app.Run, fruit: Path) -> list[app.Prediction]:
+    """What the model of a run says of all pictures."""
+    return app.predict(str(every_format.path), [str(fruit)])
+
+
 @pytest.mark.parametrize("file", ["model.keras", *(f"export/{one.file}" for one in FORMATS.values())])
-def test_every_kind_of_file_gives_the_same_answer(file: str, every_format: app.Run, fruit: Path) -> None:
-    names, name = every_format.class_names, file.removeprefix("export/")
-    expected = app.predict(str(every_format.path), [str(fruit)])
+def test_every_kind_of_file_gives_the_same_answer(
+    file: str, every_format: app.Run, of_the_run: list[app.Prediction], fruit: Path
+) -> None:
+    names, name, expected = every_format.class_names, file.removeprefix("export/"), of_the_run
     assert len(expected) == 24
     found = app.predict(str(every_format.path / file), [str(fruit)])
     assert [one.path for one in found] == [one.path for one in expected]
@@ -119,11 +126,16 @@ def test_pictures_are_resized_as_the_run_did(tiny_copy: app.Run, tmp_path: Path)
 
 
 @pytest.mark.parametrize("file", ["", "export/model_float32.tflite"])
-def test_json_is_all_that_is_on_standard_output(file: str, tiny_run: app.Run, fruit: Path, cli: Cli) -> None:
+def test_json_is_all_that_is_on_standard_output(
+    file: str, tflite: Path, tiny_run: app.Run, fruit: Path, cli: Cli
+) -> None:
     ended = cli("predict", tiny_run.path / file, fruit, "--json")
     assert (ended.code, ended.err) == (0, "")
-    expected = app.predict(str(tiny_run.path / file), [str(fruit)])
-    assert json.loads(ended.out) == [vars(one) | {"label": one.label} for one in expected]
+    found, expected = json.loads(ended.out), app.predict(str(tflite), [str(fruit)])
+    assert [(one["path"], one["label"]) for one in found] == [(one.path, one.label) for one in expected]
+    for one, right in zip(found, expected, strict=True):
+        assert set(one) == {"path", "probabilities", "label"}
+        assert one["probabilities"] == pytest.approx(right.probabilities, abs=1e-5)
 
 
 @pytest.mark.parametrize("top", [1, 2, 99])

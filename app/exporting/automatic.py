@@ -18,8 +18,8 @@ from app.exporting.questions import Questions
 from app.exporting.tflite import write_int8
 from app.exporting.trained import Trained
 
-# Layers are left in float until the others carry no more than the rest of the summed error.
-SHARES = (0.9, 0.99, 0.999)
+SHARES = (0.5, 0.9, 0.99)  # of the summed error, that the layers which are left in float carry
+HARMLESS = 1e-3  # a layer with a smaller share of the error is not worth leaving
 NAMED_LAYERS = 10
 
 
@@ -48,7 +48,8 @@ def quantize_automatically(
 ) -> Search:
     """Write the first file of the ladder that passes: full integer; with the worst layers in float; 8-bit weights; float16.
 
-    The first three are within a tenth of each other's size, a quarter of float32's, so the fastest comes first. 4-bit weights
+    Full integer and 8-bit weights are within a tenth of each other's size, a quarter of float32's, so the fastest comes first,
+    and so do files with a few layers in float, as long as they are smaller than float16. 4-bit weights
     (2 in 10 of float32's size) lost 5 points on amazon and took three times as long as float32; dynamic files are slower than
     float32 too, and 16-bit activations 60 times: none of them is what somebody wants who lets Graft choose.
 
@@ -85,11 +86,13 @@ def quantize_automatically(
 
 def _ladder(trained: Trained, search: Search) -> Iterator[tuple[str, Format]]:
     yield "tflite_int8", FORMATS["tflite_int8"]
-    errors = layer_errors(trained.quantizer)
-    search.layers = worst_layers(trained.quantizer, errors)
+    quantizer = trained.quantizer
+    errors = layer_errors(quantizer)
+    search.layers = worst_layers(quantizer, errors)
     left_before = 0
-    for layers in _most_harmful(errors):
-        if left_before < len(layers) < len(errors):
+    for layers in _cheapest_cures(errors, quantizer.layer_bytes):
+        size = sum(quantizer.layer_bytes[layer] for layer in layers)
+        if len(layers) > left_before and size < len(quantizer.float32) / 2:  # float16 would be smaller
             text = f"LiteRT, integer but for {len(layers)} of {len(errors)} layers, which stay in float"
             write = partial(write_int8, float_layers=layers)
             mixed = replace(FORMATS["tflite_int8"], file="model_int8_mixed.tflite", description=text, write=write)
@@ -99,11 +102,17 @@ def _ladder(trained: Trained, search: Search) -> Iterator[tuple[str, Format]]:
     yield "tflite_float16", FORMATS["tflite_float16"]
 
 
-def _most_harmful(errors: dict[str, float]) -> Iterator[list[str]]:
-    """Fewest layers that carry each of `SHARES` of the summed error, the most harmful first."""
-    carried = np.cumsum(list(errors.values())) / max(sum(errors.values()), 1e-30)
+def _cheapest_cures(errors: dict[str, float], sizes: dict[str, int]) -> Iterator[list[str]]:
+    """Layers that together carry each of `SHARES` of the summed error, those with the most error a byte first.
+
+    Often a few small layers near the input do most of the harm: in float, they hardly add to the file.
+    """
+    total = max(sum(errors.values()), 1e-30)
+    harmful = [layer for layer in errors if errors[layer] / total >= HARMLESS]
+    order = sorted(harmful, key=lambda layer: -errors[layer] / (sizes[layer] + 1))
+    carried = np.cumsum([errors[layer] / total for layer in order])
     for share in SHARES:
-        yield list(errors)[: int(np.searchsorted(carried, share)) + 1]
+        yield order[: int(np.searchsorted(carried, share)) + 1]
 
 
 def layer_errors(quantizer: Quantizer) -> dict[str, float]:

@@ -71,8 +71,20 @@ class Quantizer:
     @cached_property
     def layers(self) -> list[str]:
         """The operations in the order of the file, by the names of what they give; without the scaling of pixels."""
-        graph = _graph(self._body)
+        _, graph = _opened(self._body)
         return [graph.tensors[operation.outputs[0]].name.decode() for operation in graph.operators]
+
+    @cached_property
+    def layer_bytes(self) -> dict[str, int]:
+        """How much of the float32 file the weights of each of `layers` take."""
+        model, graph = _opened(self._body)
+
+        def weights(tensor: int) -> int:
+            data = model.buffers[graph.tensors[tensor].buffer].data
+            return 0 if data is None else len(data)
+
+        counts = (sum(weights(tensor) for tensor in operation.inputs if tensor >= 0) for operation in graph.operators)
+        return dict(zip(self.layers, counts, strict=True))
 
     def range_of(self, layer: str) -> tuple[float, float]:
         """Smallest and largest value that a layer gave for the calibration pictures."""
@@ -157,8 +169,7 @@ def _without_scaling(file: bytes) -> tuple[bytes, Scaling]:
     from ai_edge_litert.schema_py_generated import BuiltinOperator
     from ai_edge_litert.tools import flatbuffer_utils
 
-    model = flatbuffer_utils.read_model_from_bytearray(file)
-    (graph,) = model.subgraphs
+    model, graph = _opened(file)
     factor, offset = 1.0, 0.0
     while True:
         (given,) = graph.inputs
@@ -284,15 +295,17 @@ def _with_plain_interface(quantized: bytes) -> bytes:
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
-def _graph(file: bytes) -> Any:
+def _opened(file: bytes) -> tuple[Any, Any]:
+    """A file's model and its only graph, as the objects of the schema."""
     from ai_edge_litert.tools import flatbuffer_utils
 
-    (graph,) = flatbuffer_utils.read_model_from_bytearray(file).subgraphs
-    return graph
+    model = flatbuffer_utils.read_model_from_bytearray(file)
+    (graph,) = model.subgraphs
+    return model, graph
 
 
 def _input_name(file: bytes) -> str:
-    graph = _graph(file)
+    _, graph = _opened(file)
     return graph.tensors[graph.inputs[0]].name.decode()
 
 

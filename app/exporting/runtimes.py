@@ -177,7 +177,8 @@ def _as_the_card_tells(encoded: bytes, resize: str) -> tuple[Any, Any]:
     if resize == "crop":
         left, top, right, bottom = central_square(picture.width, picture.height)
         width, height = picture.width, picture.height
-        return picture, RectF(left / width, top / height, right / width, bottom / height)
+        # By name, since their order here is another than on phones.
+        return picture, RectF(left=left / width, top=top / height, right=right / width, bottom=bottom / height)
     return picture, None
 
 
