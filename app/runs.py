@@ -257,7 +257,9 @@ def _blame(figures: dict[str, Any]) -> str:
     """Which classes and layers lose most, of a file that failed."""
     drops = list(figures.get("class_drops", {}).items())[:5]
     classes = ", ".join(f"{name} ({100 * drop:.0f} points)" for name, drop in drops)
-    layers = ", ".join(f"{one['layer']} ({one['share']:.0%})" for one in figures.get("layers", [])[:5])
+    layers = ", ".join(
+        f"{one['layer']} ({one['share']:.0%})" for one in figures.get("layers", [])[:5] if one["share"] >= 0.01
+    )
     return (f". Classes that lose most: {classes}" if classes else "") + (
         f". Layers with most of the error: {layers}" if layers else ""
     )

@@ -219,7 +219,7 @@ def spoil(file: bytes, random: np.random.Generator) -> bytes:
 
 def test_whatever_is_done_to_a_file_it_answers_or_is_one_sentence(tflite: Path, tmp_path: Path) -> None:
     random, whole = np.random.default_rng(0), tflite.read_bytes()
-    files = [tmp_path / f"{number}.tflite" for number in range(40)]
+    files = [tmp_path / f"{number}.tflite" for number in range(30)]
     for file in files:
         file.write_bytes(spoil(whole, random))
 
@@ -235,7 +235,7 @@ def test_whatever_is_done_to_a_file_it_answers_or_is_one_sentence(tflite: Path, 
         ends = list(pool.map(ask, files))
     for file, end in zip(files, ends, strict=True):
         assert end == "answer" or is_sentence(end, file)
-    assert 10 < ends.count("answer") < 30
+    assert 5 < ends.count("answer") < 25
 
 
 # --- Crashes ----------------------------------------------------------------------------------------------------------
