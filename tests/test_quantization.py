@@ -134,6 +134,7 @@ def test_what_passes_nothing_ends_with_float16(
         "model_float16.tflite",
     ]
     assert search.name == "tflite_float16" and search.proof is not None and not search.proof.passed
+    assert proved[-1] == ("model_float16.tflite", True)  # what is kept is told of by the test pictures
     assert all(one["failures"] == ["no good"] for one in search.steps)
     assert [path.name for path in tmp_path.iterdir()] == ["model_float16.tflite"]
 

@@ -29,7 +29,7 @@ class Search:
 
     Attributes:
         name: of the format that was kept, a key for `parity.json`.
-        format: its format.
+        format: its row.
         proof: of the kept file, on the test pictures.
         steps: for each try its `format`, `file`, `bytes`, the figures on the validation pictures, and the `failures`.
         layers: where full integer failed, the layers that do most harm: `layer`, `share` of the summed error, and the range
@@ -72,7 +72,7 @@ def quantize_automatically(
         path = folder / export.file
         export.write(trained, path)
         tried = prove(path, export, validation, max_drop=max_drop, with_client=False)
-        search.name, search.format, search.proof = name, export, tried
+        search.name, search.format = name, export
         if tried.passed:
             search.proof = prove(path, export, test, max_drop=max_drop)
             tried.failures += [f"on the test pictures: {text}" for text in search.proof.failures]
@@ -81,6 +81,8 @@ def quantize_automatically(
         search.steps.append({"format": name, **figures, "failures": tried.failures})
         if tried.passed:
             break
+    else:
+        search.proof = prove(path, export, test, max_drop=max_drop)  # nothing passed: what is wrong with the last
     return search
 
 
