@@ -1,8 +1,8 @@
 """The child of `app.exporting.process`: loads one model file and answers what it is asked, until its input ends.
 
 `python -m app.exporting.worker CLIENT FILE THREADS` reads pickled (method, argument) pairs from standard input, and writes
-for each a pickled (answer, None) or (None, reason) to standard output. The first answer is about loading: what
-`app.exporting.process.Loaded` holds.
+for each a pickled (answer, None) or (None, reason) to standard output. The first answer is about loading: the side of
+the model's pictures, as `image_size`.
 """
 
 from __future__ import annotations
