@@ -314,13 +314,6 @@ def restore_config(kind: type[Config], **options: Any) -> Config:
     return kind(**options)
 
 
-def resolve_exports(formats: tuple[str, ...] | None, quantize: str | None) -> tuple[tuple[str, ...], str]:
-    """What to export where nothing is said: the usual files, and a quantised one; named files alone where they are named."""
-    if formats is None:
-        return DEFAULT_FORMATS, quantize or "auto"
-    return formats, quantize or "none"
-
-
 def _check_exports(config: TrainConfig | ExportConfig) -> None:
     formats = config.formats or ()
     for name in [formats] if isinstance(formats, str) else formats:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from app.config import ExportConfig, make_config, resolve_exports
+from app.config import ExportConfig, make_config
 from app.console import chatter_to
+from app.exporting.formats import resolve_exports
 from app.exporting.metadata import absolute_locales, read_locales
 from app.exporting.summary import say_exports
 from app.pictures import open_readable

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 import zipfile
 from collections.abc import Callable
@@ -11,13 +12,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from ai_edge_litert.tools import flatbuffer_utils
+from mediapipe.tasks.metadata import metadata_schema_py_generated as metadata_schema
 
 import app
 from app.errors import UsageError
 from app.exporting.formats import FORMATS
-from app.exporting.metadata import Description, read_locales, read_metadata, with_metadata
+from app.exporting.metadata import FILE_KEY, Description, read_locales, with_metadata
 from tests.conftest import Ended, contents
 from tests.pictures import NAMES, coloured
 
@@ -43,6 +46,40 @@ def plain(tiny_run: app.Run) -> bytes:
     model = flatbuffer_utils.read_model_from_bytearray(bytearray(file))
     model.metadata = []
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+def read_metadata(file: bytes) -> dict[str, Any]:
+    """The description in a `.tflite`: its main fields, the input's mean and std, and the label files by name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(file))
+    for entry in model.metadata or []:
+        if entry.name.decode() == FILE_KEY:
+            packed = bytes(model.buffers[entry.buffer].data)
+            metadata = metadata_schema.ModelMetadataT.InitFromObj(metadata_schema.ModelMetadata.GetRootAs(packed))
+            break
+    else:
+        raise ValueError("the file has no metadata")
+    (graph,) = metadata.subgraphMetadata
+    (given,), (answer,) = graph.inputTensorMetadata, graph.outputTensorMetadata
+    with zipfile.ZipFile(io.BytesIO(file)) as files:
+        labels = {one.name.decode(): files.read(one.name.decode()).decode() for one in answer.associatedFiles}
+    return {
+        "name": metadata.name.decode(),
+        "description": metadata.description.decode(),
+        "version": metadata.version.decode(),
+        "author": metadata.author.decode(),
+        "license": metadata.license.decode(),
+        "min_parser_version": metadata.minParserVersion.decode(),
+        "mean": list(given.processUnits[0].options.mean),
+        "std": list(given.processUnits[0].options.std),
+        "color_space": given.content.contentProperties.colorSpace,
+        "score_threshold": answer.processUnits[0].options.globalScoreThreshold,
+        "locales": [(one.locale or b"").decode() for one in answer.associatedFiles],
+        "labels": labels,
+    }
 
 
 def classify(file: bytes, **options: Any) -> list[Any]:

@@ -166,7 +166,9 @@ def test_auto_is_beside_the_formats_that_are_named(brittle_copy: app.Run, cli: C
 
 
 def test_auto_is_what_nobody_names(colour_copy: app.Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.config.DEFAULT_FORMATS", ("onnx",))  # the quickest; `finished_run` has the real ones
+    monkeypatch.setattr(
+        "app.exporting.formats.DEFAULT_FORMATS", ("onnx",)
+    )  # the quickest; `finished_run` has the real ones
     parity = app.export(str(colour_copy.path))
     assert set(parity["formats"]) == {"tflite_int8", "onnx"}
     assert (colour_copy.config.quantize, list(colour_copy.config.formats or ())) == ("auto", ["onnx"])

@@ -18,7 +18,7 @@ from app.exporting.formats import FORMATS
 from app.exporting.golden import write_golden
 from app.exporting.metadata import Description, read_locales
 from app.exporting.parity import Proof, prove
-from app.exporting.questions import Questions
+from app.exporting.questions import Questions, evenly_chosen
 from app.exporting.trained import Trained
 from app.runs import Run, write_json, write_text, written_whole
 from data.decoding import load_pixels
@@ -105,7 +105,7 @@ def _describe(run: Run, config: TrainConfig) -> Description:
 
 
 def _calibration(pictures: PictureSet, train: np.ndarray, size: int, resize: str) -> np.ndarray:
-    chosen = train[np.linspace(0, len(train) - 1, min(len(train), CALIBRATION_PICTURES)).round().astype(int)]
+    chosen = train[evenly_chosen(len(train), CALIBRATION_PICTURES)]
     return np.stack([load_pixels(pictures.encoded(int(index)), size, resize) for index in chosen])
 
 

@@ -86,3 +86,10 @@ FORMATS: dict[str, Format] = {
     ),
 }
 DEFAULT_FORMATS = ("saved_model", "tflite_float32", "tflite_float16")
+
+
+def resolve_exports(formats: tuple[str, ...] | None, quantize: str | None) -> tuple[tuple[str, ...], str]:
+    """What to export where nothing is said: the usual files, and a quantised one; named files alone where they are named."""
+    if formats is None:
+        return DEFAULT_FORMATS, quantize or "auto"
+    return formats, quantize or "none"

@@ -120,43 +120,6 @@ def with_metadata(file: bytes, description: Description) -> bytes:
     return archive.getvalue()
 
 
-def read_metadata(file: bytes) -> dict[str, Any]:
-    """The description in a `.tflite`: its main fields, the input's mean and std, and the label files by name.
-
-    Raises:
-        ValueError: there is none.
-    """
-    from ai_edge_litert import schema_py_generated as schema
-
-    metadata_schema = _metadata_schema()
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(file))
-    for entry in model.metadata or []:
-        if entry.name.decode() == FILE_KEY:
-            packed = bytes(model.buffers[entry.buffer].data)
-            metadata = metadata_schema.ModelMetadataT.InitFromObj(metadata_schema.ModelMetadata.GetRootAs(packed))
-            break
-    else:
-        raise ValueError("the file has no metadata")
-    (graph,) = metadata.subgraphMetadata
-    (given,), (answer,) = graph.inputTensorMetadata, graph.outputTensorMetadata
-    with zipfile.ZipFile(io.BytesIO(file)) as files:
-        labels = {one.name.decode(): files.read(one.name.decode()).decode() for one in answer.associatedFiles}
-    return {
-        "name": metadata.name.decode(),
-        "description": metadata.description.decode(),
-        "version": metadata.version.decode(),
-        "author": metadata.author.decode(),
-        "license": metadata.license.decode(),
-        "min_parser_version": metadata.minParserVersion.decode(),
-        "mean": list(given.processUnits[0].options.mean),
-        "std": list(given.processUnits[0].options.std),
-        "color_space": given.content.contentProperties.colorSpace,
-        "score_threshold": answer.processUnits[0].options.globalScoreThreshold,
-        "locales": [(one.locale or b"").decode() for one in answer.associatedFiles],
-        "labels": labels,
-    }
-
-
 def _metadata_schema() -> Any:
     from mediapipe.tasks.metadata import metadata_schema_py_generated
 

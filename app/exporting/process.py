@@ -72,7 +72,7 @@ class ModelProcess:
         Raises:
             UsageError: the model cannot be run, or is not a classifier.
         """
-        return self._classes(self._ask("probabilities", pixels))
+        return self._classes(self.ask("probabilities", pixels))
 
     def probabilities_of_encoded(self, pictures: list[bytes]) -> np.ndarray:
         """Answer the bytes of picture files, which the client itself decodes, with float32 (n, classes).
@@ -80,7 +80,7 @@ class ModelProcess:
         Raises:
             UsageError: as `probabilities`.
         """
-        return self._classes(self._ask("probabilities_of_encoded", pictures))
+        return self._classes(self.ask("probabilities_of_encoded", pictures))
 
     def latencies(self, seconds: float) -> np.ndarray:
         """Time the answers to single pictures of noise, one after another, after a warm-up.
@@ -96,17 +96,14 @@ class ModelProcess:
         Raises:
             UsageError: the model cannot be run.
         """
-        return self._ask("latencies", seconds)
+        return self.ask("latencies", seconds)
 
     def ask(self, method: str, argument: Any = None) -> Any:
-        """Call another method of the runtime, or "peak_memory": the bytes that its process took at most, None on Windows.
+        """Call a method of the runtime by its name, or "peak_memory": the bytes that its process took at most, None on Windows.
 
         Raises:
             UsageError: the model cannot be run.
         """
-        return self._ask(method, argument)
-
-    def _ask(self, method: str, argument: Any) -> Any:
         assert self._process.stdin is not None
         try:
             pickle.dump((method, argument), self._process.stdin)

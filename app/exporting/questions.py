@@ -45,4 +45,9 @@ class Questions:
 
     def sample(self, most: int) -> np.ndarray:
         """Positions of at most so many pictures, evenly chosen, so that every class has its share."""
-        return np.linspace(0, len(self) - 1, min(len(self), most)).round().astype(int)
+        return evenly_chosen(len(self), most)
+
+
+def evenly_chosen(total: int, most: int) -> np.ndarray:
+    """Positions of at most `most` of `total` things, from the first to the last, int64."""
+    return np.linspace(0, total - 1, min(total, most)).round().astype(int)

@@ -6,6 +6,8 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from app.exporting.formats import resolve_exports
+
 if TYPE_CHECKING:
     from app.config import TrainConfig
 
@@ -27,8 +29,6 @@ def resolve(config: TrainConfig, *, train_size: int, blocks: int, image_size: in
     steps_per_epoch = math.ceil(train_size / config.batch_size)
     head_epochs = config.head_epochs or _between(3, round(400 / steps_per_epoch), 10)
     fine_tune_epochs = config.fine_tune_epochs or _between(5, round(1000 / steps_per_epoch), 12)
-    from app.config import resolve_exports  # which reads the strategies, and they this folder
-
     formats, quantize = resolve_exports(config.formats, config.quantize)
     return replace(
         config,
