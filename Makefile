@@ -1,9 +1,10 @@
 # Two commands do everything: `make demo` and `make test`. Each sets up .venv first; a second call finds it ready.
+# `make bench DATA="folder ..."` compares Graft with other ways to train, for hours; see benchmarks/README.md.
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := sample:digits --image-size 96 --augment light --no-flip
 
-.PHONY: demo test lint notebook clean
+.PHONY: demo test lint notebook bench clean
 
 demo: .venv/ready
 	$(BIN)/python -m app train $(DEMO)
@@ -20,6 +21,12 @@ lint: .venv/ready-dev
 notebook: .venv/ready-dev
 	$(BIN)/jupytext --to notebook --output notebooks/quickstart.ipynb notebooks/quickstart.py
 
+# DATA is asked for before anything is installed; options of `python -m benchmarks` may follow the folders in it.
+bench:
+	@test -n "$(strip $(DATA))" || { echo 'Say which pictures to measure on: make bench DATA="folder ..."'; exit 2; }
+	@$(MAKE) --no-print-directory .venv/ready-bench
+	$(BIN)/python -m benchmarks $(DATA)
+
 clean:
 	rm -rf .venv
 
@@ -35,4 +42,8 @@ clean:
 
 .venv/ready-dev: requirements-dev.txt requirements.txt constraints.txt | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch .venv/ready $@
+
+.venv/ready-bench: benchmarks/requirements.txt requirements.txt constraints.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
 	@touch .venv/ready $@

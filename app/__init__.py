@@ -16,6 +16,7 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from app.benchmark import benchmark
+from app.cache import cache
 from app.evaluate import evaluate
 from app.export import export
 from app.list import list_choices
@@ -23,4 +24,4 @@ from app.predict import Prediction, predict
 from app.runs import Run
 from app.train import train
 
-__all__ = ["Prediction", "Run", "benchmark", "evaluate", "export", "list_choices", "predict", "train"]
+__all__ = ["Prediction", "Run", "benchmark", "cache", "evaluate", "export", "list_choices", "predict", "train"]

@@ -9,8 +9,16 @@ from typing import Any
 
 import tyro
 
-from app import benchmark, evaluate, export, list_choices, predict, train
-from app.config import BenchmarkConfig, EvaluateConfig, ExportConfig, ListConfig, PredictConfig, TrainConfig
+from app import benchmark, cache, evaluate, export, list_choices, predict, train
+from app.config import (
+    BenchmarkConfig,
+    CacheConfig,
+    EvaluateConfig,
+    ExportConfig,
+    ListConfig,
+    PredictConfig,
+    TrainConfig,
+)
 from app.errors import BAD_INPUT, GateError, Interrupted
 
 VERBS: dict[str, tuple[type, Callable[..., Any]]] = {
@@ -20,6 +28,7 @@ VERBS: dict[str, tuple[type, Callable[..., Any]]] = {
     "export": (ExportConfig, export),
     "benchmark": (BenchmarkConfig, benchmark),
     "list": (ListConfig, list_choices),
+    "cache": (CacheConfig, cache),
 }
 
 # What the file system refuses is no defect of Graft: no space, no right to write, a name that is too long.

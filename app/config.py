@@ -16,6 +16,7 @@ from tyro.conf import Positional, arg
 
 from app.errors import UsageError
 from app.exporting.formats import DEFAULT_FORMATS, FORMATS
+from app.training.engines import CHOICES
 from app.training.strategies import STRATEGIES
 from data.augmentation import AUGMENTATIONS
 from data.decoding import RESIZES
@@ -28,7 +29,9 @@ MAX_IMAGE_SIZE = 2048  # three times what the largest network was made for; far 
 MAX_COUNT = 1_000_000  # of epochs, pictures a step and the like: more is a slip of the hand
 MAX_THREADS = 256
 MAX_SECONDS = 3600
+MAX_MIXUP = 10  # nearly a half and a half of every pair
 QUANTIZE = ("auto", "none")
+CACHE_ACTIONS = ("show", "clear")
 LISTS = ("backbones", "heads", "strategies", "sources", "formats")
 
 
@@ -68,6 +71,15 @@ _Locales = Annotated[
     ),
 ]
 
+# Options that `train` and `cache` share.
+_CacheFolder = Annotated[
+    str | None,
+    _option(
+        "where activations of frozen backbones are kept (default: GRAFT_CACHE, or the system's place for caches)",
+        metavar="FOLDER",
+    ),
+]
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -98,6 +110,13 @@ class TrainConfig:
     ] = None
     resize: Annotated[str, _option("how pictures become square", RESIZES)] = "stretch"
     augment: Annotated[str, _option("random changes to training pictures", AUGMENTATIONS)] = "default"
+    views: Annotated[
+        int | None,
+        _option("augmented views of each training picture that are kept (default: by the epochs and the room)", metavar="INT"),
+    ] = None
+    mixup: Annotated[
+        float, _option("mix pictures, or what the frozen layers make of them, in pairs: parameter of MixUp's Beta; 0: no")
+    ] = 0.0
     flip: Annotated[
         bool, _option("mirror training pictures; --no-flip where left and right matter (digits, signs)")
     ] = True
@@ -106,6 +125,10 @@ class TrainConfig:
     test_fraction: Annotated[float, _option("part of each class that is kept for the final test")] = 0.15
 
     strategy: Annotated[str, _option("how to train", STRATEGIES)] = "two_phase"
+    engine: Annotated[
+        str,
+        _option("what runs the frozen layers; auto: the fastest installed one that answers like TensorFlow", CHOICES),
+    ] = "auto"
     batch_size: Annotated[int, _option("pictures a step")] = 32
     head_epochs: Annotated[
         int | None, _option("epochs of the head alone (default: by size of the data)", metavar="INT")
@@ -134,6 +157,8 @@ class TrainConfig:
     ] = None
     class_weights: Annotated[bool, _option("weigh rare classes up, so that each class counts the same")] = False
     seed: Annotated[int, _option("of splits, initial weights, order and augmentation")] = 0
+    cache_folder: _CacheFolder = None
+    cache_limit: Annotated[float, _option("largest size of the cache of activations, in GB; 0: no cache")] = 20
 
     formats: _Formats = None
     quantize: _Quantize = None
@@ -149,6 +174,7 @@ class TrainConfig:
         _check_choice("resize", self.resize, RESIZES)
         _check_choice("augment", self.augment, AUGMENTATIONS)
         _check_choice("strategy", self.strategy, STRATEGIES)
+        _check_choice("engine", self.engine, CHOICES)
         _check_exports(self)
         for name in ("dropout", "label_smoothing"):
             share = getattr(self, name)
@@ -159,12 +185,14 @@ class TrainConfig:
             self.validation_fraction + self.test_fraction < 1,
             "--validation-fraction and --test-fraction leave nothing to train on: together they must be below 1",
         )
-        for name in ("batch_size", "unfreeze_blocks", "patience", "head_epochs", "fine_tune_epochs"):
+        _check(0 <= self.mixup <= MAX_MIXUP, f"--mixup must be from 0 to {MAX_MIXUP}, not {self.mixup}")
+        for name in ("batch_size", "views", "unfreeze_blocks", "patience", "head_epochs", "fine_tune_epochs"):
             _check_positive(name, getattr(self, name))
         _check_positive("image_size", self.image_size, most=MAX_IMAGE_SIZE)
         for name in ("head_learning_rate", "fine_tune_learning_rate"):
             _check_positive(name, getattr(self, name), most=1)
         _check(0 <= self.weight_decay < math.inf, f"--weight-decay must be a number from 0 up, not {self.weight_decay}")
+        _check(0 <= self.cache_limit < math.inf, f"--cache-limit must be a number from 0 up, not {self.cache_limit}")
         _check(0 <= self.seed < 2**31, f"--seed must be from 0 to 2147483647, not {self.seed}")
         _check(
             not (self.unfreeze_blocks and self.unfreeze_from),
@@ -285,7 +313,22 @@ class ListConfig:
         _check(self.what in LISTS, f"there is no list {self.what!r}. {_nearest(self.what, LISTS)}")
 
 
-Config = TypeVar("Config", TrainConfig, EvaluateConfig, PredictConfig, ExportConfig, BenchmarkConfig, ListConfig)
+@dataclass(frozen=True)
+class CacheConfig:
+    """Show or empty the cache of activations, which lets a second run with the same backbone begin at once."""
+
+    action: Annotated[Positional[str], _option("what to do", CACHE_ACTIONS)] = "show"
+    cache_folder: _CacheFolder = None
+
+    def check(self) -> None:
+        """Raise `UsageError` for what cannot be carried out."""
+        near = _nearest(self.action, CACHE_ACTIONS)
+        _check(self.action in CACHE_ACTIONS, f"the cache cannot {self.action!r}. {near}")
+
+
+Config = TypeVar(
+    "Config", TrainConfig, EvaluateConfig, PredictConfig, ExportConfig, BenchmarkConfig, ListConfig, CacheConfig
+)
 
 
 def make_config(kind: type[Config], **options: Any) -> Config:

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     import keras
     import numpy as np
 
-    from app.training.fitting import FitData
+    from app.training.activations import Extractor
+    from app.training.inputs import FitData
     from data.pipeline import PictureLoader
     from models.backbones.spec import BackboneSpec
 
@@ -118,8 +119,10 @@ def _carry_out(run: Run, pictures: PictureSet, splits: np.ndarray, sha256: str, 
             console.print(f"Resuming {FitState.read(run).describe(phases)}.", markup=False)
 
         loader = PictureLoader(pictures, model.input_shape[1], config.resize)
+        data = _fit_data(config, loader, indices)
+        extractor = _extractor(config, data)
         with loader.naming_errors():
-            fit(model, phases, _fit_data(config, loader, indices), run)
+            fit(model, phases, data, run, extractor)
         with written_whole(run.model) as temporary:
             keras.Model(model.input, model.output, name=model.name).save(temporary)  # without optimizer and loss
         fitted = time.perf_counter()
@@ -128,8 +131,10 @@ def _carry_out(run: Run, pictures: PictureSet, splits: np.ndarray, sha256: str, 
         write_exports(model, run, config, pictures, indices, answers)
         exported = time.perf_counter()
 
+        metrics["extraction"] = extractor.report if extractor else {}
         metrics["seconds"] = {
             "total": exported - started,
+            "extract": extractor.seconds if extractor else 0.0,
             **{
                 phase.name: sum(one["seconds"] for one in run.history if one["phase"] == phase.name) for phase in phases
             },
@@ -180,9 +185,10 @@ def _resolved_config(run: Run, model: keras.Model, spec: BackboneSpec, *, train_
 def _fit_data(config: TrainConfig, loader: PictureLoader, indices: dict[str, np.ndarray]) -> FitData:
     from sklearn.utils.class_weight import compute_class_weight
 
-    from app.training.fitting import FitData
+    from app.training.inputs import FitData
     from data.augmentation import AUGMENTATIONS
 
+    assert config.views is not None  # resolved by `hyperrule`
     labels = loader.pictures.labels[indices["train"]]
     every = range(len(loader.pictures.class_names))
     weights = compute_class_weight("balanced", classes=list(every), y=labels) if config.class_weights else None
@@ -195,7 +201,21 @@ def _fit_data(config: TrainConfig, loader: PictureLoader, indices: dict[str, np.
         augmentation=augmentation if config.flip else augmentation.without_flip(),
         class_weights=None if weights is None else dict(zip(every, weights.tolist(), strict=True)),
         seed=config.seed,
+        views=config.views,
+        mixup=config.mixup,
     )
+
+
+def _extractor(config: TrainConfig, data: FitData) -> Extractor | None:
+    """What runs the frozen layers once a picture; None where every epoch is to see new pictures, or nothing may be kept."""
+    from app.training.activations import Extractor
+    from app.training.cache import ActivationCache, default_cache_folder
+
+    if data.augmentation.live or not config.cache_limit:
+        return None
+    folder = Path(config.cache_folder).expanduser() if config.cache_folder else default_cache_folder()
+    cache = ActivationCache(folder, int(config.cache_limit * 1e9))
+    return Extractor(data.loader, data.augmentation, cache, backbone=config.backbone, engine=config.engine)
 
 
 def _evaluate(

@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from data.decoding import UnreadablePicture, decode
 from data.errors import DataError
@@ -42,12 +42,13 @@ def check_pictures(pictures: PictureSet) -> Iterator[Checked]:
 
 
 def readable_only(pictures: PictureSet, checked: Sequence[Checked], *, skip_unreadable: bool) -> PictureSet:
-    """The set without its unreadable pictures.
+    """The set without its unreadable pictures, and with the digests of the others.
 
     Raises:
         DataError: there are unreadable pictures and `skip_unreadable` is False; the text names them.
     """
     faults = [one for one in checked if one.fault]
+    pictures = replace(pictures, digests=tuple(one.sha256 for one in checked))
     if not faults:
         return pictures
     if not skip_unreadable:

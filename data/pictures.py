@@ -28,6 +28,7 @@ class PictureSet:
         encoded: gives the bytes of picture `i` as a picture file; may be called from several threads.
         given_splits: one of `SPLITS` a picture where the source brings its own splits, else None.
         ignored: what was found beside the pictures, by kind, for the user to see.
+        digests: SHA-256 of each picture file's bytes, in hexadecimal, once `data.checking` has read them.
     """
 
     source: str
@@ -37,6 +38,7 @@ class PictureSet:
     encoded: Callable[[int], bytes]
     given_splits: tuple[str, ...] | None = None
     ignored: Counter[str] = field(default_factory=Counter)
+    digests: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if not self.keys:
@@ -59,6 +61,7 @@ class PictureSet:
             labels=self.labels[chosen],
             encoded=lambda i: self.encoded(int(chosen[i])),
             given_splits=None if self.given_splits is None else tuple(self.given_splits[i] for i in chosen),
+            digests=None if self.digests is None else tuple(self.digests[i] for i in chosen),
         )
 
     def with_classes(self, class_names: Sequence[str]) -> PictureSet:

@@ -9,10 +9,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Head:
-    """One kind of head; `build(features, num_classes, dropout, seed)` gives the logits."""
+    """One kind of head; `build(features, num_classes, dropout, seed)` gives the logits.
+
+    Where `is_linear`, all of its weights are those of the layer "logits", on pooled features.
+    """
 
     description: str
     build: Callable[..., Any]
+    is_linear: bool = False
 
 
 def linear(features: Any, *, num_classes: int, dropout: float, seed: int) -> Any:
@@ -56,6 +60,6 @@ def _logits(features: Any, num_classes: int, dropout: float, seed: int) -> Any:
 
 
 HEADS: dict[str, Head] = {
-    "linear": Head("pooling, dropout, one dense layer", linear),
+    "linear": Head("pooling, dropout, one dense layer", linear, is_linear=True),
     "mlp": Head("a hidden layer of 256 units before the linear head", mlp),
 }

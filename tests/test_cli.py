@@ -46,7 +46,7 @@ def test_help_names_every_verb(cli: Cli) -> None:
 def test_help_of_a_verb_names_every_option(verb: str, cli: Cli) -> None:
     ended = cli(verb, "--help")
     assert (ended.code, ended.err) == (0, "")
-    positional = {"source", "run", "model", "paths", "files", "what"}
+    positional = {"source", "run", "model", "paths", "files", "what", "action"}
     named = [field.name for field in dataclasses.fields(command_line.VERBS[verb][0]) if field.name not in positional]
     for name in named:
         assert f"--{name.replace('_', '-')}" in ended.out
@@ -95,6 +95,7 @@ def test_list_shows_backbones_unless_asked(cli: Cli) -> None:
         (["export"], "finished run"),
         (["benchmark"], "model file"),
         (["benchmark", "model.tflite", "--threads", "two"], "--threads"),
+        (["cache", "show", "more"], "more"),
     ],
     ids=" ".join,
 )

@@ -12,7 +12,8 @@ import pytest
 from app.config import TrainConfig
 from app.errors import UsageError
 from app.runs import Run
-from app.training.fitting import FitData, FitState, fit
+from app.training.fitting import FitState, fit
+from app.training.inputs import FitData
 from app.training.hyperrule import resolve
 from app.training.phases import Phase
 from app.training.strategies import STRATEGIES

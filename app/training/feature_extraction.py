@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from app.training.phases import Phase
+from models.heads import HEADS
 
 if TYPE_CHECKING:
     import keras
@@ -32,5 +33,6 @@ def phases(config: TrainConfig, spec: BackboneSpec) -> list[Phase]:
             label_smoothing=config.label_smoothing,
             patience=config.patience,
             prepare=prepare,
+            direct=HEADS[config.head].is_linear,
         )
     ]

@@ -11,39 +11,24 @@ import json
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import product
 from typing import Any
 
 import keras
-import numpy as np
 
-from app.console import progress
+from app.console import console, progress
 from app.errors import UsageError
 from app.runs import Run, write_json, written_whole
+from app.training.activations import Extractor
+from app.training.cache import CacheFull
+from app.training.inputs import CachedInputs, FitData, LiveInputs
+from app.training.logistic import fit_linear_head
 from app.training.phases import Phase
-from data.augmentation import Augmentation
-from data.pipeline import PictureLoader, evaluation_batches, training_batches
+from app.training.shards import MissingRows
 from models.builder import reseed
-from models.losses import smoothed_cross_entropy
 from models.optimizers import warmup_cosine_adamw
-
-
-@dataclass(frozen=True)
-class FitData:
-    """What a fit reads: the loader, and which of its pictures are for training and for validation."""
-
-    loader: PictureLoader
-    train: np.ndarray
-    validation: np.ndarray
-    batch_size: int
-    augmentation: Augmentation
-    class_weights: dict[int, float] | None
-    seed: int
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Batches an epoch, the last one partial."""
-        return -(-len(self.train) // self.batch_size)
+from models.splitting import split
 
 
 @dataclass
@@ -89,7 +74,9 @@ class FitState:
         return f"after epoch {self.epoch} of at most {phase.epochs} of phase {self.phase + 1} ({phase.name})"
 
 
-def fit(model: keras.Model, phases: Sequence[Phase], data: FitData, run: Run) -> None:
+def fit(
+    model: keras.Model, phases: Sequence[Phase], data: FitData, run: Run, extractor: Extractor | None = None
+) -> None:
     """Train a model through all phases; it ends with the best weights.
 
     Args:
@@ -97,6 +84,7 @@ def fit(model: keras.Model, phases: Sequence[Phase], data: FitData, run: Run) ->
         phases: of a strategy.
         data: pictures to train on and to choose the best weights by.
         run: where history and checkpoints go, and where an interrupted fit is found.
+        extractor: runs the frozen part of the model once a picture; None runs all of it in every epoch.
     """
     state = FitState.read(run)
     run.write_history([one for one in run.history if _is_finished(one, phases, state)])
@@ -110,11 +98,15 @@ def fit(model: keras.Model, phases: Sequence[Phase], data: FitData, run: Run) ->
                 bare.load_weights(run.checkpoints / state.best_weights)
             state.phase, state.epoch, state.phase_done = number, 0, False
             state.phase_best, state.waited = None, 0
-        phase.prepare(model)
-        _compile(model, phase, data.steps_per_epoch)
+        inputs = _inputs_of(model, phases[number:], data, extractor)
+        end = _EpochEnd(bare, phase, run, state)
+        if phase.direct and isinstance(inputs, CachedInputs):
+            _solve(inputs, phase, end)
+            continue
+        _compile(inputs, phase, data.steps_per_epoch)
         if continues:
-            model.load_weights(run.checkpoints / str(state.weights))
-        _fit_phase(model, bare, phase, data, run, state)
+            inputs.model.load_weights(run.checkpoints / str(state.weights))
+        _fit_phase(inputs, phase, data, end)
     bare.load_weights(run.checkpoints / str(state.best_weights))
 
 
@@ -123,28 +115,61 @@ def _is_finished(record: dict[str, Any], phases: Sequence[Phase], state: FitStat
     return (position, record["epoch"]) <= (state.phase, state.epoch)
 
 
-def _compile(model: keras.Model, phase: Phase, steps_per_epoch: int) -> None:
+def _inputs_of(
+    model: keras.Model, phases: Sequence[Phase], data: FitData, extractor: Extractor | None
+) -> CachedInputs | LiveInputs:
+    """Prepare a model for the first of the phases, and what it trains on there."""
+    bottoms: list[keras.Model] = []
+    for phase in reversed(phases):  # the first comes last, since the model is to stay as that leaves it
+        phase.prepare(model)
+        if extractor is not None:
+            bottom, top = split(model)
+            bottoms.insert(0, bottom)
+    if extractor is None or not bottom.weights:
+        return LiveInputs(model, data)
+    bottoms = [one for one in bottoms if one.weights]
+    # The later phases' too in the same pass, if there is room; should their bottoms change until then, they come again.
+    for together, views in product((bottoms, bottoms[:1]), range(data.views, 0, -1)):
+        try:
+            return CachedInputs(top, data, *extractor.rows(bottom, together, replace(data, views=views).all_views))
+        except (CacheFull, MissingRows) as error:
+            reason = error
+    console.print(f"Training phase {phases[0].name} without the cache, which takes longer: {reason}.", markup=False)
+    return LiveInputs(model, data)
+
+
+def _solve(inputs: CachedInputs, phase: Phase, end: _EpochEnd) -> None:
+    """Fit a linear head on features directly: all epochs of its phase in one."""
+    end.begin()
+    with console.status("fitting the head"):
+        head = fit_linear_head(
+            inputs.training_blocks(phase.label_smoothing),
+            lambda head: inputs.validation_figures(head.logits, phase.label_smoothing)["val_loss"],
+        )
+    inputs.model.get_layer("logits").set_weights([head.kernel, head.bias])
+    figures = inputs.figures(head.logits, phase.label_smoothing)
+    end.finish(1, figures)
+    end.finish_phase()
+    console.print(f"{phase.name:<9} solved for: validation accuracy {figures['val_accuracy']:.3f}.", markup=False)
+
+
+def _compile(inputs: CachedInputs | LiveInputs, phase: Phase, steps_per_epoch: int) -> None:
+    model = inputs.model
     optimizer = warmup_cosine_adamw(
         learning_rate=phase.learning_rate,
         steps=phase.epochs * steps_per_epoch,
         warmup_steps=phase.warmup_epochs * steps_per_epoch,
         weight_decay=phase.weight_decay,
     )
-    model.compile(optimizer, smoothed_cross_entropy(phase.label_smoothing), metrics=["accuracy"])
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=phase.label_smoothing)
+    # A step of a head alone is shorter than Keras' own work around it, so an epoch is one call there.
+    at_once = steps_per_epoch if isinstance(inputs, CachedInputs) and inputs.are_features else 1
+    model.compile(optimizer, loss, metrics=["accuracy"], steps_per_execution=at_once)
     optimizer.build(model.trainable_variables)
 
 
-def _fit_phase(model: keras.Model, bare: keras.Model, phase: Phase, data: FitData, run: Run, state: FitState) -> None:
-    phase_seed = data.seed * 1000 + state.phase
-    stream = training_batches(
-        data.loader,
-        data.train,
-        data.batch_size,
-        augmentation=data.augmentation,
-        seed=phase_seed,
-        first_epoch=state.epoch,
-        epochs=phase.epochs,
-    )
+def _fit_phase(inputs: CachedInputs | LiveInputs, phase: Phase, data: FitData, end: _EpochEnd) -> None:
+    state, phase_seed = end.state, data.seed * 1000 + end.state.phase
     with progress() as bars:
         task = bars.add_task(
             phase.name.replace("_", "-"),
@@ -152,23 +177,18 @@ def _fit_phase(model: keras.Model, bare: keras.Model, phase: Phase, data: FitDat
             completed=state.epoch * len(data.train),
             note="",
         )
-        model.fit(
-            stream,
+        inputs.model.fit(
+            inputs.training(phase_seed, state.epoch, phase.epochs),
             initial_epoch=state.epoch,
             epochs=phase.epochs,
             steps_per_epoch=data.steps_per_epoch,
-            validation_data=evaluation_batches(data.loader, data.validation, data.batch_size),
+            validation_data=inputs.validation(),
             class_weight=data.class_weights,
             verbose=0,
             shuffle=False,  # the stream is shuffled already
-            callbacks=[
-                _Reseed(phase_seed),
-                _Checkpoint(bare, phase, run, state),
-                _Bar(bars, task, phase, data),
-            ],
+            callbacks=[_Reseed(phase_seed), _Checkpoint(end), _Bar(bars, task, phase, data)],
         )
-    state.phase_done = True
-    _write_state(run, state)
+    end.finish_phase()
 
 
 class _Reseed(keras.callbacks.Callback):
@@ -182,25 +202,32 @@ class _Reseed(keras.callbacks.Callback):
         reseed(self.model, self.seed + 100_000 * (epoch + 1))
 
 
-class _Checkpoint(keras.callbacks.Callback):
-    """Writes the history and the checkpoint of a finished epoch, keeps the best weights, and stops the phase early."""
+class _EpochEnd:
+    """Writes the history and the checkpoint of a finished epoch, keeps the best weights, and ends the phase early."""
 
     def __init__(self, bare: keras.Model, phase: Phase, run: Run, state: FitState) -> None:
-        super().__init__()
         self.bare, self.phase, self.run, self.state = bare, phase, run, state
 
-    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+    def begin(self) -> None:
+        """Start an epoch's clock."""
         self.started = time.perf_counter()
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        logs, state = logs or {}, self.state
+    def finish(self, epoch: int, logs: dict[str, float], model: keras.Model | None = None) -> None:
+        """Note that `epoch` epochs of the phase are finished.
+
+        Args:
+            epoch: how many are.
+            logs: loss, accuracy, val_loss and val_accuracy.
+            model: what trains, with its optimizer; None where nothing is to be continued.
+        """
+        state = self.state
         if not math.isfinite(logs["loss"] + logs["val_loss"]):
             option = f"--{self.phase.name}_learning_rate".replace("_", "-")
             raise UsageError(
                 f"the loss is no longer a number in phase {self.phase.name}; start anew with a lower {option}"
             )
         seconds = time.perf_counter() - self.started
-        state.epoch = epoch + 1
+        state.epoch = epoch
         name = f"{self.phase.name}-{state.epoch:03d}.weights.h5"
         score = (logs["val_accuracy"], -logs["val_loss"])
         if state.best is None or score > state.best:
@@ -210,20 +237,40 @@ class _Checkpoint(keras.callbacks.Callback):
         state.phase_best = score if improved else state.phase_best
         state.waited = 0 if improved else state.waited + 1
         state.phase_done = state.epoch == self.phase.epochs or state.waited >= self.phase.patience
-        state.weights = f"last-{name}"
-        self._save(self.model, state.weights)
+        if model is not None:
+            state.weights = f"last-{name}"
+            self._save(model, state.weights)
         self.run.write_history([*self.run.history, _record(self.phase.name, state.epoch, seconds, logs)])
         _write_state(self.run, state)
-        self.model.stop_training = state.phase_done
+
+    def finish_phase(self) -> None:
+        """Note that nothing is left to do in the phase."""
+        self.state.phase_done = True
+        _write_state(self.run, self.state)
 
     def _save(self, model: keras.Model, name: str) -> None:
         with written_whole(self.run.checkpoints / name) as temporary:
             model.save_weights(temporary)
 
 
+class _Checkpoint(keras.callbacks.Callback):
+    """Calls `_EpochEnd` from within Keras' loop."""
+
+    def __init__(self, end: _EpochEnd) -> None:
+        super().__init__()
+        self.end = end
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self.end.begin()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self.end.finish(epoch + 1, logs or {}, self.model)
+        self.model.stop_training = self.end.state.phase_done
+
+
 def _record(phase: str, epoch: int, seconds: float, logs: dict[str, float]) -> dict[str, Any]:
     numbers = {name: round(logs[name], 6) for name in ("loss", "accuracy", "val_loss", "val_accuracy")}
-    return {"phase": phase, "epoch": epoch, "seconds": round(seconds, 3), **numbers}
+    return {"phase": phase, "epoch": epoch, "seconds": round(seconds, 3), "finished": round(time.time(), 3), **numbers}
 
 
 def _write_state(run: Run, state: FitState) -> None:

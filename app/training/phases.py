@@ -23,6 +23,8 @@ class Phase:
         label_smoothing: part of each label that is spread over all classes.
         patience: epochs without a better validation before the phase ends early.
         prepare: freezes and unfreezes the layers of a model.
+        direct: the head is linear and trains alone, so that on cached features it can be solved for; the fields about
+            epochs and rates are then for live pictures only.
     """
 
     name: str
@@ -33,3 +35,4 @@ class Phase:
     label_smoothing: float
     patience: int
     prepare: Callable[[keras.Model], None]
+    direct: bool = False

@@ -1,0 +1,192 @@
+"""Runs the frozen part of a network once for each view of a picture, and keeps what comes out in the cache.
+
+View 0 of a picture is the picture as it is; the others are augmented, each in its own way that depends on the picture's bytes
+and the view's number only. So another split, seed, head or strategy finds them there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from app.console import console, track
+from app.training.cache import ActivationCache, CacheFull, Space
+from app.training.engines import Choice, choose_engine
+from app.training.shards import Rows
+from data.augmentation import Augmentation
+from data.pipeline import PictureLoader, load_views
+from models.splitting import side_by_side
+
+_FORMAT = 1  # of the pixels that data makes of a file and a view's number: raised when these change
+_BATCH = 32
+_PROBE = 16
+
+
+@dataclass(frozen=True)
+class Views:
+    """Views of pictures: `pictures[i]` in each of `numbers`."""
+
+    pictures: np.ndarray
+    numbers: tuple[int, ...]
+
+    def pairs(self) -> list[tuple[int, int]]:
+        """(picture, view number), the views of a picture beside each other."""
+        return [(int(picture), number) for picture in self.pictures for number in self.numbers]
+
+
+class Extractor:
+    """Fills the cache with activations of pictures.
+
+    Attributes:
+        report: what the last extraction did, for the user; empty where all was there already.
+        seconds: that all extractions took.
+    """
+
+    def __init__(
+        self, loader: PictureLoader, augmentation: Augmentation, cache: ActivationCache, *, backbone: str, engine: str
+    ) -> None:
+        self.loader, self.augmentation, self.cache = loader, augmentation, cache
+        self.backbone, self.engine = backbone, engine
+        self.report: dict[str, Any] = {}
+        self.seconds = 0.0
+        self._augmentation_key = _digest(asdict(augmentation))[:12]
+
+    def space(self, bottom: keras.Model) -> Space:
+        """Where the activations of a bottom from `models.splitting.split` lie."""
+        loader = self.loader
+        content = {
+            "description": f"{self.backbone} up to {bottom.name}, {loader.image_size} px, {loader.resize}",
+            "backbone": self.backbone,
+            "boundary": bottom.name,
+            "operations": len(bottom.operations),
+            "weights": _weights_digest(bottom),
+            "image_size": loader.image_size,
+            "resize": loader.resize,
+            "dtype": "float16",
+            "format": _FORMAT,
+        }
+        return self.cache.space(content, tuple(bottom.output_shape[1:]))
+
+    def rows(self, bottom: keras.Model, together: Sequence[keras.Model], views: Sequence[Views]) -> list[Rows]:
+        """The activations of views, each in the order of its `pairs()`, extracted where the cache does not hold them.
+
+        Args:
+            bottom: whose activations, from `models.splitting.split`.
+            together: bottoms of the same model, `bottom` among them, that are to be extracted in the same pass.
+            views: of which pictures.
+
+        Raises:
+            CacheFull: there is no room for them.
+            MissingRows: another process has just removed some of them.
+            DataError: a picture can no longer be read.
+        """
+        self._extract(together, views)
+        space = self.space(bottom)
+        return [space.rows(self._keys(one.pairs())) for one in views]
+
+    def _extract(self, bottoms: Sequence[keras.Model], views: Sequence[Views]) -> None:
+        pairs = [pair for one in views for pair in one.pairs()]
+        keys = self._keys(pairs)
+        lacking = [(bottom, space, space.missing(keys)) for bottom in bottoms for space in [self.space(bottom)]]
+        lacking = [one for one in lacking if one[2].any()]
+        if not lacking:
+            return
+        started = time.perf_counter()
+        needed = sum(int(missing.sum()) * space.row_bytes for _, space, missing in lacking)
+        self.cache.make_room(needed)  # to be refused now, and not half way
+        wanted = np.logical_or.reduce([missing for _, _, missing in lacking])
+        self._run(
+            side_by_side([bottom for bottom, _, _ in lacking]),
+            [(space, missing[wanted]) for _, space, missing in lacking],
+            [pair for pair, needed in zip(pairs, wanted, strict=True) if needed],
+        )
+        self.seconds += time.perf_counter() - started
+
+    def _run(self, network: keras.Model, spaces: list[tuple[Space, np.ndarray]], pairs: list[tuple[int, int]]) -> None:
+        from contextlib import ExitStack
+
+        with console.status("choosing an engine"):
+            probe = np.stack([self.loader.load(index) for index, _ in pairs[:_PROBE]])
+            choice = choose_engine(self.engine, network, probe)
+        stages = self.loader.stages = type(self.loader.stages)()
+        keys, begun, position = self._keys(pairs), time.perf_counter(), 0
+        with ExitStack() as stack:
+            writers = [(stack.enter_context(space.writer()), missing) for space, missing in spaces]
+            views = load_views(self.loader, self._requests(pairs), self.augmentation)
+            for pixels in track(_batches(views, _BATCH), len(pairs), "extracting", step=_BATCH):
+                with stages.time("forward", len(pixels)):
+                    answers = choice.forward(pixels)
+                _check_range(answers)
+                here = slice(position, position + len(pixels))
+                with stages.time("write", len(pixels)):
+                    for (writer, missing), rows in zip(writers, answers, strict=True):
+                        chosen = np.flatnonzero(missing[here])
+                        writer.add([keys[here][row] for row in chosen], rows[chosen])
+                position += len(pixels)
+        self._note(choice, len(pairs), time.perf_counter() - begun)
+
+    def _note(self, choice: Choice, count: int, seconds: float) -> None:
+        self.report = {
+            "engine": choice.name,
+            "views": count,
+            "seconds": round(seconds, 3),
+            "rate": round(count / seconds, 1),
+            "bare_forward_rate": round(choice.rate, 1),
+            "stage_rates": {stage: round(rate, 1) for stage, rate in self.loader.stages.rates().items()},
+        }
+
+    def _requests(self, pairs: Sequence[tuple[int, int]]) -> list[tuple[int, list[tuple[int, ...] | None]]]:
+        """The same by picture, with the seed of each view, so that a picture is decoded once for all its views."""
+        requests: list[tuple[int, list[tuple[int, ...] | None]]] = []
+        for index, number in pairs:
+            if not requests or requests[-1][0] != index:
+                requests.append((index, []))
+            requests[-1][1].append((int(self._digests[index][:16], 16), number) if number else None)
+        return requests
+
+    def _keys(self, pairs: Sequence[tuple[int, int]]) -> list[str]:
+        return [
+            f"{self._digests[index]}-{f'{self._augmentation_key}.{number}' if number else 'plain'}"
+            for index, number in pairs
+        ]
+
+    @property
+    def _digests(self) -> tuple[str, ...]:
+        assert self.loader.pictures.digests is not None  # `app.pictures.open_readable` gives them
+        return self.loader.pictures.digests
+
+
+def _check_range(answers: Sequence[np.ndarray]) -> None:
+    largest = max(float(np.abs(rows).max()) for rows in answers)
+    if not largest <= np.finfo(np.float16).max:  # nor if it is no number
+        raise CacheFull(f"float16, which it is kept in, has no room for activations as large as {largest:.4g}")
+
+
+def _batches(views: Any, size: int) -> Any:
+    """Batches of `size` pictures, the last one smaller, from the views of one picture after another."""
+    waiting: list[np.ndarray] = []
+    for one in views:
+        waiting.extend(one)
+        while len(waiting) >= size:
+            yield np.stack(waiting[:size])
+            del waiting[:size]
+    if waiting:
+        yield np.stack(waiting)
+
+
+def _weights_digest(model: keras.Model) -> str:
+    digest = hashlib.sha256()
+    for weights in model.get_weights():
+        digest.update(np.ascontiguousarray(weights).tobytes())
+    return digest.hexdigest()
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,212 @@
+"""Engines: what runs a frozen network fast. An engine is one function and one row of `ENGINES`.
+
+Training needs TensorFlow; the frozen part below needs no gradients, so that whatever gives the same activations will do.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from app.errors import UsageError
+
+if TYPE_CHECKING:  # the table is read by `--help`, which must not import TensorFlow
+    import keras
+
+# An engine that is ready: pixels, uint8 (n, size, size, 3), to each output of the network, float32 (n, ...).
+Forward = Callable[[np.ndarray], list[np.ndarray]]
+
+# How far activations may be from TensorFlow's, as a part of their root mean square. bfloat16 is 0.04 to 0.06 away, which moved the
+# accuracy of a linear head by +0.1 and -0.3 points (means of 5 seeds on two sets); a wrong network is 1 away.
+TOLERANCE = 0.1
+_PROBE_RUNS = 2
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One way to run a frozen network.
+
+    Attributes:
+        description: what it is, in a few words.
+        module: the package that it needs.
+        requirement: how to install that.
+        prepare: makes a frozen graph ready, see `_frozen_graph`.
+    """
+
+    description: str
+    module: str
+    requirement: str
+    prepare: Callable[[Any], Forward]
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether its package is there."""
+        return find_spec(self.module) is not None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The engine that was chosen.
+
+    Attributes:
+        name: its key in `ENGINES`.
+        forward: ready to run.
+        rate: pictures a second of its bare forward pass on the probe.
+    """
+
+    name: str
+    forward: Forward
+    rate: float
+
+
+def choose_engine(name: str, network: keras.Model, probe: np.ndarray) -> Choice:
+    """Make the fastest engine ready that agrees with TensorFlow, or the one that is asked for.
+
+    Args:
+        name: a key of `ENGINES`, or "auto"; that is TensorFlow where there is a GPU.
+        network: from pixels, float32 (batch, size, size, 3), to one or several outputs; run in inference mode.
+        probe: some of the pictures, uint8 (n, size, size, 3).
+
+    Raises:
+        UsageError: the engine asked for is not installed, or its answers are further than `TOLERANCE` from TensorFlow's.
+    """
+    import tensorflow as tf
+
+    if name not in ("auto", "tensorflow") and not ENGINES[name].is_installed:
+        raise UsageError(f"--engine {name} is not installed: pip install {ENGINES[name].requirement}")
+    graph = _frozen_graph(network)
+    forward = ENGINES["tensorflow"].prepare(graph)
+    expected, rate = _measure(forward, probe)
+    choices = [Choice("tensorflow", forward, rate)]
+    if name == "tensorflow" or (name == "auto" and tf.config.list_physical_devices("GPU")):
+        return choices[0]
+    others = [other for other, engine in ENGINES.items() if other != "tensorflow" and engine.is_installed]
+    for other in others if name == "auto" else [name]:
+        try:
+            choices.append(_try(other, graph, probe, expected))
+        except Exception as error:  # converters raise nearly anything over an operation that they do not know
+            if name != "auto":
+                raise UsageError(f"--engine {name} cannot be used here: {error}. Choose another, or leave it out") from error
+            _log.info("engine %s: %s", other, error)
+    return max(choices if name == "auto" else choices[1:], key=lambda choice: choice.rate)
+
+
+def _try(name: str, graph: Any, probe: np.ndarray, expected: list[np.ndarray]) -> Choice:
+    """An engine made ready, once it has shown that it agrees with TensorFlow."""
+    forward = ENGINES[name].prepare(graph)
+    found, rate = _measure(forward, probe)
+    furthest = max(disagreement(one, other) for one, other in zip(found, expected, strict=True))
+    if furthest > TOLERANCE:
+        raise ValueError(f"its activations are {furthest:.1%} from TensorFlow's, and may be {TOLERANCE:.0%}")
+    return Choice(name, forward, rate)
+
+
+def disagreement(found: np.ndarray, expected: np.ndarray) -> float:
+    """Root mean square of the differences, as a part of the root mean square of what is expected; infinite for NaN."""
+    if found.shape != expected.shape:
+        return float("inf")
+    error = float(np.sqrt(np.mean(np.square(found - expected, dtype=np.float64))))
+    size = float(np.sqrt(np.mean(np.square(expected, dtype=np.float64))))
+    return error / max(size, 1e-12) if np.isfinite(error) else float("inf")
+
+
+def _measure(forward: Forward, probe: np.ndarray) -> tuple[list[np.ndarray], float]:
+    answers, seconds = forward(probe), []
+    for _ in range(_PROBE_RUNS):
+        started = time.perf_counter()
+        forward(probe)
+        seconds.append(time.perf_counter() - started)
+    return answers, len(probe) / min(seconds)
+
+
+def _frozen_graph(network: keras.Model) -> Any:
+    """The network as a TensorFlow function with its weights as constants, so that normalization is folded into convolutions."""
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    pixels = tf.TensorSpec((None, *network.input_shape[1:]), tf.float32)
+    graph = tf.function(lambda pixels: network(pixels, training=False), input_signature=[pixels], autograph=False)
+    return convert_variables_to_constants_v2(graph.get_concrete_function())
+
+
+def _as_tflite(graph: Any) -> bytes:
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([graph])
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    return converter.convert()
+
+
+def _tensorflow(graph: Any) -> Forward:
+    import tensorflow as tf
+
+    return lambda pixels: [np.asarray(output) for output in graph(tf.cast(pixels, tf.float32))]
+
+
+def _litert(graph: Any) -> Forward:
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=_as_tflite(graph), num_threads=os.cpu_count())
+    interpreter.allocate_tensors()  # for one picture at a time, which is fastest with XNNPACK
+    (given,) = interpreter.get_input_details()
+    outputs = interpreter.get_output_details()
+
+    def forward(pixels: np.ndarray) -> list[np.ndarray]:
+        answers = [np.empty((len(pixels), *one["shape"][1:]), np.float32) for one in outputs]
+        for row, picture in enumerate(pixels):
+            interpreter.set_tensor(given["index"], picture[None].astype(np.float32))
+            interpreter.invoke()
+            for answer, one in zip(answers, outputs, strict=True):
+                answer[row] = interpreter.get_tensor(one["index"])[0]
+        return answers
+
+    return forward
+
+
+def _openvino(graph: Any) -> Forward:
+    import openvino
+
+    with tempfile.TemporaryDirectory(prefix="graft-") as folder:  # it reads .tflite from files only
+        file = Path(folder) / "network.tflite"
+        file.write_bytes(_as_tflite(graph))
+        core = openvino.Core()
+        model = core.read_model(file)
+        model.reshape([1, *(side.get_length() for side in list(model.inputs[0].partial_shape)[1:])])
+        # It computes in what the processor is fastest in, such as bfloat16.
+        compiled = core.compile_model(model, "CPU", {"PERFORMANCE_HINT": "THROUGHPUT"})
+    queue = openvino.AsyncInferQueue(compiled)
+    shapes = [tuple(output.shape)[1:] for output in compiled.outputs]
+
+    def forward(pixels: np.ndarray) -> list[np.ndarray]:
+        answers = [np.empty((len(pixels), *shape), np.float32) for shape in shapes]
+
+        def keep(request: Any, row: int) -> None:
+            for number, answer in enumerate(answers):
+                answer[row] = request.get_output_tensor(number).data[0]
+
+        queue.set_callback(keep)
+        for row, picture in enumerate(pixels):
+            queue.start_async({0: picture[None].astype(np.float32)}, row)
+        queue.wait_all()
+        return answers
+
+    return forward
+
+
+ENGINES: dict[str, Engine] = {
+    "tensorflow": Engine("TensorFlow's own graph", "tensorflow", "tensorflow", _tensorflow),
+    "litert": Engine("LiteRT with XNNPACK", "ai_edge_litert", "ai-edge-litert", _litert),
+    "openvino": Engine("OpenVINO, where it is installed", "openvino", "openvino", _openvino),
+}
+
+CHOICES = ("auto", *ENGINES)

@@ -1,0 +1,53 @@
+"""Methods (c) and (d): Graft as it is, in a process of its own.
+
+`python -m benchmarks.graft JOB RESULT [--strategy STRATEGY]`. The clock stops when the fitted model is saved; what comes after
+(the test, the export, its proof and the report) is not fitting. Peak memory is the process' own, with all of that.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import tempfile
+from pathlib import Path
+
+from app import Run, train
+from benchmarks.job import Epoch, Job, Stopwatch, write_result
+
+
+def main(job: Job, result: str, strategy: str | None) -> None:
+    """Train with Graft's defaults, or another strategy, with nothing in the cache."""
+    watch = Stopwatch()
+    with tempfile.TemporaryDirectory() as folder:
+        run = train(
+            job.source,
+            output=str(Path(folder, "run")),
+            cache_folder=str(Path(folder, "cache")),
+            seed=job.seed,
+            formats=("tflite_float32",),
+            quantize="none",
+            **({"strategy": strategy} if strategy else {}),
+        )
+        _check_splits(run, job)
+        epochs = [Epoch(one["phase"], one["finished"] - watch.started, one["val_accuracy"]) for one in run.history]
+        seconds = run.model.stat().st_mtime - watch.started
+        write_result(result, seconds=seconds, epochs=epochs, test=run.metrics["test"]["accuracy"])
+
+
+def _check_splits(run: Run, job: Job) -> None:
+    """All methods must have learned from, and been tested on, the same pictures."""
+    rows = csv.DictReader(io.StringIO(run.splits))
+    made = {(row["split"], str(Path(job.source, row["path"]))) for row in rows}
+    wanted = {(split, path) for split, paths in job.paths.items() for path in paths}
+    if made != wanted:
+        raise ValueError(f"Graft split {job.source} otherwise than the job does: {len(made ^ wanted)} pictures differ")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("job")
+    parser.add_argument("result")
+    parser.add_argument("--strategy")
+    options = parser.parse_args()
+    main(Job.read(options.job), options.result, options.strategy)

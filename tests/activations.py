@@ -1,0 +1,44 @@
+"""Rows for tests of the cache: what each holds follows from its number."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from app.training.cache import Space
+
+SHAPE = (2, 2, 3)
+ROW_BYTES = 24
+CONTENT = {"description": "tiny up to block1, 32 px", "weights": "abc"}
+
+
+def keys_of(numbers: Sequence[int]) -> list[str]:
+    return [f"{number:064x}-plain" for number in numbers]
+
+
+def rows_of(numbers: Sequence[int]) -> np.ndarray:
+    return np.array(numbers, np.float32).reshape(-1, 1, 1, 1) + np.arange(12, dtype=np.float32).reshape(SHAPE) / 16
+
+
+def write(space: Space, numbers: Sequence[int], step: int = 1000) -> None:
+    with space.writer() as writer:
+        for start in range(0, len(numbers), step):
+            part = numbers[start : start + step]
+            writer.add(keys_of(part), rows_of(part))
+
+
+def read(space: Space, numbers: Sequence[int]) -> np.ndarray:
+    return space.rows(keys_of(numbers)).take(np.arange(len(numbers)))
+
+
+def shards_of(space: Space) -> list[Path]:
+    return sorted(space.folder.glob("shard-*.bin"), key=lambda path: path.with_suffix(".keys").stat().st_mtime)
+
+
+def age(path: Path, seconds: float) -> None:
+    then = time.time() - seconds
+    os.utime(path, (then, then))

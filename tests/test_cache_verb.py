@@ -1,0 +1,83 @@
+"""`python -m app cache`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.training.cache import ActivationCache, Space, default_cache_folder
+from tests.activations import CONTENT, SHAPE, rows_of, write
+from tests.conftest import Ended
+
+Cli = Callable[..., Ended]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Of a cache; the name is no easy one."""
+    return tmp_path / "Zwischenspeicher äöü [b] 缓存"
+
+
+@pytest.fixture
+def space(folder: Path) -> Space:
+    """An empty space in a cache without limits."""
+    return ActivationCache(folder, 10**9).space(CONTENT, SHAPE)
+
+
+def test_the_default_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("GRAFT_CACHE", str(tmp_path))
+    assert default_cache_folder() == tmp_path
+    monkeypatch.setenv("GRAFT_CACHE", "")
+    assert "graft" in default_cache_folder().parts
+
+
+def test_show(space: Space, folder: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(space, range(4))
+    with space.writer() as writer:
+        writer.add([f"{number:064x}-changed.{view}" for number in range(2) for view in (1, 2)], rows_of(range(4)))
+    used = max(path.stat().st_mtime for path in space.folder.glob("*.keys"))
+    ended = cli("cache", "--cache-folder", folder)
+    assert (ended.code, ended.err) == (0, "")
+    first, *_, row, _, last = ended.out.splitlines()
+    assert first == f"cache  {folder}"
+    assert " ".join(row.split()).startswith("tiny up to block1, 32 px 4 2 8 0.0 ")
+    assert row.rstrip().endswith(time.strftime("%Y-%m-%d %H:%M", time.localtime(used)))
+    assert last.startswith("0.0 MB in all.")
+    monkeypatch.setenv("GRAFT_CACHE", str(folder))
+    assert cli("cache", "show") == ended
+
+
+@pytest.mark.parametrize("action", ["show", "clear"])
+def test_an_empty_cache(action: str, folder: Path, cli: Cli) -> None:
+    ended = cli("cache", action, "--cache-folder", folder)
+    text = {"show": f"The cache {folder} is empty.", "clear": f"Freed 0.0 MB in {folder}."}[action]
+    assert ended == (0, text + "\n", "")
+    assert not folder.exists()
+
+
+def test_clear_keeps_what_is_not_ours(space: Space, folder: Path, cli: Cli) -> None:
+    write(space, range(4))
+    other = space.cache.space({"another": 1}, SHAPE)
+    write(other, range(4))
+    (other.folder / f"shard-{'a' * 32}.bin.{'b' * 32}.tmp").write_bytes(b"half")
+    foreign = [folder / "thesis.txt", folder / "photos" / "space.json", space.folder / "shard-mine.bin"]
+    foreign += [folder / "photos" / f"shard-{'a' * 32}.bin", folder / ("f" * 64)]
+    for path in foreign:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("precious")
+    freed = sum(one.size for one in space.cache.spaces())
+    assert freed > 0
+    ended = cli("cache", "clear", "--cache-folder", folder)
+    assert ended == (0, f"Freed {freed / 1e6:.1f} MB in {folder}.\n", "")
+    assert {path for path in folder.rglob("*") if path.is_file()} == set(foreign)
+    assert not other.folder.exists()
+
+
+def test_a_cache_folder_that_is_a_file(tmp_path: Path, cli: Cli) -> None:
+    (tmp_path / "file").write_text("precious")
+    ended = cli("cache", "clear", "--cache-folder", tmp_path / "file")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err == f"Error: {tmp_path / 'file'} is a file; name the cache's folder with --cache-folder\n"
