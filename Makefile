@@ -2,7 +2,7 @@
 # `make bench DATA="folder ..."` compares Graft with other ways to train, for hours; see benchmarks/README.md.
 PYTHON ?= python3
 BIN := .venv/bin
-DEMO := sample:digits --image-size 96 --augment light --no-flip
+DEMO := sample:digits --image-size 96 --augment light --no-flip --unfreeze-blocks 4
 
 .PHONY: demo test lint notebook bench clean
 

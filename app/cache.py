@@ -8,8 +8,7 @@ from typing import Any
 
 from app.config import CacheConfig, make_config
 from app.console import console, table
-from app.errors import UsageError
-from app.training.cache import ActivationCache, SpaceSummary, default_cache_folder
+from app.training.cache import SpaceSummary, open_cache
 
 
 def cache(action: str = "show", **options: Any) -> None:
@@ -23,10 +22,8 @@ def cache(action: str = "show", **options: Any) -> None:
         UsageError: there is no such action, or the cache's place is taken by a file.
     """
     config = make_config(CacheConfig, action=action, **options)
-    folder = Path(config.cache_folder).expanduser() if config.cache_folder else default_cache_folder()
-    if folder.is_file():
-        raise UsageError(f"{folder} is a file; name the cache's folder with --cache-folder")
-    activations = ActivationCache(folder, limit=0)
+    activations = open_cache(config.cache_folder, gigabytes=0)
+    folder = activations.folder
     if config.action == "clear":
         console.print(f"Freed {_megabytes(activations.clear())} MB in {folder}.", markup=False)
     else:

@@ -32,7 +32,7 @@ MAX_SECONDS = 3600
 MAX_MIXUP = 10  # nearly a half and a half of every pair
 QUANTIZE = ("auto", "none")
 CACHE_ACTIONS = ("show", "clear")
-LISTS = ("backbones", "heads", "strategies", "sources", "formats")
+LISTS = ("backbones", "heads", "strategies", "sources", "formats", "engines")
 
 
 def _option(text: str, table: Iterable[str] = (), *, metavar: str | None = None) -> Any:
@@ -112,10 +112,14 @@ class TrainConfig:
     augment: Annotated[str, _option("random changes to training pictures", AUGMENTATIONS)] = "default"
     views: Annotated[
         int | None,
-        _option("augmented views of each training picture that are kept (default: by the epochs and the room)", metavar="INT"),
+        _option(
+            "augmented views of each training picture that are kept (default: by the epochs and the room)",
+            metavar="INT",
+        ),
     ] = None
     mixup: Annotated[
-        float, _option("mix pictures, or what the frozen layers make of them, in pairs: parameter of MixUp's Beta; 0: no")
+        float,
+        _option("mix pictures, or what the frozen layers make of them, in pairs: parameter of MixUp's Beta; 0: no"),
     ] = 0.0
     flip: Annotated[
         bool, _option("mirror training pictures; --no-flip where left and right matter (digits, signs)")
@@ -137,10 +141,16 @@ class TrainConfig:
     fine_tune_epochs: Annotated[
         int | None, _option("epochs after unfreezing (default: by size of the data)", metavar="INT")
     ] = None
-    fine_tune_learning_rate: Annotated[float, _option("peak learning rate after unfreezing")] = 3e-4
+    fine_tune_learning_rate: Annotated[
+        float | None,
+        _option("peak learning rate after unfreezing (default: by how much is unfrozen)", metavar="FLOAT"),
+    ] = None
     unfreeze_blocks: Annotated[
         int | None,
-        _option("how many of the backbone's last blocks to unfreeze (default: a third of them)", metavar="INT"),
+        _option(
+            "how many of the backbone's last blocks to unfreeze (default: one in twelve); more for pictures unlike photographs",
+            metavar="INT",
+        ),
     ] = None
     unfreeze_from: Annotated[
         str | None, _option("unfreeze from this layer up, instead of a number of blocks", metavar="LAYER")

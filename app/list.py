@@ -7,6 +7,7 @@ from typing import Any
 from app.config import LISTS, ListConfig, make_config
 from app.console import table
 from app.exporting.formats import FORMATS
+from app.training.engines import ENGINES
 from app.training.strategies import STRATEGIES
 from data.sources import SOURCES
 from models.backbones import BACKBONES
@@ -19,7 +20,7 @@ def list_choices(what: str = "backbones", **options: Any) -> None:
     """Print one of the tables.
 
     Args:
-        what: "backbones", "heads", "strategies", "sources" or "formats".
+        what: "backbones", "heads", "strategies", "sources", "formats" or "engines".
         **options: none so far.
 
     Raises:
@@ -60,8 +61,14 @@ def _sources() -> _Rows:
     return ("source", "what it is"), [(one.syntax, one.description) for one in SOURCES.values()]
 
 
+def _engines() -> _Rows:
+    return ("name", "what it is", "installed"), [
+        (name, one.description, "yes" if one.is_installed else "no") for name, one in ENGINES.items()
+    ]
+
+
 def _formats() -> _Rows:
     return ("name", "file", "what it is"), [(name, one.file, one.description) for name, one in FORMATS.items()]
 
 
-_TABLES = dict(zip(LISTS, (_backbones, _heads, _strategies, _sources, _formats), strict=True))
+_TABLES = dict(zip(LISTS, (_backbones, _heads, _strategies, _sources, _formats, _engines), strict=True))

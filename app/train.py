@@ -18,6 +18,7 @@ from app.exporting.metadata import absolute_locales, read_locales
 from app.exporting.summary import say_exports
 from app.pictures import open_readable
 from app.runs import Run, check_free, write_text, written_whole
+from app.training.cache import open_cache
 from app.training.hyperrule import resolve
 from app.training.strategies import STRATEGIES
 from data.pictures import PictureSet
@@ -58,7 +59,7 @@ def train(source: str | None = None, *, resume: str | None = None, **options: An
         raise UsageError("name the pictures to train on, or an interrupted run with --resume")
     if config.output is not None:
         check_free(Path(config.output).expanduser())
-    pictures, sha256 = open_readable(config.source, skip_unreadable=config.skip_unreadable)
+    pictures, sha256 = _open_source(config)
     # The run may be continued from another folder.
     config = replace(config, source=absolute_source(config.source), locales=absolute_locales(config.locales))
     read_locales(config.locales, len(pictures.class_names))  # what is wrong with them is to be said now
@@ -86,11 +87,16 @@ def _continue(given: TrainConfig) -> Run:
     run = Run.open(given.resume)
     if run.is_finished:
         raise UsageError(f"{run.path} is finished; there is nothing to resume")
-    config = run.config
-    assert config.source is not None
-    splits = run.splits
-    pictures, sha256 = open_readable(config.source, skip_unreadable=config.skip_unreadable)
+    config, splits = run.config, run.splits
+    pictures, sha256 = _open_source(config)
     return _carry_out(run, *read_splits(splits, pictures), sha256, resumed=True)
+
+
+def _open_source(config: TrainConfig) -> tuple[PictureSet, str]:
+    """The pictures, each read once; those with rows in the cache were decoded then, which need not be done again."""
+    assert config.source is not None
+    known = open_cache(config.cache_folder, config.cache_limit).pictures()
+    return open_readable(config.source, skip_unreadable=config.skip_unreadable, known=known)
 
 
 def _carry_out(run: Run, pictures: PictureSet, splits: np.ndarray, sha256: str, *, resumed: bool = False) -> Run:
@@ -131,7 +137,8 @@ def _carry_out(run: Run, pictures: PictureSet, splits: np.ndarray, sha256: str, 
         write_exports(model, run, config, pictures, indices, answers)
         exported = time.perf_counter()
 
-        metrics["extraction"] = extractor.report if extractor else {}
+        if extractor and extractor.report:
+            metrics["extraction"] = extractor.report
         metrics["seconds"] = {
             "total": exported - started,
             "extract": extractor.seconds if extractor else 0.0,
@@ -209,12 +216,10 @@ def _fit_data(config: TrainConfig, loader: PictureLoader, indices: dict[str, np.
 def _extractor(config: TrainConfig, data: FitData) -> Extractor | None:
     """What runs the frozen layers once a picture; None where every epoch is to see new pictures, or nothing may be kept."""
     from app.training.activations import Extractor
-    from app.training.cache import ActivationCache, default_cache_folder
 
     if data.augmentation.live or not config.cache_limit:
         return None
-    folder = Path(config.cache_folder).expanduser() if config.cache_folder else default_cache_folder()
-    cache = ActivationCache(folder, int(config.cache_limit * 1e9))
+    cache = open_cache(config.cache_folder, config.cache_limit)
     return Extractor(data.loader, data.augmentation, cache, backbone=config.backbone, engine=config.engine)
 
 
@@ -273,9 +278,20 @@ def _say_results(run: Run) -> None:
     ]
     table("", ("split", "pictures", "accuracy", "95 % interval", "macro F1", "log loss"), rows)
     say_exports(run)
+    if "extraction" in metrics:
+        _say_extraction(metrics["extraction"])
     for name, path in (("model", run.model), ("pictures", run.plots), ("report", run.report)):
         console.print(f"{name:<10}{path}", markup=False)
     console.print(f"Finished in {metrics['seconds']['total']:.0f} s.")
+
+
+def _say_extraction(extraction: dict[str, Any]) -> None:
+    stages = ", ".join(f"{stage} {rate:,.0f}" for stage, rate in extraction["stage_rates"].items())
+    console.print(
+        f"extracted {extraction['views']:,} views of pictures at {extraction['rate']:,.0f} img/s by {extraction['engine']}, "
+        f"which does {extraction['bare_forward_rate']:,.0f} alone; a thread's img/s: {stages}",
+        markup=False,
+    )
 
 
 @contextmanager

@@ -50,8 +50,15 @@ METHODS = {
     "keras_guide_repaired": Method("(a′) Keras guide, repaired", "benchmarks.keras_guide", ("--repaired",)),
     "pytorch_timm": Method("(b) PyTorch and timm", "benchmarks.pytorch_timm"),
     "graft": Method("(c) Graft", "benchmarks.graft"),
-    "graft_features": Method("(d) Graft, feature extraction", "benchmarks.graft", ("--strategy", "feature_extraction")),
+    "graft_features": Method("(d) Graft, feature extraction", "benchmarks.graft", ("strategy=feature_extraction",)),
+    # What cached views cost and bring, against pictures that are augmented anew in every epoch.
+    **{
+        f"graft_views_{views}": Method(f"Graft, {views} cached views", "benchmarks.graft", (f"views={views}",))
+        for views in (1, 2, 4, 8)
+    },
+    "graft_live": Method("Graft, live augmentation", "benchmarks.graft", ("augment=live",)),
 }
+COMPARED = ("keras_guide", "keras_guide_repaired", "pytorch_timm", "graft", "graft_features")
 
 NOTES = """\
 Test accuracy is the mean of the seeds; its interval is Wilson's over the test answers of all seeds. Seconds are means, from \
@@ -98,9 +105,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--methods",
         nargs="+",
-        default=list(METHODS),
+        default=COMPARED,
         metavar="METHOD",
-        help=f"which: {', '.join(METHODS)} (default: all)",
+        help=f"which: {', '.join(METHODS)} (default: the first {len(COMPARED)})",
     )
     parser.add_argument(
         "--output",

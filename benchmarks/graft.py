@@ -1,7 +1,8 @@
 """Methods (c) and (d): Graft as it is, in a process of its own.
 
-`python -m benchmarks.graft JOB RESULT [--strategy STRATEGY]`. The clock stops when the fitted model is saved; what comes after
-(the test, the export, its proof and the report) is not fitting. Peak memory is the process' own, with all of that.
+`python -m benchmarks.graft JOB RESULT [NAME=VALUE ...]`, where names are options of `python -m app train`. The clock stops when
+the fitted model is saved; what comes after (the test, the export, its proof and the report) is not fitting. Peak memory is the
+process' own, with all of that.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from app import Run, train
 from benchmarks.job import Epoch, Job, Stopwatch, write_result
 
 
-def main(job: Job, result: str, strategy: str | None) -> None:
-    """Train with Graft's defaults, or another strategy, with nothing in the cache."""
+def main(job: Job, result: str, **options: str) -> None:
+    """Train with Graft's defaults but for some options, with nothing in the cache."""
     watch = Stopwatch()
     with tempfile.TemporaryDirectory() as folder:
         run = train(
@@ -27,7 +28,7 @@ def main(job: Job, result: str, strategy: str | None) -> None:
             seed=job.seed,
             formats=("tflite_float32",),
             quantize="none",
-            **({"strategy": strategy} if strategy else {}),
+            **{name: int(value) if value.isdigit() else value for name, value in options.items()},
         )
         _check_splits(run, job)
         epochs = [Epoch(one["phase"], one["finished"] - watch.started, one["val_accuracy"]) for one in run.history]
@@ -48,6 +49,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("job")
     parser.add_argument("result")
-    parser.add_argument("--strategy")
-    options = parser.parse_args()
-    main(Job.read(options.job), options.result, options.strategy)
+    parser.add_argument("options", nargs="*")
+    given = parser.parse_args()
+    main(Job.read(given.job), given.result, **dict(option.split("=", 1) for option in given.options))

@@ -1,7 +1,8 @@
 """Method (a): the recipe of Keras' guide "Transfer learning & fine-tuning" (https://keras.io/guides/transfer_learning/).
 
 `python -m benchmarks.keras_guide JOB RESULT [--repaired]`. As published the recipe trusts `training=False` to keep
-BatchNormalization in inference mode, which it does not do inside Keras 3's `fit`; repaired (a′), the layers are frozen themselves.
+BatchNormalization in inference mode, which it does not do inside Keras 3's `fit`; repaired (a′), the layers themselves
+are frozen.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -24,15 +24,21 @@ class Checked:
     fault: str | None
 
 
-def check_pictures(pictures: PictureSet) -> Iterator[Checked]:
-    """Decode every picture, several at a time; yields in the order of the set."""
+def check_pictures(pictures: PictureSet, known: Collection[str] = ()) -> Iterator[Checked]:
+    """Read every picture and decode it, several at a time; yields in the order of the set.
+
+    Args:
+        pictures: the pictures.
+        known: SHA-256, in hexadecimal, of pictures that were decoded before, which need not be decoded again.
+    """
 
     def check(index: int) -> Checked:
         key, digest, fault = pictures.keys[index], "", None
         try:
             encoded = pictures.encoded(index)
             digest = hashlib.sha256(encoded).hexdigest()
-            decode(encoded)
+            if digest not in known:
+                decode(encoded)
         except (UnreadablePicture, OSError) as error:
             fault = str(error) or type(error).__name__
         return Checked(key, digest, fault)

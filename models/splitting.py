@@ -63,11 +63,14 @@ def _highest_cut(model: keras.Model) -> Any:
         open_tensors = {key: tensor for key, tensor in open_tensors.items() if last_use[key] > place}
         if len(open_tensors) == 1:
             (cut,) = open_tensors.values()
-    return cut
+    kernels = [weight for weight in keras.Model(model.input, cut).weights if len(weight.shape) > 1]
+    return cut if kernels else model.input  # EfficientNets begin by scaling, which has weights and costs nothing
 
 
 def _changes(operation: Any) -> bool:
     """Whether an operation answers otherwise after a step, or at the next call."""
     if getattr(operation, "trainable_weights", None):
         return True
-    return hasattr(operation, "seed_generator") and operation.trainable
+    # Dropout of nothing has no generator; it is above the cut all the same, so that the cut does not depend on the rate.
+    is_random = hasattr(operation, "seed_generator") or isinstance(operation, keras.layers.Dropout)
+    return is_random and operation.trainable

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -75,6 +76,14 @@ TINY_SPEC = BackboneSpec(
     paper="",
     blocks=r"^block\d",
 )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_folder() -> Iterator[Path]:
+    """One cache of activations for all tests and the processes that they start, instead of the user's own."""
+    with tempfile.TemporaryDirectory(prefix="graft-tests-") as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRAFT_CACHE", folder)
+        yield Path(folder)
 
 
 @pytest.fixture(scope="session")

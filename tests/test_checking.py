@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -51,12 +52,16 @@ def test_unreadable_pictures_are_left_out_on_request(damaged: PictureSet) -> Non
     assert kept.keys == ("apple/00.jpg", "apple/03.jpg", "banana/00.jpg", "banana/01.jpg", "banana/02.jpg")
     assert kept.labels.tolist() == [0, 0, 1, 1, 1]
     assert not any(one.fault for one in check_pictures(kept))
+    assert kept.digests == tuple(hashlib.sha256(kept.encoded(index)).hexdigest() for index in range(len(kept)))
 
 
 def test_sound_pictures_pass(tmp_path: Path) -> None:
     pictures = open_source(str(write_folder(tmp_path)))
+    digests = tuple(hashlib.sha256(pictures.encoded(index)).hexdigest() for index in range(len(pictures)))
     for skip in (True, False):
-        assert readable_only(pictures, list(check_pictures(pictures)), skip_unreadable=skip) is pictures
+        passed = readable_only(pictures, list(check_pictures(pictures)), skip_unreadable=skip)
+        assert (passed.keys, passed.digests, passed.encoded) == (pictures.keys, digests, pictures.encoded)
+        np.testing.assert_array_equal(passed.labels, pictures.labels)
 
 
 @pytest.mark.parametrize("lost", [["apple"], ["apple", "banana", "cherry"]])

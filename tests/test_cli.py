@@ -17,6 +17,7 @@ from app import cli as command_line
 from app.config import LISTS, ListConfig, TrainConfig, make_config
 from app.errors import GateError, Interrupted, UsageError
 from app.exporting.formats import FORMATS
+from app.training.engines import ENGINES
 from app.training.strategies import STRATEGIES
 from data.errors import DataError
 from data.sources import SOURCES
@@ -66,6 +67,7 @@ def test_lists_show_their_table(what: str, cli: Cli) -> None:
         "strategies": list(STRATEGIES),
         "sources": [source.syntax for source in SOURCES.values()],
         "formats": list(FORMATS),
+        "engines": list(ENGINES),
     }
     ended = cli("list", what)
     assert (ended.code, ended.err) == (0, "")

@@ -13,8 +13,8 @@ from app.config import TrainConfig
 from app.errors import UsageError
 from app.runs import Run
 from app.training.fitting import FitState, fit
-from app.training.inputs import FitData
 from app.training.hyperrule import resolve
+from app.training.inputs import FitData
 from app.training.phases import Phase
 from app.training.strategies import STRATEGIES
 from data.augmentation import AUGMENTATIONS

@@ -11,7 +11,8 @@ from app.exporting.formats import DEFAULT_FORMATS
 from app.training.hyperrule import resolve
 
 SIZES = (2, 18, 200, 671, 3022, 50_000, 10_000_000)
-DERIVED = ("image_size", "head_epochs", "fine_tune_epochs", "unfreeze_blocks", "patience")
+COUNTS = ("image_size", "head_epochs", "fine_tune_epochs", "unfreeze_blocks", "views", "patience")
+DERIVED = (*COUNTS, "fine_tune_learning_rate")
 
 
 def resolved(size: int = 671, blocks: int = 16, image_size: int = 224, **options: object) -> TrainConfig:
@@ -24,12 +25,16 @@ def resolved(size: int = 671, blocks: int = 16, image_size: int = 224, **options
 def test_every_option_gets_a_value_that_passes_its_check(size: int, blocks: int) -> None:
     config = resolved(size, blocks)
     config.check()
-    for name in DERIVED:
+    for name in COUNTS:
         value = getattr(config, name)
         assert isinstance(value, int) and value >= 1
     assert config.unfreeze_blocks is not None and config.unfreeze_blocks <= blocks
     assert config.fine_tune_epochs is not None and config.patience is not None
     assert config.patience <= max(5, config.fine_tune_epochs)
+
+
+def test_two_views_of_each_picture_unless_told_otherwise() -> None:
+    assert [resolved(size).views for size in SIZES] == [2] * len(SIZES)
 
 
 def test_larger_sets_need_no_more_epochs() -> None:
@@ -47,9 +52,29 @@ def test_larger_batches_need_no_fewer_epochs() -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_what_the_user_gave_stays(size: int) -> None:
-    given = {"image_size": 96, "head_epochs": 1, "fine_tune_epochs": 77, "unfreeze_blocks": 5, "patience": 9}
+    given = {
+        "image_size": 96,
+        "head_epochs": 1,
+        "fine_tune_epochs": 77,
+        "unfreeze_blocks": 5,
+        "views": 7,
+        "patience": 9,
+        "fine_tune_learning_rate": 0.02,
+    }
     config = resolved(size, **given)
     assert {name: getattr(config, name) for name in DERIVED} == given
+
+
+@pytest.mark.parametrize(
+    "much", [{"unfreeze_blocks": 16}, {"unfreeze_blocks": 4}, {"unfreeze_from": "block9_conv"}, {"blocks": 1}]
+)
+def test_much_of_a_backbone_learns_more_slowly_than_its_last_block(much: dict) -> None:
+    assert resolved(unfreeze_blocks=1).fine_tune_learning_rate == resolved().fine_tune_learning_rate
+    assert resolved(**much).fine_tune_learning_rate < resolved().fine_tune_learning_rate
+
+
+def test_deeper_backbones_have_more_blocks_unfrozen() -> None:
+    assert [resolved(blocks=blocks).unfreeze_blocks for blocks in (1, 5, 16, 24, 60)] == [1, 1, 1, 2, 5]
 
 
 def test_options_that_are_not_derived_stay() -> None:

@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from app import Run, train
 from tests.pictures import write_folder
 
 ROOT = Path(__file__).parent.parent
-# Dropout, augmentation and two phases: all that is random has to be taken up again.
+# Dropout, MixUp, augmentation and two phases: all that is random has to be taken up again.
 OPTIONS = {
-    "backbone": "mobilenet",
+    "backbone": "efficientnet_lite0",
     "weights": "none",
     "image_size": 32,
     "head_epochs": 2,
     "fine_tune_epochs": 4,
+    "unfreeze_blocks": 2,
     "batch_size": 8,
     "augment": "light",
+    "mixup": 0.2,
+    "engine": "tensorflow",  # of those that auto takes the fastest of, each rounds in its own way
+    "formats": ("tflite_float32",),
 }
-ARGUMENTS = [word for name, value in OPTIONS.items() for word in (f"--{name.replace('_', '-')}", str(value))]
 FIGURES = ("loss", "accuracy", "val_loss", "val_accuracy")
 
 
@@ -35,12 +42,24 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(source: Path) -> Run:
-    return train(str(source), output=str(source.parent / "whole"), **OPTIONS)
+def uninterrupted(source: Path) -> Callable[..., Run]:
+    """A run from beginning to end, trained once for each way to augment."""
+
+    @cache
+    def run_of(augment: str) -> Run:
+        return train(str(source), output=str(source.parent / f"whole {augment}"), **OPTIONS | {"augment": augment})
+
+    return run_of
 
 
-def start(source: Path, output: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "app", "train", str(source), "--output", str(output), *ARGUMENTS]
+def start(source: Path, output: Path, *, first: str = "", **options: object) -> subprocess.Popen[str]:
+    """The command line in a process of its own; `first` is Python that it carries out before."""
+    options = OPTIONS | options
+    options["formats"] = " ".join(OPTIONS["formats"])
+    arguments = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    call = "\nimport sys\nfrom app.cli import main\nraise SystemExit(main(sys.argv[1:]))"
+    program = ["-c", first + call] if first else ["-m", "app"]
+    command = [sys.executable, *program, "train", str(source), "--output", str(output), *arguments]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -56,15 +75,17 @@ def figures(run: Run) -> list[tuple]:
     return [(one["phase"], one["epoch"], *(one[name] for name in FIGURES)) for one in run.history]
 
 
+@pytest.mark.parametrize("augment", ["light", "live"])  # activations out of the cache; pictures augmented anew
 def test_kill_9_in_phase_2_then_resume_ends_like_an_uninterrupted_run(
+    augment: str,
     source: Path,
-    uninterrupted: Run,
+    uninterrupted: Callable[..., Run],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run = Run(tmp_path / "killed")
-    process = start(source, run.path)
+    process = start(source, run.path, augment=augment)
     wait_for_epoch(run, "fine_tune", 1, process)
     process.kill()
     process.communicate()
@@ -76,15 +97,55 @@ def test_kill_9_in_phase_2_then_resume_ends_like_an_uninterrupted_run(
     def out_of_reach(*arguments: object, **options: object) -> None:
         raise AssertionError("the pretrained weights may be gone; the model is in the run folder")
 
-    monkeypatch.setattr("models.builder.build_model", out_of_reach)
-    train(resume=str(run.path))
+    with monkeypatch.context() as patch:
+        patch.setattr("models.builder.build_model", out_of_reach)
+        train(resume=str(run.path))
 
     assert "Resuming after epoch" in capsys.readouterr().out
-    assert figures(run) == figures(uninterrupted)
-    assert {**run.metrics, "seconds": 0} == {**uninterrupted.metrics, "seconds": 0}
-    assert run.splits == uninterrupted.splits
+    whole = uninterrupted(augment)
+    assert figures(run) == figures(whole)
+    assert len({one["val_loss"] for one in run.history}) == len(run.history)  # it learns, so that figures say something
+    epochs_of_head = 1 if augment == "light" else OPTIONS["head_epochs"]  # cached, the head is solved for
+    assert len(run.history) == epochs_of_head + OPTIONS["fine_tune_epochs"]
+    how_long = {"seconds": 0, "extraction": 0}
+    assert run.metrics | how_long == whole.metrics | how_long
+    assert run.splits == whole.splits
     assert run.parity["passed"]
     assert not list(run.checkpoints.glob(".*"))
+
+
+DIE_IN_EXTRACTION = """
+import os, signal
+from app.training import cache
+add = cache.Writer.add
+def add_and_die(writer, keys, rows):
+    add(writer, keys, rows)
+    writer.finish_shard()
+    if len(list(writer._space.cache.folder.glob("*/*.keys"))) == 2:  # the first batch, for both phases
+        os.kill(os.getpid(), signal.SIGKILL)
+cache.Writer.add = add_and_die
+"""
+
+
+def test_kill_9_while_extracting_then_resume_extracts_the_rest(
+    source: Path, uninterrupted: Callable[..., Run], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, folder = Run(tmp_path / "killed"), tmp_path / "cache"
+    process = start(source, run.path, first=DIE_IN_EXTRACTION, cache_folder=folder)
+    _, error = process.communicate(timeout=240)
+    assert process.returncode == -signal.SIGKILL, error
+    assert not run.history and not run.is_finished
+
+    train(resume=str(run.path))
+
+    assert "Resuming from the beginning: no epoch was finished." in capsys.readouterr().out
+    members = [row["split"] for row in csv.DictReader(run.splits.splitlines())]
+    every = 2 * members.count("train") + members.count("validation")
+    assert run.metrics["extraction"]["views"] == every - 32  # the batch that was finished is not run again
+    whole = figures(uninterrupted("light"))
+    assert [one[:2] for one in figures(run)] == [one[:2] for one in whole]
+    # Rounding may differ, since pictures came in other batches.
+    np.testing.assert_allclose([one[2:] for one in figures(run)], [one[2:] for one in whole], atol=0.05)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -48,6 +48,7 @@ def _context(run: Run) -> dict[str, Any]:
         "spec": find_backbone(config.backbone),
         "splits": {split: metrics[split] for split in _SPLITS},
         "seconds": metrics["seconds"],
+        "extraction": metrics.get("extraction"),
         "classes": classes,
         "weakest": sorted(classes, key=lambda name: classes[name]["f1"]),
         "confused": sorted(confused, reverse=True)[:10],

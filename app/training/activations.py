@@ -94,12 +94,14 @@ class Extractor:
     def _extract(self, bottoms: Sequence[keras.Model], views: Sequence[Views]) -> None:
         pairs = [pair for one in views for pair in one.pairs()]
         keys = self._keys(pairs)
-        lacking = [(bottom, space, space.missing(keys)) for bottom in bottoms for space in [self.space(bottom)]]
+        spaces = {space.folder: (bottom, space) for bottom in bottoms for space in [self.space(bottom)]}  # each once
+        lacking = [(bottom, space, space.missing(keys)) for bottom, space in spaces.values()]
         lacking = [one for one in lacking if one[2].any()]
         if not lacking:
             return
         started = time.perf_counter()
-        needed = sum(int(missing.sum()) * space.row_bytes for _, space, missing in lacking)
+        key_bytes = max(map(len, keys)) + 4  # with what JSON puts around it
+        needed = sum(int(missing.sum()) * (space.row_bytes + key_bytes) for _, space, missing in lacking)
         self.cache.make_room(needed)  # to be refused now, and not half way
         wanted = np.logical_or.reduce([missing for _, _, missing in lacking])
         self._run(
@@ -165,7 +167,7 @@ class Extractor:
 
 def _check_range(answers: Sequence[np.ndarray]) -> None:
     largest = max(float(np.abs(rows).max()) for rows in answers)
-    if not largest <= np.finfo(np.float16).max:  # nor if it is no number
+    if not largest <= float(np.finfo(np.float16).max):  # nor if it is no number
         raise CacheFull(f"float16, which it is kept in, has no room for activations as large as {largest:.4g}")
 
 

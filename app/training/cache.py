@@ -25,6 +25,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import platformdirs
 
+from app.errors import UsageError
 from app.training.shards import (
     MissingRows,
     Rows,
@@ -48,6 +49,7 @@ __all__ = [
     "SpaceSummary",
     "Writer",
     "default_cache_folder",
+    "open_cache",
 ]
 
 SHARD_BYTES = 256 * 2**20  # small enough to be removed one by one, large enough that few files are open at once
@@ -68,6 +70,22 @@ def default_cache_folder() -> Path:
     """Where the cache lies unless an option says otherwise: `GRAFT_CACHE`, or the system's place for caches."""
     named = os.environ.get("GRAFT_CACHE")
     return Path(named).expanduser() if named else platformdirs.user_cache_path("graft")
+
+
+def open_cache(folder: str | None, gigabytes: float) -> ActivationCache:
+    """The cache that options name.
+
+    Args:
+        folder: None for the usual one.
+        gigabytes: its largest size, in 10^9 bytes.
+
+    Raises:
+        UsageError: there is a file in its place.
+    """
+    path = Path(folder).expanduser() if folder else default_cache_folder()
+    if path.is_file():
+        raise UsageError(f"{path} is a file; name the cache's folder with --cache-folder")
+    return ActivationCache(path, int(gigabytes * 1e9))
 
 
 @dataclass(frozen=True)
@@ -120,6 +138,11 @@ class ActivationCache:
     def spaces(self) -> list[SpaceSummary]:
         """What is there, the last used first."""
         return sorted(map(_summary, self._folders()), key=lambda one: -one.last_used)
+
+    def pictures(self) -> set[str]:
+        """Which pictures have rows: what their keys begin with."""
+        shards = (shard for folder in self._folders() for shard in shards_among(files_of_space(folder)))
+        return {key.partition("-")[0] for shard in shards for key in read_keys(shard.manifest)}
 
     def room(self) -> int:
         """Bytes that could be written now; what the removal of shards that are not in use would give counts too."""

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,8 +27,8 @@ if TYPE_CHECKING:  # the table is read by `--help`, which must not import Tensor
 # An engine that is ready: pixels, uint8 (n, size, size, 3), to each output of the network, float32 (n, ...).
 Forward = Callable[[np.ndarray], list[np.ndarray]]
 
-# How far activations may be from TensorFlow's, as a part of their root mean square. bfloat16 is 0.04 to 0.06 away, which moved the
-# accuracy of a linear head by +0.1 and -0.3 points (means of 5 seeds on two sets); a wrong network is 1 away.
+# How far activations may be from TensorFlow's, as a part of their root mean square. bfloat16 is 0.04 to 0.06 away, which
+# moved the accuracy of a linear head by +0.1 and -0.3 points (means of 5 seeds on two sets); a wrong network is 1 away.
 TOLERANCE = 0.1
 _PROBE_RUNS = 2
 _log = logging.getLogger(__name__)
@@ -40,13 +42,13 @@ class Engine:
         description: what it is, in a few words.
         module: the package that it needs.
         requirement: how to install that.
-        prepare: makes a frozen graph ready, see `_frozen_graph`.
+        prepare: makes a frozen network ready.
     """
 
     description: str
     module: str
     requirement: str
-    prepare: Callable[[Any], Forward]
+    prepare: Callable[[Frozen], Forward]
 
     @property
     def is_installed(self) -> bool:
@@ -84,8 +86,8 @@ def choose_engine(name: str, network: keras.Model, probe: np.ndarray) -> Choice:
 
     if name not in ("auto", "tensorflow") and not ENGINES[name].is_installed:
         raise UsageError(f"--engine {name} is not installed: pip install {ENGINES[name].requirement}")
-    graph = _frozen_graph(network)
-    forward = ENGINES["tensorflow"].prepare(graph)
+    frozen = Frozen(network)
+    forward = ENGINES["tensorflow"].prepare(frozen)
     expected, rate = _measure(forward, probe)
     choices = [Choice("tensorflow", forward, rate)]
     if name == "tensorflow" or (name == "auto" and tf.config.list_physical_devices("GPU")):
@@ -93,17 +95,20 @@ def choose_engine(name: str, network: keras.Model, probe: np.ndarray) -> Choice:
     others = [other for other, engine in ENGINES.items() if other != "tensorflow" and engine.is_installed]
     for other in others if name == "auto" else [name]:
         try:
-            choices.append(_try(other, graph, probe, expected))
+            choices.append(_try(other, frozen, probe, expected))
         except Exception as error:  # converters raise nearly anything over an operation that they do not know
             if name != "auto":
-                raise UsageError(f"--engine {name} cannot be used here: {error}. Choose another, or leave it out") from error
+                reason = str(error).strip().partition("\n")[0].removesuffix(".") or type(error).__name__
+                raise UsageError(
+                    f"--engine {name} cannot be used here: {reason}. Choose another, or leave it out"
+                ) from error
             _log.info("engine %s: %s", other, error)
     return max(choices if name == "auto" else choices[1:], key=lambda choice: choice.rate)
 
 
-def _try(name: str, graph: Any, probe: np.ndarray, expected: list[np.ndarray]) -> Choice:
+def _try(name: str, frozen: Frozen, probe: np.ndarray, expected: list[np.ndarray]) -> Choice:
     """An engine made ready, once it has shown that it agrees with TensorFlow."""
-    forward = ENGINES[name].prepare(graph)
+    forward = ENGINES[name].prepare(frozen)
     found, rate = _measure(forward, probe)
     furthest = max(disagreement(one, other) for one, other in zip(found, expected, strict=True))
     if furthest > TOLERANCE:
@@ -129,34 +134,37 @@ def _measure(forward: Forward, probe: np.ndarray) -> tuple[list[np.ndarray], flo
     return answers, len(probe) / min(seconds)
 
 
-def _frozen_graph(network: keras.Model) -> Any:
-    """The network as a TensorFlow function with its weights as constants, so that normalization is folded into convolutions."""
+class Frozen:
+    """A network with its weights as constants, so that normalization is folded into convolutions."""
+
+    def __init__(self, network: keras.Model) -> None:
+        import tensorflow as tf
+        from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+        pixels = tf.TensorSpec((None, *network.input_shape[1:]), tf.float32)
+        graph = tf.function(lambda pixels: network(pixels, training=False), input_signature=[pixels], autograph=False)
+        self.graph = convert_variables_to_constants_v2(graph.get_concrete_function())
+
+    @cached_property
+    def tflite(self) -> bytes:
+        """The same as a `.tflite`, which several engines read."""
+        import tensorflow as tf
+
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([self.graph])
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+        return converter.convert()
+
+
+def _tensorflow(frozen: Frozen) -> Forward:
     import tensorflow as tf
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    pixels = tf.TensorSpec((None, *network.input_shape[1:]), tf.float32)
-    graph = tf.function(lambda pixels: network(pixels, training=False), input_signature=[pixels], autograph=False)
-    return convert_variables_to_constants_v2(graph.get_concrete_function())
+    return lambda pixels: [np.asarray(output) for output in frozen.graph(tf.cast(pixels, tf.float32))]
 
 
-def _as_tflite(graph: Any) -> bytes:
-    import tensorflow as tf
-
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([graph])
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    return converter.convert()
-
-
-def _tensorflow(graph: Any) -> Forward:
-    import tensorflow as tf
-
-    return lambda pixels: [np.asarray(output) for output in graph(tf.cast(pixels, tf.float32))]
-
-
-def _litert(graph: Any) -> Forward:
+def _litert(frozen: Frozen) -> Forward:
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_content=_as_tflite(graph), num_threads=os.cpu_count())
+    interpreter = Interpreter(model_content=frozen.tflite, num_threads=os.cpu_count())
     interpreter.allocate_tensors()  # for one picture at a time, which is fastest with XNNPACK
     (given,) = interpreter.get_input_details()
     outputs = interpreter.get_output_details()
@@ -173,12 +181,14 @@ def _litert(graph: Any) -> Forward:
     return forward
 
 
-def _openvino(graph: Any) -> Forward:
+def _openvino(frozen: Frozen) -> Forward:
+    # Importing OpenVINO tells its makers so over the network. Without this module, which Python takes None for, it does not.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
 
     with tempfile.TemporaryDirectory(prefix="graft-") as folder:  # it reads .tflite from files only
         file = Path(folder) / "network.tflite"
-        file.write_bytes(_as_tflite(graph))
+        file.write_bytes(frozen.tflite)
         core = openvino.Core()
         model = core.read_model(file)
         model.reshape([1, *(side.get_length() for side in list(model.inputs[0].partial_shape)[1:])])

@@ -68,7 +68,7 @@ class FitState:
 
     def describe(self, phases: Sequence[Phase]) -> str:
         """Where a fit continues, in words."""
-        if self.weights is None:
+        if self.weights is None and not self.phase_done:
             return "from the beginning: no epoch was finished"
         phase = phases[self.phase]
         return f"after epoch {self.epoch} of at most {phase.epochs} of phase {self.phase + 1} ({phase.name})"
@@ -236,7 +236,7 @@ class _EpochEnd:
         improved = state.phase_best is None or score > state.phase_best
         state.phase_best = score if improved else state.phase_best
         state.waited = 0 if improved else state.waited + 1
-        state.phase_done = state.epoch == self.phase.epochs or state.waited >= self.phase.patience
+        state.phase_done = model is None or state.epoch == self.phase.epochs or state.waited >= self.phase.patience
         if model is not None:
             state.weights = f"last-{name}"
             self._save(model, state.weights)

@@ -14,8 +14,8 @@ import tensorflow as tf
 from scipy.special import log_softmax
 
 from app.training.activations import Views
-from app.training.shards import Rows
 from app.training.logistic import Blocks
+from app.training.shards import Rows
 from data.augmentation import Augmentation
 from data.pipeline import PictureLoader, evaluation_batches, training_batches
 

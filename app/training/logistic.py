@@ -87,7 +87,8 @@ def _moments(training: Blocks) -> tuple[np.ndarray, float, float]:
         weight += float(targets.sum())
     mean = total / count
     variance = float(np.mean(squares / count - mean**2))
-    return mean.astype(np.float32), 1 / math.sqrt(max(variance, 1e-12)), weight
+    least = max(1e-9 * float(np.mean(mean**2)), 1e-12)  # below it there is nothing but float32's rounding
+    return mean.astype(np.float32), 1 / math.sqrt(max(variance, least)), weight
 
 
 def _unscaled(weights: np.ndarray, mean: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 def phases(config: TrainConfig, spec: BackboneSpec) -> list[Phase]:
     """Feature extraction, then fine-tuning of the backbone's last blocks or from a named layer up."""
-    assert config.fine_tune_epochs is not None and config.patience is not None  # resolved by `hyperrule`
+    # Resolved by `hyperrule`.
+    assert config.fine_tune_epochs is not None and config.patience is not None
+    assert config.fine_tune_learning_rate is not None
 
     def prepare(model: keras.Model) -> None:
         from models.freezing import unfreeze_blocks, unfreeze_from
