@@ -115,7 +115,8 @@ class Extractor:
         from contextlib import ExitStack
 
         with console.status("choosing an engine"):
-            probe = np.stack([self.loader.load(index) for index, _ in pairs[:_PROBE]])
+            some = list(dict.fromkeys(index for index, _ in pairs))[:_PROBE]
+            probe = np.stack([self.loader.load(index) for index in some])
             choice = choose_engine(self.engine, network, probe)
         stages = self.loader.stages = type(self.loader.stages)()
         keys, begun, position = self._keys(pairs), time.perf_counter(), 0

@@ -100,13 +100,13 @@ def fit(
             state.phase_best, state.waited = None, 0
         inputs = _inputs_of(model, phases[number:], data, extractor)
         end = _EpochEnd(bare, phase, run, state)
-        if phase.direct and isinstance(inputs, CachedInputs):
+        if phase.direct and isinstance(inputs, CachedInputs) and not continues:
             _solve(inputs, phase, end)
             continue
-        _compile(inputs, phase, data.steps_per_epoch)
+        whole = _compile(inputs, model, phase, data.steps_per_epoch)
         if continues:
-            inputs.model.load_weights(run.checkpoints / str(state.weights))
-        _fit_phase(inputs, phase, data, end)
+            whole.load_weights(run.checkpoints / str(state.weights))
+        _fit_phase(inputs, whole, phase, data, end)
     bare.load_weights(run.checkpoints / str(state.best_weights))
 
 
@@ -153,8 +153,8 @@ def _solve(inputs: CachedInputs, phase: Phase, end: _EpochEnd) -> None:
     console.print(f"{phase.name:<9} solved for: validation accuracy {figures['val_accuracy']:.3f}.", markup=False)
 
 
-def _compile(inputs: CachedInputs | LiveInputs, phase: Phase, steps_per_epoch: int) -> None:
-    model = inputs.model
+def _compile(inputs: CachedInputs | LiveInputs, model: keras.Model, phase: Phase, steps_per_epoch: int) -> keras.Model:
+    """Make ready what trains; gives the whole model with the same optimizer, for checkpoints that do not depend on the cut."""
     optimizer = warmup_cosine_adamw(
         learning_rate=phase.learning_rate,
         steps=phase.epochs * steps_per_epoch,
@@ -164,11 +164,16 @@ def _compile(inputs: CachedInputs | LiveInputs, phase: Phase, steps_per_epoch: i
     loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=phase.label_smoothing)
     # A step of a head alone is shorter than Keras' own work around it, so an epoch is one call there.
     at_once = steps_per_epoch if isinstance(inputs, CachedInputs) and inputs.are_features else 1
-    model.compile(optimizer, loss, metrics=["accuracy"], steps_per_execution=at_once)
+    inputs.model.compile(optimizer, loss, metrics=["accuracy"], steps_per_execution=at_once)
     optimizer.build(model.trainable_variables)
+    whole = keras.Model(model.inputs, model.outputs)
+    whole.compile(optimizer)
+    return whole
 
 
-def _fit_phase(inputs: CachedInputs | LiveInputs, phase: Phase, data: FitData, end: _EpochEnd) -> None:
+def _fit_phase(
+    inputs: CachedInputs | LiveInputs, whole: keras.Model, phase: Phase, data: FitData, end: _EpochEnd
+) -> None:
     state, phase_seed = end.state, data.seed * 1000 + end.state.phase
     with progress() as bars:
         task = bars.add_task(
@@ -186,7 +191,7 @@ def _fit_phase(inputs: CachedInputs | LiveInputs, phase: Phase, data: FitData, e
             class_weight=data.class_weights,
             verbose=0,
             shuffle=False,  # the stream is shuffled already
-            callbacks=[_Reseed(phase_seed), _Checkpoint(end), _Bar(bars, task, phase, data)],
+            callbacks=[_Reseed(phase_seed), _Checkpoint(end, whole), _Bar(bars, task, phase, data)],
         )
     end.finish_phase()
 
@@ -256,15 +261,15 @@ class _EpochEnd:
 class _Checkpoint(keras.callbacks.Callback):
     """Calls `_EpochEnd` from within Keras' loop."""
 
-    def __init__(self, end: _EpochEnd) -> None:
+    def __init__(self, end: _EpochEnd, whole: keras.Model) -> None:
         super().__init__()
-        self.end = end
+        self.end, self.whole = end, whole
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self.end.begin()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        self.end.finish(epoch + 1, logs or {}, self.model)
+        self.end.finish(epoch + 1, logs or {}, self.whole)
         self.model.stop_training = self.end.state.phase_done
 
 

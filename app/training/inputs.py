@@ -169,7 +169,10 @@ class CachedInputs:
         return lambda: all_at_once
 
     def figures(self, logits_of: Callable[[np.ndarray], np.ndarray], label_smoothing: float) -> dict[str, float]:
-        """What Keras' loop reports, of a head on the features: loss (in nats) and accuracy, and both on validation."""
+        """What Keras' loop reports, of a head on the features: loss (in nats) and accuracy, and both on validation.
+
+        Class weights, which Keras includes in the training loss, are left out.
+        """
         labels = np.repeat(self._labels, self.views)
         loss, accuracy = _figures(self.train_rows, labels, logits_of, label_smoothing)
         return {"loss": loss, "accuracy": accuracy} | self.validation_figures(logits_of, label_smoothing)
