@@ -36,7 +36,7 @@ os.chdir(next(path for path in (Path("graft"), Path("."), Path("..")) if (path /
 
 # %%
 SOURCE = "sample:digits"
-OPTIONS = {"image_size": 96, "augment": "light", "flip": False}
+OPTIONS = {"image_size": 96, "augment": "light", "flip": False, "unfreeze_blocks": 4}
 
 # %%
 from data.sources import open_source

@@ -39,6 +39,7 @@ TINY = {
     "augment": "light",
     "head_epochs": 1,
     "fine_tune_epochs": 1,
+    "fine_tune_learning_rate": 0.05,  # high enough for an epoch to be told from the one before
     "batch_size": 8,
     "label_smoothing": 0.0,  # the validation loss is then the log loss of the metrics
 }

@@ -24,7 +24,7 @@ from tests.handmade import colour_classifier
 from tests.pictures import write_folder
 
 HOSTILE = ("<script>alert(1)", "a|b `c` *d*", "$\\frac$", "ünïcødé ☕ 花", "{{ 7*7 }}", "[bold]red")
-EPOCH = {"phase", "epoch", "seconds", "loss", "accuracy", "val_loss", "val_accuracy"}
+EPOCH = {"phase", "epoch", "seconds", "finished", "loss", "accuracy", "val_loss", "val_accuracy"}
 SPLIT = {"n", "accuracy", "accuracy_ci95", "balanced_accuracy", "macro_f1", "log_loss", "ece", "classes", "confusion"}
 
 
@@ -42,7 +42,7 @@ def splits(run: app.Run) -> list[dict[str, str]]:
 
 
 def numbers(run: app.Run) -> list[dict[str, Any]]:
-    return [{name: value for name, value in one.items() if name != "seconds"} for one in run.history]
+    return [{name: value for name, value in one.items() if name not in ("seconds", "finished")} for one in run.history]
 
 
 # --- What is in it ----------------------------------------------------------------------------------------------------
@@ -89,7 +89,7 @@ def test_config_holds_every_option_as_resolved(finished_run: app.Run, fruit: Pat
     assert (config["source"], config["backbone"], config["weights"]) == (str(fruit), "efficientnet_lite0", "none")
     assert (config["image_size"], config["head_epochs"], config["fine_tune_epochs"]) == (32, 1, 1)
     unresolved = {name for name, value in config.items() if value is None}
-    assert unresolved == {"unfreeze_from"}  # the blocks say where training begins
+    assert unresolved == {"unfreeze_from", "cache_folder"}  # the blocks say where training begins; the usual cache
     assert config["unfreeze_blocks"] >= 1
 
 
@@ -134,7 +134,7 @@ def test_history_has_one_object_an_epoch(finished_run: app.Run) -> None:
 
 def test_metrics_of_both_splits_and_the_seconds(finished_run: app.Run) -> None:
     metrics = finished_run.metrics
-    assert set(metrics) == {"validation", "test", "seconds"}
+    assert set(metrics) == {"validation", "test", "seconds", "extraction"}
     for split in ("validation", "test"):
         one = metrics[split]
         assert set(one) == SPLIT
@@ -143,7 +143,7 @@ def test_metrics_of_both_splits_and_the_seconds(finished_run: app.Run) -> None:
         assert one["accuracy"] == pytest.approx(correct / 3)
         assert list(one["classes"]) == ["apple", "banana", "cherry"]
     seconds = metrics["seconds"]
-    assert {"total", "head", "fine_tune", "export"} <= set(seconds)
+    assert {"total", "extract", "head", "fine_tune", "export"} <= set(seconds)
     assert seconds["total"] >= sum(value for name, value in seconds.items() if name != "total") - 1e-6
 
 
