@@ -5,141 +5,34 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
 import pytest
 
-from app.pictures import open_readable
-from app.training import activations
-from app.training.activations import Extractor, Views
-from app.training.cache import ActivationCache, CacheFull
-from app.training.engines import ENGINES, Choice
+from app.training.activations import Extractor
+from app.training.engines import ENGINES
 from app.training.inputs import FitData
-from app.training.shards import Rows
-from data.augmentation import AUGMENTATIONS, Augmentation
-from data.errors import DataError
-from data.pictures import PictureSet
+from data.augmentation import Augmentation
 from data.pipeline import PictureLoader
-from models.builder import BACKBONE_LAYER, build_model
-from models.freezing import freeze, unfreeze_from
-from models.splitting import split
-from tests.conftest import TINY_SPEC
-from tests.pictures import encode, smooth, write_folder
-
-SIZE = 32
-DEFAULT = AUGMENTATIONS["default"]
-FILES = [encode(smooth(50, 40, seed=number)) for number in range(12)]
-PLENTY = 10**9
-
-
-def pictures_of(files: Sequence[bytes]) -> PictureSet:
-    """Picture files in memory, as `app.pictures.open_readable` would give them."""
-    return PictureSet(
-        "memory",
-        ("a", "b"),
-        tuple(f"{number}.png" for number in range(len(files))),
-        np.arange(len(files)) % 2,
-        lambda index: files[index],
-        digests=tuple(hashlib.sha256(file).hexdigest() for file in files),
-    )
-
-
-@pytest.fixture(scope="module")
-def model() -> keras.Model:
-    """Three blocks and a linear head; its normalization does something."""
-    model = build_model(TINY_SPEC, num_classes=2, image_size=SIZE)
-    random = np.random.default_rng(0)
-    for layer in model.get_layer(BACKBONE_LAYER).layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.set_weights([random.uniform(0.5, 1.5, one.shape) for one in layer.get_weights()])
-    return model
-
-
-@pytest.fixture(scope="module")
-def features(model: keras.Model) -> keras.Model:
-    """What is frozen while the head trains alone: vectors of 8."""
-    freeze(model)
-    return split(model)[0]
-
-
-@pytest.fixture(scope="module")
-def middle(model: keras.Model) -> keras.Model:
-    """What is frozen while the last block trains: 8 x 8 x 8."""
-    unfreeze_from(model, "block2_conv")
-    return split(model)[0]
-
-
-@pytest.fixture
-def forwarded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many pictures each call of the network took, the probe's left out; the network stays the same."""
-    counts: list[int] = []
-    real = activations.choose_engine
-
-    def choose(*arguments: Any) -> Choice:
-        choice = real(*arguments)
-
-        def forward(pixels: np.ndarray) -> list[np.ndarray]:
-            counts.append(len(pixels))
-            return choice.forward(pixels)
-
-        return replace(choice, forward=forward)
-
-    monkeypatch.setattr(activations, "choose_engine", choose)
-    return counts
-
-
-@pytest.fixture
-def extractor_of(tmp_path: Path) -> Callable[..., Extractor]:
-    """Makes an extractor as another run would, over the one cache of the test."""
-
-    def make(
-        pictures: PictureSet | None = None,
-        augmentation: Augmentation = DEFAULT,
-        *,
-        size: int = SIZE,
-        resize: str = "stretch",
-        limit: int = PLENTY,
-        engine: str = "tensorflow",
-        folder: str = "cache",
-    ) -> Extractor:
-        loader = PictureLoader(pictures or pictures_of(FILES), size, resize)
-        cache = ActivationCache(tmp_path / folder, limit)
-        return Extractor(loader, augmentation, cache, backbone="tiny", engine=engine)
-
-    return make
-
-
-def seen(extractor: Extractor, bottom: keras.Model, *views: Views) -> list[np.ndarray]:
-    """All rows of the views, of one bottom alone."""
-    return [everything(rows) for rows in extractor.rows(bottom, [bottom], views)]
-
-
-def rows_on_disk(extractor: Extractor, bottom: keras.Model) -> float:
-    """With those that are there more than once."""
-    space = extractor.space(bottom)
-    return sum(path.stat().st_size for path in space.folder.glob("*.bin")) / space.row_bytes
-
-
-def everything(rows: Rows) -> np.ndarray:
-    return rows.take(np.arange(len(rows)))
-
-
-def views_of(pictures: Sequence[int], *numbers: int) -> Views:
-    return Views(np.array(pictures), numbers)
-
-
-def through(bottom: keras.Model, pixels: np.ndarray) -> np.ndarray:
-    return np.asarray(bottom(pixels.astype(np.float32), training=False))
-
-
-def assert_alike(rows: np.ndarray, expected: np.ndarray) -> None:
-    """But for float16's rounding."""
-    assert rows.dtype == np.float16
-    np.testing.assert_allclose(rows, expected, rtol=2**-10, atol=1e-4 * float(np.abs(expected).max()))
-
+from tests.extraction import (
+    DEFAULT,
+    FILES,
+    PLENTY,
+    SIZE,
+    assert_alike,
+    everything,
+    extractor_of,
+    features,
+    forwarded,
+    middle,
+    model,
+    pictures_of,
+    rows_on_disk,
+    seen,
+    through,
+    views_of,
+)
 
 # --- What the rows are ------------------------------------------------------------------------------------------------
 
@@ -356,138 +249,3 @@ def test_the_same_network_twice_is_one(features: keras.Model, extractor_of: Call
     extractor = extractor_of(engine="openvino" if ENGINES["openvino"].is_installed else "litert")
     (rows,) = extractor.rows(features, [features, features], [views_of([0, 1], 0)])
     assert len(rows) == 2 and rows_on_disk(extractor, features) == 2
-
-
-# --- What makes other rows --------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("change", ["weights", "statistics", "size", "resize"])
-def test_another_network_or_other_pixels_have_rows_of_their_own(
-    change: str, forwarded: list[int], extractor_of: Callable[..., Extractor]
-) -> None:
-    def bottom_of(size: int, change: str = "") -> keras.Model:
-        model = build_model(TINY_SPEC, num_classes=2, image_size=size)
-        freeze(model)
-        named = {"weights": "block0_conv", "statistics": "block2_bn"}
-        if change in named:
-            layer = model.get_layer(BACKBONE_LAYER).get_layer(named[change])
-            layer.set_weights([*layer.get_weights()[:-1], layer.get_weights()[-1] * 1.5])
-        return split(model)[0]
-
-    views = views_of(range(4), 0)
-    (before,) = seen(extractor_of(), bottom_of(SIZE), views)
-    seen(extractor_of(), bottom_of(SIZE), views)  # built again, with the same weights
-    assert forwarded == [4]
-    size = 48 if change == "size" else SIZE
-    other = extractor_of(size=size, resize="crop" if change == "resize" else "stretch")
-    bottom = bottom_of(size, change)
-    (after,) = seen(other, bottom, views)
-
-    assert forwarded == [4, 4]
-    assert_alike(after, through(bottom, np.stack([other.loader.load(index) for index in range(4)])))
-    assert np.abs(after - before).max() > 1e-3
-
-
-def test_another_head_finds_the_same_rows(forwarded: list[int], extractor_of: Callable[..., Extractor]) -> None:
-    for classes, seed in ((2, 0), (5, 1)):
-        model = build_model(TINY_SPEC, num_classes=classes, image_size=SIZE, seed=seed, dropout=0.1 * classes)
-        freeze(model)
-        seen(extractor_of(), split(model)[0], views_of(range(4), 0))
-    assert forwarded == [4]
-
-
-def test_the_plain_view_is_shared_between_augmentations_and_others_are_not(
-    features: keras.Model, forwarded: list[int], extractor_of: Callable[..., Extractor]
-) -> None:
-    augmentations = [DEFAULT, AUGMENTATIONS["light"], DEFAULT.without_flip(), replace(DEFAULT, rotation=16.0)]
-    plain, changed = [], []
-    for augmentation in augmentations:
-        rows = seen(extractor_of(augmentation=augmentation), features, views_of(range(4), 0), views_of(range(4), 1))
-        plain.append(rows[0])
-        changed.append(rows[1])
-
-    assert forwarded == [8, 4, 4, 4]
-    assert all((one == plain[0]).all() for one in plain)
-    assert len({one.tobytes() for one in changed}) == len(augmentations)
-
-
-# --- The report -------------------------------------------------------------------------------------------------------
-
-
-def test_the_report_says_what_was_done_and_how_fast(
-    features: keras.Model, extractor_of: Callable[..., Extractor]
-) -> None:
-    extractor = extractor_of()
-    assert extractor.report == {}
-    seen(extractor, features, views_of(range(8), 1, 2), views_of(range(8, 12), 0))
-    report = extractor.report
-
-    assert list(report) == ["engine", "views", "seconds", "rate", "bare_forward_rate", "stage_rates"]
-    assert report["engine"] == "tensorflow" and report["views"] == 20
-    assert set(report["stage_rates"]) == {"read", "decode", "augment", "forward", "write"}
-    assert min(report["rate"], report["bare_forward_rate"], *report["stage_rates"].values()) > 0
-    assert 0 < report["seconds"] <= extractor.seconds
-    assert report["rate"] == pytest.approx(20 / report["seconds"], rel=0.1)
-
-
-def test_without_augmented_views_there_is_no_time_for_them(
-    features: keras.Model, extractor_of: Callable[..., Extractor]
-) -> None:
-    extractor = extractor_of()
-    seen(extractor, features, views_of(range(4), 0))
-    assert set(extractor.report["stage_rates"]) == {"read", "decode", "forward", "write"}
-
-
-# --- What goes wrong --------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("factor", [1e6, np.inf, np.nan])
-def test_activations_that_float16_cannot_hold_are_refused(
-    factor: float, extractor_of: Callable[..., Extractor]
-) -> None:
-    pixels = keras.Input((SIZE, SIZE, 3))
-    averages = keras.layers.GlobalAveragePooling2D()(pixels)
-    dense = keras.layers.Dense(4, name="large")
-    bottom = keras.Model(pixels, dense(averages), name="large")
-    dense.set_weights([np.full((3, 4), factor, np.float32), np.zeros(4, np.float32)])
-    extractor = extractor_of()
-    with pytest.raises(CacheFull, match=r"float16, which it is kept in, has no room for activations as large as"):
-        seen(extractor, bottom, views_of(range(4), 0))
-    assert extractor.space(bottom).missing(extractor._keys([(0, 0)])).all()
-
-
-@pytest.mark.parametrize("lacking", [1, 100, 12 * 60])
-def test_too_small_a_cache_is_said_before_anything_is_run(
-    lacking: int, features: keras.Model, extractor_of: Callable[..., Extractor], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    extractor, views = extractor_of(), views_of(range(12), 0, 1)
-    keys = extractor._keys(views.pairs())
-    needed = 24 * extractor.space(features).row_bytes + sum(map(len, keys))  # a row takes its key's place, too
-    small = extractor_of(limit=needed - lacking)
-
-    def run(*arguments: object) -> None:
-        raise AssertionError("it was run")
-
-    monkeypatch.setattr(activations, "choose_engine", run)
-    with pytest.raises(CacheFull, match=r"the cache .* needs .* MB more, and its limit of"):
-        seen(small, features, views)
-    assert not small.cache.folder.exists()
-
-
-@pytest.mark.parametrize("lost", [0, 40])  # among those that the engines are tried with, or not
-@pytest.mark.parametrize("damage", ["gone", "truncated"])
-def test_a_picture_that_vanished_is_named(
-    lost: int, damage: str, features: keras.Model, tmp_path: Path, extractor_of: Callable[..., Extractor]
-) -> None:
-    pictures, _ = open_readable(str(write_folder(tmp_path / "fruit", pictures=16)), skip_unreadable=False)
-    file = tmp_path / "fruit" / pictures.keys[lost]
-    if damage == "gone":
-        file.unlink()
-    else:
-        file.write_bytes(file.read_bytes()[:100])
-    extractor = extractor_of(pictures)
-    with pytest.raises(DataError, match=rf"{pictures.keys[lost]} can no longer be read"):
-        seen(extractor, features, views_of(range(48), 0))
-    there = seen(extractor, features, views_of([index for index in range(48) if index != lost], 0))
-    assert len(there[0]) == 47

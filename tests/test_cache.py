@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from app.training import cache as module
-from app.training.cache import ActivationCache, CacheFull, MissingRows, Space
+from app.training.cache import ActivationCache, CacheFull, Space
+from app.training.shards import MissingRows
 from tests.activations import CONTENT, ROW_BYTES, SHAPE, age, keys_of, read, rows_of, shards_of, write
 
 

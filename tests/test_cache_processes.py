@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from app.training import cache as module
-from app.training.cache import ActivationCache, MissingRows, Space
+from app.training.cache import ActivationCache, Space
+from app.training.shards import MissingRows
 from tests.activations import CONTENT, SHAPE, age, keys_of, read, rows_of, shards_of, write
 
 ROOT = Path(__file__).parents[1]

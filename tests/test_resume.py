@@ -75,7 +75,8 @@ def figures(run: Run) -> list[tuple]:
     return [(one["phase"], one["epoch"], *(one[name] for name in FIGURES)) for one in run.history]
 
 
-@pytest.mark.parametrize("augment", ["light", "live"])  # activations out of the cache; pictures augmented anew
+# Activations out of the cache; pictures augmented anew.
+@pytest.mark.parametrize("augment", ["light", pytest.param("live", marks=pytest.mark.slow)])
 def test_kill_9_in_phase_2_then_resume_ends_like_an_uninterrupted_run(
     augment: str,
     source: Path,

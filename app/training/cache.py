@@ -27,7 +27,6 @@ import platformdirs
 
 from app.errors import UsageError
 from app.training.shards import (
-    MissingRows,
     Rows,
     Shard,
     discard,
@@ -39,18 +38,6 @@ from app.training.shards import (
     temporary_name,
     write_whole,
 )
-
-__all__ = [
-    "ActivationCache",
-    "CacheFull",
-    "MissingRows",
-    "Rows",
-    "Space",
-    "SpaceSummary",
-    "Writer",
-    "default_cache_folder",
-    "open_cache",
-]
 
 SHARD_BYTES = 256 * 2**20  # small enough to be removed one by one, large enough that few files are open at once
 SHARD_SECONDS = 30.0  # of work that an interrupted writer may lose
