@@ -119,7 +119,9 @@ class TrainConfig:
     ] = None
     mixup: Annotated[
         float,
-        _option("mix pictures, or what the frozen layers make of them, in pairs: parameter of MixUp's Beta; 0: no"),
+        _option(
+            "train on mixed pairs of pictures, or of what the frozen layers make of them: parameter of MixUp's Beta; 0: no"
+        ),
     ] = 0.0
     flip: Annotated[
         bool, _option("mirror training pictures; --no-flip where left and right matter (digits, signs)")

@@ -208,7 +208,7 @@ def mixed(
         return inputs, labels
     seeds = tf.random.experimental.stateless_split(tf.stack([tf.constant(seed, tf.int64), step]), 3)
     first, second = (tf.random.stateless_gamma([], seeds[i], mixup) for i in range(2))
-    share = first / (first + second)
+    share = tf.math.divide_no_nan(first, first + second)  # both draws of a very small parameter may be 0
     order = tf.random.experimental.stateless_shuffle(tf.range(tf.shape(inputs)[0]), seeds[2])
     return tuple(share * one + (1 - share) * tf.gather(one, order) for one in (inputs, labels))
 
