@@ -10,7 +10,7 @@ demo: .venv/ready
 	$(BIN)/python -m app train $(DEMO)
 
 test: .venv/ready-dev lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: .venv/ready-dev
 	$(BIN)/ruff check .
