@@ -37,7 +37,7 @@ class _Rate(ProgressColumn):
 def progress(unit: str = "img") -> Progress:
     """Progress bars that count pictures, or what `unit` says, with room for a note beside each."""
     return Progress(
-        TextColumn("{task.description:<9}"),
+        TextColumn("{task.description:<10}"),
         BarColumn(bar_width=20),
         TaskProgressColumn(),
         _Rate(unit),

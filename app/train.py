@@ -278,10 +278,10 @@ def _say_results(run: Run) -> None:
     ]
     table("", ("split", "pictures", "accuracy", "95 % interval", "macro F1", "log loss"), rows)
     say_exports(run)
-    if "extraction" in metrics:
-        _say_extraction(metrics["extraction"])
     for name, path in (("model", run.model), ("pictures", run.plots), ("report", run.report)):
         console.print(f"{name:<10}{path}", markup=False)
+    if "extraction" in metrics:
+        _say_extraction(metrics["extraction"])
     console.print(f"Finished in {metrics['seconds']['total']:.0f} s.")
 
 

@@ -150,7 +150,7 @@ def _solve(inputs: CachedInputs, phase: Phase, end: _EpochEnd) -> None:
     figures = inputs.figures(head.logits, phase.label_smoothing)
     end.finish(1, figures)
     end.finish_phase()
-    console.print(f"{phase.name:<9} solved for: validation accuracy {figures['val_accuracy']:.3f}.", markup=False)
+    console.print(f"{phase.name:<10} solved for: validation accuracy {figures['val_accuracy']:.3f}.", markup=False)
 
 
 def _compile(inputs: CachedInputs | LiveInputs, model: keras.Model, phase: Phase, steps_per_epoch: int) -> keras.Model:
