@@ -113,7 +113,7 @@ class TrainConfig:
     views: Annotated[
         int | None,
         _option(
-            "augmented views of each training picture that are kept (default: by the epochs and the room)",
+            "augmented views of each training picture that are kept (default: 2, or 1 where there is no room)",
             metavar="INT",
         ),
     ] = None

@@ -54,6 +54,14 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def weights_sha256(weights: Sequence[np.ndarray]) -> str:
+    """The SHA-256 of weights, in hexadecimal."""
+    digest = hashlib.sha256()
+    for one in weights:
+        digest.update(np.ascontiguousarray(one).tobytes())
+    return digest.hexdigest()
+
+
 class Run:
     """The paths and records of one run folder; the design of the folder is in the README."""
 
@@ -193,9 +201,6 @@ class Run:
         """
         from importlib.metadata import version  # slow to import, and `--help` reads this module
 
-        digest = hashlib.sha256()
-        for weights in backbone_weights:
-            digest.update(np.ascontiguousarray(weights).tobytes())
         packages = ["tensorflow", "keras", "numpy", "pillow", "scikit-learn"]
         packages += ["ai-edge-litert", "litert-quantizer", "mediapipe", "onnxruntime"]
         environment = {
@@ -206,7 +211,7 @@ class Run:
             "cpus": os.cpu_count(),
             "seed": self.config.seed,
             "data_sha256": data_sha256,
-            "backbone_weights_sha256": digest.hexdigest(),
+            "backbone_weights_sha256": weights_sha256(backbone_weights),
         }
         write_json(self.path / "environment.json", environment)
 

@@ -8,12 +8,25 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from app.training.cache import Space
+from app.training.cache import ActivationCache, Space
 
 SHAPE = (2, 2, 3)
 ROW_BYTES = 24
 CONTENT = {"description": "tiny up to block1, 32 px", "weights": "abc"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Of a cache; the name is no easy one."""
+    return tmp_path / "Zwischenspeicher äöü [b] 缓存"
+
+
+@pytest.fixture
+def space(folder: Path) -> Space:
+    """An empty space in a cache without limits."""
+    return ActivationCache(folder, 10**9).space(CONTENT, SHAPE)
 
 
 def keys_of(numbers: Sequence[int]) -> list[str]:

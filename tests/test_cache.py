@@ -14,19 +14,7 @@ import pytest
 from app.training import cache as module
 from app.training.cache import ActivationCache, CacheFull, Space
 from app.training.shards import MissingRows
-from tests.activations import CONTENT, ROW_BYTES, SHAPE, age, keys_of, read, rows_of, shards_of, write
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Of a cache; the name is no easy one."""
-    return tmp_path / "Zwischenspeicher äöü [b] 缓存"
-
-
-@pytest.fixture
-def space(folder: Path) -> Space:
-    """An empty space in a cache without limits."""
-    return ActivationCache(folder, 10**9).space(CONTENT, SHAPE)
+from tests.activations import CONTENT, ROW_BYTES, SHAPE, age, folder, keys_of, read, rows_of, shards_of, space, write
 
 
 @pytest.fixture
@@ -216,8 +204,8 @@ def test_shards_in_use_stay(use: Callable[[Space, Sequence[str]], object], folde
     for path in folder.glob("*/*.keys"):
         age(path, 100)
     described = [cache.space({"description": name}, SHAPE) for name in "de"]
-    for space in described:
-        write(space, range(3))
+    for one in described:
+        write(one, range(3))
     assert names_in(folder) == {"a", "d", "e"}
     with pytest.raises(CacheFull, match=r"needs 0\.0 MB more, and its limit of .* GB leaves 0\.0 MB"):
         write(cache.space({"description": "f"}, SHAPE), range(3))

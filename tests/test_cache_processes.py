@@ -13,7 +13,7 @@ import pytest
 from app.training import cache as module
 from app.training.cache import ActivationCache, Space
 from app.training.shards import MissingRows
-from tests.activations import CONTENT, SHAPE, age, keys_of, read, rows_of, shards_of, write
+from tests.activations import SHAPE, age, folder, keys_of, read, rows_of, shards_of, space, write
 
 ROOT = Path(__file__).parents[1]
 PROGRAM = """
@@ -62,18 +62,6 @@ for seconds in (0.05, 0.1, 0.17):
 """
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Of a cache; the name is no easy one."""
-    return tmp_path / "Zwischenspeicher äöü [b] 缓存"
-
-
-@pytest.fixture
-def space(folder: Path) -> Space:
-    """An empty space in a cache without limits."""
-    return ActivationCache(folder, 10**9).space(CONTENT, SHAPE)
-
-
 def run_python(program: str, folder: Path) -> subprocess.Popen[str]:
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
@@ -101,8 +89,8 @@ def test_a_writer_killed_at_any_moment_leaves_its_finished_shards(tmp_path: Path
         finished = 3 * (max(0, call - 2) // 4)
         assert space.missing(keys_of(range(9))).tolist() == [False] * finished + [True] * (9 - finished)
         assert_usable(space, finished)
-    for folder in tmp_path.glob("seconds *"):
-        space = ActivationCache(folder, 10**9).space({"weights": "abc"}, SHAPE)
+    for written in tmp_path.glob("seconds *"):
+        space = ActivationCache(written, 10**9).space({"weights": "abc"}, SHAPE)
         finished = int(np.argmax(space.missing(keys_of(range(100_000)))))
         assert finished % 3 == 0
         assert_usable(space, finished)

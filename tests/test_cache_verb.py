@@ -8,23 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from app.training.cache import ActivationCache, Space, default_cache_folder
-from tests.activations import CONTENT, SHAPE, rows_of, write
+from app.training.cache import Space, default_cache_folder
+from tests.activations import SHAPE, folder, rows_of, space, write
 from tests.conftest import Ended
 
 Cli = Callable[..., Ended]
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Of a cache; the name is no easy one."""
-    return tmp_path / "Zwischenspeicher äöü [b] 缓存"
-
-
-@pytest.fixture
-def space(folder: Path) -> Space:
-    """An empty space in a cache without limits."""
-    return ActivationCache(folder, 10**9).space(CONTENT, SHAPE)
 
 
 def test_the_default_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

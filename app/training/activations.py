@@ -10,6 +10,7 @@ import hashlib
 import json
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,11 +18,13 @@ import keras
 import numpy as np
 
 from app.console import console, track
+from app.runs import weights_sha256
 from app.training.cache import ActivationCache, CacheFull, Space
 from app.training.engines import Choice, choose_engine
 from app.training.shards import Rows
 from data.augmentation import Augmentation
 from data.pipeline import PictureLoader, load_views
+from data.stages import StageClock
 from models.splitting import side_by_side
 
 _FORMAT = 1  # of the pixels that data makes of a file and a view's number: raised when these change
@@ -66,7 +69,7 @@ class Extractor:
             "backbone": self.backbone,
             "boundary": bottom.name,
             "operations": len(bottom.operations),
-            "weights": _weights_digest(bottom),
+            "weights": weights_sha256(bottom.get_weights()),
             "image_size": loader.image_size,
             "resize": loader.resize,
             "dtype": "float16",
@@ -112,13 +115,11 @@ class Extractor:
         self.seconds += time.perf_counter() - started
 
     def _run(self, network: keras.Model, spaces: list[tuple[Space, np.ndarray]], pairs: list[tuple[int, int]]) -> None:
-        from contextlib import ExitStack
-
         with console.status("choosing an engine"):
             some = list(dict.fromkeys(index for index, _ in pairs))[:_PROBE]
             probe = np.stack([self.loader.load(index) for index in some])
             choice = choose_engine(self.engine, network, probe)
-        stages = self.loader.stages = type(self.loader.stages)()
+        stages = self.loader.stages = StageClock()
         keys, begun, position = self._keys(pairs), time.perf_counter(), 0
         with ExitStack() as stack:
             writers = [(stack.enter_context(space.writer()), missing) for space, missing in spaces]
@@ -182,13 +183,6 @@ def _batches(views: Any, size: int) -> Any:
             del waiting[:size]
     if waiting:
         yield np.stack(waiting)
-
-
-def _weights_digest(model: keras.Model) -> str:
-    digest = hashlib.sha256()
-    for weights in model.get_weights():
-        digest.update(np.ascontiguousarray(weights).tobytes())
-    return digest.hexdigest()
 
 
 def _digest(value: Any) -> str:

@@ -54,7 +54,7 @@ def fit_linear_head(training: Blocks, validation_loss: Callable[[LinearHead], fl
         training: the training examples, never held in memory as a whole.
         validation_loss: judges a solution; the lowest wins.
     """
-    # Its steps are too short for the threads of BLAS: waiting for each other, two of them take ten times as long as one.
+    # Its steps are too short for the threads of BLAS: waiting for each other, two of them took eight times as long as one.
     with threadpool_limits(1, user_api="blas"):
         return _fit(training, validation_loss)
 
