@@ -15,6 +15,10 @@ Indices = Sequence[int] | np.ndarray
 
 SPLITS = ("train", "validation", "test")
 
+# What is learned from labels: one class a picture, any number of classes, or numbers.
+SINGLE_LABEL, MULTI_LABEL, REGRESSION = TASKS = ("single_label", "multi_label", "regression")
+LABEL_SEPARATOR = "|"  # between several labels of one picture, in text
+
 
 @dataclass(frozen=True)
 class PictureSet:
@@ -22,13 +26,18 @@ class PictureSet:
 
     Attributes:
         source: the SOURCE string that gave it.
-        class_names: one name a label, in label order.
+        class_names: one name a label, in label order; for regression, one a number.
         keys: one unique, stable name a picture: its path within the source.
-        labels: int64 (n,), indices into `class_names`.
+        labels: by task; single_label: int64 (n,), indices into `class_names`; multi_label: float32 (n, classes), 1 for
+            each class of a picture and else 0; regression: float32 (n, numbers).
         encoded: gives the bytes of picture `i` as a picture file; may be called from several threads.
         given_splits: one of `SPLITS` a picture where the source brings its own splits, else None.
         ignored: what was found beside the pictures, by kind, for the user to see.
         digests: SHA-256 of each picture file's bytes, in hexadecimal, once `data.checking` has read them.
+        task: one of `TASKS`.
+        groups: of each picture, what it comes from (a patient, a video, a camera), where the source says so; "" for none.
+        weights: of each picture in training, float32 (n,), above 0; None where all count the same.
+        duplicates: int64 (n,), the same number for pictures that show the same, once they have been compared.
     """
 
     source: str
@@ -39,11 +48,15 @@ class PictureSet:
     given_splits: tuple[str, ...] | None = None
     ignored: Counter[str] = field(default_factory=Counter)
     digests: tuple[str, ...] | None = None
+    task: str = SINGLE_LABEL
+    groups: tuple[str, ...] | None = None
+    weights: np.ndarray | None = None
+    duplicates: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if not self.keys:
             raise DataError(f"{self.source} holds no pictures; Graft needs a folder of pictures for each class")
-        if len(self.class_names) < 2:
+        if self.task == SINGLE_LABEL and len(self.class_names) < 2:
             raise DataError(
                 f"{self.source} holds one class only ({self.class_names[0]!r}); "
                 "add a folder of pictures for at least one more class"
@@ -55,18 +68,42 @@ class PictureSet:
     def subset(self, indices: Indices) -> PictureSet:
         """The same set with only the pictures at `indices`, in that order."""
         chosen = np.asarray(indices, dtype=np.int64)
+
+        def of_chosen(values: tuple[str, ...] | None) -> tuple[str, ...] | None:
+            return None if values is None else tuple(values[i] for i in chosen)
+
         return replace(
             self,
             keys=tuple(self.keys[i] for i in chosen),
             labels=self.labels[chosen],
             encoded=lambda i: self.encoded(int(chosen[i])),
-            given_splits=None if self.given_splits is None else tuple(self.given_splits[i] for i in chosen),
-            digests=None if self.digests is None else tuple(self.digests[i] for i in chosen),
+            given_splits=of_chosen(self.given_splits),
+            digests=of_chosen(self.digests),
+            groups=of_chosen(self.groups),
+            weights=None if self.weights is None else self.weights[chosen],
+            duplicates=None if self.duplicates is None else self.duplicates[chosen],
         )
+
+    def label_text(self, index: int) -> str:
+        """The label of picture `index` as text: its class, its classes with `|` between them, or its numbers so."""
+        label = self.labels[index]
+        if self.task == SINGLE_LABEL:
+            return self.class_names[label]
+        if self.task == MULTI_LABEL:
+            return LABEL_SEPARATOR.join(self.class_names[position] for position in np.flatnonzero(label))
+        return LABEL_SEPARATOR.join(f"{number:.7g}" for number in label)
 
     def with_classes(self, class_names: Sequence[str]) -> PictureSet:
         """The same pictures with their labels as positions in `class_names`, which has the class of every picture."""
+        if self.task == REGRESSION:
+            return self
         position_of = {name: position for position, name in enumerate(class_names)}
-        used = set(self.labels.tolist())
-        position = np.array([position_of[name] if i in used else -1 for i, name in enumerate(self.class_names)])
-        return replace(self, class_names=tuple(class_names), labels=position[self.labels])
+        used = np.unique(self.labels) if self.task == SINGLE_LABEL else np.flatnonzero(self.labels.any(axis=0))
+        if self.task == SINGLE_LABEL:
+            position = np.full(len(self.class_names), -1)
+            position[used] = [position_of[self.class_names[label]] for label in used]
+            labels = position[self.labels]
+        else:
+            labels = np.zeros((len(self), len(class_names)), np.float32)
+            labels[:, [position_of[self.class_names[label]] for label in used]] = self.labels[:, used]
+        return replace(self, class_names=tuple(class_names), labels=labels)
