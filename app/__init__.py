@@ -15,6 +15,7 @@ import os
 # Read by TensorFlow's C++ code when it is loaded: without it, hundreds of lines before the first of ours.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+from app.audit import Audit, audit
 from app.benchmark import benchmark
 from app.cache import cache
 from app.evaluate import evaluate
@@ -24,4 +25,16 @@ from app.predict import Prediction, predict
 from app.runs import Run
 from app.train import train
 
-__all__ = ["Prediction", "Run", "benchmark", "cache", "evaluate", "export", "list_choices", "predict", "train"]
+__all__ = [
+    "Audit",
+    "Prediction",
+    "Run",
+    "audit",
+    "benchmark",
+    "cache",
+    "evaluate",
+    "export",
+    "list_choices",
+    "predict",
+    "train",
+]

@@ -1,4 +1,4 @@
-"""Shows the cache of activations, and empties it."""
+"""Shows the cache of activations, of facts about pictures, and of sources, and empties it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from typing import Any
 
 from app.config import CacheConfig, make_config
 from app.console import console, table
+from app.pictures import fact_store
 from app.training.cache import SpaceSummary, open_cache
+from data.auditing.store import FactStore
+from data.sources.store import NAME as SOURCES_FOLDER
+from data.sources.store import clear_store, store_size
 
 
 def cache(action: str = "show", **options: Any) -> None:
@@ -25,18 +29,25 @@ def cache(action: str = "show", **options: Any) -> None:
     activations = open_cache(config.cache_folder, gigabytes=0)
     folder = activations.folder
     if config.action == "clear":
-        console.print(f"Freed {_megabytes(activations.clear())} MB in {folder}.", markup=False)
+        freed = activations.clear() + fact_store(config.cache_folder).clear() + clear_store(folder / SOURCES_FOLDER)
+        console.print(f"Freed {_megabytes(freed)} MB in {folder}.", markup=False)
     else:
-        _show(folder, activations.spaces())
+        _show(folder, activations.spaces(), fact_store(config.cache_folder))
 
 
-def _show(folder: Path, spaces: list[SpaceSummary]) -> None:
-    if not spaces:
+def _show(folder: Path, spaces: list[SpaceSummary], facts: FactStore) -> None:
+    sources = store_size(folder / SOURCES_FOLDER)
+    if not spaces and not facts.size and not sources:
         console.print(f"The cache {folder} is empty.", markup=False)
         return
     console.print(f"cache  {folder}", markup=False)
-    table("", ("what", "pictures", "views", "rows", "MB", "last used"), map(_row, spaces))
-    total = sum(space.size for space in spaces)
+    if spaces:
+        table("", ("what", "pictures", "views", "rows", "MB", "last used"), map(_row, spaces))
+    if facts.size:
+        console.print(f"Facts about {len(facts.read()):,} pictures: {_megabytes(facts.size)} MB.", markup=False)
+    if sources:
+        console.print(f"Downloaded and extracted sources: {_megabytes(sources)} MB.", markup=False)
+    total = sum(space.size for space in spaces) + facts.size + sources
     console.print(f"{_megabytes(total)} MB in all. To empty it: python -m app cache clear", markup=False)
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import tyro
 
-from app import benchmark, cache, evaluate, export, list_choices, predict, train
+from app import audit, benchmark, cache, evaluate, export, list_choices, predict, train
 from app.config import (
+    AuditConfig,
     BenchmarkConfig,
     CacheConfig,
     EvaluateConfig,
@@ -26,6 +27,7 @@ VERBS: dict[str, tuple[type, Callable[..., Any]]] = {
     "evaluate": (EvaluateConfig, evaluate),
     "predict": (PredictConfig, predict),
     "export": (ExportConfig, export),
+    "audit": (AuditConfig, audit),
     "benchmark": (BenchmarkConfig, benchmark),
     "list": (ListConfig, list_choices),
     "cache": (CacheConfig, cache),

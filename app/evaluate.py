@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from app.console import chatter_to, console, table
 from app.errors import UsageError
 from app.pictures import open_readable
 from app.runs import Run, write_json
-from data.pictures import PictureSet
+from data.pictures import REGRESSION, PictureSet
+from data.sources import as_far_as_used
 from data.splits import read_splits, split_indices
 
 
@@ -24,7 +26,7 @@ def evaluate(run: str, source: str | None = None, **options: Any) -> dict[str, A
         **options: the fields of `app.config.EvaluateConfig`.
 
     Returns:
-        See `app.evaluation.metrics.measure`.
+        What `app.evaluation.metrics` has for the run's task.
 
     Raises:
         UsageError, DataError: no such run, or a source that cannot be read or has other classes.
@@ -34,40 +36,41 @@ def evaluate(run: str, source: str | None = None, **options: Any) -> dict[str, A
     pictures, indices = _pictures(opened, config)
     with chatter_to(opened.log):
         from app.evaluation.answers import answer
-        from app.evaluation.metrics import measure
+        from app.tasks import TASKS
         from data.pipeline import PictureLoader
         from models.builder import load_model
 
         model = load_model(opened.require(opened.model))
         loader = PictureLoader(pictures, model.input_shape[1], opened.config.resize)
-        probabilities = answer(model, loader, indices, config.batch_size)
-        metrics = measure(probabilities, pictures.labels[indices], pictures.class_names)
+        task = TASKS[pictures.task]
+        answers = answer(model, loader, indices, config.batch_size)
+        metrics = task.measure(answers, pictures.labels[indices], pictures.class_names, opened.thresholds)
     path = opened.new_evaluation(config.source or "test")
     write_json(path, {"source": pictures.source, **metrics})
-    low, high = metrics["accuracy_ci95"]
-    table(
-        "",
-        ("class", "pictures", "precision", "recall", "F1"),
-        [
-            (name, one["n"], f"{one['precision']:.3f}", f"{one['recall']:.3f}", f"{one['f1']:.3f}")
-            for name, one in metrics["classes"].items()
-        ],
-    )
-    console.print(
-        f"Accuracy {metrics['accuracy']:.3f} (95 % interval {low:.3f} – {high:.3f}) of {metrics['n']:,} pictures."
-    )
+    table("", *task.details(metrics))
+    table("", ("pictures", *task.columns), [(metrics["n"], *(text(metrics) for text in task.columns.values()))])
     console.print(f"figures  {path}", markup=False)
     return metrics
 
 
 def _pictures(run: Run, config: EvaluateConfig) -> tuple[PictureSet, np.ndarray]:
+    trained = run.config
     if config.source is None:
-        trained = run.config
         assert trained.source is not None
-        pictures, _ = open_readable(trained.source, skip_unreadable=trained.skip_unreadable)
+        pictures, _ = open_readable(trained.source, trained.source_options, skip_unreadable=trained.skip_unreadable)
         pictures, splits = read_splits(run.splits, pictures)
         return pictures, split_indices(splits)["test"]
-    pictures, _ = open_readable(config.source, skip_unreadable=config.skip_unreadable)
+    options = replace(trained.source_options, validation=None, test=None)
+    pictures, _ = open_readable(
+        config.source, as_far_as_used(config.source, options), skip_unreadable=config.skip_unreadable
+    )
+    if pictures.task == REGRESSION:
+        if pictures.class_names != run.class_names:
+            raise UsageError(
+                f"{config.source} has the numbers {', '.join(pictures.class_names)}; the model answers with "
+                f"{', '.join(run.class_names)}"
+            )
+        return pictures, np.arange(len(pictures))
     unknown = sorted(set(pictures.class_names) - set(run.class_names))
     if unknown:
         raise UsageError(

@@ -20,7 +20,7 @@ def list_choices(what: str = "backbones", **options: Any) -> None:
     """Print one of the tables.
 
     Args:
-        what: "backbones", "heads", "strategies", "sources", "formats" or "engines".
+        what: one of `app.config.LISTS`.
         **options: none so far.
 
     Raises:
@@ -29,6 +29,13 @@ def list_choices(what: str = "backbones", **options: Any) -> None:
     config = make_config(ListConfig, what=what, **options)
     columns, rows = _TABLES[config.what]()
     table(config.what, columns, rows)
+
+
+def _tasks() -> _Rows:
+    from app.tasks import TASKS  # slow to import, and `--help` reads this module
+
+    rows: list[tuple[str, ...]] = [(name, one.description, one.metric, one.score) for name, one in TASKS.items()]
+    return ("name", "what is learned", "best weights by", "exports judged by"), rows
 
 
 def _backbones() -> _Rows:
@@ -71,4 +78,4 @@ def _formats() -> _Rows:
     return ("name", "file", "what it is"), [(name, one.file, one.description) for name, one in FORMATS.items()]
 
 
-_TABLES = dict(zip(LISTS, (_backbones, _heads, _strategies, _sources, _formats, _engines), strict=True))
+_TABLES = dict(zip(LISTS, (_tasks, _backbones, _heads, _strategies, _sources, _formats, _engines), strict=True))

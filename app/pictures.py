@@ -2,35 +2,175 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 
-from app.console import console, track
-from data.checking import check_pictures, describe, fingerprint, readable_only
-from data.pictures import PictureSet
-from data.sources import open_source
+import numpy as np
+from rich.progress import Progress, TaskID
+
+from app.console import console, progress, track
+from app.errors import UsageError
+from app.training.cache import open_cache
+from data.auditing.duplicates import find_duplicates
+from data.auditing.findings import Evidence
+from data.auditing.groups import contradictions, leaks
+from data.auditing.store import FactStore
+from data.checking import Checked, check_pictures, describe, facts_among, fingerprint, readable_only
+from data.errors import DataError
+from data.pictures import REGRESSION, PictureSet
+from data.sources import DEFAULTS, open_source
+from data.sources.options import SourceOptions
 
 
-def open_readable(source: str, *, skip_unreadable: bool, known: Collection[str] = ()) -> tuple[PictureSet, str]:
+@dataclass(frozen=True)
+class Reading:
+    """What one pass over all pictures of a source has found.
+
+    Attributes:
+        pictures: all of them.
+        evidence: what is known of those that can be read, whose digests and duplicates are set, and the faults of the others.
+        sha256: one over the names and contents of all.
+    """
+
+    pictures: PictureSet
+    evidence: Evidence
+    sha256: str
+
+
+def open_readable(
+    source: str, options: SourceOptions = DEFAULTS, *, skip_unreadable: bool, cache_folder: str | None = None
+) -> tuple[PictureSet, str]:
     """Open a source and read every picture once.
 
     Args:
         source: a SOURCE string.
+        options: how it is to be read.
         skip_unreadable: leave out what cannot be read.
-        known: as for `check_pictures`.
+        cache_folder: where facts about pictures are kept, so that none is decoded again; None for the usual place.
 
     Returns:
-        The readable pictures, and one SHA-256 over all.
+        The readable pictures with their digests and duplicates, and one SHA-256 over all.
 
     Raises:
         DataError: no such source, or it holds unreadable pictures and they are not to be skipped.
     """
-    pictures = open_source(source)
-    checked = list(track(check_pictures(pictures, known), len(pictures), "checking"))
+    pictures = _open(source, options)
+    checked = _check(pictures, cache_folder)
     readable = readable_only(pictures, checked, skip_unreadable=skip_unreadable)
-    console.print(f"Found {len(readable):,} pictures of {len(readable.class_names)} classes in {source}.", markup=False)
+    readable = replace(readable, duplicates=find_duplicates(facts_among(checked)).shown)
+    _say_found(readable, pictures)
+    if len(readable) < len(pictures):
+        console.print(f"Left out: {describe([one for one in checked if one.fault])}", markup=False)
+    _say_duplicates(readable)
+    return readable, fingerprint(checked)
+
+
+def read_source(source: str, options: SourceOptions = DEFAULTS, *, cache_folder: str | None = None) -> Reading:
+    """Open a source and find out about every picture, for an audit: pictures that cannot be read are no error.
+
+    Raises:
+        DataError: no such source, or none of its pictures can be read.
+    """
+    pictures = _open(source, options)
+    checked = _check(pictures, cache_folder)
+    faults = tuple(one for one in checked if one.fault)
+    if len(faults) == len(checked):
+        raise DataError(f"{describe(faults)}\nThere is nothing else to look at; repair them, or name other pictures")
+    facts = facts_among(checked)
+    duplicates = find_duplicates(facts)
+    readable = replace(pictures, digests=tuple(one.sha256 for one in checked))
+    readable = readable.subset([index for index, one in enumerate(checked) if not one.fault])
+    readable = replace(readable, duplicates=duplicates.shown)
+    _say_found(pictures, pictures)
+    return Reading(pictures, Evidence(readable, facts, faults, duplicates), fingerprint(checked))
+
+
+def refuse_leakage(pictures: PictureSet) -> None:
+    """Refuse splits that a source brings if a picture is in several of them.
+
+    Raises:
+        UsageError: there is one; the text names it.
+    """
+    assert pictures.duplicates is not None  # `open_readable` gives them
+    leaked = leaks(pictures, pictures.duplicates)
+    if not leaked:
+        return
+    assert pictures.given_splits is not None
+    splits = pictures.given_splits
+    one, *others = leaked[0].tolist()
+    other = next(index for index in others if splits[index] != splits[one])
+    count = "1 picture is" if len(leaked) == 1 else f"{len(leaked):,} pictures are"
+    raise UsageError(
+        f"{count} in several splits of {pictures.source}: {pictures.keys[one]} in {splits[one]} shows the same as "
+        f"{pictures.keys[other]} in {splits[other]}; write a list without them with 'python -m app audit {pictures.source} "
+        "--fix OUT.csv' and train on that, or go on with --allow-leakage"
+    )
+
+
+def fact_store(cache_folder: str | None) -> FactStore:
+    """Where facts about pictures are kept: in the folder of the cache, beside the activations.
+
+    Raises:
+        UsageError: there is a file in its place.
+    """
+    return FactStore(open_cache(cache_folder, gigabytes=0).folder / "facts")
+
+
+def _open(source: str, options: SourceOptions) -> PictureSet:
+    """Open a source beside a bar for what has to be fetched or unpacked first."""
+    with ExitStack() as stack:
+        bars: list[Progress] = []
+        tasks: dict[str, TaskID] = {}
+
+        def report(activity: str, done: int, total: int | None) -> None:
+            if not bars:
+                bars.append(stack.enter_context(progress("")))
+            if activity not in tasks:
+                tasks[activity] = bars[0].add_task(activity, total=total, note="")
+            bars[0].update(tasks[activity], completed=done, total=total)
+
+        return open_source(source, replace(options, progress=report))
+
+
+def _check(pictures: PictureSet, cache_folder: str | None) -> list[Checked]:
+    store = fact_store(cache_folder)
+    checked: list[Checked] = []
+    try:
+        for one in track(check_pictures(pictures, store.read()), len(pictures), "checking"):
+            checked.append(one)
+    finally:  # what was decoded before Ctrl-C need not be decoded again
+        store.add(facts_among([one for one in checked if one.is_new]))
+    return checked
+
+
+def _say_found(readable: PictureSet, pictures: PictureSet) -> None:
+    what = "numbers" if readable.task == REGRESSION else "classes"
+    console.print(
+        f"Found {len(readable):,} pictures of {len(readable.class_names)} {what} in {readable.source}.", markup=False
+    )
     ignored = ", ".join(f"{count} {kind}" for kind, count in pictures.ignored.items() if count)
     if ignored:
         console.print(f"Ignored what is not a picture in a class folder: {ignored}.", markup=False)
-    if len(readable) < len(pictures):
-        console.print(f"Left out: {describe([one for one in checked if one.fault])}", markup=False)
-    return readable, fingerprint(checked)
+
+
+def _say_duplicates(pictures: PictureSet) -> None:
+    assert pictures.duplicates is not None
+    repeated = len(pictures) - len(np.unique(pictures.duplicates))
+    if not repeated:
+        return
+    contradicting = _contradicting(pictures, contradictions(pictures, pictures.duplicates))
+    shows = "picture shows" if repeated == 1 else "pictures show"
+    console.print(
+        f"{repeated:,} {shows} the same as others{contradicting}; python -m app audit {pictures.source} tells more.",
+        markup=False,
+    )
+
+
+def _contradicting(pictures: PictureSet, groups: Sequence[np.ndarray]) -> str:
+    if not groups:
+        return ""
+    one, *others = groups[0].tolist()
+    other = next(index for index in others if pictures.label_text(index) != pictures.label_text(one))
+    times = "once" if len(groups) == 1 else f"{len(groups):,} times"
+    return f", {times} with another label ({pictures.keys[one]} and {pictures.keys[other]})"

@@ -74,11 +74,14 @@ class Run:
         self.plots = path / "plots"
         self.export = path / "export"
         self.report = path / "report.html"
+        self.summary = path / "folds.json"
         self._made: list[Path] = []
 
     @classmethod
     def create(cls, config: TrainConfig) -> Run:
         """Make the folder of a new run: `config.output`, or a new one under `runs/`, named after the source.
+
+        A run of folds has a folder for each of them, and no model of its own.
 
         Raises:
             UsageError: the folder holds something already, or cannot be made.
@@ -92,8 +95,9 @@ class Run:
         run = cls(path)
         run._made = [folder for folder in (path, *path.parents) if not folder.exists()]
         try:
-            run.plots.mkdir(parents=True, exist_ok=True)
-            run.checkpoints.mkdir(exist_ok=True)
+            run.path.mkdir(parents=True, exist_ok=True)
+            for folder in () if config.is_of_folds else (run.plots, run.checkpoints):
+                folder.mkdir()
         except OSError as error:
             raise UsageError(
                 f"cannot make the run folder {path}: {error.strerror}. Choose another with --output"
@@ -115,8 +119,8 @@ class Run:
 
     @property
     def is_finished(self) -> bool:
-        """Everything was written; the report is the last."""
-        return self.report.is_file()
+        """Everything was written; the report is the last, or what sums up the folds."""
+        return self.report.is_file() or self.summary.is_file()
 
     @property
     def config(self) -> TrainConfig:
@@ -140,9 +144,26 @@ class Run:
         return tuple(self._text("classes.txt").splitlines())
 
     @property
+    def thresholds(self) -> np.ndarray | None:
+        """From which probability on each class is answered, (classes,), NaN for those without one; None if the likeliest is."""
+        path = self.path / "thresholds.json"
+        return read_thresholds(path, self.class_names) if path.exists() else None
+
+    def write_thresholds(self, thresholds: np.ndarray | None) -> None:
+        """Save what `thresholds` gives."""
+        if thresholds is not None:
+            named = zip(self.class_names, thresholds.tolist(), strict=True)
+            write_json(self.path / "thresholds.json", {name: one for name, one in named if np.isfinite(one)})
+
+    @property
     def metrics(self) -> dict[str, Any]:
         """What `metrics.json` holds."""
         return self._json("metrics.json")
+
+    @property
+    def folds(self) -> dict[str, Any]:
+        """What `folds.json` holds, of a run of folds."""
+        return self._json("folds.json")
 
     @property
     def parity(self) -> dict[str, Any]:
@@ -170,6 +191,8 @@ class Run:
         Raises:
             UsageError: it is not there yet.
         """
+        if not path.is_file() and self.summary.is_file():
+            raise UsageError(f"{self.path} holds a run for each fold; name one of them, such as {self.path / 'fold-1'}")
         if not path.is_file():
             raise UsageError(
                 f"the run {self.path} has no {path.name}: it is not finished. "
@@ -239,6 +262,21 @@ class Run:
             return json.loads(self._text(name))
         except json.JSONDecodeError as error:
             raise UsageError(f"{self.path / name} is damaged: {error}") from error
+
+
+def read_thresholds(path: Path, class_names: Sequence[str]) -> np.ndarray:
+    """The thresholds of classes, (classes,), NaN for those without one, from a `thresholds.json`.
+
+    Raises:
+        UsageError: it is damaged, or of other classes.
+    """
+    try:
+        named = json.loads(path.read_text(encoding="utf-8"))
+        if not set(named) <= set(class_names):
+            raise ValueError("it names other classes")
+        return np.array([float(named.get(name, np.nan)) for name in class_names])
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UsageError(f"{path} is damaged: {error}") from error
 
 
 def check_free(path: Path) -> None:

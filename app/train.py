@@ -12,18 +12,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.config import TrainConfig, make_config
-from app.console import chatter_to, console, table
+from app.console import chatter_to, console
 from app.errors import BAD_INPUT, Interrupted, UsageError
 from app.exporting.metadata import absolute_locales, read_locales
 from app.exporting.summary import say_exports
-from app.pictures import open_readable
+from app.folds import train_folds
+from app.pictures import open_readable, refuse_leakage
 from app.runs import Run, check_free, write_text, written_whole
+from app.splits import choose_splits
 from app.training.cache import open_cache
 from app.training.hyperrule import resolve
 from app.training.strategies import STRATEGIES
-from data.pictures import PictureSet
+from data.pictures import REGRESSION, SINGLE_LABEL, PictureSet
 from data.sources import absolute_source
-from data.splits import read_splits, split_indices, split_pictures, write_splits
+from data.splits import read_splits, split_indices, write_splits
 from models.backbones import find_backbone
 
 if TYPE_CHECKING:
@@ -60,15 +62,25 @@ def train(source: str | None = None, *, resume: str | None = None, **options: An
     if config.output is not None:
         check_free(Path(config.output).expanduser())
     pictures, sha256 = _open_source(config)
+    if not config.allow_leakage:
+        refuse_leakage(pictures)
     # The run may be continued from another folder.
-    config = replace(config, source=absolute_source(config.source), locales=absolute_locales(config.locales))
-    read_locales(config.locales, len(pictures.class_names))  # what is wrong with them is to be said now
-    splits = split_pictures(
-        pictures,
-        validation_fraction=config.validation_fraction,
-        test_fraction=config.test_fraction,
-        seed=config.seed,
+    config = replace(
+        config,
+        task=pictures.task,
+        source=absolute_source(config.source),
+        validation=absolute_source(config.validation) if config.validation else None,
+        test=absolute_source(config.test) if config.test else None,
+        locales=absolute_locales(config.locales),
     )
+    read_locales(config.locales, len(pictures.class_names))  # what is wrong with them is to be said now
+    if config.is_of_folds:
+        return _train_folds(Run.create(config), pictures, sha256)
+    return _begin(config, pictures, sha256)
+
+
+def _begin(config: TrainConfig, pictures: PictureSet, sha256: str) -> Run:
+    pictures, splits = choose_splits(pictures, config)
     run = Run.create(config)
     write_text(run.path / "classes.txt", "".join(f"{name}\n" for name in pictures.class_names))
     write_text(run.path / "splits.csv", write_splits(pictures, splits))
@@ -87,16 +99,31 @@ def _continue(given: TrainConfig) -> Run:
     run = Run.open(given.resume)
     if run.is_finished:
         raise UsageError(f"{run.path} is finished; there is nothing to resume")
-    config, splits = run.config, run.splits
-    pictures, sha256 = _open_source(config)
-    return _carry_out(run, *read_splits(splits, pictures), sha256, resumed=True)
+    config = run.config
+    if config.is_of_folds:
+        return _train_folds(run, *_open_source(config))
+    run.require(run.path / "splits.csv")
+    return _go_on(run, *_open_source(config))
+
+
+def _go_on(run: Run, pictures: PictureSet, sha256: str) -> Run:
+    return _carry_out(run, *read_splits(run.splits, pictures), sha256, resumed=True)
+
+
+def _train_folds(run: Run, pictures: PictureSet, sha256: str) -> Run:
+    with _resumable(run):
+        return train_folds(run, pictures, sha256, begin=_begin, go_on=_go_on)
 
 
 def _open_source(config: TrainConfig) -> tuple[PictureSet, str]:
-    """The pictures, each read once; those with rows in the cache were decoded then, which need not be done again."""
+    """The pictures, each read once; those that were decoded before are not decoded again."""
     assert config.source is not None
-    known = open_cache(config.cache_folder, config.cache_limit).pictures()
-    return open_readable(config.source, skip_unreadable=config.skip_unreadable, known=known)
+    return open_readable(
+        config.source,
+        config.source_options,
+        skip_unreadable=config.skip_unreadable,
+        cache_folder=config.cache_folder,
+    )
 
 
 def _carry_out(run: Run, pictures: PictureSet, splits: np.ndarray, sha256: str, *, resumed: bool = False) -> Run:
@@ -106,15 +133,21 @@ def _carry_out(run: Run, pictures: PictureSet, splits: np.ndarray, sha256: str, 
             import keras
 
         from app.evaluation.report import write_report
+        from app.evaluation.results import check_goal, judge, say_metrics, write_plots
+        from app.evaluation.samples import write_samples
         from app.exporting.exports import write_exports
         from app.training.fitting import FitState, fit
+        from app.training.mixing import check_mixing
         from data.pipeline import PictureLoader
 
         started = time.perf_counter()
         indices = split_indices(splits)
         keras.utils.set_random_seed(run.config.seed)
         spec = find_backbone(run.config.backbone)
-        model = _starting_model(run, spec, len(pictures.class_names))
+        goal = check_goal(pictures, run.config)
+        if run.config.cutmix and pictures.task == REGRESSION:
+            raise UsageError("--cutmix is for classes: a part of a picture has no part of its numbers; take --mixup")
+        model = _starting_model(run, spec, pictures)
         config = _resolved_config(run, model, spec, train_size=len(indices["train"]))
         run.write_environment(data_sha256=sha256, backbone_weights=model.get_layer("backbone").get_weights())
         phases = STRATEGIES[config.strategy].phases(config, spec)
@@ -127,12 +160,14 @@ def _carry_out(run: Run, pictures: PictureSet, splits: np.ndarray, sha256: str, 
         loader = PictureLoader(pictures, model.input_shape[1], config.resize)
         data = _fit_data(config, loader, indices)
         extractor = _extractor(config, data)
+        check_mixing(model, phases, mixup=config.mixup, cutmix=config.cutmix, cached=extractor is not None)
         with loader.naming_errors():
             fit(model, phases, data, run, extractor)
         with written_whole(run.model) as temporary:
             keras.Model(model.input, model.output, name=model.name).save(temporary)  # without optimizer and loss
         fitted = time.perf_counter()
-        metrics, answers = _evaluate(model, loader, indices, config)
+        metrics, answers, thresholds = judge(model, loader, indices, goal=goal, batch_size=config.batch_size)
+        run.write_thresholds(thresholds)
         evaluated = time.perf_counter()
         write_exports(model, run, config, pictures, indices, answers)
         exported = time.perf_counter()
@@ -149,14 +184,16 @@ def _carry_out(run: Run, pictures: PictureSet, splits: np.ndarray, sha256: str, 
             "export": exported - evaluated,
         }
         run.write_metrics(metrics)
-        _write_plots(run, loader, indices["test"], answers["test"])
+        write_samples(run, data, indices, cached=extractor is not None)
+        write_plots(run, loader, indices["test"], answers["test"], thresholds)
         write_report(run)
+    say_metrics(run, pictures.task)
     _say_results(run)
     run.check_parity()
     return run
 
 
-def _starting_model(run: Run, spec: BackboneSpec, num_classes: int) -> keras.Model:
+def _starting_model(run: Run, spec: BackboneSpec, pictures: PictureSet) -> keras.Model:
     """The model before its first step: built, or as it was built when the run began.
 
     A resumed run reads it back, since the source of pretrained weights may be out of reach by then.
@@ -168,7 +205,8 @@ def _starting_model(run: Run, spec: BackboneSpec, num_classes: int) -> keras.Mod
         return load_model(run.starting_model)
     model = build_model(
         spec,
-        num_classes=num_classes,
+        num_classes=len(pictures.class_names),
+        task=pictures.task,
         image_size=config.image_size,
         weights=spec.resolve_weights(config.weights),
         head=config.head,
@@ -190,15 +228,10 @@ def _resolved_config(run: Run, model: keras.Model, spec: BackboneSpec, *, train_
 
 
 def _fit_data(config: TrainConfig, loader: PictureLoader, indices: dict[str, np.ndarray]) -> FitData:
-    from sklearn.utils.class_weight import compute_class_weight
-
     from app.training.inputs import FitData
     from data.augmentation import AUGMENTATIONS
 
     assert config.views is not None  # resolved by `hyperrule`
-    labels = loader.pictures.labels[indices["train"]]
-    every = range(len(loader.pictures.class_names))
-    weights = compute_class_weight("balanced", classes=list(every), y=labels) if config.class_weights else None
     augmentation = AUGMENTATIONS[config.augment]
     return FitData(
         loader=loader,
@@ -206,11 +239,26 @@ def _fit_data(config: TrainConfig, loader: PictureLoader, indices: dict[str, np.
         validation=indices["validation"],
         batch_size=config.batch_size,
         augmentation=augmentation if config.flip else augmentation.without_flip(),
-        class_weights=None if weights is None else dict(zip(every, weights.tolist(), strict=True)),
+        weights=_weights(config, loader.pictures, indices["train"]),
         seed=config.seed,
         views=config.views,
         mixup=config.mixup,
+        cutmix=config.cutmix,
     )
+
+
+def _weights(config: TrainConfig, pictures: PictureSet, train: np.ndarray) -> np.ndarray | None:
+    """Those of the source and of `--class-weights`, with a mean of 1 over the training pictures."""
+    import numpy as np
+    from sklearn.utils.class_weight import compute_sample_weight
+
+    if not config.class_weights:
+        return None if pictures.weights is None else pictures.weights / pictures.weights[train].mean()
+    if pictures.task != SINGLE_LABEL:
+        raise UsageError("--class-weights is for pictures of one class each; leave it out")
+    weights = np.ones(len(pictures), np.float32) if pictures.weights is None else pictures.weights.copy()
+    weights[train] *= compute_sample_weight("balanced", pictures.labels[train])
+    return weights / weights[train].mean()
 
 
 def _extractor(config: TrainConfig, data: FitData) -> Extractor | None:
@@ -223,60 +271,16 @@ def _extractor(config: TrainConfig, data: FitData) -> Extractor | None:
     return Extractor(data.loader, data.augmentation, cache, backbone=config.backbone, engine=config.engine)
 
 
-def _evaluate(
-    model: keras.Model, loader: PictureLoader, indices: dict[str, np.ndarray], config: TrainConfig
-) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Metrics of validation and test, and the model's answers to their pictures: the only look at the test split."""
-    from app.evaluation.answers import answer
-    from app.evaluation.metrics import measure
-
-    pictures = loader.pictures
-    answers = {split: answer(model, loader, indices[split], config.batch_size) for split in ("validation", "test")}
-    metrics = {
-        split: measure(answers[split], pictures.labels[indices[split]], pictures.class_names) for split in answers
-    }
-    return metrics, answers
-
-
-def _write_plots(run: Run, loader: PictureLoader, test: np.ndarray, answers: np.ndarray) -> None:
-    import numpy as np
-
-    from app.evaluation import plots
-
-    labels = loader.pictures.labels[test]
-    sureness = answers.max(axis=1)
-    # The mistakes first, the surest of them at the top; then what was right, the least sure first.
-    shown = np.argsort(np.where(answers.argmax(axis=1) == labels, sureness, -sureness), kind="stable")[:24]
-    shown_pictures = np.stack([loader.load(index) for index in test[shown]])
-    names = loader.pictures.class_names
-    plots.save_figure(plots.curves(run.history), run.plots / "curves.png")
-    plots.save_figure(plots.confusion(run.metrics["test"]["confusion"], names), run.plots / "confusion.png")
-    grid = plots.predictions(shown_pictures, labels[shown], answers[shown], names)
-    plots.save_figure(grid, run.plots / "predictions.png")
-
-
 def _say_plan(run: Run, config: TrainConfig, indices: dict[str, np.ndarray]) -> None:
     counts = ", ".join(f"{len(members):,} {split}" for split, members in indices.items())
     console.print(
-        f"Run {run.path}: {config.backbone} at {config.image_size} px, {config.strategy}; {counts}.", markup=False
+        f"Run {run.path}: {config.task}, {config.backbone} at {config.image_size} px, {config.strategy}; {counts}.",
+        markup=False,
     )
 
 
 def _say_results(run: Run) -> None:
     metrics = run.metrics
-    rows = [
-        (
-            split,
-            one["n"],
-            f"{one['accuracy']:.3f}",
-            "{:.3f} – {:.3f}".format(*one["accuracy_ci95"]),
-            f"{one['macro_f1']:.3f}",
-            f"{one['log_loss']:.3f}",
-        )
-        for split, one in metrics.items()
-        if split in ("validation", "test")
-    ]
-    table("", ("split", "pictures", "accuracy", "95 % interval", "macro F1", "log loss"), rows)
     say_exports(run)
     for name, path in (("model", run.model), ("pictures", run.plots), ("report", run.report)):
         console.print(f"{name:<10}{path}", markup=False)

@@ -25,12 +25,13 @@ from app.config import TrainConfig
 from app.console import console, table
 from app.errors import BAD_INPUT, UsageError
 from app.evaluation.plots import save_figure
+from app.pictures import open_readable
 from app.runs import write_json, write_text
+from app.splits import choose_splits
 from benchmarks.job import Job
 from benchmarks.summary import COLUMNS, Result, cells, figure, markdown_table, summarise
 from data.pictures import PictureSet
-from data.sources.folder import open_folder
-from data.splits import split_indices, split_pictures
+from data.splits import split_indices
 
 ROOT = Path(__file__).parents[1]
 LAST_LINES = 15
@@ -85,8 +86,8 @@ def main(arguments: Sequence[str]) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
-        data_sets = open_data_sets(options.data, _checked_seeds(options.seeds))
-        failures = measure(data_sets, _checked_methods(options.methods), _made(options.output))
+        methods, output = _checked_methods(options.methods), _made(options.output)
+        failures = measure(open_data_sets(options.data, _checked_seeds(options.seeds)), methods, output)
     except BAD_INPUT as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
@@ -158,7 +159,7 @@ def open_data_sets(folders: Sequence[str], seeds: Iterable[int]) -> list[DataSet
     for name in names:
         if names.count(name) > 1:
             raise UsageError(f"two folders are named {name!r}, and so would be their results; rename one")
-    opened = [open_folder(str(root)) for root in roots]
+    opened = [open_readable(str(root), skip_unreadable=False)[0] for root in roots]
     seeds = list(seeds)
     return [
         DataSet(name, pictures, [make_job(pictures, seed) for seed in seeds])
@@ -168,13 +169,7 @@ def open_data_sets(folders: Sequence[str], seeds: Iterable[int]) -> list[DataSet
 
 def make_job(pictures: PictureSet, seed: int) -> Job:
     """The job that Graft's defaults make of a folder's pictures, too."""
-    defaults = TrainConfig()
-    splits = split_pictures(
-        pictures,
-        validation_fraction=defaults.validation_fraction,
-        test_fraction=defaults.test_fraction,
-        seed=seed,
-    )
+    pictures, splits = choose_splits(pictures, TrainConfig(seed=seed))
     members = split_indices(splits)
     files = np.array([str(Path(pictures.source, key)) for key in pictures.keys], dtype=object)
     return Job(

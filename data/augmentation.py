@@ -1,8 +1,11 @@
 """Random changes to training pictures that keep their meaning.
 
 Geometry (crop, rotation, flip) is one affine map a picture, so each pixel is interpolated once; colour (saturation, contrast,
-brightness) is another. All randomness comes from the generator that is handed in: the same seed gives the same picture in any
-process, which is what makes an interrupted run continue exactly.
+brightness) is another; RandAugment and random erasing come after them. All randomness comes from the generator that is handed
+in: the same seed gives the same picture in any process, which is what makes an interrupted run continue exactly.
+
+It is done a picture at a time, outside of TensorFlow, and not by Keras' layers: views are seeded one by one, so that what the
+frozen layers make of them can be kept, and OpenCV and Pillow are several times as fast.
 """
 
 from __future__ import annotations
@@ -12,8 +15,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from data.randaugment import rand_augment
+
 _GREY = np.array([0.299, 0.587, 0.114])  # luma of ITU-R BT.601
 _LONGEST_RATIO = 4 / 3  # of the sides of a crop
+_SMALLEST_ERASED, _LARGEST_ERASED = 0.02, 0.4  # parts of the picture's area, as in the paper of `_erased`, and the next
+_LONGEST_ERASED_RATIO = 1 / 0.3
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,9 @@ class Augmentation:
         rotation: largest angle, in degrees, either way.
         brightness: largest shift, as a part of the full range.
         contrast: largest change of contrast and of saturation, as a factor: 0.2 gives factors in [0.8, 1.2].
+        operations: how many operations of `data.randaugment.OPERATIONS` are carried out on each picture.
+        magnitude: how strong these are, in [0, 1].
+        erasing: part of the pictures, in [0, 1], in which a rectangle is painted over with noise.
         antialiased_resize: part of the pictures, in [0, 1], that are resized with antialiasing; it is for
             the loader, see `data.pipeline.PictureLoader.views`.
         live: drawn anew in every epoch, which rules out a cache of views.
@@ -36,6 +46,9 @@ class Augmentation:
     rotation: float = 0.0
     brightness: float = 0.0
     contrast: float = 0.0
+    operations: int = 0
+    magnitude: float = 0.0
+    erasing: float = 0.0
     antialiased_resize: float = 0.0
     live: bool = False
 
@@ -54,6 +67,7 @@ AUGMENTATIONS: dict[str, Augmentation] = {
     "none": Augmentation(),
     "light": Augmentation(flip=True, min_area=0.8, rotation=5.0, brightness=0.05, contrast=0.1, antialiased_resize=0.5),
     "default": _DEFAULT,
+    "strong": Augmentation(flip=True, min_area=0.5, operations=2, magnitude=0.5, erasing=0.25, antialiased_resize=0.5),
     "live": replace(_DEFAULT, live=True),
 }
 
@@ -63,7 +77,7 @@ def augment(pixels: np.ndarray, random: np.random.Generator, augmentation: Augme
 
     Args:
         pixels: uint8 (size, size, 3), RGB.
-        random: gives all draws, the same number of them whatever the augmentation.
+        random: gives all draws: those of geometry and colour first, the same number of them whatever the augmentation.
         augmentation: how far; all but its `antialiased_resize`, which can only be done where pictures are loaded.
 
     Returns:
@@ -77,7 +91,10 @@ def augment(pixels: np.ndarray, random: np.random.Generator, augmentation: Augme
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     geometry = _geometry(draws[:6], len(pixels), augmentation)
     pixels = cv2.warpAffine(pixels, geometry, pixels.shape[1::-1], flags=flags, borderMode=cv2.BORDER_REFLECT)
-    return cv2.transform(pixels, _colour(draws[6:], np.array(cv2.mean(pixels)[:3]), augmentation))
+    pixels = cv2.transform(pixels, _colour(draws[6:], np.array(cv2.mean(pixels)[:3]), augmentation))
+    if augmentation.operations:
+        pixels = rand_augment(pixels, random, operations=augmentation.operations, magnitude=augmentation.magnitude)
+    return _erased(pixels, random) if augmentation.erasing and random.random() < augmentation.erasing else pixels
 
 
 def _geometry(draws: np.ndarray, size: int, augmentation: Augmentation) -> np.ndarray:
@@ -112,3 +129,16 @@ def _colour(draws: np.ndarray, means: np.ndarray, augmentation: Augmentation) ->
     mean = (saturated @ means).mean()  # what the picture's mean is then, since the map is linear
     shift = (1 - contrast) * mean + draws[2] * augmentation.brightness * 255
     return np.column_stack([contrast * saturated, np.full(3, shift)])
+
+
+def _erased(pixels: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Random erasing (Zhong et al. 2020, https://arxiv.org/abs/1708.04896): noise in a rectangle within the picture."""
+    size = len(pixels)
+    area = random.uniform(_SMALLEST_ERASED, _LARGEST_ERASED)
+    log_ratio = min(math.log(_LONGEST_ERASED_RATIO), -math.log(area))  # no side is longer than the picture's
+    half_ratio = math.exp(random.uniform(-log_ratio, log_ratio) / 2)
+    width, height = (max(1, round(math.sqrt(area) * size * factor)) for factor in (half_ratio, 1 / half_ratio))
+    left, top = random.integers(size - width + 1), random.integers(size - height + 1)
+    erased = pixels.copy()  # Pillow's pixels are read-only
+    erased[top : top + height, left : left + width] = random.integers(256, size=(height, width, 3), dtype=np.uint8)
+    return erased

@@ -1,47 +1,66 @@
-"""Reads every picture once before a run starts, so that a damaged file is named at once and not after an hour."""
+"""Reads every picture once before a run starts, so that a damaged file is named at once and not after an hour.
+
+What that pass sees of a picture is noted (`data.auditing.facts`), so that an audit costs no other.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from data.decoding import UnreadablePicture, decode
+import numpy as np
+
+from data.auditing.facts import FACTS, facts_of
+from data.auditing.store import KnownFacts
+from data.decoding import UnreadablePicture
 from data.errors import DataError
-from data.pictures import PictureSet
+from data.pictures import REGRESSION, SINGLE_LABEL, PictureSet
 
 _LISTED = 20  # names in an error message
 
 
 @dataclass(frozen=True)
 class Checked:
-    """What one picture is worth: its SHA-256, and why it cannot be read, if it cannot."""
+    """What one picture is worth.
+
+    Attributes:
+        key: its name.
+        sha256: of its file, in hexadecimal; empty if that cannot be read.
+        fault: why it cannot be read, if it cannot.
+        facts: a record of `data.auditing.facts.FACTS`, if it can.
+        is_new: whether it was decoded now; else its facts were known.
+    """
 
     key: str
     sha256: str
     fault: str | None
+    facts: np.void | None = field(default=None, compare=False, repr=False)
+    is_new: bool = field(default=False, compare=False, repr=False)
 
 
-def check_pictures(pictures: PictureSet, known: Collection[str] = ()) -> Iterator[Checked]:
+def check_pictures(pictures: PictureSet, known: KnownFacts | None = None) -> Iterator[Checked]:
     """Read every picture and decode it, several at a time; yields in the order of the set.
 
     Args:
         pictures: the pictures.
-        known: SHA-256, in hexadecimal, of pictures that were decoded before, which need not be decoded again.
+        known: facts about pictures that were decoded before, which need not be decoded again.
     """
+    known = known or KnownFacts()
 
     def check(index: int) -> Checked:
-        key, digest, fault = pictures.keys[index], "", None
+        key, digest = pictures.keys[index], ""
         try:
             encoded = pictures.encoded(index)
             digest = hashlib.sha256(encoded).hexdigest()
-            if digest not in known:
-                decode(encoded)
+            facts = known.get(digest)
+            if facts is not None:
+                return Checked(key, digest, None, facts)
+            return Checked(key, digest, None, facts_of(encoded, digest), is_new=True)
         except (UnreadablePicture, OSError) as error:
-            fault = str(error) or type(error).__name__
-        return Checked(key, digest, fault)
+            return Checked(key, digest, str(error) or type(error).__name__)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         yield from pool.map(check, range(len(pictures)))
@@ -60,11 +79,27 @@ def readable_only(pictures: PictureSet, checked: Sequence[Checked], *, skip_unre
     if not skip_unreadable:
         raise DataError(f"{describe(faults)}\nRepair or remove them, or leave them out with --skip-unreadable")
     readable = [index for index, one in enumerate(checked) if not one.fault]
-    lost = set(pictures.labels.tolist()) - set(pictures.labels[readable].tolist())
+    lost = lost_classes(pictures, readable)
     if lost:
-        names = ", ".join(repr(pictures.class_names[label]) for label in sorted(lost))
+        names = ", ".join(map(repr, lost))
         raise DataError(f"no picture of class {names} can be read; repair or remove the class")
     return pictures.subset(readable)
+
+
+def lost_classes(pictures: PictureSet, kept: Sequence[int]) -> list[str]:
+    """The classes that have pictures, and none among those at `kept`."""
+    if pictures.task == REGRESSION:
+        return []
+    if pictures.task == SINGLE_LABEL:
+        lost = sorted(set(pictures.labels.tolist()) - set(pictures.labels[kept].tolist()))
+    else:
+        lost = np.flatnonzero(pictures.labels.any(axis=0) & ~pictures.labels[kept].any(axis=0)).tolist()
+    return [pictures.class_names[label] for label in lost]
+
+
+def facts_among(checked: Sequence[Checked]) -> np.ndarray:
+    """The facts about the pictures that can be read, in their order: `FACTS` (n,)."""
+    return np.array([one.facts for one in checked if one.facts is not None], FACTS)
 
 
 def describe(faults: Sequence[Checked]) -> str:

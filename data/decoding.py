@@ -4,23 +4,60 @@ Pillow decodes every colour type, and minds EXIF orientation. Alpha is dropped, 
 channels keep their high byte: so do TensorFlow's decoders and the phone's, and a model should see one picture everywhere.
 It is resized as MediaPipe Tasks does on a phone, so that the accuracy that is reported is the one that a phone gets; training
 also sees antialiased pictures, as other clients make them.
+
+Whether a picture can be used is a matter of its bytes alone: every way into this module decides alike and gives the same
+reason. Files that are made to exhaust memory or time are refused, and threads share one allowance of memory.
 """
 
 from __future__ import annotations
 
 import io
+import re
+import threading
 import warnings
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".webp"})
+LARGEST_PICTURE = 2**29 // 3  # pixels: 179 million, as many as Pillow and TensorFlow take
+LARGEST_SIDE = 2**16 - 1  # pixels, as in JPEG and GIF: longer lines make decoders and resizers slow
+LARGEST_FILE = 2**28  # bytes
+_MOST_SEGMENTS = 1000  # of a JPEG; those with the longest metadata have a few hundred
+_MOST_SCANS = 100  # of a JPEG; progressive ones have about ten
 _EXIF_ORIENTATION = 0x0112
+_TURNS = {  # by EXIF orientation, what makes a picture upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
+_JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8\xff", 0xDA, 0xD9
+# Markers that a length stands behind, and the end's; none of them occurs within the data of a scan.
+_JPEG_SEGMENT = re.compile(rb"\xff([\xc0-\xc7\xc9-\xcf\xd9-\xef\xfe])")
+_DAMAGED = "truncated or damaged"
+_UNKNOWN = f"not a picture in a known format ({', '.join(FORMATS)})"
+_TOO_LARGE = f"its header announces more than {LARGEST_PICTURE / 1e6:.0f} million pixels"
+_TOO_WIDE = f"its header announces a side of more than {LARGEST_SIDE:,} pixels"
+_TOO_OFTEN = f"it has more than {_MOST_SCANS} scans or {_MOST_SEGMENTS:,} segments"
+TOO_LONG = f"the file is larger than {LARGEST_FILE >> 20} MB"
+# How files begin that Pillow does not know, and what is wrong with them.
+_OTHERS = {
+    rb"\xff\xd8\xff|\x89PNG|GIF8|RIFF....WEBP": f"{_DAMAGED} (its header cannot be read)",
+    rb"....ftyp(hei|hev|mif1|msf1|avif)": f"HEIC or AVIF, {_UNKNOWN}",
+    rb"II\*\0|MM\0\*": f"TIFF, {_UNKNOWN}",
+    rb"%PDF": f"PDF, {_UNKNOWN}",
+    rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?<(svg|!DOCTYPE svg)": f"SVG, {_UNKNOWN}",
+    rb"\s*(<!--.*?-->\s*)?<(html|!DOCTYPE html)": f"a web page, {_UNKNOWN}",
+}
 CROP_FRACTION = 0.875  # of the shorter side: the centre crop that ImageNet networks are evaluated with
 _SCALES = (8, 4, 2)  # by which JPEG decoders divide a picture's size at no cost
 
@@ -33,36 +70,119 @@ class UnreadablePicture(ValueError):  # noqa: N818 - it names the thing
     """Bytes that are not a whole picture in one of `FORMATS`; the text is the reason, in a few words."""
 
 
+class _Room:
+    """An allowance of pixels that all threads share: whoever needs more than is left waits for the others."""
+
+    def __init__(self, pixels: int) -> None:
+        self._left = pixels
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def reserved(self, pixels: int) -> Iterator[None]:
+        with self._changed:
+            self._changed.wait_for(lambda: self._left >= pixels)
+            self._left -= pixels
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._left += pixels
+                self._changed.notify_all()
+
+
+# The largest picture takes 2 GB while it is decoded and resized, and WebP 3.7 GB. Several at once take no more than one.
+_ROOM = _Room(LARGEST_PICTURE)
+
+
 def decode(encoded: bytes) -> Image.Image:
     """Decode a picture file, upright and in RGB; the first frame of an animation.
 
     Raises:
-        UnreadablePicture: not a picture, truncated, or larger than Pillow's limit against decompression bombs
-            (179 million pixels, judged from the header before anything is decoded).
+        UnreadablePicture: not a picture, truncated, or larger than `LARGEST_PICTURE`, `LARGEST_SIDE` or `LARGEST_FILE`,
+            judged from the header before anything is decoded.
     """
+    with decoded(encoded) as image:
+        return image
+
+
+@contextmanager
+def decoded(encoded: bytes) -> Iterator[Image.Image]:
+    """As `decode`, for threads that go on with the picture: as long as they have it, its memory is not given to others."""
     with _opened(encoded) as image:
-        return _loaded(image)
+        yield _loaded(image)
 
 
 @contextmanager
 def _opened(encoded: bytes) -> Iterator[Image.Image]:
-    """A picture whose header is read and whose pixels are not; what fails within makes it an `UnreadablePicture`."""
+    """A picture whose header is read and whose pixels are not, with room in memory for them."""
     if not encoded:
         raise UnreadablePicture("the file is empty")
-    try:
-        with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
+    if len(encoded) > LARGEST_FILE:
+        raise UnreadablePicture(TOO_LONG)
+    if encoded.startswith(_JPEG_START):
+        _check_segments(encoded)
+    # A switch for the whole process, which TensorFlow Datasets turns on: half a picture would pass.
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
+    with _faults_named():
+        image = _open(encoded)
+    with image:
+        if image.width * image.height > LARGEST_PICTURE:
+            raise UnreadablePicture(_TOO_LARGE)
+        if max(image.size) > LARGEST_SIDE:
+            raise UnreadablePicture(_TOO_WIDE)
+        with _ROOM.reserved(image.width * image.height):
             yield image
-    except Image.DecompressionBombError as error:
-        raise UnreadablePicture("its header announces more than 179 million pixels") from error
+
+
+def _open(encoded: bytes) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(encoded), formats=FORMATS)
     except Image.UnidentifiedImageError as error:
-        raise UnreadablePicture(f"not a picture in a known format ({', '.join(FORMATS)})") from error
+        start = encoded[:1024]
+        reasons = (reason for pattern, reason in _OTHERS.items() if re.match(pattern, start, re.DOTALL | re.IGNORECASE))
+        raise UnreadablePicture(next(reasons, _UNKNOWN)) from error
+
+
+@contextmanager
+def _faults_named() -> Iterator[None]:
+    """Makes whatever Pillow raises within an `UnreadablePicture`."""
+    try:
+        yield
+    except UnreadablePicture:
+        raise
+    except Image.DecompressionBombError as error:
+        raise UnreadablePicture(_TOO_LARGE) from error
+    except MemoryError as error:
+        raise UnreadablePicture("there is not enough memory to decode it") from error
     except Exception as error:  # a damaged file can make a decoder raise nearly anything, and all of it means the same
-        raise UnreadablePicture(f"truncated or damaged ({error})") from error
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UnreadablePicture(f"{_DAMAGED} ({reason})") from error
+
+
+def _check_segments(encoded: bytes) -> None:
+    """Refuses a JPEG that would take hours: each scan passes over the whole picture, even if it holds nothing.
+
+    Pillow's time for many segments of EXIF data grows with the square of their number.
+    """
+    segments = scans = place = 0
+    while found := _JPEG_SEGMENT.search(encoded, place):
+        place, kind = found.end(), found[1][0]
+        if kind == _JPEG_END and scans:
+            return  # of the picture; phones put a film or a map of depths behind it
+        segments, scans = segments + 1, scans + (kind == _JPEG_SCAN)
+        if segments > _MOST_SEGMENTS or scans > _MOST_SCANS:
+            raise UnreadablePicture(_TOO_OFTEN)
+        if kind != _JPEG_END:
+            place += int.from_bytes(encoded[place : place + 2], "big")
 
 
 def _loaded(image: Image.Image) -> Image.Image:
-    image.load()
-    return _to_rgb(_upright(image))
+    """The pixels of an opened picture, upright and in RGB."""
+    with _faults_named():
+        image.load()
+        in_rgb = _to_rgb(image)
+        turn = _TURNS.get(_orientation(image))
+        return in_rgb if turn is None else in_rgb.transpose(turn)
 
 
 def reads_alike_in_tensorflow(encoded: bytes) -> bool:
@@ -76,7 +196,7 @@ def reads_alike_in_tensorflow(encoded: bytes) -> bool:
     """
     with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
         fills_canvas = bool(image.tile) and image.tile[0][1] == (0, 0, *image.size)
-        if image.mode == "CMYK" or image.getexif().get(_EXIF_ORIENTATION, 1) != 1:
+        if image.mode == "CMYK" or _orientation(image) != 1:
             return False
         return {
             "PNG": _PNG_END in encoded,
@@ -86,12 +206,40 @@ def reads_alike_in_tensorflow(encoded: bytes) -> bool:
         }.get(image.format or "", True)
 
 
-def _upright(image: Image.Image) -> Image.Image:
+class Header(NamedTuple):
+    """What stands in a picture file before its pixels.
+
+    Attributes:
+        format: one of `FORMATS`.
+        mode: of the file's pixels, as Pillow calls it.
+        is_animated: whether more frames follow.
+        orientation: EXIF's number, from 1 to 8; 1 is upright.
+    """
+
+    format: str
+    mode: str
+    is_animated: bool
+    orientation: int
+
+
+def read_header(encoded: bytes) -> Header:
+    """The header of a picture that `decode` can read."""
+    with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
+        try:
+            is_animated = bool(getattr(image, "is_animated", False))
+        except Exception:  # GIF looks for a second frame, which may be damaged
+            is_animated = True
+        if image.format == "MPO":  # a JPEG with other views, or a map of depths, behind it: it does not move
+            return Header("JPEG", image.mode, False, _orientation(image))
+        return Header(image.format or "", image.mode, is_animated, _orientation(image))
+
+
+def _orientation(image: Image.Image) -> int:
     try:
-        turned = image.getexif().get(_EXIF_ORIENTATION, 1) != 1
-        return ImageOps.exif_transpose(image) if turned else image  # which would be a copy, and copies take time
+        found = image.getexif().get(_EXIF_ORIENTATION)
+        return found if found in _TURNS else 1
     except Exception:  # damaged EXIF data beside sound pixels: shown as stored, as viewers do
-        return image
+        return 1
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -187,31 +335,32 @@ def load_each_way(encoded: bytes, image_size: int, resize: str, ways: Collection
     Raises:
         UnreadablePicture: see `decode`.
     """
-    if True in ways:
-        image, scale = decode(encoded), 1
-        fit = RESIZES[resize](*image.size, image_size)
-    else:
-        image, fit, scale = _decode_shrunk(encoded, RESIZES[resize], image_size)
-    drawn = {way: _like_phone(image, fit) if way else _antialiased(image, fit, scale) for way in ways}
-    return {way: _in_square(pixels, image_size) for way, pixels in drawn.items()}
+    if True not in ways:
+        with suppress(UnreadablePicture):  # some kinds of JPEG cannot be shrunk; the whole picture decides
+            return _load_each_way(encoded, image_size, RESIZES[resize], ways, shrink=True)
+    return _load_each_way(encoded, image_size, RESIZES[resize], ways, shrink=False)
 
 
-def _decode_shrunk(encoded: bytes, fit_of: FitOf, size: int) -> tuple[Image.Image, Fit, int]:
-    """As `decode`, but a JPEG as small as leaves twice the pixels that are needed.
-
-    Returns:
-        The picture, how the whole one fits, and by how much the picture is smaller than that.
-    """
+def _load_each_way(
+    encoded: bytes, size: int, fit_of: FitOf, ways: Collection[bool], *, shrink: bool
+) -> dict[bool, np.ndarray]:
     with _opened(encoded) as image:
         whole = image.size
-        (left, top, right, bottom), width, height = fit = fit_of(*whole, size)
-        excess = min((right - left) // (2 * width), (bottom - top) // (2 * height))
-        scale = next((scale for scale in _SCALES if scale <= excess), 1)
-        drafted = image.draft("RGB", (image.width // scale, image.height // scale))
+        scale = _draft(image, fit_of(*whole, size)) if shrink else 1
         upright = _loaded(image)
-        if upright.size != image.size:  # it was stored on its side
-            fit = fit_of(*whole[::-1], size)
-        return upright, fit, scale if drafted else 1  # other formats know no such thing
+        on_its_side = upright.size != image.size
+        fit = fit_of(*(whole[::-1] if on_its_side else whole), size)
+        drawn = {way: _like_phone(upright, fit) if way else _antialiased(upright, fit, scale) for way in ways}
+    return {way: _in_square(pixels, size) for way, pixels in drawn.items()}
+
+
+def _draft(image: Image.Image, fit: Fit) -> int:
+    """Has a JPEG decoded as small as leaves twice the pixels that are needed; gives by how much that is smaller."""
+    left, top, right, bottom = fit.box
+    excess = min((right - left) // (2 * fit.width), (bottom - top) // (2 * fit.height))
+    scale = next((scale for scale in _SCALES if scale <= excess), 1)
+    drafted = image.draft("RGB", (image.width // scale, image.height // scale))
+    return scale if drafted else 1  # other formats know no such thing
 
 
 def _like_phone(image: Image.Image, fit: Fit) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""From a `PictureSet` to `tf.data`: RGB pixels, float32 in [0, 255], and integer labels."""
+"""From a `PictureSet` to `tf.data`: RGB pixels, float32 in [0, 255], and which picture of the set they are."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class PictureLoader:
     def batches(
         self, indices: tf.Tensor, batch_size: int, load: Callable[..., np.ndarray], *arguments: tf.Tensor
     ) -> tf.data.Dataset:
-        """Batches of pictures and labels.
+        """Batches of pictures and their numbers.
 
         Args:
             indices: int64 (n,), which pictures, in which order.
@@ -107,17 +107,17 @@ class PictureLoader:
             *arguments: the same for all.
 
         Returns:
-            Batches of (float32 (batch, size, size, 3) in [0, 255], int64 (batch,)).
+            Batches of (float32 (batch, size, size, 3) in [0, 255], int64 (batch,)); a number is an index of the loader's
+            pictures.
         """
-        labels = tf.constant(self.pictures.labels)
         shape = (self.image_size, self.image_size, 3)
 
         def one(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             pixels = tf.numpy_function(load, [index, *arguments], tf.uint8, stateful=False)
-            return tf.ensure_shape(pixels, shape), tf.gather(labels, index)
+            return tf.ensure_shape(pixels, shape), index
 
-        def as_float(pixels: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            return tf.cast(pixels, tf.float32), labels
+        def as_float(pixels: tf.Tensor, numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return tf.cast(pixels, tf.float32), numbers
 
         pictures = tf.data.Dataset.from_tensor_slices(indices).map(one, num_parallel_calls=_PARALLEL)
         return pictures.batch(batch_size).map(as_float)
@@ -127,7 +127,7 @@ def evaluation_batches(loader: PictureLoader, indices: Indices, batch_size: int)
     """Pictures as they are, in the order of `indices`, none left out.
 
     Returns:
-        Batches of (float32 (batch, size, size, 3) in [0, 255], int64 (batch,)); the last one may be smaller.
+        Batches as of `PictureLoader.batches`; the last one may be smaller.
     """
     return loader.batches(np.asarray(indices, dtype=np.int64), batch_size, loader.load).prefetch(2)
 
@@ -157,7 +157,7 @@ def training_batches(
         epochs: the number of the epoch that is not given any more.
 
     Returns:
-        `ceil(len(indices) / batch_size)` batches an epoch of (float32 (batch, size, size, 3) in [0, 255], int64 (batch,)).
+        `ceil(len(indices) / batch_size)` batches an epoch, as of `PictureLoader.batches`.
     """
     members = tf.constant(np.asarray(indices, dtype=np.int64))
 

@@ -1,71 +1,203 @@
-"""Train, validation and test: seeded, stratified, and a picture of every class in each."""
+"""Train, validation and test: seeded, stratified, a picture of every class in each, and nothing in two of them."""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from data.errors import DataError
-from data.pictures import SPLITS, PictureSet
+from data.pictures import MULTI_LABEL, REGRESSION, SPLITS, PictureSet
+from data.stratification import FREE, IndivisibleError, Units, divide, gather, units_of
 
 _COLUMNS = ("path", "label", "split")
 
 
 def split_pictures(pictures: PictureSet, *, validation_fraction: float, test_fraction: float, seed: int) -> np.ndarray:
-    """Give every picture a split, class by class.
+    """Give every picture a split.
 
-    Splits that the source brings are kept; one of them that is missing is taken out of train.
+    Splits that the source brings are kept; one of them that is missing is taken out of train. What belongs together, by
+    `groups` and `duplicates`, comes into one split, unless the source itself has it in several.
 
     Args:
         pictures: the pictures, with or without splits of their own.
-        validation_fraction: of each class, in (0, 1).
-        test_fraction: of each class, in (0, 1); the two together are below 1.
+        validation_fraction: of each class, or of each range of numbers, in (0, 1).
+        test_fraction: the same; the two together are below 1.
         seed: the same seed gives the same splits for the same pictures.
 
     Returns:
         An array of `SPLITS` names, one a picture.
 
     Raises:
-        DataError: a class has too few pictures for one in each split.
+        DataError: a class has too few pictures, or groups of them, for one in each split.
     """
     given = np.array(pictures.given_splits or ["train"] * len(pictures), dtype=object)
     fractions = {"validation": validation_fraction, "test": test_fraction}
     wanted = {split: fraction for split, fraction in fractions.items() if split not in given}
-    random = np.random.default_rng(seed)
+    parts = (*wanted, "train")
+    together = units_of(pictures)
+    available = np.flatnonzero(given == "train")
+    units = gather(pictures, together, available)
+    fixed = np.full(len(units.holds), FREE)
+    # What reaches into a split that is kept cannot be kept out of it; it stays where the source has it.
+    fixed[units.of_picture[np.isin(together[available], together[given != "train"])]] = parts.index("train")
+    _check_enough(pictures, units, fixed, parts, where=" in train" if pictures.given_splits else "")
+    targets = _split_targets(pictures, units, list(wanted.values()))
     splits = given.copy()
-    for label, name in enumerate(pictures.class_names):
-        members = np.flatnonzero((pictures.labels == label) & (given == "train"))
-        available = len(members)
-        if available <= len(wanted):
-            raise DataError(_too_few(name, available, pictures.given_splits is not None, list(wanted)))
-        random.shuffle(members)
-        for split, fraction in wanted.items():
-            spare = len(members) - (len(wanted) - list(wanted).index(split))  # one for train and each split to come
-            count = min(max(1, round(fraction * available)), spare)
-            splits[members[:count]] = split
-            members = members[count:]
+    splits[available] = np.array(parts, dtype=object)[_divide(pictures, units, targets, fixed, parts, seed)]
     return splits
 
 
-def _too_few(name: str, found: int, has_splits: bool, wanted: Sequence[str]) -> str:
-    where = "in its train folder" if has_splits else ""
-    pictures = "picture" if found == 1 else "pictures"
-    need = f"one for train and one for each of {' and '.join(wanted)}" if wanted else "at least one for train"
-    return f"class {name!r} has {found} {pictures} {where}".rstrip() + (
-        f", but needs {len(wanted) + 1} ({need}); add pictures or remove the class"
+def fold_pictures(pictures: PictureSet, *, folds: int, fold: int, validation_fraction: float, seed: int) -> np.ndarray:
+    """Give every picture a split for one of several folds, whose test splits have every picture once.
+
+    Args:
+        pictures: the pictures, without validation and test splits of their own.
+        folds: how many, at least 2.
+        fold: which, from 1 to `folds`: it is the test split.
+        validation_fraction: of what the other folds have of each class, or of each range of numbers, in (0, 1).
+        seed: the same seed gives the same folds for the same pictures.
+
+    Returns:
+        As `split_pictures`.
+
+    Raises:
+        DataError: a class has too few pictures, or groups of them, or the source brings its own splits.
+    """
+    if set(pictures.given_splits or ()) - {"train"}:
+        raise DataError(
+            f"{pictures.source} brings its own validation or test split, which folds would mix up; "
+            "leave that out, or train without folds"
+        )
+    units = gather(pictures, units_of(pictures), np.arange(len(pictures)))
+    fixed = np.full(len(units.holds), FREE)
+    parts = [f"fold {number}" for number in range(1, folds + 1)]
+    _check_enough(pictures, units, fixed, parts)
+    fold_of = _divide(pictures, units, _fold_targets(units, folds), fixed, parts, seed)
+    given = np.where(fold_of == fold - 1, "test", "train")
+    return split_pictures(
+        replace(pictures, given_splits=tuple(given.tolist())),
+        validation_fraction=validation_fraction,
+        test_fraction=0.0,
+        seed=seed,
     )
 
 
+def take_shots(pictures: PictureSet, splits: np.ndarray, *, shots: int, seed: int) -> tuple[PictureSet, np.ndarray]:
+    """Leave out of train all but a fixed number of pictures of each class.
+
+    Args:
+        pictures: of one or several classes each.
+        splits: (n,) of `SPLITS` names.
+        shots: how many pictures of each class train keeps; where a picture has several classes, at least so many.
+        seed: the same seed gives the same pictures, and among them those of any smaller number of shots, if each has one
+            class.
+
+    Returns:
+        The pictures that stay, and their splits; those of validation and test all stay.
+
+    Raises:
+        DataError: a class has fewer in train.
+    """
+    random = np.random.default_rng(seed)
+    has = pictures.labels > 0 if pictures.task == MULTI_LABEL else None
+    train = splits == "train"
+    members = [
+        np.flatnonzero(train & (pictures.labels == label if has is None else has[:, label]))
+        for label in range(len(pictures.class_names))
+    ]
+    kept = ~train
+    for label in sorted(range(len(members)), key=lambda one: len(members[one])):  # the rarest have the least choice
+        if len(members[label]) < shots:
+            raise DataError(
+                f"class {pictures.class_names[label]!r} has {_plural(len(members[label]), 'picture')} in train, "
+                f"but needs {shots} for {_plural(shots, 'shot')}; take fewer shots, or add pictures"
+            )
+        missing = shots - int(kept[members[label]].sum())
+        rest = members[label][~kept[members[label]]]
+        random.shuffle(rest)
+        kept[rest[: max(0, missing)]] = True
+    return pictures.subset(np.flatnonzero(kept)), splits[kept]
+
+
+def _divide(
+    pictures: PictureSet, units: Units, targets: np.ndarray, fixed: np.ndarray, parts: Sequence[str], seed: int
+) -> np.ndarray:
+    try:
+        return divide(units, units.whole_targets(targets), np.random.default_rng(seed), fixed)
+    except IndivisibleError as error:
+        raise DataError(
+            f"{_subject(pictures, error.stratum)} cannot be in each of {', '.join(parts)}: what belongs together holds "
+            "several classes, too few times; add pictures or remove the class"
+        ) from error
+
+
+def _split_targets(pictures: PictureSet, units: Units, fractions: Sequence[float]) -> np.ndarray:
+    """How many pictures of each class or bin each wanted split gets, and train: float (fractions + 1, strata - 1)."""
+    totals = units.totals[:-1]
+    left, targets = totals.copy(), []
+    for index, fraction in enumerate(fractions):
+        if pictures.task == REGRESSION:  # bins may stay empty; what one loses by rounding, the next gets
+            targets.append(np.diff(np.round(fraction * np.cumsum(totals)), prepend=0))
+            continue
+        spare = left - (len(fractions) - index)  # one for train and each split to come
+        targets.append(np.minimum(np.maximum(1, np.round(fraction * totals)), spare))
+        left = left - targets[-1]
+    return np.array([*targets, totals - np.sum(targets, axis=0)], np.float64)
+
+
+def _fold_targets(units: Units, folds: int) -> np.ndarray:
+    """The same for folds, float (folds, strata - 1); what cannot be shared out evenly goes round from fold to fold."""
+    totals = units.totals[:-1]
+    first = np.cumsum(totals) - totals
+    turn = (np.arange(folds)[:, None] - first) % folds
+    return (totals // folds + (turn < totals % folds)).astype(np.float64)
+
+
+def _check_enough(pictures: PictureSet, units: Units, fixed: np.ndarray, parts: Sequence[str], where: str = "") -> None:
+    for stratum in units.required:
+        holders = fixed[units.holders[stratum]]
+        found, need = int((holders == FREE).sum()), len(set(range(len(parts))) - set(holders.tolist()))
+        if found < need:
+            raise DataError(_too_few(pictures, units, stratum, found, where, parts))
+
+
+def _too_few(pictures: PictureSet, units: Units, stratum: int, found: int, where: str, parts: Sequence[str]) -> str:
+    every = int(units.totals[stratum])
+    *others, last = parts
+    if last != "train":
+        need, mend = "one for each fold", "take fewer folds"
+    else:
+        each = "each of " if len(others) > 1 else ""
+        need = f"one for train and one for {each}{' and '.join(others)}" if others else "at least one for train"
+        mend = "" if pictures.task == REGRESSION else "remove the class"
+    together = f", which belong together as {found} (by group, or since they show the same)" if found < every else ""
+    return (
+        f"{_subject(pictures, stratum)} has {_plural(every, 'picture')}{where}{together}, "
+        f"but needs {len(parts)} ({need}); add pictures" + (f" or {mend}" if mend else "")
+    )
+
+
+def _subject(pictures: PictureSet, stratum: int) -> str:
+    if pictures.task == REGRESSION:  # all pictures are the only stratum that has to be everywhere
+        return pictures.source
+    return f"class {pictures.class_names[stratum]!r}"
+
+
+def _plural(count: int, name: str) -> str:
+    return f"{count} {name}" + ("" if count == 1 else "s")
+
+
 def write_splits(pictures: PictureSet, splits: Sequence[str] | np.ndarray) -> str:
-    """The text of `splits.csv`: path,label,split, with the label by name."""
+    """The text of `splits.csv`: path,label,split, with the label as text."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(_COLUMNS)
-    for key, label, split in zip(pictures.keys, pictures.labels, splits, strict=True):
-        writer.writerow((key, pictures.class_names[label], split))
+    for index, (key, split) in enumerate(zip(pictures.keys, splits, strict=True)):
+        writer.writerow((key, pictures.label_text(index), split))
     return file.getvalue()
 
 
@@ -90,18 +222,16 @@ def read_splits(text: str, pictures: PictureSet) -> tuple[PictureSet, np.ndarray
             f"{_counted(gone)} of this run no longer in {pictures.source} ({_first(gone)}); put back what is missing"
         )
     chosen = pictures.subset([index_of[row["path"]] for row in rows])
-    moved = [
-        row["path"]
-        for row, label in zip(rows, chosen.labels, strict=True)
-        if pictures.class_names[label] != row["label"]
-    ]
+    moved = [row["path"] for index, row in enumerate(rows) if chosen.label_text(index) != row["label"]]
     if moved:
+        changed = "with another label in" if pictures.task == REGRESSION else "in another class of"
         raise DataError(
-            f"{_counted(moved)} of this run in another class of {pictures.source} now ({_first(moved)}); "
+            f"{_counted(moved)} of this run {changed} {pictures.source} now ({_first(moved)}); "
             "put back what was moved, or train a new run"
         )
-    known = {row["label"] for row in rows}
-    chosen = chosen.with_classes([name for name in pictures.class_names if name in known])
+    if chosen.task != REGRESSION:
+        used = np.flatnonzero(chosen.labels.any(axis=0)) if chosen.task == MULTI_LABEL else np.unique(chosen.labels)
+        chosen = chosen.with_classes([chosen.class_names[label] for label in used])
     return chosen, np.array([row["split"] for row in rows], dtype=object)
 
 

@@ -1,4 +1,4 @@
-"""Joins the parts: pixels -> the backbone's scaling -> backbone -> head -> logits."""
+"""Joins the parts: pixels -> the backbone's scaling -> backbone -> head -> logits, or numbers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import keras
 
 from models.backbones.spec import BackboneSpec
 from models.errors import ModelError
-from models.heads import HEADS
+from models.heads import HEADS, OUTPUTS, output_of
 from models.scaling import apply_scaling
 
 BACKBONE_LAYER = "backbone"
@@ -21,23 +21,25 @@ def build_model(
     num_classes: int,
     image_size: int | None = None,
     weights: str | None = None,
+    task: str = "single_label",
     head: str = "linear",
     dropout: float = 0.3,
     seed: int = 0,
 ) -> keras.Model:
-    """Build a classifier on a backbone.
+    """Build a model on a backbone.
 
     Args:
         spec: the backbone, from `models.backbones.find_backbone`.
-        num_classes: number of classes.
+        num_classes: number of classes, or of numbers.
         image_size: side of the square input, in pixels; None for the backbone's native size.
         weights: of the backbone, from `spec.resolve_weights`; None for random weights.
+        task: a key of `models.heads.OUTPUTS`.
         head: a key of `models.heads.HEADS`.
         dropout: in the head, in [0, 1).
         seed: of the head's initial weights and dropout.
 
     Returns:
-        A model from RGB pixels, float32 (batch, image_size, image_size, 3) in [0, 255], to logits, float32
+        A model from RGB pixels, float32 (batch, image_size, image_size, 3) in [0, 255], to logits or numbers, float32
         (batch, num_classes). The backbone is its layer `backbone`.
 
     Raises:
@@ -47,14 +49,21 @@ def build_model(
     spec.check(image_size=image_size, weights=weights)
     pixels = keras.Input((image_size, image_size, 3), name="pixels")
     features = spec.builder(image_size=image_size, weights=weights)(apply_scaling(pixels, spec.scaling))
-    logits = HEADS[head].build(features, num_classes=num_classes, dropout=dropout, seed=seed)
-    return keras.Model(pixels, logits, name=f"{spec.name.replace(':', '_').replace('/', '_')}_classifier")
+    layer = OUTPUTS[task].layer
+    logits = HEADS[head].build(features, num_classes=num_classes, layer=layer, dropout=dropout, seed=seed)
+    return keras.Model(pixels, logits, name=f"{spec.name.replace(':', '_').replace('/', '_')}_{task}")
 
 
-def with_probabilities(model: keras.Model) -> keras.Model:
-    """The same model with probabilities, float32 (batch, num_classes), in place of logits; the weights are shared."""
-    probabilities = keras.layers.Softmax(name="probabilities", dtype="float32")(model.output)
-    return keras.Model(model.input, probabilities, name=model.name)
+def with_answers(model: keras.Model) -> keras.Model:
+    """The same model with what it answers, float32 (batch, num_classes), in place of logits; the weights are shared.
+
+    That is a probability a class, or numbers, by `models.heads.OUTPUTS`; a model that was not built here stays as it is.
+    """
+    output = output_of(model)
+    if output is None or output.activation == "linear":
+        return model
+    answers = keras.layers.Activation(output.activation, name=output.answers, dtype="float32")(model.output)
+    return keras.Model(model.input, answers, name=model.name)
 
 
 def load_model(path: Path) -> keras.Model:

@@ -1,17 +1,47 @@
-"""Heads: from a backbone's features to one logit a class. A head is one function and one row of `HEADS`."""
+"""Heads: from a backbone's features to one logit a class, or one number each. A head is one function and one row of `HEADS`.
+
+What the last layer's values mean is a row of `OUTPUTS`, by the task that a model is for.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True)
+class Output:
+    """What the values of a head's last layer are.
+
+    Attributes:
+        layer: name of that layer, by which a saved model tells its task.
+        answers: name of what the model answers with, in exported files.
+        activation: from the layer's values to the answers, of Keras.
+    """
+
+    layer: str
+    answers: str
+    activation: str
+
+
+OUTPUTS: dict[str, Output] = {
+    "single_label": Output("logits", "probabilities", "softmax"),
+    "multi_label": Output("label_logits", "probabilities", "sigmoid"),
+    "regression": Output("numbers", "numbers", "linear"),
+}
 
 
 @dataclass(frozen=True)
 class Head:
-    """One kind of head; `build(features, num_classes, dropout, seed)` gives the logits.
+    """One kind of head; `build(features, num_classes, layer, dropout, seed)` gives the logits.
 
-    Where `is_linear`, all of its weights are those of the layer "logits", on pooled features.
+    Where `is_linear`, all of its weights are those of its last layer, on pooled features.
     """
 
     description: str
@@ -19,22 +49,23 @@ class Head:
     is_linear: bool = False
 
 
-def linear(features: Any, *, num_classes: int, dropout: float, seed: int) -> Any:
+def linear(features: Any, *, num_classes: int, layer: str, dropout: float, seed: int) -> Any:
     """Global average pooling, dropout and one dense layer.
 
     Args:
         features: Keras tensor, (batch, height, width, channels) feature maps or (batch, channels) features.
-        num_classes: number of classes.
+        num_classes: number of classes, or of numbers.
+        layer: name of the last layer.
         dropout: part of the features dropped in training, in [0, 1).
         seed: of the initial weights and of the dropout.
 
     Returns:
         Keras tensor of logits, float32 (batch, num_classes).
     """
-    return _logits(_pool(features), num_classes, dropout, seed)
+    return _logits(_pool(features), num_classes, layer, dropout, seed)
 
 
-def mlp(features: Any, *, num_classes: int, dropout: float, seed: int) -> Any:
+def mlp(features: Any, *, num_classes: int, layer: str, dropout: float, seed: int) -> Any:
     """Global average pooling, a hidden layer of 256 units with batch normalization and ReLU, then as `linear`."""
     from keras import initializers, layers
 
@@ -42,7 +73,7 @@ def mlp(features: Any, *, num_classes: int, dropout: float, seed: int) -> Any:
         256, use_bias=False, kernel_initializer=initializers.HeNormal(seed=seed + 1), name="head_hidden"
     )(_pool(features))
     hidden = layers.BatchNormalization(momentum=0.9, name="head_normalization")(hidden)
-    return _logits(layers.ReLU(name="head_activation")(hidden), num_classes, dropout, seed)
+    return _logits(layers.ReLU(name="head_activation")(hidden), num_classes, layer, dropout, seed)
 
 
 def _pool(features: Any) -> Any:
@@ -51,12 +82,29 @@ def _pool(features: Any) -> Any:
     return layers.GlobalAveragePooling2D(name="head_pooling")(features) if len(features.shape) == 4 else features
 
 
-def _logits(features: Any, num_classes: int, dropout: float, seed: int) -> Any:
+def _logits(features: Any, num_classes: int, layer: str, dropout: float, seed: int) -> Any:
     from keras import initializers, layers
 
     features = layers.Dropout(dropout, seed=seed, name="head_dropout")(features)
     kernel = initializers.GlorotUniform(seed=seed)
-    return layers.Dense(num_classes, kernel_initializer=kernel, dtype="float32", name="logits")(features)
+    return layers.Dense(num_classes, kernel_initializer=kernel, dtype="float32", name=layer)(features)
+
+
+def output_of(model: keras.Model) -> Output | None:
+    """What the values that a model ends with are; None where it is no model that `models.builder.build_model` built."""
+    return next((output for output in OUTPUTS.values() if output.layer == model.layers[-1].name), None)
+
+
+def rescale_outputs(model: keras.Model, scale: np.ndarray, offset: np.ndarray) -> None:
+    """Let a model that has learned (y - offset) / scale answer with y, by the weights of its last layer.
+
+    Args:
+        model: with a dense layer at the end; changed in place.
+        scale: (outputs,), above 0.
+        offset: (outputs,).
+    """
+    kernel, bias = model.layers[-1].get_weights()
+    model.layers[-1].set_weights([kernel * scale, bias * scale + offset])
 
 
 HEADS: dict[str, Head] = {

@@ -22,6 +22,7 @@ from models.backbones import BACKBONES
 from models.backbones.spec import BackboneSpec
 from tests.handmade import colour_classifier
 from tests.pictures import write_folder
+from tests.squares import write_squares
 
 WATCH_THE_NETWORK = """
 import os, socket
@@ -209,3 +210,9 @@ def contents(folder: Path) -> dict[str, str]:
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
         for path in folder.rglob("*")
     }
+
+
+@pytest.fixture(scope="session")
+def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """See `tests.squares`; tests only read it."""
+    return write_squares(tmp_path_factory.mktemp("pictures") / "squares")

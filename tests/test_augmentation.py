@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +13,10 @@ import pytest
 import tensorflow as tf
 
 from data.augmentation import AUGMENTATIONS, Augmentation, augment
+from data.randaugment import OPERATIONS
 from tests.pictures import smooth
 
+SAME_GEOMETRY = {"operations": 0, "erasing": 0.0}  # what is left of an augmentation then is geometry and colour
 CHANGING = [name for name in AUGMENTATIONS if name != "none"]
 SIZE = 32
 PICTURES = [smooth(SIZE, SIZE, seed=seed) for seed in range(6)]
@@ -97,12 +100,39 @@ def test_each_picture_changes_differently(name: str) -> None:
     assert len({picture.tobytes() for picture in augmented(PICTURES[0], AUGMENTATIONS[name], 8)}) == 8
 
 
+@pytest.mark.parametrize("name", CHANGING)
+def test_the_order_of_calls_does_not_matter(name: str) -> None:
+    """Each picture has a generator of its own, and nothing else is drawn from."""
+    there = [augmented(picture, AUGMENTATIONS[name], seed=seed) for seed, picture in enumerate(PICTURES)]
+    np.random.seed(1)
+    back = [augmented(picture, AUGMENTATIONS[name], seed=seed) for seed, picture in reversed([*enumerate(PICTURES)])]
+    assert all((one == other).all() for one, other in zip(there, reversed(back), strict=True))
+
+
 @pytest.mark.parametrize("augmentation", [Augmentation(flip=True), COLOUR, AUGMENTATIONS["default"]])
-def test_the_number_of_draws_does_not_depend_on_the_augmentation(augmentation: Augmentation) -> None:
+def test_the_number_of_draws_for_geometry_and_colour_does_not_depend_on_the_augmentation(
+    augmentation: Augmentation,
+) -> None:
     random, expected = np.random.default_rng(0), np.random.default_rng(0)
     augment(PICTURES[0], random, augmentation)
     expected.uniform(size=9)
     assert random.random() == expected.random()
+
+
+def test_operations_and_erasing_leave_geometry_and_colour_as_they_would_be() -> None:
+    for seed in range(20):
+        plain = augmented(PICTURES[0], AUGMENTATIONS["default"], seed=seed)
+        erased = augmented(PICTURES[0], replace(AUGMENTATIONS["default"], erasing=1.0), seed=seed)
+        same = augmented(PICTURES[0], replace(AUGMENTATIONS["default"], operations=2), seed=seed)
+        assert 0.5 < (erased == plain).mean() < 1
+        assert (same == plain).all() or {"autocontrast", "equalize"} & set(drawn(seed, 2))
+
+
+def drawn(seed: int, count: int) -> list[str]:
+    """The operations that `augment` draws from a generator of this seed."""
+    random = np.random.default_rng(seed)
+    random.uniform(size=9)
+    return [tuple(OPERATIONS)[number] for number in random.integers(len(OPERATIONS), size=count)]
 
 
 # --- Geometry -----------------------------------------------------------------------------------------------------------
@@ -110,7 +140,7 @@ def test_the_number_of_draws_does_not_depend_on_the_augmentation(augmentation: A
 
 @pytest.mark.parametrize("name", CHANGING)
 def test_half_of_the_pictures_are_mirrored_and_none_without_flip(name: str) -> None:
-    slight = replace(AUGMENTATIONS[name], min_area=0.9)
+    slight = replace(AUGMENTATIONS[name], min_area=0.9, **SAME_GEOMETRY)
     sides = [centre_of(picture)[0] > SIZE / 2 for picture in augmented(blob(0.3, 0.5), slight, 400)]
     assert 0.4 < np.mean(sides) < 0.6
     upright = augmented(blob(0.3, 0.5), slight.without_flip(), 400)
@@ -131,7 +161,7 @@ def test_nothing_is_turned_upside_down() -> None:
 @pytest.mark.parametrize("name", [*CHANGING, "rotation", "crop"])
 def test_the_middle_stays_in_the_middle_on_average(name: str) -> None:
     single = {"rotation": Augmentation(rotation=30.0), "crop": Augmentation(min_area=0.7)}
-    changed = augmented(blob(0.5, 0.5), (AUGMENTATIONS | single)[name], 600)
+    changed = augmented(blob(0.5, 0.5), replace((AUGMENTATIONS | single)[name], **SAME_GEOMETRY), 600)
     x, y = centre_of(changed.mean(axis=0))
     assert abs(x - SIZE / 2) < 0.7 and abs(y - SIZE / 2) < 0.7
 
@@ -213,6 +243,51 @@ def test_levels_beyond_black_and_white_are_cut_off() -> None:
     picture = in_grey(np.where(np.arange(SIZE) % 2, 0, 255)[:, None])
     changed = augmented(picture, Augmentation(brightness=0.2), 50)
     assert ((changed[:, 1::2] < 52) & (changed[:, ::2] > 203).all()).all()  # and none wrapped round
+
+
+# --- Random erasing -----------------------------------------------------------------------------------------------------
+
+
+def erased_boxes(count: int) -> Iterator[np.ndarray]:
+    """Which pixels of a plain picture were painted over, bool (SIZE, SIZE), in each of `count` pictures that all are."""
+    plain = in_grey(np.array(90))
+    for changed in augmented(plain, Augmentation(erasing=1.0), count):
+        where = (changed != plain).any(axis=-1)
+        rows, columns = np.flatnonzero(where.any(axis=1)), np.flatnonzero(where.any(axis=0))
+        box = np.zeros((SIZE, SIZE), bool)
+        box[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = True
+        assert where[box].mean() > 0.9  # a rectangle, but for noise that is by chance the picture's colour
+        yield box
+
+
+def test_a_rectangle_of_the_area_and_ratio_of_the_paper_is_erased_anywhere() -> None:
+    boxes = np.stack(list(erased_boxes(400)))
+    areas = boxes.mean(axis=(1, 2))
+    heights, widths = (boxes.any(axis=axis).sum(axis=1) for axis in (2, 1))
+    assert 0.01 < areas.min() < 0.04 and 0.36 < areas.max() < 0.44
+    assert (heights / widths).min() < 0.5 and (heights / widths).max() > 2
+    assert boxes.any(axis=0).all()  # to the corners
+
+
+def test_what_is_erased_is_noise_of_its_own() -> None:
+    changed = augmented(in_grey(np.array(0)), Augmentation(erasing=1.0), 50)
+    levels = changed[changed != 0]
+    assert 120 < levels.mean() < 136 and levels.max() == 255
+    assert len({picture[picture != 0].tobytes() for picture in changed}) == 50
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_as_many_pictures_are_erased_as_asked(share: float) -> None:
+    plain = in_grey(np.array(90))
+    changed = (augmented(plain, Augmentation(flip=True, erasing=share), 400) != plain).any(axis=(1, 2, 3))
+    assert abs(changed.mean() - share) < (0.07 if 0 < share < 1 else 1e-9)
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_the_smallest_pictures_can_be_erased(size: int) -> None:
+    for seed in range(50):
+        picture = np.zeros((size, size, 3), np.uint8)
+        assert augmented(picture, Augmentation(erasing=1.0), seed=seed)[0].shape == picture.shape
 
 
 # --- The module ---------------------------------------------------------------------------------------------------------

@@ -94,7 +94,7 @@ def test_sources_that_do_not_exist_offer_the_nearest(source: str, refused: Refus
 
 
 def test_an_unknown_kind_of_source(refused: Refused) -> None:
-    assert "Known sources: a folder, sample:digits" in refused("train", "zzz:something")
+    assert "Known sources: a folder, FILE.csv, " in refused("train", "zzz:something")
 
 
 def test_no_source(refused: Refused) -> None:
@@ -168,6 +168,9 @@ def test_skipping_cannot_save_a_class_without_readable_pictures(pictures: Path, 
         (("--head", "linea"), ("--head cannot be 'linea'. Did you mean 'linear'?",)),
         (("--resize", "crpo"), ("Did you mean 'crop'?",)),
         (("--augment", "lihgt"), ("Did you mean 'light'?",)),
+        (("--mixup", "-0.1"), ("--mixup must be from 0 to 10, not -0.1",)),
+        (("--cutmix", "11"), ("--cutmix must be from 0 to 10, not 11.0",)),
+        (("--cutmix", "nan"), ("--cutmix must be from 0",)),
         (("--strategy", "two_phases"), ("Did you mean 'two_phase'?",)),
         (("--strategy", "magic"), ("Choose from two_phase, feature_extraction",)),
         (("--formats", "saved_modle"), ("Did you mean 'saved_model'?",)),
@@ -219,7 +222,7 @@ def test_options_that_cannot_be(
     ("arguments", "text"),
     [
         (("list", "backbone"), "there is no list 'backbone'. Did you mean 'backbones'?"),
-        (("list", "zzz"), "Choose from backbones, heads"),
+        (("list", "zzz"), "Choose from tasks, backbones"),
         (("cache", "claer"), "the cache cannot 'claer'. Did you mean 'clear'?"),
         (("cache", "zzz"), "Choose from show, clear"),
         (("evaluate", "run", "--batch-size", "0"), "--batch-size must be above 0"),

@@ -10,7 +10,7 @@ import pytest
 
 from models.backbones import BACKBONES
 from models.backbones.spec import BackboneSpec
-from models.builder import BACKBONE_LAYER, build_model, load_model, reseed, with_probabilities
+from models.builder import BACKBONE_LAYER, build_model, load_model, reseed, with_answers
 from models.errors import ModelError
 from models.heads import HEADS
 from models.scaling import SCALINGS, apply_scaling
@@ -82,7 +82,7 @@ def test_reseeding_repeats_what_is_random() -> None:
 
 def test_probabilities_share_the_weights() -> None:
     model = build_model(TINY_SPEC, num_classes=4)
-    predictor = with_probabilities(model)
+    predictor = with_answers(model)
     expected = keras.ops.softmax(model(PIXELS))
     np.testing.assert_allclose(predictor(PIXELS), expected, atol=1e-6)
     np.testing.assert_allclose(np.sum(predictor(PIXELS), axis=1), 1, atol=1e-6)

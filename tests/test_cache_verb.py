@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from app.training.cache import Space, default_cache_folder
+from data.sources import open_source
 from tests.activations import SHAPE, folder, rows_of, space, write
 from tests.conftest import Ended
+from tests.sources import zipped
 
 Cli = Callable[..., Ended]
 
@@ -69,3 +71,12 @@ def test_a_cache_folder_that_is_a_file(tmp_path: Path, cli: Cli) -> None:
     ended = cli("cache", "clear", "--cache-folder", tmp_path / "file")
     assert (ended.code, ended.out) == (2, "")
     assert ended.err == f"Error: {tmp_path / 'file'} is a file; name the cache's folder with --cache-folder\n"
+
+
+def test_sources_are_shown_and_removed_too(tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRAFT_CACHE", str(tmp_path / "cache"))
+    members = {f"{name}/0.bmp": bytes(100_000) for name in ("a", "b")}
+    open_source(str(zipped(tmp_path / "a.zip", members)))
+    assert "Downloaded and extracted sources: 0.2 MB.\n0.2 MB in all." in cli("cache").out
+    assert cli("cache", "clear").out.startswith("Freed 0.2 MB in ")
+    assert "is empty" in cli("cache").out

@@ -18,7 +18,7 @@ from app.training.activations import Extractor
 from app.training.cache import ActivationCache
 from app.training.fitting import FitState, fit
 from app.training.inputs import FitData
-from app.training.logistic import LinearHead, fit_linear_head
+from app.training.linear import LinearHead, fit_linear_head
 from app.training.phases import Phase
 from data.augmentation import AUGMENTATIONS
 from data.checking import check_pictures, readable_only
@@ -30,6 +30,7 @@ from models.splitting import split
 from tests.conftest import TINY_SPEC
 from tests.pictures import write_folder
 
+WEIGHTS = np.array([0.2, 1.0, 3.0], np.float32)  # of the pictures of each class
 MAPS = 2 * 16 * 16 * 4  # bytes of a picture's activations below the last two blocks of the tiny backbone
 
 
@@ -45,7 +46,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> FitData:
         validation=every[every % 5 == 0],
         batch_size=24,
         augmentation=AUGMENTATIONS["none"],
-        class_weights=None,
         seed=0,
     )
 
@@ -83,6 +83,11 @@ def new_run(folder: Path, name: str = "run") -> Run:
     return Run.create(TrainConfig(output=str(folder / name)))
 
 
+def weigh(data: FitData, weighted: bool) -> FitData:
+    """The same, with or without weights by class."""
+    return replace(data, weights=WEIGHTS[data.loader.pictures.labels] if weighted else None)
+
+
 def pixels_of(data: FitData, members: np.ndarray) -> np.ndarray:
     return np.stack([data.loader.load(int(index)) for index in members]).astype(np.float32)
 
@@ -94,7 +99,7 @@ def records(run: Run) -> list[tuple[str, int]]:
 # --- It is the same training ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("class_weights", [None, {0: 0.2, 1: 1.0, 2: 3.0}])
+@pytest.mark.parametrize("weighted", [False, True], ids=["alike", "weights"])
 @pytest.mark.parametrize(
     ("head", "phase"),
     [
@@ -109,7 +114,7 @@ def records(run: Run) -> list[tuple[str, int]]:
 def test_cached_and_live_training_end_with_the_same_weights(
     head: str,
     phase: Phase,
-    class_weights: dict[int, float] | None,
+    weighted: bool,
     data: FitData,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -123,7 +128,7 @@ def test_cached_and_live_training_end_with_the_same_weights(
         finish_phase(end)
 
     monkeypatch.setattr(fitting._EpochEnd, "finish_phase", note)
-    data, start = replace(data, class_weights=class_weights), tiny_model(head)
+    data, start = weigh(data, weighted), tiny_model(head)
     runs = [new_run(tmp_path, name) for name in ("live", "cached")]
     for run, one in zip(runs, (None, extractor(data, tmp_path)), strict=True):
         fit(tiny_model(head), [phase], data, run, one)
@@ -173,9 +178,9 @@ def test_what_is_below_the_boundary_stays_as_it_was(train_batch_norm: bool, data
 # --- The head that is solved for --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("class_weights", [None, {0: 0.2, 1: 1.0, 2: 3.0}])
+@pytest.mark.parametrize("weighted", [False, True], ids=["alike", "weights"])
 def test_the_direct_head_is_a_minimum_of_the_whole_model_s_loss(
-    class_weights: dict[int, float] | None, data: FitData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    weighted: bool, data: FitData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heads: list[LinearHead] = []
 
@@ -184,12 +189,12 @@ def test_the_direct_head_is_a_minimum_of_the_whole_model_s_loss(
         return heads[-1]
 
     monkeypatch.setattr(fitting, "fit_linear_head", spy)
-    data, model = replace(data, class_weights=class_weights), tiny_model()
+    data, model = weigh(data, weighted), tiny_model()
     fit(model, [DIRECT], data, new_run(tmp_path), extractor(data, tmp_path))
 
     pixels = pixels_of(data, data.train)
     labels = data.loader.pictures.labels[data.train]
-    weights = np.array([(class_weights or {}).get(label, 1.0) for label in labels.tolist()], np.float32)
+    weights = data.weights_of(data.train)
     freeze(model)
     features = np.asarray(split(model)[0](pixels, training=False))
     penalty = heads[0].penalty * float(features.var(axis=0).mean())  # it is meant for features of variance one

@@ -20,6 +20,7 @@ from app.exporting.formats import FORMATS
 from app.training.engines import ENGINES
 from app.training.strategies import STRATEGIES
 from data.errors import DataError
+from data.pictures import TASKS
 from data.sources import SOURCES
 from models.backbones import BACKBONES
 from models.errors import ModelError
@@ -62,6 +63,7 @@ def test_help_of_train_names_the_choices(cli: Cli) -> None:
 @pytest.mark.parametrize("what", LISTS)
 def test_lists_show_their_table(what: str, cli: Cli) -> None:
     tables: dict[str, list[str]] = {
+        "tasks": list(TASKS),
         "backbones": [*BACKBONES, "hub:HANDLE"],
         "heads": list(HEADS),
         "strategies": list(STRATEGIES),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -44,9 +45,11 @@ def test_what_is_printed(tiny_copy: app.Run, cli: Callable[..., Ended]) -> None:
     ended = cli("evaluate", tiny_copy.path)
     assert (ended.code, ended.err) == (0, "")
     test = tiny_copy.metrics["test"]
-    assert f"Accuracy {test['accuracy']:.3f}" in ended.out
-    for name in tiny_copy.class_names:
-        assert name in ended.out
+    low, high = test["accuracy_ci95"]
+    rows = [re.split(r"\s{2,}", line.strip()) for line in ended.out.splitlines()]
+    assert [str(test["n"]), f"{test['accuracy']:.3f}", f"{low:.3f} – {high:.3f}"] in [row[:3] for row in rows]
+    for name, one in test["classes"].items():
+        assert [name, str(one["n"]), *(f"{one[key]:.3f}" for key in ("precision", "recall", "f1"))] in rows
     assert str(tiny_copy.path / "evaluations" / "test.json") in ended.out
 
 

@@ -61,7 +61,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> FitData:
         validation=every[every % 5 == 0],
         batch_size=5,
         augmentation=AUGMENTATIONS["light"],
-        class_weights=None,
         seed=0,
     )
 
@@ -106,10 +105,11 @@ def test_a_phase_ends_early_when_validation_gets_no_better(run: Run, data: FitDa
     assert len(run.history) == 3  # the first, and two that were not better
 
 
-def test_rare_classes_weigh_more_when_asked(run: Run, data: FitData, tmp_path: Path) -> None:
+def test_pictures_count_by_their_weights(run: Run, data: FitData) -> None:
     """With a weight of zero on two classes, everything looks like the third."""
     model = tiny_model()
-    fit(model, [phase(epochs=12)], replace(data, class_weights={0: 0.0, 1: 0.0, 2: 1.0}), run)
+    weights = (data.loader.pictures.labels == 2).astype(np.float32)
+    fit(model, [phase(epochs=12)], replace(data, weights=weights), run)
     pixels = np.stack([data.loader.load(index) for index in data.train]).astype(np.float32)
     last = keras.Model(model.inputs, model.outputs)
     last.load_weights(run.checkpoints / str(FitState.read(run).weights), skip_mismatch=True)

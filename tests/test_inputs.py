@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from app.tasks import TASKS
 from app.training.cache import ActivationCache
-from app.training.inputs import CachedInputs, FitData, LiveInputs, mixed
+from app.training.inputs import CachedInputs, FitData, LiveInputs
 from app.training.shards import Rows
 from data.augmentation import AUGMENTATIONS
-from data.pictures import PictureSet
+from data.pictures import REGRESSION, PictureSet
 from data.pipeline import PictureLoader
+from tests.labelled import random_set
 from tests.pictures import encode
 
 CLASSES = 3
@@ -40,7 +42,6 @@ def data() -> FitData:
         validation=VALIDATION,
         batch_size=4,
         augmentation=AUGMENTATIONS["none"],
-        class_weights=None,
         seed=0,
     )
 
@@ -79,7 +80,7 @@ def numbers(inputs: np.ndarray) -> list[int]:
     return np.rint(inputs.reshape(len(inputs), -1)[:, 0]).astype(int).tolist()
 
 
-def batches(stream: tf.data.Dataset) -> list[tuple[np.ndarray, np.ndarray]]:
+def batches(stream: tf.data.Dataset) -> list[tuple[np.ndarray, ...]]:
     return list(stream.as_numpy_iterator())
 
 
@@ -114,6 +115,17 @@ def test_labels_are_those_of_the_rows(inputs: CachedInputs | LiveInputs) -> None
         for rows, labels in batches(stream):
             assert rows.dtype == labels.dtype == np.float32
             np.testing.assert_array_equal(labels, np.eye(CLASSES)[LABELS[numbers(rows)]])
+
+
+@pytest.mark.parametrize("kind", ["cached", "live"])
+def test_weights_are_those_of_the_rows_in_training_alone(kind: str, data: FitData, tmp_path: Path) -> None:
+    weights = np.linspace(0.5, 3, COUNT, dtype=np.float32)
+    data = replace(data, weights=weights)
+    inputs = cached(data, tmp_path, 2) if kind == "cached" else live(data)
+    for rows, _, shares in batches(inputs.training(5, 0, 2)):
+        assert shares.dtype == np.float32
+        np.testing.assert_array_equal(shares, weights[numbers(rows)])
+    assert {len(batch) for batch in batches(inputs.validation())} == {2}
 
 
 def test_validation_comes_in_order_and_whole(inputs: CachedInputs | LiveInputs) -> None:
@@ -175,11 +187,11 @@ def test_views_are_kept_only_where_pictures_are_changed(data: FitData) -> None:
 
 
 @pytest.mark.parametrize("in_memory", [True, False])
-@pytest.mark.parametrize("class_weights", [None, {0: 0.5, 1: 1.0, 2: 3.0}])
+@pytest.mark.parametrize("weights", [None, np.linspace(0.5, 3, COUNT, dtype=np.float32)], ids=["alike", "weights"])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_targets_of_the_direct_head(
+def test_targets_and_weights_of_the_direct_head(
     smoothing: float,
-    class_weights: dict[int, float] | None,
+    weights: np.ndarray | None,
     in_memory: bool,
     data: FitData,
     tmp_path: Path,
@@ -188,81 +200,81 @@ def test_targets_of_the_direct_head(
     monkeypatch.setattr("app.training.inputs._BLOCK", 5)
     if not in_memory:
         monkeypatch.setattr("app.training.inputs._IN_MEMORY", 0)
-    blocks = cached(replace(data, class_weights=class_weights), tmp_path, 2).training_blocks(smoothing)
+    blocks = cached(replace(data, weights=weights), tmp_path, 2).training_blocks(smoothing)
     for _ in range(2):  # as often as they are asked for
-        features, targets = (np.concatenate(parts) for parts in zip(*blocks(), strict=True))
+        features, targets, shares = (np.concatenate(parts) for parts in zip(*blocks(), strict=True))
         assert features.tolist() == [[index, view] for index in TRAIN for view in range(2)]
         labels = LABELS[features[:, 0].astype(int)]
-        weights = np.array([(class_weights or {}).get(label, 1.0) for label in labels.tolist()])
-        np.testing.assert_allclose(targets.sum(axis=1), weights, rtol=1e-6)
+        expected = np.ones(COUNT) if weights is None else weights
+        np.testing.assert_array_equal(shares, expected[features[:, 0].astype(int)])
+        np.testing.assert_allclose(targets.sum(axis=1), 1, rtol=1e-6)
         right = targets[np.arange(len(targets)), labels]
-        np.testing.assert_allclose(right, weights * (1 - smoothing + smoothing / CLASSES), rtol=1e-6)
+        np.testing.assert_allclose(right, 1 - smoothing + smoothing / CLASSES, rtol=1e-6)
         others = (targets.sum(axis=1) - right) / (CLASSES - 1)
         np.testing.assert_allclose(targets.min(axis=1), others, rtol=1e-5, atol=1e-7)  # all the others alike
 
 
+def of_task(data: FitData, task: str) -> FitData:
+    """The same pictures with labels of another task."""
+    labels = random_set(task, COUNT, seed=0).labels
+    pictures = replace(data.loader.pictures, task=task, labels=labels)
+    return replace(data, loader=PictureLoader(pictures, 8, "stretch"))
+
+
+@pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_figures_are_those_that_keras_reports(
-    smoothing: float, data: FitData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    smoothing: float, task: str, data: FitData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.training.inputs._BLOCK", 5)
-    inputs = cached(data, tmp_path, 1)
+    inputs = cached(of_task(data, task), tmp_path, 1)
     model = inputs.model
     model.build((None, 2))
     random = np.random.default_rng(0)
     kernel, bias = random.normal(0, 0.1, (2, CLASSES)).astype(np.float32), random.normal(0, 1, CLASSES)
     model.set_weights([kernel, bias.astype(np.float32)])
-    loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing)
-    model.compile(loss=loss, metrics=["accuracy"])
+    metric = TASKS[task].new_metric(CLASSES)
+    model.compile(loss=TASKS[task].loss(smoothing), metrics=[metric])
     figures = inputs.figures(lambda features: features.astype(np.float32) @ kernel + bias, smoothing)
     for prefix, stream in (("", inputs.training(0, 0, 1)), ("val_", inputs.validation())):
-        for name, value in model.evaluate(stream, verbose=0, return_dict=True).items():
+        found = model.evaluate(stream, verbose=0, return_dict=True)
+        assert set(found) == {"loss", TASKS[task].metric}
+        for name, value in found.items():
             assert figures[prefix + name] == pytest.approx(value, rel=1e-4)
-    assert 0 < figures["accuracy"] < 1 and figures["loss"] > 0.1
-
-
-# --- MixUp ------------------------------------------------------------------------------------------------------------
-
-
-def mix(mixup: float, seed: int = 3, step: int = 0, shape: tuple[int, ...] = (6,)) -> tuple[np.ndarray, np.ndarray]:
-    """Of six examples, each of a class of its own; inputs repeat the labels, so that both show what was mixed."""
-    labels = tf.eye(6)
-    inputs = tf.reshape(labels, (6, *shape))
-    mixed_inputs, mixed_labels = mixed(inputs, labels, mixup, seed, tf.constant(step, tf.int64))
-    return mixed_inputs.numpy(), mixed_labels.numpy()
-
-
-def test_no_mixup_changes_nothing() -> None:
-    inputs, labels = tf.eye(6), tf.eye(6) * 2
-    same_inputs, same_labels = mixed(inputs, labels, 0.0, 3, tf.constant(1, tf.int64))
-    np.testing.assert_array_equal(same_inputs, inputs)
-    np.testing.assert_array_equal(same_labels, labels)
-
-
-@pytest.mark.parametrize("mixup", [0.1, 1.0, 10.0])
-def test_pairs_are_mixed_inputs_and_labels_alike(mixup: float) -> None:
-    shares = set()
-    for step in range(20):
-        inputs, labels = mix(mixup, step=step, shape=(3, 2, 1))
-        np.testing.assert_allclose(inputs.reshape(6, 6), labels, rtol=1e-6)
-        np.testing.assert_allclose(labels.sum(axis=1), 1, rtol=1e-5)
-        assert (labels >= 0).all() and (labels <= 1 + 1e-6).all()
-        assert (np.count_nonzero(labels, axis=1) <= 2).all()
-        np.testing.assert_allclose(labels.sum(axis=0), 1, rtol=1e-5)  # each example is a partner once
-        shares.add(round(float(np.diag(labels).min()), 4))
-    assert len(shares) > 5
-
-
-def test_a_seed_and_a_step_decide_what_is_mixed() -> None:
-    first = mix(0.4, seed=3, step=7)
-    assert alike([first], [mix(0.4, seed=3, step=7)])
-    assert not alike([first], [mix(0.4, seed=3, step=8)])
-    assert not alike([first], [mix(0.4, seed=4, step=7)])
+    assert figures[TASKS[task].metric] != figures[f"val_{TASKS[task].metric}"] and figures["loss"] > 0.1
 
 
 @pytest.mark.parametrize("kind", ["cached", "live"])
-def test_training_is_mixed_and_validation_is_not(kind: str, data: FitData, tmp_path: Path) -> None:
-    data = replace(data, mixup=1.0)
+def test_numbers_are_learned_in_their_spread_over_the_training_pictures(
+    kind: str, data: FitData, tmp_path: Path
+) -> None:
+    data = of_task(data, REGRESSION)
+    labels = data.loader.pictures.labels
+    labels[:] = labels * [1, 1000, 0] + [-5, 0, 7]
+    inputs = cached(data, tmp_path, 1) if kind == "cached" else live(data)
+    spread, mean = labels[TRAIN].std(axis=0), labels[TRAIN].mean(axis=0)
+    spread[2] = 1  # all are the same
+    for stream in (inputs.training(5, 0, 1), inputs.validation()):
+        for rows, targets in batches(stream):
+            np.testing.assert_allclose(targets, (labels[numbers(rows)] - mean) / spread, rtol=1e-4, atol=1e-5)
+    every = np.concatenate([targets for _, targets in batches(inputs.training(5, 0, 1))])
+    np.testing.assert_allclose(every.mean(axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose(every.std(axis=0), [1, 1, 0], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_validation_pictures_are_as_they_are_whatever_is_done_in_training(name: str, data: FitData) -> None:
+    inputs = live(replace(data, augmentation=AUGMENTATIONS[name], mixup=1.0, cutmix=1.0))
+    shown = np.concatenate([pixels for pixels, _ in batches(inputs.validation())])
+    np.testing.assert_array_equal(shown, np.stack([data.loader.load(int(index)) for index in VALIDATION]))
+
+
+# --- Mixing -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("kind", "mixing"), [("cached", "mixup"), ("live", "mixup"), ("live", "cutmix")])
+def test_training_is_mixed_and_validation_is_not(kind: str, mixing: str, data: FitData, tmp_path: Path) -> None:
+    data = replace(data, **{mixing: 1.0})
     inputs = cached(data, tmp_path, 1) if kind == "cached" else live(data)
     labels = np.concatenate([labels for _, labels in batches(inputs.training(5, 0, 2))])
     assert ((labels > 0.01) & (labels < 0.99)).any()

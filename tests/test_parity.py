@@ -16,13 +16,16 @@ from app.exporting import exports, tflite
 from app.exporting.formats import FORMATS, Format
 from app.exporting.metadata import Description, with_metadata
 from app.exporting.onnx import write_onnx
-from app.exporting.parity import Proof, _judge_answers, agreement, paired_interval, prove
+from app.exporting.parity import Proof, _judge_answers, agreement, prove
 from app.exporting.process import ModelProcess
 from app.exporting.questions import Questions
 from app.exporting.trained import Trained
 from app.pictures import open_readable
+from app.tasks import TASKS
+from app.tasks.task import paired_interval
 from data.decoding import RESIZES, load_pixels
-from models.builder import with_probabilities
+from data.pictures import SINGLE_LABEL
+from models.builder import with_answers
 from tests.conftest import TINY, Ended
 from tests.handmade import colour_classifier
 from tests.pictures import encode, write_folder
@@ -187,6 +190,8 @@ def test_how_much_it_may_lose_is_the_user_s_choice(brittle_copy: app.Run, cli: C
 class Asked:
     """Stands in for `Questions`, which reads pictures."""
 
+    task, thresholds = TASKS[SINGLE_LABEL], None
+
     def __init__(self, expected: Any, labels: Any, class_names: Sequence[str] = ("a", "b")) -> None:
         self.expected, self.labels, self.class_names = np.array(expected), np.array(labels), class_names
 
@@ -228,7 +233,7 @@ def test_the_classes_that_lose_most_come_first() -> None:
         (
             [[0.6, 0.4], [0.5003, 0.4997], [0.7, 0.3], [0.9, 0.1]],
             [
-                "another top class than the Keras model for 1 of 4 pictures",
+                "another answer than the Keras model for 1 of 4 pictures",
                 "a probability differs by 0.5, more than 0.001",
             ],
         ),
@@ -293,7 +298,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Questions:
     for seed, suffix in enumerate((".png", ".jpg", ".webp", ".bmp", ".gif")):
         write_folder(folder / "pictures", pictures=5, size=(50, 35), suffix=suffix, seed=seed)
     pictures, _ = open_readable(str(folder / "pictures"), skip_unreadable=False)
-    model = with_probabilities(colour_classifier())
+    model = with_answers(colour_classifier())
     questions = Questions(pictures, np.zeros((len(pictures), 3)), image_size=32, resize="stretch", folder=folder)
     questions.expected = np.asarray(model(questions.pixels.astype(np.float32)))
     return questions
@@ -301,7 +306,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Questions:
 
 @pytest.mark.parametrize("resize", ["stretch", "crop", "pad"])
 def test_an_honest_file_passes_whatever_the_pictures_are(resize: str, many: Questions, tmp_path: Path) -> None:
-    model = with_probabilities(colour_classifier())
+    model = with_answers(colour_classifier())
     names = many.class_names
     description = Description("name", "text", "1", "author", "licence", names)
     trained = Trained(model, resize=resize, description=description, calibration=lambda: many.pixels)
@@ -317,7 +322,7 @@ def test_an_honest_file_passes_whatever_the_pictures_are(resize: str, many: Ques
 
 @pytest.mark.parametrize("size", [(90, 50), (50, 90), (301, 200)])
 def test_the_client_sees_what_training_saw(size: tuple[int, int], tmp_path: Path) -> None:
-    model = with_probabilities(colour_classifier())
+    model = with_answers(colour_classifier())
     file = with_metadata(tflite.convert(model), Description("name", "text", "1", "author", "licence", ("r", "g", "b")))
     (tmp_path / "model.tflite").write_bytes(file)
     pixels = np.zeros((size[1], size[0], 3), np.uint8)

@@ -68,22 +68,22 @@ def test_evaluation_keeps_the_last_partial_batch_and_the_order(batch_size: int, 
 
     assert [len(pixels) for pixels, _ in batches] == sizes
     assert numbers_of(np.concatenate([pixels for pixels, _ in batches])) == list(range(23))
-    assert np.concatenate([labels for _, labels in batches]).tolist() == [number % 3 for number in range(23)]
+    assert np.concatenate([numbers for _, numbers in batches]).tolist() == list(range(23))
 
 
 def test_evaluation_follows_the_indices() -> None:
-    ((pixels, labels),) = evaluation_batches(loader_of(numbered()), np.array([7, 3, 11]), 8).as_numpy_iterator()
-    assert numbers_of(pixels) == [7, 3, 11] and labels.tolist() == [1, 0, 2]
+    ((pixels, numbers),) = evaluation_batches(loader_of(numbered()), np.array([7, 3, 11]), 8).as_numpy_iterator()
+    assert numbers_of(pixels) == numbers.tolist() == [7, 3, 11]
 
 
 @pytest.mark.parametrize("resize", RESIZES)
 def test_pixels_are_those_of_the_decoder_as_floats(resize: str, tmp_path: Path) -> None:
     pictures = open_source(str(write_folder(tmp_path, pictures=2, suffix=".jpg")))
     dataset = evaluation_batches(loader_of(pictures, resize), range(6), 6)
-    ((pixels, labels),) = dataset.as_numpy_iterator()
+    ((pixels, numbers),) = dataset.as_numpy_iterator()
 
     assert dataset.element_spec[0].shape.as_list() == [None, SIZE, SIZE, 3]
-    assert pixels.dtype == np.float32 and labels.dtype == np.int64
+    assert pixels.dtype == np.float32 and numbers.dtype == np.int64
     for index, picture in enumerate(pixels):
         assert (picture == load_pixels(pictures.encoded(index), SIZE, resize)).all()
 
@@ -92,7 +92,7 @@ def test_pixels_are_those_of_the_decoder_as_floats(resize: str, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("batch_size", [5, 8, 23, 64])
-def test_each_epoch_has_every_picture_once_with_its_label(batch_size: int) -> None:
+def test_each_epoch_has_every_picture_once_with_its_number(batch_size: int) -> None:
     batches = stream(loader_of(numbered()), batch_size=batch_size, epochs=3)
     steps = -(-23 // batch_size)
 
@@ -101,7 +101,7 @@ def test_each_epoch_has_every_picture_once_with_its_label(batch_size: int) -> No
         members = batches[epoch * steps : (epoch + 1) * steps]
         numbers = numbers_of(np.concatenate([pixels for pixels, _ in members]))
         assert sorted(numbers) == list(range(23))
-        assert [number % 3 for number in numbers] == np.concatenate([labels for _, labels in members]).tolist()
+        assert numbers == np.concatenate([told for _, told in members]).tolist()
         assert len(members[-1][0]) == 23 - batch_size * (steps - 1)
 
 
@@ -138,11 +138,11 @@ def test_the_same_seed_gives_equal_batches_and_a_later_start_gives_the_tail(
 def test_augmentation_changes_training_pictures_anew_in_each_epoch_and_stays_in_range(tmp_path: Path) -> None:
     pictures = open_source(str(write_folder(tmp_path, classes=2, pictures=1)))
     loader = loader_of(pictures)
-    ((plain, labels),) = evaluation_batches(loader, range(2), 2).as_numpy_iterator()
+    ((plain, numbers),) = evaluation_batches(loader, range(2), 2).as_numpy_iterator()
     batches = stream(loader, indices=range(2), batch_size=2, augmentation=AUGMENTATIONS["default"], epochs=3)
 
     seen = [pixels[changed.tolist().index(0)] for pixels, changed in batches]
-    assert labels.tolist() == [0, 1]
+    assert numbers.tolist() == [0, 1]
     assert all((one != other).any() for i, one in enumerate([*seen, plain[0]]) for other in seen[:i])
     assert all(pixels.dtype == np.float32 and 0 <= pixels.min() <= pixels.max() <= 255 for pixels, _ in batches)
     ((once_more, _),) = evaluation_batches(loader, range(2), 2).as_numpy_iterator()
@@ -159,14 +159,14 @@ def test_a_training_picture_is_a_view_by_seed_epoch_and_index(tmp_path: Path) ->
 
 
 def ways_of_resizing(loader: PictureLoader, resize: str, batches: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-    """Whether each picture of each batch was antialiased, by label: bool (batches, labels)."""
+    """Whether each picture of each batch was antialiased: bool (batches, pictures)."""
     ways = np.zeros((len(batches), len(loader.pictures)), bool)
-    for batch, (pixels, labels) in enumerate(batches):
-        for picture, label in zip(pixels, labels, strict=True):
-            encoded = loader.pictures.encoded(int(label))
+    for batch, (pixels, numbers) in enumerate(batches):
+        for picture, number in zip(pixels, numbers, strict=True):
+            encoded = loader.pictures.encoded(int(number))
             usual, antialiased = (load_pixels(encoded, SIZE, resize, like_phone=way) for way in (True, False))
-            ways[batch, label] = (picture == antialiased).all()
-            assert (usual != antialiased).any() and (ways[batch, label] or (picture == usual).all())
+            ways[batch, number] = (picture == antialiased).all()
+            assert (usual != antialiased).any() and (ways[batch, number] or (picture == usual).all())
     return ways
 
 

@@ -22,7 +22,7 @@ from app.exporting.questions import Questions
 from app.exporting.tflite import convert
 from app.exporting.trained import Trained
 from app.pictures import open_readable
-from models.builder import with_probabilities
+from models.builder import with_answers
 from tests.conftest import Ended
 from tests.handmade import RESCALED, colour_classifier
 
@@ -37,14 +37,14 @@ def asked(fruit: Path, tmp_path_factory: pytest.TempPathFactory) -> Questions:
     questions = Questions(
         pictures, answers, image_size=32, resize="stretch", folder=tmp_path_factory.mktemp("questions")
     )
-    model = with_probabilities(colour_classifier())
+    model = with_answers(colour_classifier())
     questions.expected = np.asarray(model(questions.pixels.astype(np.float32)))
     return questions
 
 
 def trained(asked: Questions, stretch: float = 1.0) -> Trained:
     description = Description("name", "text", "1", "author", "licence", asked.class_names)
-    model = with_probabilities(colour_classifier(stretch))
+    model = with_answers(colour_classifier(stretch))
     return Trained(model, resize="stretch", description=description, calibration=lambda: np.array(asked.pixels))
 
 
@@ -226,7 +226,7 @@ def test_scales_that_are_powers_of_two_do_not_matter(bits: int, padding: str) ->
             layers.Rescaling(1 / 127.5, -1),
             layers.Conv2D(4, 3, padding=padding, activation="relu"),
             layers.GlobalAveragePooling2D(),
-            layers.Dense(3, activation="softmax"),
+            layers.Dense(3, activation="softmax", name="probabilities"),
         ]
     )
     pixels = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), np.uint8)

@@ -18,7 +18,7 @@ from PIL import Image
 import app
 from app.evaluation.report import write_report
 from data.decoding import RESIZES, load_pixels
-from models.builder import load_model, with_probabilities
+from models.builder import load_model, with_answers
 from tests.conftest import TINY
 from tests.handmade import colour_classifier
 from tests.pictures import write_folder
@@ -89,7 +89,14 @@ def test_config_holds_every_option_as_resolved(finished_run: app.Run, fruit: Pat
     assert (config["source"], config["backbone"], config["weights"]) == (str(fruit), "efficientnet_lite0", "none")
     assert (config["image_size"], config["head_epochs"], config["fine_tune_epochs"]) == (32, 1, 1)
     unresolved = {name for name, value in config.items() if value is None}
-    assert unresolved == {"unfreeze_from", "cache_folder"}  # the blocks say where training begins; the usual cache
+    # The blocks say where training begins; the usual cache; no folds; all of train; one source, with a class a folder; the
+    # likeliest class is answered.
+    assert unresolved == {
+        *("unfreeze_from", "cache_folder", "folds", "fold", "shots"),
+        *("label_separator", "validation", "test"),
+        *("positive", "target_precision", "target_recall"),
+    }
+    assert config["task"] == "single_label"
     assert config["unfreeze_blocks"] >= 1
 
 
@@ -155,7 +162,7 @@ def test_the_best_epoch_is_the_one_that_was_saved(tiny_run: app.Run) -> None:
     assert others  # so that another epoch's weights would have been noticed
 
 
-@pytest.mark.parametrize("name", ["curves", "confusion", "predictions"])
+@pytest.mark.parametrize("name", ["data", "augmentation", "curves", "confusion", "predictions"])
 def test_plots_are_pictures(name: str, finished_run: app.Run) -> None:
     with Image.open(finished_run.plots / f"{name}.png") as image:
         image.load()
@@ -178,7 +185,7 @@ def test_the_report_holds_the_numbers_and_its_pictures(finished_run: app.Run) ->
         *finished_run.class_names,
     ):
         assert text in report
-    assert report.count('src="data:image/png;base64,') == 3
+    assert report.count('src="data:image/png;base64,') == 5
     assert not re.search(r'(?:src|href)="(?!data:)', report)  # one file, which needs no other and no network
 
 
@@ -213,7 +220,7 @@ def test_the_code_of_the_model_card_does_what_it_says(
     pixels[:, :30, 2], pixels[:, 30:60, 0], pixels[:, 60:, 1] = 200, 150, 150  # blue, red and green, from the left
     picture = colour_run.path / "picture.jpg"
     Image.fromarray(pixels).save(picture, quality=95)
-    model = with_probabilities(load_model(colour_run.model))
+    model = with_answers(load_model(colour_run.model))
     seen = {one: load_pixels(picture.read_bytes(), 32, one, like_phone=True) for one in RESIZES}
     expected = {one: np.asarray(model(seen[one][None].astype(np.float32)))[0] for one in RESIZES}
     assert min(np.abs(expected[one] - expected[resize]).max() for one in set(RESIZES) - {resize}) > 0.05

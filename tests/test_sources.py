@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
@@ -289,11 +290,18 @@ def test_a_link_to_nowhere_is_an_unreadable_picture(tmp_path: Path) -> None:
 # --- The table ----------------------------------------------------------------------------------------------------------
 
 
-def test_every_kind_is_described_and_opened_by_its_prefix() -> None:
-    assert list(SOURCES) == ["folder", "sample", "tfds"]
+def test_every_kind_is_described_and_recognised() -> None:
     for name, source in SOURCES.items():
         assert source.description
-        assert name == "folder" or source.syntax.startswith(f"{name}:")
+        assert bool(source.prefixes) + bool(source.names) == (name != "folder")  # else how would it be recognised?
+        assert not source.prefixes or source.syntax.startswith(source.prefixes)
+        assert not source.names or any(fnmatchcase(source.syntax.lower(), one) for one in source.names)
+
+
+def test_every_kind_is_in_the_readme() -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    for source in SOURCES.values():
+        assert f"| `{source.syntax}` | {source.description} |\n" in readme
 
 
 def test_sample_digits() -> None:
@@ -315,7 +323,8 @@ def test_sample_digits() -> None:
         ("sample:roses", "There is sample:digits"),
         ("smaple:digits", "Did you mean sample:digits?"),
         ("TFDS:mnist", "Did you mean tfds:mnist?"),
-        ("https://example.org/a.zip", "Known sources: a folder, sample:digits, tfds:NAME"),
+        ("htps://example.org/a.zip", "Did you mean https://example.org/a.zip?"),
+        ("ftp://example.org/a.zip", "Known sources: a folder, FILE.csv, "),
         ("folder:pictures", "Known sources: a folder, "),
         (r"C:\pictures\none", r"there is no folder C:\pictures\none"),
         ("C:/pictures/none", "there is no folder C:/pictures/none"),
@@ -338,7 +347,9 @@ def test_a_source_can_be_named_for_any_working_directory(tmp_path: Path, monkeyp
     monkeypatch.setenv("HOME", str(tmp_path))
     for text in ("fruit", "./fruit", "~/fruit", str(tmp_path / "fruit")):
         assert absolute_source(text) == str(tmp_path / "fruit")
-    for text in ("sample:digits", "tfds:mnist", "", " "):
+    for text in ("list.csv", "a.zip", "a-{0..9}.tar", "a*.tfrecord"):
+        assert absolute_source(text) == absolute_source(f"~/{text}") == str(tmp_path / text)
+    for text in ("sample:digits", "tfds:mnist", "https://example.org/a.zip#sha256=0", "", " "):
         assert absolute_source(text) == text  # an empty one must stay an error
 
 

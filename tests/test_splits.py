@@ -1,36 +1,19 @@
-"""Splits: seeded, stratified, kept where the source brings them, and read back as they were written."""
+"""Splits: seeded, stratified, never through a group, kept where the source brings them, and read back as written."""
 
 from __future__ import annotations
 
-from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from data.errors import DataError
-from data.pictures import SPLITS, PictureSet
+from data.pictures import MULTI_LABEL, REGRESSION, SPLITS, TASKS, PictureSet
 from data.sources import open_source
-from data.splits import read_splits, split_indices, split_pictures, write_splits
+from data.splits import read_splits, split_indices, write_splits
+from tests.labelled import count, crossing, picture_set, random_set, split
 from tests.pictures import write_folder
-
-
-def picture_set(*counts: int, given: list[str] | None = None) -> PictureSet:
-    """A class a count; `given` is the split of each picture."""
-    labels = np.repeat(np.arange(len(counts)), counts)
-    names = tuple("abcdefghij"[: len(counts)])
-    keys = tuple(f"{names[label]}/{number}.png" for number, label in enumerate(labels))
-    return PictureSet("pictures", names, keys, labels, lambda i: b"", None if given is None else tuple(given))
-
-
-def split(pictures: PictureSet, *, validation: float = 0.15, test: float = 0.15, seed: int = 0) -> np.ndarray:
-    return split_pictures(pictures, validation_fraction=validation, test_fraction=test, seed=seed)
-
-
-def count(pictures: PictureSet, splits: np.ndarray) -> dict[tuple[str, str], int]:
-    names = [pictures.class_names[label] for label in pictures.labels]
-    return dict(Counter(zip(names, splits.tolist(), strict=True)))
-
 
 # --- Making them --------------------------------------------------------------------------------------------------------
 
@@ -62,6 +45,13 @@ def test_pictures_are_drawn_and_not_taken_from_the_front() -> None:
     pictures = picture_set(50, 50)
     drawn = [set(np.flatnonzero(split(pictures, seed=seed) == "test").tolist()) for seed in range(20)]
     assert len(set.union(*drawn)) > 80  # the front alone is 16
+
+
+def test_pictures_of_one_class_without_groups_are_split_as_they_always_were() -> None:
+    """Runs and benchmarks of earlier versions stay comparable."""
+    splits = split(picture_set(12, 9, 5), seed=3)
+    assert np.flatnonzero(splits == "validation").tolist() == [7, 11, 19, 23]
+    assert np.flatnonzero(splits == "test").tolist() == [2, 10, 16, 24]
 
 
 @pytest.mark.parametrize("size", [1, 2])
@@ -104,8 +94,21 @@ def test_train_alone_gives_both() -> None:
     assert set(split(pictures)) == set(SPLITS)
 
 
+def test_what_reaches_into_a_given_split_stays_where_it_is() -> None:
+    given = (["train"] * 16 + ["test"] * 4) * 2
+    groups = np.array(
+        ["spans"] * 8 + [""] * 8 + ["spans"] * 4 + [f"pair {number // 2}" for number in range(16)] + [""] * 4
+    )
+    for seed in range(10):
+        pictures = replace(picture_set(20, 20, given=given), groups=tuple(groups))
+        splits = split(pictures, validation=0.2, seed=seed)
+        assert set(splits[:8]) == {"train"} and set(splits[16:20]) == {"test"}
+        assert count(pictures, splits)["a", "validation"] == 3
+        assert crossing(pictures.subset(range(20, 40)), splits[20:]) == []
+
+
 def test_a_class_that_is_missing_from_the_given_train_is_named() -> None:
-    with pytest.raises(DataError, match=r"class 'b' has 0 pictures in its train folder, but needs 1"):
+    with pytest.raises(DataError, match=r"class 'b' has 0 pictures in train, but needs 1"):
         split(picture_set(4, 2, given=["train", "train", "validation", "test", "test", "validation"]))
 
 
@@ -135,6 +138,34 @@ def test_odd_names_survive_the_file(tmp_path: Path) -> None:
     assert read.keys == pictures.keys and read.class_names == ODD
     assert read.labels.tolist() == pictures.labels.tolist()
     assert read_back.tolist() == splits.tolist()
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_labels_of_every_task_survive_the_file(task: str) -> None:
+    pictures = random_set(task, 60, 0)
+    splits = split(pictures)
+    read, read_back = read_splits(write_splits(pictures, splits), pictures.subset(range(59, -1, -1)))
+    assert read.keys == pictures.keys and read.class_names == pictures.class_names
+    np.testing.assert_array_equal(read.labels, pictures.labels)
+    assert read_back.tolist() == splits.tolist()
+
+
+@pytest.mark.parametrize(("task", "text"), [(MULTI_LABEL, "another class"), (REGRESSION, "another label")])
+def test_other_labels_now_are_named(task: str, text: str) -> None:
+    pictures = random_set(task, 60, 0)
+    labels = pictures.labels.copy()
+    labels[3, 1] = 1 - labels[3, 1]
+    with pytest.raises(DataError, match=rf"1 picture is .* {text} .*\(3\.png\)"):
+        read_splits(write_splits(pictures, split(pictures)), replace(pictures, labels=labels))
+
+
+def test_a_class_of_several_that_came_later_is_left_out() -> None:
+    pictures = random_set(MULTI_LABEL, 60, 0)
+    text = write_splits(pictures, split(pictures))
+    wider = np.hstack([np.zeros((60, 1), np.float32), pictures.labels])
+    read, _ = read_splits(text, replace(pictures, class_names=("new", *pictures.class_names), labels=wider))
+    assert read.class_names == pictures.class_names
+    np.testing.assert_array_equal(read.labels, pictures.labels)
 
 
 def test_pictures_and_classes_that_came_later_are_left_out(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Metrics of a classifier, as numbers only."""
+"""Metrics of a model's answers, as numbers only: one function a task."""
 
 from __future__ import annotations
 
@@ -7,18 +7,24 @@ from typing import Any
 
 import numpy as np
 from scipy.stats import binomtest
-from sklearn.metrics import confusion_matrix, f1_score, log_loss, precision_recall_fscore_support
+from sklearn.metrics import confusion_matrix, f1_score, log_loss, precision_recall_fscore_support, r2_score
+
+from app.evaluation.thresholds import decide
 
 ECE_BINS = 15
+RESAMPLES = 200  # of a bootstrap: its interval is good to about a tenth of its width
 
 
-def measure(probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[str]) -> dict[str, Any]:
-    """Compare a model's answers with the truth.
+def measure_single_label(
+    probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[str], thresholds: np.ndarray | None = None
+) -> dict[str, Any]:
+    """Compare a classifier's answers with the truth.
 
     Args:
         probabilities: float (n, classes), rows that sum to 1.
         labels: int (n,).
         class_names: one name a label.
+        thresholds: see `app.evaluation.thresholds.decide`.
 
     Returns:
         `n`; `accuracy` with `accuracy_ci95`, its Wilson score interval (Wilson 1927); `balanced_accuracy` and `macro_f1`,
@@ -26,25 +32,19 @@ def measure(probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence
         `expected_calibration_error`); `classes`, by name, with n, precision, recall and f1; and `confusion`,
         counts by true class (rows) and predicted class (columns).
     """
-    predicted = probabilities.argmax(axis=1)
+    predicted = decide(probabilities, thresholds)
     every = range(len(class_names))
-    correct = int((predicted == labels).sum())
-    interval = binomtest(correct, len(labels)).proportion_ci(0.95, method="wilson")
     clipped = np.clip(probabilities.astype(np.float64), 1e-12, 1.0)
     per_class = precision_recall_fscore_support(labels, predicted, labels=every, zero_division=0)
     present = np.unique(labels)
     return {
         "n": len(labels),
-        "accuracy": correct / len(labels),
-        "accuracy_ci95": [float(interval.low), float(interval.high)],
+        **_accuracy(predicted == labels),
         "balanced_accuracy": float(np.mean(per_class[1][present])),
         "macro_f1": float(f1_score(labels, predicted, labels=present, average="macro", zero_division=0)),
         "log_loss": float(log_loss(labels, clipped / clipped.sum(axis=1, keepdims=True), labels=every)),
         "ece": expected_calibration_error(probabilities, labels),
-        "classes": {
-            name: {"n": int(n), "precision": float(precision), "recall": float(recall), "f1": float(f1)}
-            for name, precision, recall, f1, n in zip(class_names, *per_class, strict=True)
-        },
+        "classes": _per_class(class_names, per_class),
         "confusion": confusion_matrix(labels, predicted, labels=every).tolist(),
     }
 
@@ -61,8 +61,148 @@ def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray) ->
     Returns:
         A number in [0, 1]; 0 for a model that is right as often as it says.
     """
-    confidence = probabilities.max(axis=1)
-    correct = probabilities.argmax(axis=1) == labels
+    return _calibration_error(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels)
+
+
+def measure_multi_label(
+    probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[str], thresholds: np.ndarray
+) -> dict[str, Any]:
+    """Compare the answers of a model that gives each picture any number of classes with the truth.
+
+    Args:
+        probabilities: float (n, classes), each in [0, 1].
+        labels: (n, classes), 1 for each class of a picture and else 0.
+        class_names: one name a class.
+        thresholds: (classes,), from which probability on a class is answered.
+
+    Returns:
+        `n`; `map`, the mean of the classes' average precision, with `map_ci95`, from a bootstrap over the pictures;
+        `accuracy`, the part of the pictures all of whose classes are answered and no others, with `accuracy_ci95` (Wilson);
+        `label_accuracy`, the part of the yes and no that is right, and `balanced_accuracy`, the mean of its parts among yes
+        and among no, over the classes; `macro_f1` and `micro_f1`; `log_loss`, of a yes or no, in nats; `ece`, of these;
+        `classes`, by name, with n, precision, recall, f1, average_precision and threshold. Means over classes are over
+        those that some pictures have.
+    """
+    truth, decided = labels > 0.5, probabilities >= thresholds
+    per_class = precision_recall_fscore_support(truth, decided, average=None, zero_division=0)
+    present = truth.any(axis=0)
+    specificity = (~decided & ~truth).sum(axis=0) / np.maximum((~truth).sum(axis=0), 1)
+    precisions = average_precisions(probabilities, truth)
+    clipped = np.clip(probabilities.astype(np.float64), 1e-12, 1 - 1e-12)
+    classes = _per_class(class_names, per_class)
+    for name, precision, threshold in zip(class_names, precisions, thresholds, strict=True):
+        classes[name] |= {"average_precision": float(precision), "threshold": float(threshold)}
+    return {
+        "n": len(truth),
+        "map": float(precisions[present].mean()) if present.any() else 0.0,
+        "map_ci95": _map_interval(probabilities, truth),
+        **_accuracy((decided == truth).all(axis=1)),
+        "label_accuracy": float((decided == truth).mean()),
+        "balanced_accuracy": float(((per_class[1] + specificity) / 2)[present].mean()) if present.any() else 0.0,
+        "macro_f1": float(per_class[2][present].mean()) if present.any() else 0.0,
+        "micro_f1": float(f1_score(truth, decided, average="micro", zero_division=0)),
+        "log_loss": float(-np.where(truth, np.log(clipped), np.log(1 - clipped)).mean()),
+        "ece": _calibration_error(probabilities.ravel(), truth.ravel()),
+        "classes": classes,
+    }
+
+
+def average_precisions(probabilities: np.ndarray, truth: np.ndarray, counts: np.ndarray | None = None) -> np.ndarray:
+    """Average precision of each class: the mean of the precision at each picture that has it, the likeliest first.
+
+    Pictures with the same probability come together, as for scikit-learn.
+
+    Args:
+        probabilities: float (n, classes).
+        truth: bool (n, classes).
+        counts: (n,), how many times each picture counts; None for once.
+
+    Returns:
+        float (classes,); 0 for a class that no picture has.
+    """
+    order = np.argsort(-probabilities, axis=0, kind="stable")
+    counts = np.ones(len(truth)) if counts is None else counts
+    ordered = counts[order]
+    hits = ordered * np.take_along_axis(truth, order, axis=0)
+    precision = hits.cumsum(axis=0) / np.maximum(ordered.cumsum(axis=0), 1e-12)
+    sorted_probabilities = np.take_along_axis(probabilities, order, axis=0)
+    last = np.full(order.shape, len(truth) - 1)  # of those with the same probability
+    last[:-1] = np.where(np.diff(sorted_probabilities, axis=0) != 0, np.arange(len(truth) - 1)[:, None], len(truth) - 1)
+    last = np.minimum.accumulate(last[::-1], axis=0)[::-1]
+    precision = np.take_along_axis(precision, last, axis=0)
+    return (hits * precision).sum(axis=0) / np.maximum(hits.sum(axis=0), 1e-12)
+
+
+def _map_interval(probabilities: np.ndarray, truth: np.ndarray) -> list[float]:
+    random = np.random.default_rng(0)
+    means = []
+    for _ in range(RESAMPLES):
+        counts = np.bincount(random.integers(0, len(truth), len(truth)), minlength=len(truth))
+        drawn = truth[counts > 0].any(axis=0)
+        if drawn.any():
+            means.append(average_precisions(probabilities, truth, counts)[drawn].mean())
+    return [float(end) for end in np.percentile(means or [0.0], [2.5, 97.5])]
+
+
+def measure_regression(
+    answers: np.ndarray, labels: np.ndarray, names: Sequence[str], thresholds: None = None
+) -> dict[str, Any]:
+    """Compare numbers with the truth.
+
+    Args:
+        answers: float (n, numbers).
+        labels: float (n, numbers), in the same units.
+        names: one a number.
+        thresholds: numbers know none.
+
+    Returns:
+        `n`; `r2`, the part of the variance that is explained, the mean over the numbers; `mae`, the mean absolute error,
+        with `mae_ci95`, the normal interval of that mean (None of one picture), and `rmse`, both over all numbers; `numbers`,
+        by name, with mae, rmse and r2 in its units.
+    """
+    errors = answers.astype(np.float64) - labels
+    absolute = np.abs(errors).mean(axis=1)
+    per_number = [_r2(labels[:, i], answers[:, i]) for i in range(len(names))]
+    return {
+        "n": len(labels),
+        "r2": float(np.mean(per_number)),
+        "mae": float(absolute.mean()),
+        "mae_ci95": _mean_interval(absolute) if len(absolute) > 1 else None,
+        "rmse": float(np.sqrt(np.square(errors).mean())),
+        "numbers": {
+            name: {
+                "mae": float(np.abs(errors[:, i]).mean()),
+                "rmse": float(np.sqrt(np.square(errors[:, i]).mean())),
+                "r2": per_number[i],
+            }
+            for i, name in enumerate(names)
+        },
+    }
+
+
+def _mean_interval(errors: np.ndarray) -> list[float]:
+    half = 1.959964 * errors.std(ddof=1) / np.sqrt(len(errors))
+    return [max(0.0, float(errors.mean() - half)), float(errors.mean() + half)]
+
+
+def _r2(truth: np.ndarray, answers: np.ndarray) -> float:
+    return float(r2_score(truth, answers)) if len(truth) > 1 else 0.0  # one picture has no variance to explain
+
+
+def _accuracy(right: np.ndarray) -> dict[str, Any]:
+    correct = int(right.sum())
+    interval = binomtest(correct, len(right)).proportion_ci(0.95, method="wilson")
+    return {"accuracy": correct / len(right), "accuracy_ci95": [float(interval.low), float(interval.high)]}
+
+
+def _per_class(class_names: Sequence[str], per_class: Any) -> dict[str, dict[str, Any]]:
+    return {
+        name: {"n": int(n), "precision": float(precision), "recall": float(recall), "f1": float(f1)}
+        for name, precision, recall, f1, n in zip(class_names, *per_class, strict=True)
+    }
+
+
+def _calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
     bins = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
-    gaps = [abs(correct[bins == one].sum() - confidence[bins == one].sum()) for one in range(ECE_BINS)]
-    return float(sum(gaps) / len(labels))
+    gaps = [abs(right[bins == one].sum() - confidence[bins == one].sum()) for one in range(ECE_BINS)]
+    return float(sum(gaps) / len(right))

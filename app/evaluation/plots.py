@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from app.runs import written_whole
 
-BLUE, ORANGE, RED, GREY = "#2563eb", "#ea580c", "#dc2626", "#6b7280"
+BLUE, ORANGE, RED, GREY, LIGHT_GREY = "#2563eb", "#ea580c", "#dc2626", "#6b7280", "#d1d5db"
+METRIC_TITLES = {"map": "mean average precision", "r2": "R²"}
+SPLIT_COLOURS = (BLUE, ORANGE, GREY)  # of training, validation and test
+_WIDTH = 10.0  # of the figures of pictures, in inches
+_COLUMNS = 9  # pictures beside each other
+# In sides of a picture: around one, between one with its views and the next, and above one for its caption.
+_MARGIN, _GAP, _CAPTION = 0.02, 0.15, 0.17
+_LETTERS = 13  # of a caption, an inch
+_NAMED_BARS = 30  # as many classes can be named
+_MOST_HISTOGRAMS = 6
+_MOST_CURVES = 10
 
 
 def save_figure(figure: Figure, path: Path) -> None:
@@ -20,19 +33,19 @@ def save_figure(figure: Figure, path: Path) -> None:
         figure.savefig(temporary, dpi=120, bbox_inches="tight", format="png")
 
 
-def curves(history: Sequence[dict[str, Any]]) -> Figure:
-    """Accuracy and loss against epochs, in training and validation, with a line where a phase begins."""
+def curves(history: Sequence[dict[str, Any]], metric: str) -> Figure:
+    """A metric of the history and the loss against epochs, in training and validation, with a line where a phase begins."""
     figure = Figure(figsize=(10, 4))
     epochs = np.arange(1, len(history) + 1)
     starts = [i + 1 for i in range(1, len(history)) if history[i]["phase"] != history[i - 1]["phase"]]
-    for axes, name in zip(figure.subplots(1, 2), ("accuracy", "loss"), strict=True):
+    for axes, name in zip(figure.subplots(1, 2), (metric, "loss"), strict=True):
         axes.plot(epochs, [one[name] for one in history], "o-", ms=3, color=BLUE, label="training (augmented)")
         axes.plot(epochs, [one[f"val_{name}"] for one in history], "o-", ms=3, color=ORANGE, label="validation")
         for start in starts:
             axes.axvline(
                 start - 0.5, color=GREY, ls="--", lw=1, label=f"{history[start - 1]['phase'].replace('_', '-')} begins"
             )
-        axes.set(xlabel="epoch", title=name)
+        axes.set(xlabel="epoch", title=METRIC_TITLES.get(name, name))
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
@@ -50,8 +63,8 @@ def confusion(counts: Sequence[Sequence[int]], class_names: Sequence[str]) -> Fi
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(image, ax=axes, fraction=0.046, label="share of the true class")
     ticks = range(len(class_names))
-    axes.set_xticks(ticks, [_short(name) for name in class_names], rotation=45, ha="right")
-    axes.set_yticks(ticks, [_short(name) for name in class_names])
+    axes.set_xticks(ticks, [short(name) for name in class_names], rotation=45, ha="right")
+    axes.set_yticks(ticks, [short(name) for name in class_names])
     axes.set(xlabel="predicted", ylabel="true", title="Test pictures")
     if len(class_names) <= 30:
         for row, column in zip(*np.nonzero(matrix), strict=True):
@@ -60,16 +73,12 @@ def confusion(counts: Sequence[Sequence[int]], class_names: Sequence[str]) -> Fi
     return figure
 
 
-def predictions(
-    pictures: np.ndarray, labels: Sequence[int], probabilities: np.ndarray, class_names: Sequence[str]
-) -> Figure:
-    """A grid of pictures under what the model says of them; where it errs, in red with the truth.
+def predictions(pictures: np.ndarray, captions: Sequence[tuple[str, bool]]) -> Figure:
+    """A grid of pictures under what the model says of them; in red where that is wrong.
 
     Args:
         pictures: uint8 (n, size, size, 3).
-        labels: (n,).
-        probabilities: (n, classes).
-        class_names: one name a label.
+        captions: for each the text, of one or two lines, and whether it is right.
     """
     columns = min(6, len(pictures))
     rows = -(-len(pictures) // columns)
@@ -77,18 +86,223 @@ def predictions(
     grid = np.atleast_1d(figure.subplots(rows, columns)).ravel()
     for axes in grid:
         axes.axis("off")
-    for axes, picture, label, answer in zip(grid, pictures, labels, probabilities, strict=False):
-        best = int(answer.argmax())
-        text = f"{_short(class_names[best])}: {answer[best]:.0%}"
+    for axes, picture, (text, right) in zip(grid, pictures, captions, strict=False):
         axes.imshow(picture)
-        if best == label:
-            axes.set_title(text, fontsize=8)
-        else:
-            axes.set_title(f"{text}\nis {_short(class_names[label])}", fontsize=8, color=RED)
+        axes.set_title(text, fontsize=8, color="black" if right else RED)
     figure.tight_layout()
     return figure
 
 
-def _short(name: str) -> str:
-    shown = name if len(name) <= 20 else name[:19] + "…"
+def precision_recall(
+    probabilities: np.ndarray, truth: np.ndarray, class_names: Sequence[str], thresholds: np.ndarray
+) -> Figure:
+    """The curve of precision and recall of each class, with a dot at its threshold; of many classes, the weakest.
+
+    Args:
+        probabilities: float (n, classes).
+        truth: bool (n, classes).
+        class_names: one name a class.
+        thresholds: (classes,).
+    """
+    from sklearn.metrics import precision_recall_curve
+
+    from app.evaluation.metrics import average_precisions
+
+    precisions = average_precisions(probabilities, truth)
+    present = np.flatnonzero(truth.any(axis=0))
+    shown = present[np.argsort(precisions[present], kind="stable")][:_MOST_CURVES]
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.subplots()
+    for label in shown:
+        precision, recall, _ = precision_recall_curve(truth[:, label], probabilities[:, label])
+        (line,) = axes.step(
+            recall, precision, where="post", lw=1.5, label=f"{short(class_names[label])}: {precisions[label]:.3f}"
+        )
+        decided = probabilities[:, label] >= thresholds[label]
+        hits = (decided & truth[:, label]).sum()
+        if decided.any():
+            axes.plot(hits / truth[:, label].sum(), hits / decided.sum(), "o", color=line.get_color())
+    some = f" (the weakest {len(shown)} of {len(present)} classes)" if len(shown) < len(present) else ""
+    axes.set(xlabel="recall", ylabel="precision", title=f"Test pictures{some}", xlim=(0, 1.02), ylim=(0, 1.02))
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside right upper", frameon=False, title="average precision")
+    return figure
+
+
+def scatter(answers: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> Figure:
+    """What the model answers against the truth, for each number; the better, the nearer to the line.
+
+    Args:
+        answers: float (n, numbers).
+        labels: float (n, numbers).
+        names: one a number.
+    """
+    shown = names[:_MOST_HISTOGRAMS]
+    columns = min(3, len(shown))
+    rows = -(-len(shown) // columns)
+    figure = Figure(figsize=(4.2 * columns, 4 * rows), layout="constrained")
+    grid = np.atleast_1d(figure.subplots(rows, columns)).ravel()
+    for axes in grid[len(shown) :]:
+        axes.axis("off")
+    for position, (axes, name) in enumerate(zip(grid, shown, strict=False)):
+        truth, answer = labels[:, position], answers[:, position]
+        ends = [float(min(truth.min(), answer.min())), float(max(truth.max(), answer.max()))]
+        axes.plot(ends, ends, color=GREY, lw=1, ls="--")
+        axes.plot(truth, answer, "o", ms=3, alpha=0.5, color=BLUE)
+        axes.set(xlabel="true", ylabel="predicted", title=short(name), aspect="equal")
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def classes(
+    counts: Mapping[str, np.ndarray],
+    class_names: Sequence[str],
+    pictures: Sequence[np.ndarray | None],
+    captions: Sequence[str],
+    title: str,
+) -> Figure:
+    """How many pictures each class has, in each split, above some pictures.
+
+    Args:
+        counts: by split, int (classes,).
+        class_names: one name a class.
+        pictures: uint8 (size, size, 3), the same number for each caption; None for an empty place.
+        captions: one for one or several pictures beside each other.
+        title: of the figure.
+    """
+    named = len(class_names) <= _NAMED_BARS
+    height = 0.9 + 0.24 * len(class_names) if named else 3.0
+    figure, (axes,) = _above_pictures(1, height, pictures, captions, title)
+    if named:
+        _named_bars(axes, counts, class_names)
+    else:
+        _ranked_bars(axes, counts, class_names)
+    axes.legend(frameon=False, ncols=len(counts), loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
+    return figure
+
+
+def numbers(
+    values: Mapping[str, np.ndarray],
+    names: Sequence[str],
+    pictures: Sequence[np.ndarray | None],
+    captions: Sequence[str],
+    title: str,
+) -> Figure:
+    """How the numbers that are to be predicted are spread, in each split, above some pictures.
+
+    Args:
+        values: by split, float (pictures, numbers).
+        names: one a number.
+        pictures: as for `classes`.
+        captions: as for `classes`.
+        title: of the figure.
+    """
+    shown = names[:_MOST_HISTOGRAMS]
+    figure, charts = _above_pictures(len(shown), 2.0, pictures, captions, title)
+    for position, (axes, name) in enumerate(zip(charts, shown, strict=True)):
+        of_number = [split[:, position] for split in values.values()]
+        axes.hist(of_number, bins=30, stacked=True, color=SPLIT_COLOURS[: len(values)], label=list(values))
+        axes.set(xlabel=short(name), ylabel="pictures")
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    charts[0].legend(frameon=False, ncols=len(values), loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
+    return figure
+
+
+def views(pictures: Sequence[np.ndarray], headings: Sequence[str], title: str) -> Figure:
+    """Pictures as they are, and what augmentation makes of them.
+
+    Args:
+        pictures: one array a picture, uint8 (1 + views, size, size, 3), the picture itself first.
+        headings: one a column of these.
+        title: of the figure.
+    """
+    beside = beside_each_other(len(headings))
+    rows = -(-len(pictures) // beside)
+    figure = Figure(figsize=(_WIDTH, 0.6 + rows * _side(len(headings), beside)), layout="constrained")
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    axes = figure.subplots()
+    _wall(axes, [one for of_picture in pictures for one in of_picture], len(headings), beside, above=0)
+    for number, heading in enumerate([*headings] * beside):
+        left = number + number // len(headings) * _GAP
+        axes.text(left + 0.5, -0.04, heading, ha="center", va="bottom", fontsize=9)
+    return figure
+
+
+def beside_each_other(places: int) -> int:
+    """How many pictures are beside each other in a figure of `views`, each of them in so many places."""
+    return max(1, _COLUMNS // places)
+
+
+def _above_pictures(
+    count: int, height: float, pictures: Sequence[np.ndarray | None], captions: Sequence[str], title: str
+) -> tuple[Figure, list[Axes]]:
+    """A figure with room for charts of this height, in inches, above a wall of pictures; and the axes of the charts."""
+    places = len(pictures) // len(captions)
+    beside = beside_each_other(places)
+    pitch, side = 1 + _CAPTION, _side(places, beside)
+    wall = 0.3 + -(-len(captions) // beside) * pitch * side
+    figure = Figure(figsize=(_WIDTH, count * height + wall), layout="constrained")
+    upper, lower = figure.subfigures(2, 1, height_ratios=[count * height, wall], squeeze=False)[:, 0]
+    upper.suptitle(title, x=0.01, ha="left", fontsize=11)
+    lower.suptitle("Training pictures", x=0.01, ha="left", fontsize=11)
+    charts = list(upper.subplots(count, 1, squeeze=False)[:, 0])
+    axes = lower.subplots()
+    _wall(axes, pictures, places, beside, above=_CAPTION)
+    for number, caption in enumerate(captions):
+        left, top = number % beside * (places + _GAP), number // beside * pitch + _CAPTION
+        text = short(caption, round(places * side * _LETTERS))
+        axes.text(left + _MARGIN, top - 0.02, text, ha="left", va="bottom", fontsize=9)
+    for chart in charts:
+        chart.spines[["top", "right"]].set_visible(False)
+    return figure, charts
+
+
+def _side(places: int, beside: int) -> float:
+    """Of a picture, in inches, where so many groups of so many places fill the width of a figure."""
+    return _WIDTH / (beside * (places + _GAP) - _GAP)
+
+
+def _wall(axes: Axes, pictures: Sequence[np.ndarray | None], places: int, beside: int, *, above: float) -> None:
+    """Pictures in groups of `places`, so many groups beside each other, each a square of side 1, with room above it."""
+    for number, picture in enumerate(pictures):
+        group, place = divmod(number, places)
+        left, top = group % beside * (places + _GAP) + place, group // beside * (1 + above) + above
+        if picture is not None:
+            side = 1 - 2 * _MARGIN
+            left, top = left + _MARGIN, top + _MARGIN
+            axes.imshow(picture, extent=(left, left + side, top + side, top))
+            axes.add_patch(Rectangle((left, top), side, side, fill=False, edgecolor=LIGHT_GREY, linewidth=0.5))
+    rows = -(-len(pictures) // (places * beside))
+    axes.set(xlim=(0, beside * (places + _GAP) - _GAP), ylim=(rows * (1 + above), 0), aspect="equal")
+    axes.axis("off")
+
+
+def _named_bars(axes: Axes, counts: Mapping[str, np.ndarray], class_names: Sequence[str]) -> None:
+    start = np.zeros(len(class_names))
+    for (split, count), colour in zip(counts.items(), SPLIT_COLOURS, strict=False):
+        bars = axes.barh(range(len(class_names)), count, left=start, color=colour, label=split)
+        start = start + count
+    axes.bar_label(bars, [f"{total:,.0f}" for total in start], padding=3, fontsize=9)
+    axes.set_yticks(range(len(class_names)), [short(name) for name in class_names])
+    axes.invert_yaxis()
+    axes.set(xlabel="pictures")
+
+
+def _ranked_bars(axes: Axes, counts: Mapping[str, np.ndarray], class_names: Sequence[str]) -> None:
+    """The same for more classes than can be named: the largest first, and the names at both ends."""
+    totals = np.sum(list(counts.values()), axis=0)
+    order = np.argsort(-totals, kind="stable")
+    start = np.zeros(len(order))
+    for (split, count), colour in zip(counts.items(), SPLIT_COLOURS, strict=False):
+        axes.bar(range(1, len(order) + 1), count[order], width=1.0, bottom=start, color=colour, label=split)
+        start = start + count[order]
+    ends = [f"{short(class_names[one])} ({totals[one]:,})" for one in (*order[:3], *order[-3:])]
+    axes.set(xlabel="classes, the largest first", ylabel="pictures", xlim=(0.5, len(order) + 0.5))
+    axes.set_title(f"most: {', '.join(ends[:3])}\nfewest: {', '.join(ends[3:])}", loc="left", fontsize=9)
+
+
+def short(name: str, length: int = 20) -> str:
+    """A name as a figure has room for it, and without formulas."""
+    shown = name if len(name) <= length else name[: length - 1] + "…"
     return shown.replace("$", r"\$")  # between two of them, Matplotlib would read a formula

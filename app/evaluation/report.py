@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from app.exporting.summary import export_cells, export_columns, score_text
 from app.runs import Run, write_text
+from app.tasks import TASKS
+from data.pictures import SINGLE_LABEL
 from models.backbones import find_backbone
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -32,34 +36,49 @@ def write_report(run: Run) -> None:
 
 def _context(run: Run) -> dict[str, Any]:
     config, metrics, parity = run.config, run.metrics, run.parity
-    classes = metrics["test"]["classes"]
-    counts = metrics["test"]["confusion"]
-    names = list(classes)
-    confused = [
-        (counts[true][predicted], names[true], names[predicted])
-        for true in range(len(names))
-        for predicted in range(len(names))
-        if true != predicted and counts[true][predicted]
-    ]
+    task_name = config.task or SINGLE_LABEL  # runs of earlier versions
+    task, names = TASKS[task_name], run.class_names
+    detail_columns, detail_rows = task.details(metrics["test"])
     return {
         "run": run,
         "config": config,
-        "options": {name: value for name, value in vars(config).items() if value is not None},
+        "options": {name: value for name, value in vars(config).items() if value not in (None, ())},
         "spec": find_backbone(config.backbone),
-        "splits": {split: metrics[split] for split in _SPLITS},
+        "task": task,
+        "task_name": task_name,
+        "names": names,
+        "highlights": task.highlights(metrics["test"]),
+        "split_columns": ("split", "pictures", *task.columns),
+        "split_rows": [
+            (split, metrics[split]["n"], *(text(metrics[split]) for text in task.columns.values())) for split in _SPLITS
+        ],
+        "detail_columns": detail_columns,
+        "detail_rows": detail_rows,
         "seconds": metrics["seconds"],
         "extraction": metrics.get("extraction"),
-        "classes": classes,
-        "weakest": sorted(classes, key=lambda name: classes[name]["f1"]),
-        "confused": sorted(confused, reverse=True)[:10],
+        "confused": _confused(metrics["test"].get("confusion", []), names),
         "parity": parity,
+        "export_columns": export_columns(task),
+        "export_cells": lambda one: export_cells(task, one),
+        "score_text": lambda one: score_text(task, one),
         "phone_file": _phone_file(parity),
         "refused": [step for step in (parity["quantization"] or {"steps": []})["steps"] if step["failures"]],
         "harmful_layers": _harmful_layers(parity),
         "percent": _percent,
         "environment": run.environment,
-        "history": run.history,
+        "thresholds": run.thresholds is not None,
     }
+
+
+def _confused(counts: list[list[int]], names: Sequence[str]) -> list[tuple[int, str, str]]:
+    """How many times which class was taken for which other, the most frequent ten."""
+    found = [
+        (counts[true][predicted], names[true], names[predicted])
+        for true in range(len(counts))
+        for predicted in range(len(counts))
+        if true != predicted and counts[true][predicted]
+    ]
+    return sorted(found, reverse=True)[:10]
 
 
 def _phone_file(parity: dict[str, Any]) -> str | None:

@@ -76,7 +76,8 @@ def quantize_automatically(
         if tried.passed:
             search.proof = prove(path, export, test, max_drop=max_drop)
             tried.failures += [f"on the test pictures: {text}" for text in search.proof.failures]
-        kept = ("file", "bytes", "accuracy", "keras_accuracy", "accuracy_drop", "top1_agreement", "seconds")
+        score, same = validation.task.score, validation.task.same_answer
+        kept = ("file", "bytes", score, f"keras_{score}", f"{score}_drop", same, "seconds")
         figures = {key: tried.figures[key] for key in kept if key in tried.figures}
         search.steps.append({"format": name, **figures, "failures": tried.failures})
         if tried.passed:

@@ -22,9 +22,9 @@ from app.exporting.questions import Questions, evenly_chosen
 from app.exporting.trained import Trained
 from app.runs import Run, write_json, write_text, written_whole
 from data.decoding import load_pixels
-from data.pictures import PictureSet
+from data.pictures import MULTI_LABEL, REGRESSION, SINGLE_LABEL, PictureSet
 from models.backbones import find_backbone
-from models.builder import with_probabilities
+from models.builder import with_answers
 
 if TYPE_CHECKING:
     import keras
@@ -46,13 +46,12 @@ def write_exports(
     name that says so.
 
     Args:
-        model: gives logits.
+        model: from `models.builder.build_model`, trained.
         run: whose `export` folder is written.
         config: the run's options; `formats` and `quantize` are resolved.
         pictures: of the run.
         indices: which of them are in each split.
-        answers: the model's probabilities for "test", and for "validation" where a quantised file is to be found, float32
-            (n, classes).
+        answers: the model's for "test", and for "validation" where a quantised file is to be found, float32 (n, outputs).
     """
     with (
         written_whole(run.export) as folder,
@@ -61,12 +60,12 @@ def write_exports(
     ):
         folder.mkdir()
         trained = Trained(
-            with_probabilities(model),
+            with_answers(model),
             resize=config.resize,
             description=_describe(run, config),
             calibration=lambda: _calibration(pictures, indices["train"], model.input_shape[1], config.resize),
         )
-        for name, text in trained.description.label_files.items():
+        for name, text in trained.description.files.items():
             write_text(folder / name, text)
 
         def questions(split: str) -> Questions:
@@ -74,7 +73,12 @@ def write_exports(
             place.mkdir()
             size = model.input_shape[1]
             return Questions(
-                pictures.subset(indices[split]), answers[split], image_size=size, resize=config.resize, folder=place
+                pictures.subset(indices[split]),
+                answers[split],
+                image_size=size,
+                resize=config.resize,
+                folder=place,
+                thresholds=run.thresholds,
             )
 
         test = questions("test")
@@ -89,12 +93,23 @@ def write_exports(
         write_json(folder / "parity.json", _parity(config, test, proofs, search))
 
 
+_TEXTS = {
+    SINGLE_LABEL: "Tells {count} classes apart",
+    MULTI_LABEL: "Says which of {count} classes a picture has",
+    REGRESSION: "Answers with {names}",
+}
+
+
 def _describe(run: Run, config: TrainConfig) -> Description:
     spec = find_backbone(config.backbone)
     names = run.class_names
+    task = config.task or SINGLE_LABEL  # runs of earlier versions
+    what = _TEXTS[task].format(count=len(names), names=", ".join(names))
     return Description(
         name=run.path.resolve().name,
-        text=f"Tells {len(names)} classes apart, by {spec.name} at {config.image_size} pixels. Made with Graft.",
+        text=f"{what}, by {spec.name} at {config.image_size} pixels. Made with Graft.",
+        task=task,
+        thresholds=run.thresholds,
         version=config.model_version,
         author=config.author,
         licence=spec.licence,

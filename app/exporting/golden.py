@@ -12,14 +12,16 @@ from PIL import Image
 from app.exporting.parity import Proof
 from app.exporting.questions import Questions
 from app.runs import write_json
+from data.pictures import REGRESSION
 
 PICTURES = 10
-TOLERANCE = 0.01  # of a probability: other processors round otherwise, integer files by a few steps of 1/256
+# Of a probability, or of the spread of a number: other processors round otherwise, integer files by a few steps of 1/256.
+TOLERANCE = 0.01
 
 _ABOUT = (
     "Give `tensor` (uint8 RGB, row by row, top left first; as float32, the same numbers from 0 to 255, to files that take "
     "float32) to a file and expect `from_tensor`. Resize `picture` as your app does and compare with `tensor` to see how "
-    "well it does so. MediaPipe Tasks' ImageClassifier, given `picture`, is to answer `mediapipe`."
+    "well it does so. MediaPipe Tasks' ImageClassifier, given `picture`, is to answer `mediapipe`, where that is here."
 )
 
 
@@ -40,7 +42,7 @@ def write_golden(folder: Path, questions: Questions, proofs: Mapping[str, Proof]
         picture, tensor = f"{number}{_suffix(encoded)}", f"{number}.rgb"
         (folder / picture).write_bytes(encoded)
         (folder / tensor).write_bytes(questions.pixels[index].tobytes())
-        label = questions.class_names[questions.labels[index]]
+        label = questions.pictures.label_text(int(index))
         pictures.append({"picture": picture, "tensor": tensor, "label": label})
     outputs = {
         file: {"from_tensor": _rows(proof.answers, chosen)}
@@ -49,8 +51,15 @@ def write_golden(folder: Path, questions: Questions, proofs: Mapping[str, Proof]
         if proof.answers is not None
     }
     size = questions.pixels.shape[1]
-    about = {"about": _ABOUT, "shape": [size, size, 3], "resize": questions.resize, "tolerance": TOLERANCE}
+    about = {"about": _ABOUT, "shape": [size, size, 3], "resize": questions.resize, "tolerance": _tolerance(questions)}
     write_json(folder / "expected.json", {**about, "pictures": pictures, "outputs": outputs})
+
+
+def _tolerance(questions: Questions) -> float:
+    """Of numbers, in the units of the one that is spread most."""
+    if questions.pictures.task != REGRESSION:
+        return TOLERANCE
+    return TOLERANCE * float(questions.labels.std(axis=0).max())
 
 
 def _suffix(encoded: bytes) -> str:

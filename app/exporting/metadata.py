@@ -7,6 +7,8 @@ normalisation and the label files from here.
 from __future__ import annotations
 
 import io
+import json
+import math
 import re
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,10 +19,13 @@ from typing import Any
 import numpy as np
 
 from app.errors import UsageError
+from data.pictures import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 
 MIN_PARSER_VERSION = "1.0.0"  # of the schema: no field used here is newer
 FILE_KEY = "TFLITE_METADATA"
 LABELS = "labels.txt"
+THRESHOLDS = "thresholds.json"
+_ADDS_UP = {SINGLE_LABEL: "one a class; they add up to 1", MULTI_LABEL: "one a class, each by itself from 0 to 1"}
 
 
 @dataclass(frozen=True)
@@ -33,11 +38,13 @@ class Description:
         version: of the model, as its author counts.
         author: who made it.
         licence: of the backbone's weights.
-        class_names: one a label, in label order.
+        class_names: one a label, in label order; for regression, one a number.
         locales: the class names in other languages, by locale ("de", "en-GB").
         score_threshold: probability below which a client is advised to leave a class out, in [0, 1].
         mean: what a client is to subtract from RGB values in [0, 255].
         std: what it is to divide them by after that. The defaults leave the pixels alone, as Graft's models expect.
+        task: one of `data.pictures.TASKS`.
+        thresholds: from which probability on each class is answered, (classes,), NaN for those without one.
     """
 
     name: str
@@ -50,6 +57,17 @@ class Description:
     score_threshold: float = 0.0
     mean: float = 0.0
     std: float = 1.0
+    task: str = SINGLE_LABEL
+    thresholds: np.ndarray | None = None
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The text of each file that belongs to the model, by its name: labels, and thresholds if there are any."""
+        if self.thresholds is None:
+            return self.label_files
+        named = zip(self.class_names, self.thresholds.tolist(), strict=True)
+        thresholds = json.dumps({name: one for name, one in named if math.isfinite(one)}, indent=2, ensure_ascii=False)
+        return self.label_files | {THRESHOLDS: f"{thresholds}\n"}
 
     @property
     def label_files(self) -> dict[str, str]:
@@ -95,7 +113,7 @@ def with_metadata(file: bytes, description: Description) -> bytes:
     """Pack a description and its label files into a `.tflite`.
 
     Args:
-        file: the content of a `.tflite` with one input, RGB pixels in [0, 255], and one output, probabilities.
+        file: the content of a `.tflite` with one input, RGB pixels in [0, 255], and one output, probabilities or numbers.
         description: what to say of it.
 
     Returns:
@@ -114,7 +132,7 @@ def with_metadata(file: bytes, description: Description) -> bytes:
     model.description = description.text
     archive = io.BytesIO(flatbuffer_utils.convert_object_to_bytearray(model))
     with zipfile.ZipFile(archive, "a", zipfile.ZIP_STORED) as files:
-        for name, text in description.label_files.items():
+        for name, text in description.files.items():
             # A fixed date: the same model gives the same bytes.
             files.writestr(zipfile.ZipInfo(name), text.encode())
     return archive.getvalue()
@@ -131,7 +149,7 @@ def _packed(description: Description) -> bytes:
 
     schema = _metadata_schema()
     graph = schema.SubGraphMetadataT()
-    graph.name = "image classifier"
+    graph.name = "image regressor" if description.task == REGRESSION else "image classifier"
     graph.inputTensorMetadata = [_input(schema, description)]
     graph.outputTensorMetadata = [_output(schema, description)]
     metadata = schema.ModelMetadataT()
@@ -157,20 +175,35 @@ def _input(schema: Any, description: Description) -> Any:
 
 
 def _output(schema: Any, description: Description) -> Any:
-    tensor = _tensor(
-        schema, "probabilities", "one a class; they add up to 1", "FeatureProperties", schema.FeaturePropertiesT()
-    )
-    threshold = schema.ScoreThresholdingOptionsT()
-    threshold.globalScoreThreshold = description.score_threshold
-    tensor.processUnits = [_process_unit(schema, "ScoreThresholdingOptions", threshold)]
-    tensor.stats = schema.StatsT()
-    tensor.stats.min, tensor.stats.max = [0.0], [1.0]
-    for name, locale in zip(description.label_files, (None, *description.locales), strict=True):
-        file = schema.AssociatedFileT()
-        file.name, file.locale, file.type = name, locale, schema.AssociatedFileType.TENSOR_AXIS_LABELS
-        file.description = "class names in label order, one a line"
-        tensor.associatedFiles = [*(tensor.associatedFiles or []), file]
+    properties = schema.FeaturePropertiesT()
+    if description.task == REGRESSION:
+        text = f"in this order: {', '.join(description.class_names)}"
+        tensor = _tensor(schema, "numbers", text, "FeatureProperties", properties)
+    else:
+        tensor = _tensor(schema, "probabilities", _ADDS_UP[description.task], "FeatureProperties", properties)
+        threshold = schema.ScoreThresholdingOptionsT()
+        threshold.globalScoreThreshold = description.score_threshold
+        tensor.processUnits = [_process_unit(schema, "ScoreThresholdingOptions", threshold)]
+        tensor.stats = schema.StatsT()
+        tensor.stats.min, tensor.stats.max = [0.0], [1.0]
+    kinds = schema.AssociatedFileType
+    names = [
+        _file(schema, name, kinds.TENSOR_AXIS_LABELS, "names in label order, one a line", locale)
+        for name, locale in zip(description.label_files, (None, *description.locales), strict=True)
+    ]
+    others = [
+        _file(schema, name, kinds.UNKNOWN, "from which probability on a class is answered, as JSON")
+        for name in description.files
+        if name not in description.label_files
+    ]
+    tensor.associatedFiles = names + others
     return tensor
+
+
+def _file(schema: Any, name: str, kind: int, text: str, locale: str | None = None) -> Any:
+    file = schema.AssociatedFileT()
+    file.name, file.locale, file.type, file.description = name, locale, kind, text
+    return file
 
 
 def _tensor(schema: Any, name: str, text: str, kind: str, properties: Any) -> Any:

@@ -21,13 +21,13 @@ from app.exporting.formats import Format
 from app.exporting.process import ModelProcess
 from app.exporting.questions import Questions
 from data.decoding import reads_alike_in_tensorflow
+from data.pictures import REGRESSION
 
 # TensorFlow's operations round the last bit of a few pixels otherwise than OpenCV's, so single pictures may differ a little
 # more; another channel order or another resize would show in the mean.
 ENCODED_TOLERANCE = 0.02
 # MediaPipe brings a LiteRT of its own, whose integer kernels may round otherwise. A wrong normalisation differs by far more.
 CLIENT_TOLERANCE = 0.02
-TIE = 0.01  # a class whose probability is so close to the best one's is as good an answer
 CLIENT_PICTURES = 32  # already at size, so that the client has nothing to resize and must answer as LiteRT does
 
 Tick = Callable[[int], None]
@@ -39,7 +39,7 @@ class Proof:
 
     Attributes:
         figures: its part of `parity.json`.
-        answers: its probabilities for the pixels, float32 (n, classes); None where it cannot be run.
+        answers: its answers to the pixels, float32 (n, outputs); None where it cannot be run.
         client_answers: MediaPipe's probabilities for the picture files, for files for phones.
     """
 
@@ -68,7 +68,7 @@ def prove(path: Path, export: Format, questions: Questions, *, max_drop: float, 
         The proof. A file that cannot be run is a failure with the reason, not an error.
     """
     proof = Proof({"file": path.name, "bytes": _size(path), "tolerance": export.tolerance})
-    with_client &= export.is_for_phones
+    with_client &= export.is_for_phones and questions.pictures.task != REGRESSION  # its client is for classifiers
     started = time.perf_counter()
     try:
         with _bar(path, len(questions) * (1 + with_client)) as tick:
@@ -100,50 +100,19 @@ def agreement(answers: np.ndarray, questions: Questions) -> dict[str, Any]:
     """How far a file's answers are from the Keras model's.
 
     Args:
-        answers: probabilities, float32 (n, classes).
+        answers: float32 (n, outputs).
         questions: the same n pictures.
 
     Returns:
-        `accuracy`, `keras_accuracy` and `accuracy_drop`, all parts of 1, with `accuracy_drop_ci95`; `top1_agreement`, ties
-        aside; the largest and the mean over the pictures of each one's largest `probability_difference`; `class_drops`: for
-        each class that loses accuracy, which part of its pictures; the most first.
+        By the task's score, which is `accuracy` for one class a picture: it, `keras_` and it, it and `_drop`, all parts of 1,
+        and it and `_drop_ci95`; the part of the pictures with the same answer, which is `top1_agreement`; the largest and the
+        mean over the pictures of each one's largest difference, `max_probability_difference` and
+        `mean_probability_difference`; `class_drops`: for each class that loses, how much; the most first. What numbers have
+        instead is told in `app.tasks.regression`.
     """
-    labels, expected = questions.labels, questions.expected
-    right, expected_right = answers.argmax(axis=1) == labels, expected.argmax(axis=1) == labels
-    difference = np.abs(answers - expected).max(axis=1)
-    chosen = np.take_along_axis(expected, answers.argmax(axis=1)[:, None], axis=1)[:, 0]
-    lost = expected_right.astype(float) - right
-    drops = {name: float(lost[labels == label].mean()) for label, name in enumerate(questions.class_names)}
-    losing = sorted((name for name in drops if drops[name] > 0), key=lambda name: -drops[name])
-    return {
-        "accuracy": float(right.mean()),
-        "keras_accuracy": float(expected_right.mean()),
-        "accuracy_drop": float(lost.mean()),
-        "accuracy_drop_ci95": paired_interval(lost),
-        "top1_agreement": float((chosen >= expected.max(axis=1) - TIE).mean()),
-        "max_probability_difference": float(difference.max()),
-        "mean_probability_difference": float(difference.mean()),
-        "class_drops": {name: drops[name] for name in losing},
-    }
-
-
-def paired_interval(lost: np.ndarray) -> tuple[float, float]:
-    """The 95 % interval of a drop in accuracy between two models on the same pictures.
-
-    Bonett and Price, "Adjusted Wald confidence interval for a difference of binomial proportions based on paired data",
-    J. Educ. Behav. Stat. 37 (2012): the Wald interval after adding one picture to each kind of disagreement.
-
-    Args:
-        lost: for each picture 1 where only the first is right, -1 where only the second is, else 0.
-
-    Returns:
-        Both ends, parts of 1.
-    """
-    total = len(lost) + 2
-    only_first, only_second = ((lost == 1).sum() + 1) / total, ((lost == -1).sum() + 1) / total
-    middle = only_first - only_second
-    half = 1.959964 * np.sqrt((only_first + only_second - middle**2) / total)
-    return max(-1.0, float(middle - half)), min(1.0, float(middle + half))
+    return questions.task.agreement(
+        answers, questions.expected, questions.labels, questions.class_names, questions.thresholds
+    )
 
 
 def _answers(model: ModelProcess, questions: Questions, tick: Tick) -> np.ndarray:
@@ -159,26 +128,26 @@ def _answers(model: ModelProcess, questions: Questions, tick: Tick) -> np.ndarra
 
 def _judge_answers(proof: Proof, export: Format, questions: Questions, max_drop: float) -> None:
     assert proof.answers is not None
-    figures = proof.figures
+    figures, task = proof.figures, questions.task
     if export.tolerance is None:
-        if 100 * figures["accuracy_drop"] > max_drop:
-            proof.failures.append(f"{_loss(figures, len(questions))}; at most {max_drop:g} allowed (--max-drop)")
+        if 100 * figures[f"{task.score}_drop"] > max_drop:
+            proof.failures.append(f"{_loss(figures, questions)}; at most {max_drop:g} allowed (--max-drop)")
         return
-    differing = round((1 - figures["top1_agreement"]) * len(questions))
+    differing = round((1 - figures[task.same_answer]) * len(questions)) if task.same_answer else 0
     if differing:
-        proof.failures.append(f"another top class than the Keras model for {differing} of {len(questions)} pictures")
-    largest = figures["max_probability_difference"]
+        proof.failures.append(f"another answer than the Keras model for {differing} of {len(questions)} pictures")
+    largest = figures[task.difference]
     if largest > export.tolerance:
-        proof.failures.append(f"a probability differs by {largest:.2g}, more than {export.tolerance:g}")
+        what = "a probability differs by" if task.same_answer else "a number differs, in standard deviations, by"
+        proof.failures.append(f"{what} {largest:.2g}, more than {export.tolerance:g}")
 
 
-def _loss(figures: dict[str, Any], pictures: int) -> str:
-    low, high = (100 * end for end in figures["accuracy_drop_ci95"])
-    drop = figures["accuracy_drop"]
-    return (
-        f"loses {100 * drop:.1f} points of accuracy ({round(drop * pictures)} of {pictures} pictures, "
-        f"95 % interval {low:.1f} to {high:.1f})"
-    )
+def _loss(figures: dict[str, Any], questions: Questions) -> str:
+    task = questions.task
+    low, high = (100 * end for end in figures[f"{task.score}_drop_ci95"])
+    drop = figures[f"{task.score}_drop"]
+    lost = f"{round(drop * len(questions))} of {len(questions)} pictures, " if task.score == "accuracy" else ""
+    return f"loses {100 * drop:.1f} points of {task.score_title} ({lost}95 % interval {low:.1f} to {high:.1f})"
 
 
 def _judge_operations(proof: Proof, path: Path) -> None:
@@ -221,8 +190,9 @@ def _judge_client(proof: Proof, path: Path, questions: Questions, max_drop: floa
             f"MediaPipe Tasks names classes wrongly: {', '.join(map(str, sorted(wrong, key=str)[:3]))}"
         )
     # A client that resizes otherwise may answer single pictures otherwise; only a loss that is no chance counts.
-    if 100 * figures["accuracy_drop"] > max_drop and figures["accuracy_drop_ci95"][0] > 0:
-        proof.failures.append(f"through MediaPipe Tasks it {_loss(figures, len(questions))}")
+    score = questions.task.score
+    if 100 * figures[f"{score}_drop"] > max_drop and figures[f"{score}_drop_ci95"][0] > 0:
+        proof.failures.append(f"through MediaPipe Tasks it {_loss(figures, questions)}")
 
 
 def _judge_encoded(proof: Proof, model: ModelProcess, questions: Questions) -> None:
@@ -234,12 +204,15 @@ def _judge_encoded(proof: Proof, model: ModelProcess, questions: Questions) -> N
         model.probabilities_of_encoded([questions.pictures.encoded(index) for index in alike[start : start + 32]])
         for start in range(0, len(alike), 32)
     ]
-    difference = np.abs(np.concatenate(parts) - questions.expected[alike]).max(axis=1)
-    mean = float(difference.mean())
+    task, labels = questions.task, questions.labels[alike]
+    figures = task.agreement(
+        np.concatenate(parts), questions.expected[alike], labels, questions.class_names, questions.thresholds
+    )
+    mean = figures[task.difference.replace("max", "mean")]
     proof.figures["encoded"] = {
         "pictures": len(alike),
-        "max_probability_difference": float(difference.max()),
-        "mean_probability_difference": mean,
+        task.difference: figures[task.difference],
+        task.difference.replace("max", "mean"): mean,
         "tolerance": ENCODED_TOLERANCE,
     }
     if mean > ENCODED_TOLERANCE:

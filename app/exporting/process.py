@@ -50,7 +50,9 @@ class ModelProcess:
             stdout=subprocess.PIPE,
         )
         try:
-            self.image_size: int = self._answer()["image_size"]
+            about = self._answer()
+            self.image_size: int = about["image_size"]
+            self.output: str = about["output"]
         except BaseException:
             self.close()
             raise

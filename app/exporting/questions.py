@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from app.tasks import TASKS
 from data.decoding import load_pixels
 from data.pictures import PictureSet
 
@@ -14,21 +15,30 @@ _BATCH = 32
 
 
 class Questions:
-    """Pictures, their pixels as training saw them, their labels, and the Keras model's probabilities for them."""
+    """Pictures, their pixels as training saw them, their labels, and the Keras model's answers to them."""
 
     def __init__(
-        self, pictures: PictureSet, expected: np.ndarray, *, image_size: int, resize: str, folder: Path
+        self,
+        pictures: PictureSet,
+        expected: np.ndarray,
+        *,
+        image_size: int,
+        resize: str,
+        folder: Path,
+        thresholds: np.ndarray | None = None,
     ) -> None:
         """Decode the pictures.
 
         Args:
             pictures: at least one.
-            expected: the Keras model's probabilities, float32 (n, classes).
+            expected: the Keras model's answers, float32 (n, outputs).
             image_size: side of the model's input, in pixels.
             resize: a key of `data.decoding.RESIZES`.
             folder: where the pixels are kept, so that memory stays flat however many there are.
+            thresholds: from which probability on a class is answered, (classes,), where the task has such.
         """
-        self.pictures, self.expected, self.resize = pictures, expected, resize
+        self.pictures, self.expected, self.resize, self.thresholds = pictures, expected, resize, thresholds
+        self.task = TASKS[pictures.task]
         self.labels, self.class_names = pictures.labels, pictures.class_names
         shape = (len(pictures), image_size, image_size, 3)
         self.pixels = np.lib.format.open_memmap(folder / "pixels.npy", mode="w+", dtype=np.uint8, shape=shape)

@@ -22,6 +22,7 @@ class Runtime(Protocol):
     """A model file, loaded."""
 
     image_size: int
+    output: str  # what the model calls its answers
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
         """Answer pixels, uint8 (n, image_size, image_size, 3), with float32 (n, classes)."""
@@ -29,17 +30,17 @@ class Runtime(Protocol):
 
 
 class KerasRuntime:
-    """A `.keras` file of Graft, which gives logits, or of others, taken to give probabilities."""
+    """A `.keras` file of Graft, which ends with logits or numbers, or of others, taken to give probabilities."""
 
     def __init__(self, path: Path, threads: int) -> None:
         _limit_tensorflow(threads)
         import tensorflow as tf
 
-        from models.builder import load_model, with_probabilities
+        from models.builder import load_model, with_answers
 
-        model = load_model(path)
-        self.model: keras.Model = with_probabilities(model) if model.layers[-1].name == "logits" else model
+        self.model: keras.Model = with_answers(load_model(path))
         self.image_size = side = _square_side(self.model.input_shape, path)
+        self.output = self.model.layers[-1].name
         # Called layer by layer from Python it would take seven times as long; and one graph for all batch sizes rounds alike.
         self.graph = tf.function(
             lambda pixels: self.model(pixels, training=False),
@@ -62,6 +63,7 @@ class SavedModelRuntime:
         self.from_pixels = self.model.signatures["serving_default"]
         (spec,) = self.from_pixels.structured_input_signature[1].values()
         self.image_size = _square_side(spec.shape, path)
+        self.output = next(iter(self.from_pixels.structured_outputs), "")
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
         import tensorflow as tf
@@ -73,7 +75,8 @@ class SavedModelRuntime:
         """Answer picture files with float32 (n, classes)."""
         import tensorflow as tf
 
-        return np.asarray(self.model.signatures[ENCODED_SIGNATURE](tf.constant(pictures))["probabilities"])
+        (answer,) = self.model.signatures[ENCODED_SIGNATURE](tf.constant(pictures)).values()
+        return np.asarray(answer)
 
 
 class LiteRTRuntime:
@@ -85,7 +88,9 @@ class LiteRTRuntime:
         self.interpreter = Interpreter(model_path=str(path), num_threads=threads)
         self.interpreter.allocate_tensors()
         (self.input,) = self.interpreter.get_input_details()
-        (self.output,) = self.interpreter.get_output_details()
+        (self.answer,) = self.interpreter.get_output_details()
+        signature: dict[str, Any] = next(iter(self.interpreter.get_signature_list().values()), {})
+        self.output = next(iter(signature.get("outputs", [])), "")
         self.image_size = _square_side(self.input["shape"], path)
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
@@ -97,8 +102,8 @@ class LiteRTRuntime:
         given = (picture ^ 128).view(np.int8) if kind == np.int8 else picture.astype(kind)
         self.interpreter.set_tensor(self.input["index"], given)
         self.interpreter.invoke()
-        answer = np.array(self.interpreter.get_tensor(self.output["index"]))
-        scale, zero_point = self.output["quantization"]
+        answer = np.array(self.interpreter.get_tensor(self.answer["index"]))
+        scale, zero_point = self.answer["quantization"]
         return (answer.astype(np.float32) - zero_point) * scale if scale else answer
 
 
@@ -110,6 +115,7 @@ class MediaPipeRuntime:
     """
 
     image_size = 0  # pictures of any size
+    output = "probabilities"
 
     def __init__(self, path: Path, threads: int) -> None:
         from ai_edge_litert.interpreter import Interpreter
@@ -211,6 +217,7 @@ class ONNXRuntime:
         # A side that may be any has a name in place of a number.
         shape = [side if isinstance(side, int) else None for side in self.input.shape]
         self.image_size = _square_side([None, *shape[1:]], path)
+        self.output = self.session.get_outputs()[0].name
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
         (answer,) = self.session.run(None, {self.input.name: pixels.astype(np.float32)})

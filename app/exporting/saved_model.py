@@ -10,7 +10,7 @@ ENCODED_SIGNATURE = "encoded"
 
 
 def write_saved_model(trained: Trained, path: Path) -> None:
-    """Write a SavedModel with two signatures, both giving `probabilities`, float32 (batch, classes).
+    """Write a SavedModel with two signatures, both giving `probabilities`, float32 (batch, classes), or `numbers`.
 
     `serving_default` takes `pixels`, float32 (batch, size, size, 3), RGB in [0, 255]. `encoded` takes `encoded`, string
     (batch,), the bytes of picture files; it decodes and resizes them as training did (see `data.serving`).
@@ -27,7 +27,7 @@ def write_saved_model(trained: Trained, path: Path) -> None:
     model, resize, size = trained.model, trained.resize, trained.model.input_shape[1]
 
     def from_pixels(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"probabilities": model(pixels, training=False)}
+        return {model.layers[-1].name: model(pixels, training=False)}
 
     def from_encoded(encoded: tf.Tensor) -> dict[str, tf.Tensor]:
         pixels = tf.TensorSpec((size, size, 3), tf.float32)

@@ -60,11 +60,12 @@ def write_int16x8(trained: Trained, path: Path) -> None:
 def convert(model: keras.Model, types: list[Any] | None = None) -> bytes:
     """Convert with TensorFlow's converter, to builtin operations only.
 
-    The file takes `pixels`, float32 (1, size, size, 3), RGB in [0, 255], and gives `probabilities`, float32 (1, classes).
+    The file takes `pixels`, float32 (1, size, size, 3), RGB in [0, 255], and gives `probabilities`, float32 (1, classes),
+    or `numbers`.
     The batch is fixed at one, which is what phones use and what lets XNNPACK plan its memory ahead.
 
     Args:
-        model: gives probabilities.
+        model: from `models.builder.with_answers`.
         types: None for float32; else the types that weights may be stored in, where none means 8-bit integers.
 
     Returns:
@@ -78,7 +79,7 @@ def convert(model: keras.Model, types: list[Any] | None = None) -> bytes:
     archive.track(model)
     archive.add_endpoint(
         "serving_default",
-        lambda pixels: {"probabilities": model(pixels, training=False)},
+        lambda pixels: {model.layers[-1].name: model(pixels, training=False)},
         input_signature=[tf.TensorSpec((1, size, size, 3), tf.float32, name="pixels")],
     )
     with tempfile.TemporaryDirectory(prefix="graft-") as folder:

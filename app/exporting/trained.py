@@ -25,7 +25,7 @@ class Trained:
         """Take what there is.
 
         Args:
-            model: gives probabilities for RGB pixels in [0, 255].
+            model: from `models.builder.with_answers`: probabilities, or numbers, for RGB pixels in [0, 255].
             resize: the way its pictures were made square, a key of `data.decoding.RESIZES`.
             description: for the metadata.
             calibration: gives training pictures, uint8 (n, size, size, 3), for the ranges of integer files.

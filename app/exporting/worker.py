@@ -2,7 +2,7 @@
 
 `python -m app.exporting.worker CLIENT FILE THREADS` reads pickled (method, argument) pairs from standard input, and writes
 for each a pickled (answer, None) or (None, reason) to standard output. The first answer is about loading: the side of
-the model's pictures, as `image_size`.
+the model's pictures, as `image_size`, and what it calls its answers, as `output`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def main(client: str, file: Path, threads: int) -> None:
         return say(None, str(error))
     except Exception as error:  # a damaged file can make a loader raise nearly anything
         return say(None, f"{file} cannot be loaded: {_first_line(error)}")
-    say({"image_size": runtime.image_size})
+    say({"image_size": runtime.image_size, "output": runtime.output})
     while True:
         try:
             method, argument = pickle.load(sys.stdin.buffer)

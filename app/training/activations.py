@@ -44,6 +44,11 @@ class Views:
         return [(int(picture), number) for picture in self.pictures for number in self.numbers]
 
 
+def view_seed(digest: str, number: int) -> tuple[int, int] | None:
+    """What decides a view of a picture, see `PictureLoader.views`: the SHA-256 of its file and the number of the view."""
+    return (int(digest[:16], 16), number) if number else None
+
+
 class Extractor:
     """Fills the cache with activations of pictures.
 
@@ -59,6 +64,7 @@ class Extractor:
         self.backbone, self.engine = backbone, engine
         self.report: dict[str, Any] = {}
         self.seconds = 0.0
+        # Of all its fields: one more of them makes new views of all pictures, and leaves those as they are.
         self._augmentation_key = _digest(asdict(augmentation))[:12]
 
     def space(self, bottom: keras.Model) -> Space:
@@ -152,7 +158,7 @@ class Extractor:
         for index, number in pairs:
             if not requests or requests[-1][0] != index:
                 requests.append((index, []))
-            requests[-1][1].append((int(self._digests[index][:16], 16), number) if number else None)
+            requests[-1][1].append(view_seed(self._digests[index], number))
         return requests
 
     def _keys(self, pairs: Sequence[tuple[int, int]]) -> list[str]:

@@ -20,13 +20,15 @@ import keras
 from app.console import console, progress
 from app.errors import UsageError
 from app.runs import Run, write_json, written_whole
+from app.tasks.task import Task
 from app.training.activations import Extractor
 from app.training.cache import CacheFull
 from app.training.inputs import CachedInputs, FitData, LiveInputs
-from app.training.logistic import fit_linear_head
+from app.training.linear import fit_linear_head
 from app.training.phases import Phase
 from app.training.shards import MissingRows
 from models.builder import reseed
+from models.heads import rescale_outputs
 from models.optimizers import warmup_cosine_adamw
 from models.splitting import split
 
@@ -39,7 +41,7 @@ class FitState:
         phase: position of the current phase among the strategy's.
         epoch: finished epochs of that phase.
         phase_done: nothing is left to do in it.
-        best: (accuracy, -loss) on validation of the best weights so far, over all phases.
+        best: (metric, -loss) on validation of the best weights so far, over all phases.
         waited: epochs of this phase since its last better validation.
         phase_best: as `best`, within the current phase.
         weights: file with the weights and the optimizer's state after the last finished epoch.
@@ -77,10 +79,10 @@ class FitState:
 def fit(
     model: keras.Model, phases: Sequence[Phase], data: FitData, run: Run, extractor: Extractor | None = None
 ) -> None:
-    """Train a model through all phases; it ends with the best weights.
+    """Train a model through all phases; it ends with the best weights, and answers with numbers in the units of the labels.
 
     Args:
-        model: from `models.builder.build_model`, giving logits.
+        model: from `models.builder.build_model`.
         phases: of a strategy.
         data: pictures to train on and to choose the best weights by.
         run: where history and checkpoints go, and where an interrupted fit is found.
@@ -99,15 +101,17 @@ def fit(
             state.phase, state.epoch, state.phase_done = number, 0, False
             state.phase_best, state.waited = None, 0
         inputs = _inputs_of(model, phases[number:], data, extractor)
-        end = _EpochEnd(bare, phase, run, state)
+        end = _EpochEnd(bare, phase, run, state, data.task)
         if phase.direct and isinstance(inputs, CachedInputs) and not continues:
             _solve(inputs, phase, end)
             continue
-        whole = _compile(inputs, model, phase, data.steps_per_epoch)
+        whole = _compile(inputs, model, phase, data)
         if continues:
             whole.load_weights(run.checkpoints / str(state.weights))
         _fit_phase(inputs, whole, phase, data, end)
     bare.load_weights(run.checkpoints / str(state.best_weights))
+    if data.scaling is not None:
+        rescale_outputs(model, *data.scaling)
 
 
 def _is_finished(record: dict[str, Any], phases: Sequence[Phase], state: FitState) -> bool:
@@ -144,27 +148,30 @@ def _solve(inputs: CachedInputs, phase: Phase, end: _EpochEnd) -> None:
     with console.status("fitting the head"):
         head = fit_linear_head(
             inputs.training_blocks(phase.label_smoothing),
+            end.task.linear_loss,
             lambda head: inputs.validation_figures(head.logits, phase.label_smoothing)["val_loss"],
         )
-    inputs.model.get_layer("logits").set_weights([head.kernel, head.bias])
+    inputs.model.layers[-1].set_weights([head.kernel, head.bias])
     figures = inputs.figures(head.logits, phase.label_smoothing)
     end.finish(1, figures)
     end.finish_phase()
-    console.print(f"{phase.name:<10} solved for: validation accuracy {figures['val_accuracy']:.3f}.", markup=False)
+    metric = end.task.metric
+    console.print(f"{phase.name:<10} solved for: validation {metric} {figures[f'val_{metric}']:.3f}.", markup=False)
 
 
-def _compile(inputs: CachedInputs | LiveInputs, model: keras.Model, phase: Phase, steps_per_epoch: int) -> keras.Model:
+def _compile(inputs: CachedInputs | LiveInputs, model: keras.Model, phase: Phase, data: FitData) -> keras.Model:
     """Make ready what trains; gives the whole model with the same optimizer, for checkpoints that do not depend on the cut."""
+    steps = data.steps_per_epoch
     optimizer = warmup_cosine_adamw(
         learning_rate=phase.learning_rate,
-        steps=phase.epochs * steps_per_epoch,
-        warmup_steps=phase.warmup_epochs * steps_per_epoch,
+        steps=phase.epochs * steps,
+        warmup_steps=phase.warmup_epochs * steps,
         weight_decay=phase.weight_decay,
     )
-    loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=phase.label_smoothing)
+    loss, metric = data.task.loss(phase.label_smoothing), data.task.new_metric(data.num_outputs)
     # A step of a head alone is shorter than Keras' own work around it, so an epoch is one call there.
-    at_once = steps_per_epoch if isinstance(inputs, CachedInputs) and inputs.are_features else 1
-    inputs.model.compile(optimizer, loss, metrics=["accuracy"], steps_per_execution=at_once)
+    at_once = steps if isinstance(inputs, CachedInputs) and inputs.are_features else 1
+    inputs.model.compile(optimizer, loss, metrics=[metric], steps_per_execution=at_once)
     optimizer.build(model.trainable_variables)
     whole = keras.Model(model.inputs, model.outputs)
     whole.compile(optimizer)
@@ -174,7 +181,7 @@ def _compile(inputs: CachedInputs | LiveInputs, model: keras.Model, phase: Phase
 def _fit_phase(
     inputs: CachedInputs | LiveInputs, whole: keras.Model, phase: Phase, data: FitData, end: _EpochEnd
 ) -> None:
-    state, phase_seed = end.state, data.seed * 1000 + end.state.phase
+    state, phase_seed = end.state, data.phase_seed(end.state.phase)
     with progress() as bars:
         task = bars.add_task(
             phase.name.replace("_", "-"),
@@ -188,7 +195,6 @@ def _fit_phase(
             epochs=phase.epochs,
             steps_per_epoch=data.steps_per_epoch,
             validation_data=inputs.validation(),
-            class_weight=data.class_weights,
             verbose=0,
             shuffle=False,  # the stream is shuffled already
             callbacks=[_Reseed(phase_seed), _Checkpoint(end, whole), _Bar(bars, task, phase, data)],
@@ -210,8 +216,8 @@ class _Reseed(keras.callbacks.Callback):
 class _EpochEnd:
     """Writes the history and the checkpoint of a finished epoch, keeps the best weights, and ends the phase early."""
 
-    def __init__(self, bare: keras.Model, phase: Phase, run: Run, state: FitState) -> None:
-        self.bare, self.phase, self.run, self.state = bare, phase, run, state
+    def __init__(self, bare: keras.Model, phase: Phase, run: Run, state: FitState, task: Task) -> None:
+        self.bare, self.phase, self.run, self.state, self.task = bare, phase, run, state, task
 
     def begin(self) -> None:
         """Start an epoch's clock."""
@@ -222,7 +228,7 @@ class _EpochEnd:
 
         Args:
             epoch: how many are.
-            logs: loss, accuracy, val_loss and val_accuracy.
+            logs: the loss and the task's metric, and both with `val_` before their names.
             model: what trains, with its optimizer; None where nothing is to be continued.
         """
         state = self.state
@@ -234,7 +240,7 @@ class _EpochEnd:
         seconds = time.perf_counter() - self.started
         state.epoch = epoch
         name = f"{self.phase.name}-{state.epoch:03d}.weights.h5"
-        score = (logs["val_accuracy"], -logs["val_loss"])
+        score = (logs[f"val_{self.task.metric}"], -logs["val_loss"])
         if state.best is None or score > state.best:
             state.best, state.best_weights = score, f"best-{name}"
             self._save(self.bare, state.best_weights)
@@ -245,7 +251,9 @@ class _EpochEnd:
         if model is not None:
             state.weights = f"last-{name}"
             self._save(model, state.weights)
-        self.run.write_history([*self.run.history, _record(self.phase.name, state.epoch, seconds, logs)])
+        self.run.write_history(
+            [*self.run.history, _record(self.phase.name, state.epoch, seconds, logs, self.task.metric)]
+        )
         _write_state(self.run, state)
 
     def finish_phase(self) -> None:
@@ -273,8 +281,8 @@ class _Checkpoint(keras.callbacks.Callback):
         self.model.stop_training = self.end.state.phase_done
 
 
-def _record(phase: str, epoch: int, seconds: float, logs: dict[str, float]) -> dict[str, Any]:
-    numbers = {name: round(logs[name], 6) for name in ("loss", "accuracy", "val_loss", "val_accuracy")}
+def _record(phase: str, epoch: int, seconds: float, logs: dict[str, float], metric: str) -> dict[str, Any]:
+    numbers = {name: round(float(logs[name]), 6) for name in ("loss", metric, "val_loss", f"val_{metric}")}
     return {"phase": phase, "epoch": epoch, "seconds": round(seconds, 3), "finished": round(time.time(), 3), **numbers}
 
 
@@ -301,5 +309,6 @@ class _Bar(keras.callbacks.Callback):
         self.bars.update(self.task, completed=self.start + done)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        accuracy = (logs or {})["val_accuracy"]
-        self.bars.update(self.task, note=f"epoch {epoch + 1}/{self.phase.epochs}, val. acc. {accuracy:.3f}")
+        metric = self.data.task.metric
+        reached = float((logs or {})[f"val_{metric}"])
+        self.bars.update(self.task, note=f"epoch {epoch + 1}/{self.phase.epochs}, val. {metric} {reached:.3f}")

@@ -11,12 +11,15 @@ from typing import Protocol
 import keras
 import numpy as np
 import tensorflow as tf
-from scipy.special import log_softmax
 
+from app.tasks import TASKS
+from app.tasks.task import Task
 from app.training.activations import Views
-from app.training.logistic import Blocks
+from app.training.linear import Blocks
+from app.training.mixing import mixed
 from app.training.shards import Rows
 from data.augmentation import Augmentation
+from data.pictures import REGRESSION
 from data.pipeline import PictureLoader, evaluation_batches, training_batches
 
 _BLOCK = 4096  # rows
@@ -25,17 +28,26 @@ _IN_MEMORY = 256 * 2**20  # bytes of features, as float32, that are held and not
 
 @dataclass(frozen=True)
 class FitData:
-    """What a fit reads: the loader, and which of its pictures are for training and for validation."""
+    """What a fit reads: the loader, which of its pictures are for training and for validation, and how they are changed.
+
+    Attributes:
+        weights: of each picture of the loader in the training loss, float32 (n,); None where all count the same.
+    """
 
     loader: PictureLoader
     train: np.ndarray
     validation: np.ndarray
     batch_size: int
     augmentation: Augmentation
-    class_weights: dict[int, float] | None
     seed: int
     views: int = 1
     mixup: float = 0.0
+    cutmix: float = 0.0
+    weights: np.ndarray | None = None
+
+    def phase_seed(self, position: int) -> int:
+        """Of what is random in the phase at this position: order, live augmentation, mixing, dropout."""
+        return self.seed * 1000 + position
 
     @property
     def steps_per_epoch(self) -> int:
@@ -43,9 +55,35 @@ class FitData:
         return -(-len(self.train) // self.batch_size)
 
     @property
-    def num_classes(self) -> int:
-        """Number of classes."""
+    def task(self) -> Task:
+        """What is learned."""
+        return TASKS[self.loader.pictures.task]
+
+    @property
+    def num_outputs(self) -> int:
+        """Number of classes, or of numbers."""
         return len(self.loader.pictures.class_names)
+
+    @cached_property
+    def scaling(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """What numbers are divided by to be learned, and subtracted before: both float32 (numbers,); None for classes.
+
+        After that the training pictures' have a mean of 0 and a standard deviation of 1, whatever their unit.
+        """
+        if self.loader.pictures.task != REGRESSION:
+            return None
+        numbers = self.loader.pictures.labels[self.train].astype(np.float64)
+        spread = numbers.std(axis=0)
+        return np.where(spread > 0, spread, 1.0).astype(np.float32), numbers.mean(axis=0).astype(np.float32)
+
+    def targets(self, labels: np.ndarray) -> np.ndarray:
+        """What the last layer is to give for labels of the loader's pictures, float32 (n, outputs)."""
+        targets = self.task.targets(labels, self.num_outputs)
+        return targets if self.scaling is None else (targets - self.scaling[1]) / self.scaling[0]
+
+    def weights_of(self, members: np.ndarray) -> np.ndarray:
+        """The weights of pictures, float32 (n,)."""
+        return np.ones(len(members), np.float32) if self.weights is None else self.weights[members]
 
     @property
     def all_views(self) -> tuple[Views, Views]:
@@ -56,7 +94,7 @@ class FitData:
 
 
 class Inputs(Protocol):
-    """A model to train and the batches for it; both streams give inputs, float32, and labels, one-hot float32."""
+    """A model to train and the batches for it: inputs and targets, float32; in training, weights too if there are any."""
 
     model: keras.Model
 
@@ -88,15 +126,25 @@ class LiveInputs:
         )
         first_step = tf.constant(first_epoch * data.steps_per_epoch, tf.int64)
 
-        def finish(step: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-            return mixed(batch[0], _one_hot(batch[1], data.num_classes), data.mixup, seed, first_step + step)
+        def finish(step: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, ...]:
+            targets, *weights = self._targets(batch[1])
+            mix = {"mixup": data.mixup, "cutmix": data.cutmix, "seed": seed, "step": first_step + step}
+            return *mixed(batch[0], targets, **mix), *weights
 
         return batches.enumerate().map(finish).prefetch(2)
 
     def validation(self) -> tf.data.Dataset:
         data = self.data
         batches = evaluation_batches(data.loader, data.validation, data.batch_size)
-        return batches.map(lambda pixels, labels: (pixels, _one_hot(labels, data.num_classes)))
+        return batches.map(lambda pixels, numbers: (pixels, self._targets(numbers)[0]))
+
+    def _targets(self, numbers: tf.Tensor) -> list[tf.Tensor]:
+        """Targets, and weights if there are any, of the numbers of pictures."""
+        data = self.data
+        labels = data.loader.pictures.labels
+        targets = tf.numpy_function(lambda some: data.targets(labels[some]), [numbers], tf.float32)
+        targets = tf.ensure_shape(targets, (None, data.num_outputs))
+        return [targets] if data.weights is None else [targets, tf.gather(data.weights, numbers)]
 
 
 class CachedInputs:
@@ -124,15 +172,18 @@ class CachedInputs:
         def order_of(epoch: int) -> np.ndarray:
             return np.random.default_rng([seed, epoch]).permutation(len(data.train))
 
-        def read(step: int) -> tuple[np.ndarray, np.ndarray]:
+        def read(step: int) -> tuple[np.ndarray, ...]:
             epoch, number = divmod(int(step), steps)
             members = order_of(epoch)[number * data.batch_size :][: data.batch_size]
             # Half of the pictures show one view and half another in each epoch, and each picture goes round them all.
-            return self.train_rows.take(members * self.views + (members + epoch) % self.views), self._labels[members]
+            rows = self.train_rows.take(members * self.views + (members + epoch) % self.views)
+            return rows, data.targets(self._labels[members]), data.weights_of(data.train[members])
 
-        def load(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            inputs, labels = _read(read, step, self.train_rows.shape)
-            return mixed(inputs, _one_hot(labels, data.num_classes), data.mixup, seed, step)
+        def load(step: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            inputs, targets, weights = self._read(read, step)
+            mix = {"mixup": data.mixup, "cutmix": data.cutmix, "seed": seed, "step": step}
+            inputs, targets = mixed(inputs, targets, **mix)
+            return (inputs, targets) if data.weights is None else (inputs, targets, weights)
 
         return tf.data.Dataset.range(first_epoch * steps, epochs * steps).map(load, num_parallel_calls=2).prefetch(4)
 
@@ -140,101 +191,77 @@ class CachedInputs:
         data, rows = self.data, self.validation_rows
         labels = data.loader.pictures.labels[data.validation]
 
-        def read(step: int) -> tuple[np.ndarray, np.ndarray]:
+        def read(step: int) -> tuple[np.ndarray, ...]:
             members = np.arange(len(labels))[int(step) * data.batch_size :][: data.batch_size]
-            return rows.take(members), labels[members]
-
-        def load(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            inputs, labels = _read(read, step, rows.shape)
-            return inputs, _one_hot(labels, data.num_classes)
+            return rows.take(members), data.targets(labels[members]), np.ones(len(members), np.float32)
 
         steps = -(-len(labels) // data.batch_size)
-        return tf.data.Dataset.range(steps).map(load, num_parallel_calls=2).prefetch(4)
+        batches = tf.data.Dataset.range(steps).map(lambda step: self._read(read, step)[:2], num_parallel_calls=2)
+        return batches.prefetch(4)
+
+    def _read(self, read: Callable[[int], tuple[np.ndarray, ...]], step: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        rows, targets, weights = tf.numpy_function(read, [step], (tf.float16, tf.float32, tf.float32))
+        return (
+            tf.ensure_shape(tf.cast(rows, tf.float32), (None, *self.train_rows.shape)),
+            tf.ensure_shape(targets, (None, self.data.num_outputs)),
+            tf.ensure_shape(weights, (None,)),
+        )
 
     def training_blocks(self, label_smoothing: float) -> Blocks:
-        """All views of all training pictures: features, and targets whose sum is the example's weight."""
+        """All views of all training pictures: features, smoothed targets and weights."""
         data = self.data
-        smoothed = (1 - label_smoothing) * np.eye(data.num_classes) + label_smoothing / data.num_classes
-        weights = data.class_weights or dict.fromkeys(range(data.num_classes), 1.0)
-        target_of = (smoothed * np.array([[weights[label]] for label in range(data.num_classes)])).astype(np.float32)
 
-        def blocks() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-            for members in _in_blocks(len(self.train_rows)):
-                yield self.train_rows.take(members), target_of[self._labels[members // self.views]]
+        def blocks() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+            for some in _in_blocks(len(self.train_rows)):
+                members = some // self.views
+                targets = data.task.smooth(data.targets(self._labels[members]), label_smoothing)
+                yield self.train_rows.take(some), targets, data.weights_of(data.train[members])
 
         size = 4 * len(self.train_rows) * math.prod(self.train_rows.shape)
         if size > _IN_MEMORY:
             return blocks
-        all_at_once = [(features.astype(np.float32), targets) for features, targets in blocks()]
+        all_at_once = [(features.astype(np.float32), targets, weights) for features, targets, weights in blocks()]
         return lambda: all_at_once
 
     def figures(self, logits_of: Callable[[np.ndarray], np.ndarray], label_smoothing: float) -> dict[str, float]:
-        """What Keras' loop reports, of a head on the features: loss (in nats) and accuracy, and both on validation.
+        """What Keras' loop reports, of a head on the features: loss and metric, and both on validation.
 
-        Class weights, which Keras includes in the training loss, are left out.
+        Weights, which Keras includes in the training loss, are left out.
         """
-        labels = np.repeat(self._labels, self.views)
-        loss, accuracy = _figures(self.train_rows, labels, logits_of, label_smoothing)
-        return {"loss": loss, "accuracy": accuracy} | self.validation_figures(logits_of, label_smoothing)
+        loss, metric = self._figures(self.train_rows, self._labels, self.views, logits_of, label_smoothing)
+        return {"loss": loss, self.data.task.metric: metric} | self.validation_figures(logits_of, label_smoothing)
 
     def validation_figures(
         self, logits_of: Callable[[np.ndarray], np.ndarray], label_smoothing: float
     ) -> dict[str, float]:
         """The half of `figures` that is about validation."""
         labels = self.data.loader.pictures.labels[self.data.validation]
-        loss, accuracy = _figures(self.validation_rows, labels, logits_of, label_smoothing)
-        return {"val_loss": loss, "val_accuracy": accuracy}
+        loss, metric = self._figures(self.validation_rows, labels, 1, logits_of, label_smoothing)
+        return {"val_loss": loss, f"val_{self.data.task.metric}": metric}
+
+    def _figures(
+        self,
+        rows: Rows,
+        labels: np.ndarray,
+        views: int,
+        logits_of: Callable[[np.ndarray], np.ndarray],
+        label_smoothing: float,
+    ) -> tuple[float, float]:
+        task, outputs, summed = self.data.task, self.data.num_outputs, 0.0
+        metric = task.new_metric(outputs)
+        for some in _in_blocks(len(rows)):
+            logits, targets = logits_of(rows.take(some)), self.data.targets(labels[some // views])
+            losses, _ = task.linear_loss(logits, task.smooth(targets, label_smoothing))
+            summed += float(losses.sum(dtype=np.float64))
+            metric.update_state(targets, logits)
+        return summed / len(rows) / (outputs if task.averages_outputs else 1), float(metric.result())
 
     @cached_property
     def _labels(self) -> np.ndarray:
         return self.data.loader.pictures.labels[self.data.train]
 
 
-def mixed(
-    inputs: tf.Tensor, labels: tf.Tensor, mixup: float, seed: int, step: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """MixUp (Zhang et al. 2018, https://arxiv.org/abs/1710.09412) of a batch with itself in another order.
-
-    On activations it is Manifold MixUp (Verma et al. 2019, https://arxiv.org/abs/1806.05236).
-
-    Args:
-        inputs: float32 (batch, ...), pixels, activations or features.
-        labels: one-hot, float32 (batch, classes).
-        mixup: parameter of the Beta distribution that the share is drawn from; 0 changes nothing.
-        seed: with the step, of the draws.
-        step: scalar int64, number of the batch in its phase.
-    """
-    if not mixup:
-        return inputs, labels
-    seeds = tf.random.experimental.stateless_split(tf.stack([tf.constant(seed, tf.int64), step]), 3)
-    first, second = (tf.random.stateless_gamma([], seeds[i], mixup) for i in range(2))
-    share = tf.math.divide_no_nan(first, first + second)  # both draws of a very small parameter may be 0
-    order = tf.random.experimental.stateless_shuffle(tf.range(tf.shape(inputs)[0]), seeds[2])
-    return tuple(share * one + (1 - share) * tf.gather(one, order) for one in (inputs, labels))
-
-
-def _figures(
-    rows: Rows, labels: np.ndarray, logits_of: Callable[[np.ndarray], np.ndarray], label_smoothing: float
-) -> tuple[float, float]:
-    loss, right = 0.0, 0
-    for some in _in_blocks(len(rows)):
-        logs = log_softmax(logits_of(rows.take(some)), axis=1)
-        of_label = logs[np.arange(len(some)), labels[some]]
-        loss -= float((1 - label_smoothing) * of_label.sum() + label_smoothing * logs.mean(axis=1).sum())
-        right += int((logs.argmax(axis=1) == labels[some]).sum())
-    return loss / len(rows), right / len(rows)
-
-
 def _in_blocks(count: int) -> Iterator[np.ndarray]:
     """The numbers below `count`, some thousands at a time."""
     for start in range(0, count, _BLOCK):
         yield np.arange(start, min(start + _BLOCK, count))
-
-
-def _read(read: object, step: tf.Tensor, shape: tuple[int, ...]) -> tuple[tf.Tensor, tf.Tensor]:
-    rows, labels = tf.numpy_function(read, [step], (tf.float16, tf.int64))
-    return tf.ensure_shape(tf.cast(rows, tf.float32), (None, *shape)), tf.ensure_shape(labels, (None,))
-
-
-def _one_hot(labels: tf.Tensor, num_classes: int) -> tf.Tensor:
-    return tf.one_hot(labels, num_classes)

@@ -5,13 +5,21 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
 
 from data.errors import DataError
 from data.pictures import PictureSet
+from data.sources.archive import open_archive, open_url
 from data.sources.folder import open_folder
+from data.sources.joining import join_splits
+from data.sources.lists import open_list
+from data.sources.options import SourceOptions
 from data.sources.sample import open_sample
 from data.sources.tfds import open_tfds
+from data.sources.tfrecord import open_tfrecord
+from data.sources.webdataset import open_webdataset
 
 
 @dataclass(frozen=True)
@@ -22,47 +30,159 @@ class Source:
         syntax: what the user writes.
         description: what it is, in a few words.
         open: makes the `PictureSet` from the whole SOURCE string.
+        prefixes: how such a string begins, in lower case; one that has none is the path of a file or folder.
+        names: patterns, in lower case, of names of such files; a path that fits no row is that of a folder.
+        uses: which of `task`, `columns` and `label_separator` it can follow; a task that it cannot must be its own.
     """
 
     syntax: str
     description: str
-    open: Callable[[str], PictureSet]
+    open: Callable[[str, SourceOptions], PictureSet]
+    prefixes: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    uses: tuple[str, ...] = ()
 
 
-# By prefix ("sample" in "sample:digits"); a string without a prefix is a folder.
+_LABELS = ("task", "label_separator")
+_LISTS = ("task", "columns", "label_separator")
+
+# A string is of the first row with its prefix; else it is a path: of a folder that exists, or of the first row with its name.
 SOURCES: dict[str, Source] = {
-    "folder": Source("FOLDER", "a folder for each class, or train/validation/test over such folders", open_folder),
-    "sample": Source("sample:digits", "1,797 handwritten digits that come with scikit-learn", open_sample),
-    "tfds": Source("tfds:NAME[/CONFIG]", "an image classification set of TensorFlow Datasets", open_tfds),
+    "folder": Source(
+        "FOLDER",
+        "a folder for each class, or train/validation/test over such folders",
+        lambda text, _: open_folder(text),
+    ),
+    "list": Source(
+        "FILE.csv",
+        "a list of paths and labels, maybe with split, group and weight; .tsv and .jsonl too",
+        open_list,
+        names=("*.csv", "*.tsv", "*.jsonl"),
+        uses=_LISTS,
+    ),
+    "webdataset": Source(
+        "SHARDS-{000..012}.tar",
+        "tar shards as WebDataset writes them, also as SHARDS-*.tar",
+        open_webdataset,
+        names=("*{*}*.tar", "*[*?]*.tar"),
+        uses=_LISTS,
+    ),
+    "archive": Source(
+        "FILE.zip",
+        "a folder or list in an archive; .tar, .tar.gz and .tgz too",
+        open_archive,
+        names=("*.zip", "*.tar", "*.tar.gz", "*.tgz"),
+        uses=_LISTS,
+    ),
+    "url": Source(
+        "https://HOST/FILE.zip",
+        "such an archive to download, with #sha256=… at the end to be sure of it",
+        open_url,
+        prefixes=("https://", "http://"),
+        uses=_LISTS,
+    ),
+    "tfrecord": Source(
+        "FILE.tfrecord",
+        "TFRecord files with image/encoded and image/class/label or …/text, also as FILE*.tfrecord*",
+        open_tfrecord,
+        names=("*.tfrecord*", "*.tfrec", "*.tfrec[*?]*"),
+        uses=_LABELS,
+    ),
+    "sample": Source(
+        "sample:digits",
+        "1,797 handwritten digits that come with scikit-learn",
+        lambda text, _: open_sample(text),
+        prefixes=("sample:",),
+    ),
+    "tfds": Source(
+        "tfds:NAME[/CONFIG]",
+        "an image classification set of TensorFlow Datasets",
+        lambda text, _: open_tfds(text),
+        prefixes=("tfds:",),
+    ),
 }
 
-_PREFIXED = [source.syntax for name, source in SOURCES.items() if name != "folder"]
+DEFAULTS = SourceOptions()
+_PREFIXES = {prefix: source.syntax for source in SOURCES.values() for prefix in source.prefixes}
 
 
 def absolute_source(text: str) -> str:
     """The same source by a name that holds in any working directory."""
-    return os.path.abspath(os.path.expanduser(text)) if text.strip() and _is_folder(text) else text
+    is_path = text.strip() and not _prefix_of(text) and _is_path(text)
+    return os.path.abspath(os.path.expanduser(text)) if is_path else text
 
 
-def open_source(text: str) -> PictureSet:
-    """Open a SOURCE string.
+def open_source(text: str, options: SourceOptions = DEFAULTS) -> PictureSet:
+    """Open a SOURCE string, and those of its other splits.
 
     Raises:
-        DataError: there is no such source, or it does not hold pictures of at least two classes.
+        DataError: there is no such source, it does not hold pictures of at least two classes, or it cannot follow an option.
     """
+    pictures = _open(text, options)
+    named = {"validation": options.validation, "test": options.test}
+    others = {split: other for split, other in named.items() if other is not None}
+    if not others:
+        return pictures
+    same = replace(options, task=pictures.task)
+    return join_splits(pictures, {split: _open(other, as_far_as_used(other, same)) for split, other in others.items()})
+
+
+def _open(text: str, options: SourceOptions) -> PictureSet:
+    source = _find(text)
+    for name in ("columns", "label_separator"):
+        if getattr(options, name) and name not in source.uses:
+            raise DataError(f"{text} ({source.syntax}) has no use for {name.replace('_', ' ')}; leave it out")
+    pictures = source.open(text, options)
+    if options.task not in (None, pictures.task):
+        raise DataError(
+            f"{text} is {pictures.task}, which cannot be {options.task}; give a list of pictures (FILE.csv) with such labels"
+        )
+    return pictures
+
+
+def as_far_as_used(text: str, options: SourceOptions) -> SourceOptions:
+    """The options without those that a source cannot follow."""
+    uses = _find(text).uses
+    columns = options.columns if "columns" in uses else {}
+    return replace(
+        options, columns=columns, label_separator=options.label_separator if "label_separator" in uses else None
+    )
+
+
+def _find(text: str) -> Source:
+    """The row of a SOURCE string."""
     if not text.strip():
-        raise DataError("the source is empty; give a folder, or " + " or ".join(_PREFIXED))
-    if _is_folder(text):
-        return open_folder(text)
-    prefix, _, rest = text.partition(":")
-    if prefix not in SOURCES or prefix == "folder":
-        near = difflib.get_close_matches(prefix.lower(), [name for name in SOURCES if name != "folder"], n=1)
-        hint = f"Did you mean {near[0]}:{rest}?" if near else f"Known sources: a folder, {', '.join(_PREFIXED)}"
-        raise DataError(f"unknown kind of source {prefix + ':'!r} in {text!r}. {hint}")
-    return SOURCES[prefix].open(text)
+        raise DataError("the source is empty; give a folder, or " + " or ".join(_known()))
+    prefix = _prefix_of(text)
+    if prefix:
+        return next(source for source in SOURCES.values() if prefix in source.prefixes)
+    name = Path(text).name.lower()
+    fitting = [source for source in SOURCES.values() if any(fnmatchcase(name, one) for one in source.names)]
+    if _is_path(text):
+        is_folder = not fitting or os.path.isdir(os.path.expanduser(text))
+        return SOURCES["folder"] if is_folder else fitting[0]
+    kind, _, rest = text.partition(":")
+    near = difflib.get_close_matches(f"{kind.lower()}:", _PREFIXES, n=1)
+    hint = (
+        f"Did you mean {near[0]}{rest.removeprefix('//')}?"
+        if near
+        else f"Known sources: a folder, {', '.join(_known())}"
+    )
+    raise DataError(f"unknown kind of source {kind + ':'!r} in {text!r}. {hint}")
 
 
-def _is_folder(text: str) -> bool:
+def _known() -> list[str]:
+    return [source.syntax for name, source in SOURCES.items() if name != "folder"]
+
+
+def _prefix_of(text: str) -> str:
+    """The prefix of a source that is no path, else nothing."""
+    if os.path.isdir(text):
+        return ""
+    return next((prefix for prefix in _PREFIXES if text.startswith(prefix)), "")
+
+
+def _is_path(text: str) -> bool:
     prefix, colon, _ = text.partition(":")
     one_letter = len(prefix) == 1  # a Windows drive
-    return not colon or one_letter or os.path.isdir(text) or bool({"/", "\\"} & set(prefix))
+    return not colon or one_letter or os.path.exists(text) or bool({"/", "\\"} & set(prefix))

@@ -13,16 +13,8 @@ import numpy as np
 from data.decoding import SUFFIXES
 from data.errors import DataError
 from data.pictures import PictureSet
-
-_SPLIT_FOLDERS = {
-    "train": "train",
-    "training": "train",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "test": "test",
-    "testing": "test",
-}
+from data.reading import read_picture
+from data.sources.names import SPLIT_NAMES, check_key
 
 
 def open_folder(text: str) -> PictureSet:
@@ -65,7 +57,7 @@ def open_folder(text: str) -> PictureSet:
         class_names=class_names,
         keys=tuple(keys),
         labels=np.array([label_of[name] for name in classes], dtype=np.int64),
-        encoded=lambda i: (root / keys[i]).read_bytes(),
+        encoded=lambda i: read_picture(root / keys[i]),
         given_splits=tuple(splits) if splits[0] else None,
         ignored=ignored,
     )
@@ -85,7 +77,7 @@ def _check_is_folder(root: Path) -> None:
 def _class_folders(root: Path, ignored: Counter[str]) -> list[tuple[str, Path]]:
     """The class folders, each with its split's name, which is empty when the folder brings no splits."""
     folders = _sub_folders(root, ignored)
-    names = [_SPLIT_FOLDERS.get(path.name.lower(), "") for path in folders]
+    names = [SPLIT_NAMES.get(path.name.lower(), "") for path in folders]
     given = set(names) - {""}
     if "train" in given and all(names):
         return [
@@ -142,8 +134,7 @@ def _check_names(keys: list[str], classes: list[str]) -> None:
         if name.splitlines() != [name]:
             raise DataError(f"the class folder {name!r} has a line break in its name; rename it")
     for key in keys:
-        if "\r" in key or key.encode(errors="ignore").decode() != key:
-            raise DataError(f"the name {key!r} is not UTF-8 or has a carriage return; rename the file or its folder")
+        check_key(key)
 
 
 def _nothing_found(root: Path) -> str:

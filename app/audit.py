@@ -1,0 +1,190 @@
+"""Finds what is wrong with labelled pictures before anything is trained, and says what to do."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from app.config import AuditConfig, make_config
+from app.console import chatter_to, console, table
+from app.errors import UsageError
+from app.pictures import Reading, read_source
+from app.runs import write_json, write_text
+from data.auditing.checks import CHECKS
+from data.auditing.cleaned import worth_keeping, write_list
+from data.auditing.findings import Finding, find_all
+from data.checking import lost_classes
+from data.errors import DataError
+
+_NO_OPINION = "labels were not looked at: there are too few pictures, or classes, to tell"
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What an audit has found.
+
+    Attributes:
+        reading: the pictures, and the facts about them.
+        findings: those that found something.
+        not_looked_at: what was left out, and why, a sentence each.
+        label_quality: how well the label of each readable picture fits, from 0 to 1, float (n,), NaN where that was not
+            judged; None if labels were not looked at.
+        suspects: positions of the readable pictures whose label is probably wrong, the most suspicious first: int (n,).
+    """
+
+    reading: Reading
+    findings: tuple[Finding, ...]
+    not_looked_at: tuple[str, ...]
+    label_quality: np.ndarray | None
+    suspects: np.ndarray
+
+    def as_json(self) -> dict[str, Any]:
+        """What `audit.json` holds."""
+        pictures = self.reading.pictures
+        return {
+            "source": pictures.source,
+            "sha256": self.reading.sha256,
+            "task": pictures.task,
+            "classes": list(pictures.class_names),
+            "pictures": len(pictures),
+            "findings": [
+                {
+                    "name": finding.name,
+                    "title": finding.title,
+                    "severity": finding.severity,
+                    "count": finding.count,
+                    "advice": finding.advice,
+                    "examples": [asdict(example) for example in finding.examples],
+                }
+                for finding in self.findings
+            ],
+            "not_looked_at": list(self.not_looked_at),
+        }
+
+
+def audit(source: str, **options: Any) -> Audit:
+    """Look for whatever would ruin a training run on labelled pictures; the pictures are only read.
+
+    Args:
+        source: a SOURCE string.
+        **options: the fields of `app.config.AuditConfig`.
+
+    Returns:
+        What was found.
+
+    Raises:
+        UsageError, DataError, ModelError: no such source, none of its pictures can be read, or an output cannot be written.
+    """
+    config = make_config(AuditConfig, source=source, **options)
+    _check_outputs(config)
+    with _talking_to_standard_error(config.json):
+        audit = _look(config)
+        if config.output is not None:
+            _write_report(audit, Path(config.output).expanduser())
+        if config.fix is not None:
+            _write_list(audit, Path(config.fix).expanduser(), config)
+        if not config.json:
+            _say(audit)
+    if config.json:
+        print(json.dumps(audit.as_json(), indent=2, ensure_ascii=False))
+    return audit
+
+
+def _check_outputs(config: AuditConfig) -> None:
+    if config.output is not None and Path(config.output).expanduser().is_file():
+        raise UsageError(f"--output {config.output} is a file; name a folder")
+    if config.fix is None:
+        return
+    fix = Path(config.fix).expanduser()
+    if fix.is_dir() or not fix.parent.is_dir():
+        reason = "it is a folder" if fix.is_dir() else f"there is no folder {fix.parent}"
+        raise UsageError(f"cannot write {fix}: {reason}; choose another --fix")
+    if fix.exists() and os.path.exists(config.source) and fix.samefile(os.path.expanduser(config.source)):
+        raise UsageError(f"--fix would overwrite {config.source}, which it is made from; choose another name")
+
+
+def _look(config: AuditConfig) -> Audit:
+    reading = read_source(config.source, config.source_options, cache_folder=config.cache_folder)
+    with console.status("looking at files and pixels"):
+        findings = find_all(CHECKS, reading.evidence)
+    if not config.labels:
+        return Audit(reading, tuple(findings), (), None, np.zeros(0, np.int64))
+    with chatter_to(Path(os.devnull)):
+        from app.auditing.features import extract_features
+        from app.auditing.labels import LABEL_CHECKS, Judged
+        from app.auditing.opinions import cross_validate
+        from app.training.cache import CacheFull
+        from app.training.shards import MissingRows
+
+        pictures = reading.evidence.pictures
+        try:
+            features = extract_features(pictures, config)
+        except (CacheFull, MissingRows) as error:
+            reason = f"labels and outliers were not looked at, which needs room in the cache: {error}"
+            return Audit(reading, tuple(findings), (reason,), None, np.zeros(0, np.int64))
+        judged = Judged(pictures, features, cross_validate(pictures, features))
+        with console.status("looking at labels"):
+            findings += find_all(LABEL_CHECKS, judged)
+        reasons = () if judged.opinions is not None else (_NO_OPINION,)
+        return Audit(reading, tuple(findings), reasons, judged.quality, judged.suspects)
+
+
+def _write_report(audit: Audit, folder: Path) -> None:
+    from app.auditing.report import render_page
+
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "audit.json", audit.as_json())
+    with console.status("writing the report"):
+        write_text(folder / "audit.html", render_page(audit.reading, audit.findings, audit.not_looked_at))
+    console.print(f"report  {folder / 'audit.html'}", markup=False)
+
+
+def _write_list(audit: Audit, file: Path, config: AuditConfig) -> None:
+    pictures = audit.reading.evidence.pictures
+    suspects = audit.suspects.tolist() if config.drop_suspects else []
+    kept = worth_keeping(pictures, audit.reading.evidence.duplicates.shown, suspects)
+    lost = lost_classes(pictures, kept.tolist())
+    if not len(kept) or lost:
+        what = f"class {lost[0]!r}" if lost else audit.reading.pictures.source
+        raise DataError(
+            f"nothing of {what} would be left in {file}; decide which of its contradictory labels are right first"
+        )
+    others = {split: source for split in ("validation", "test") if (source := getattr(config, split)) is not None}
+    write_text(file, write_list(pictures, kept, file.parent, others))
+    console.print(f"list    {file}: {len(kept):,} of {len(audit.reading.pictures):,} pictures", markup=False)
+
+
+def _say(audit: Audit) -> None:
+    if audit.findings:
+        rows = [
+            (finding.severity, finding.title, f"{finding.count:,}", _worst(finding), finding.advice)
+            for finding in audit.findings
+        ]
+        table("", ("", "found", "count", "the first", "what to do"), rows)
+    else:
+        console.print("Nothing was found that would ruin a run.")
+    for reason in audit.not_looked_at:
+        console.print(f"{reason[0].upper()}{reason[1:]}.", markup=False)
+
+
+def _worst(finding: Finding) -> str:
+    example = finding.examples[0]
+    shown = ", ".join(example.pictures[:2]) + (", …" if len(example.pictures) > 2 else "")
+    return f"{shown}: {example.note}" if shown and not example.note.startswith("class ") else example.note
+
+
+@contextmanager
+def _talking_to_standard_error(active: bool) -> Iterator[None]:
+    """Keep standard output for JSON alone."""
+    before, console.stderr = console.stderr, active
+    try:
+        yield
+    finally:
+        console.stderr = before

@@ -1,0 +1,47 @@
+"""What a pretrained network makes of each picture, kept in the cache that training uses, too."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from app.config import AuditConfig
+from app.console import console
+from app.training.activations import Extractor, Views
+from app.training.cache import open_cache
+from app.training.shards import Rows
+from data.augmentation import Augmentation
+from data.pictures import PictureSet
+from data.pipeline import PictureLoader
+from models.backbones import find_backbone
+from models.builder import build_model
+from models.freezing import freeze
+from models.splitting import split
+
+
+def extract_features(pictures: PictureSet, config: AuditConfig) -> Rows:
+    """Features of every picture as it is: the rows that a head on the same backbone, frozen, is trained and tested on.
+
+    Args:
+        pictures: with their digests.
+        config: of the audit.
+
+    Returns:
+        float16 (n, width), read from disk as they are taken.
+
+    Raises:
+        CacheFull, MissingRows: there is no room for them.
+        ModelError: no such backbone, or weights that do not fit it.
+        DataError: a picture can no longer be read.
+    """
+    with console.status("starting TensorFlow"):
+        spec = find_backbone(config.backbone)
+        model = build_model(
+            spec, num_classes=2, image_size=config.image_size, weights=spec.resolve_weights(config.weights)
+        )
+        freeze(model)
+        bottom, _ = split(model)
+    loader = PictureLoader(pictures, model.input_shape[1], config.resize)
+    cache = open_cache(config.cache_folder, config.cache_limit)
+    extractor = Extractor(loader, Augmentation(), cache, backbone=config.backbone, engine=config.engine)
+    (rows,) = extractor.rows(bottom, [bottom], [Views(np.arange(len(pictures)), (0,))])
+    return rows

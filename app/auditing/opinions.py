@@ -1,0 +1,136 @@
+"""What a linear head thinks of pictures that it has not seen: the head that training would put on the same features."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit, softmax
+from threadpoolctl import threadpool_limits
+
+from app.console import track
+from app.tasks import TASKS
+from app.training.linear import LinearHead, fit_linear_head
+from app.training.shards import Rows
+from data.pictures import MULTI_LABEL, REGRESSION, SINGLE_LABEL, PictureSet
+from data.stratification import units_of
+
+FOLDS = 5
+_MOST = 20_000  # pictures that a head is fitted on: more take longer, and change little
+_BLOCK = 4096  # pictures
+
+
+@dataclass(frozen=True)
+class Opinions:
+    """What heads, each fitted without them, say of pictures.
+
+    Attributes:
+        answers: float32 (n, outputs): probabilities of the classes, or numbers; NaN for pictures that are not judged.
+        judged: bool (n,); pictures of classes with too few pictures are not.
+        outputs: which classes or numbers are judged: positions in `class_names`, as the columns of `answers`.
+    """
+
+    answers: np.ndarray
+    judged: np.ndarray
+    outputs: np.ndarray
+
+
+def cross_validate(pictures: PictureSet, features: Rows) -> Opinions | None:
+    """Fit a head without each fifth of the pictures, and ask it about these.
+
+    Pictures that show the same, or are of one group, are in the same fifth: else a wrong label would be confirmed by its copy.
+
+    Args:
+        pictures: with `duplicates`.
+        features: of each picture, float16 (n, width).
+
+    Returns:
+        What they say; None if there are too few pictures to tell.
+    """
+    units = units_of(pictures)
+    outputs, judged = _judged(pictures, units)
+    if len(outputs) < (1 if pictures.task == REGRESSION else 2) or len(np.unique(units[judged])) < 2 * FOLDS:
+        return None
+    targets, restore = _targets(pictures, outputs, judged)
+    fold = _folds(pictures, units, judged)
+    answers = np.full((len(pictures), len(outputs)), np.nan, np.float32)
+
+    def ask(number: int) -> None:
+        held_out = np.flatnonzero(fold == number)
+        others = np.flatnonzero((fold != number) & (fold >= 0))
+        answers[held_out] = _answer(pictures.task, features, targets, others, held_out)
+
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(min(FOLDS, os.cpu_count() or 1)) as pool:
+        list(track(pool.map(ask, range(FOLDS)), FOLDS, "judging", unit="folds"))
+    return Opinions(restore(answers), judged, outputs)
+
+
+def _judged(pictures: PictureSet, units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The classes with enough pictures to be judged, or all numbers, and the pictures that are."""
+    if pictures.task == REGRESSION:
+        return np.arange(pictures.labels.shape[1]), np.ones(len(pictures), bool)
+    if pictures.task == MULTI_LABEL:
+        counts = np.array([len(np.unique(units[has > 0])) for has in pictures.labels.T])
+        others = np.array([len(np.unique(units[has == 0])) for has in pictures.labels.T])
+        return np.flatnonzero((counts >= FOLDS) & (others >= FOLDS)), np.ones(len(pictures), bool)
+    counts = np.array([len(np.unique(units[pictures.labels == label])) for label in range(len(pictures.class_names))])
+    outputs = np.flatnonzero(counts >= FOLDS)
+    return outputs, np.isin(pictures.labels, outputs)
+
+
+def _targets(
+    pictures: PictureSet, outputs: np.ndarray, judged: np.ndarray
+) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
+    """What a head is fitted to, float32 (n, outputs), and what makes answers of its logits."""
+    targets = TASKS[pictures.task].targets(pictures.labels, len(pictures.class_names))[:, outputs]
+    if pictures.task == SINGLE_LABEL:
+        return targets, lambda logits: softmax(logits, axis=1)
+    if pictures.task == MULTI_LABEL:
+        return targets, expit
+    mean, scale = targets[judged].mean(axis=0), np.maximum(targets[judged].std(axis=0), 1e-12)
+    return (targets - mean) / scale, lambda logits: logits * scale + mean
+
+
+def _folds(pictures: PictureSet, units: np.ndarray, judged: np.ndarray) -> np.ndarray:
+    """The fold of each picture, int (n,); -1 for those that are not judged."""
+    from sklearn.model_selection import KFold, StratifiedKFold
+
+    members = np.flatnonzero(judged)
+    _, first, unit = np.unique(units[members], return_index=True, return_inverse=True)
+    if pictures.task == SINGLE_LABEL:
+        labels = pictures.labels[members[first]]
+        parts = StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(labels, labels)
+    else:
+        parts = KFold(FOLDS, shuffle=True, random_state=0).split(first)
+    fold_of_unit = np.zeros(len(first), np.int64)
+    for number, (_, held_out) in enumerate(parts):
+        fold_of_unit[held_out] = number
+    fold = np.full(len(pictures), -1)
+    fold[members] = fold_of_unit[unit]
+    return fold
+
+
+def _answer(task: str, features: Rows, targets: np.ndarray, train: np.ndarray, held_out: np.ndarray) -> np.ndarray:
+    """Logits of the pictures held out. The penalty is chosen by them too: one number of seven, by all of them."""
+    if len(train) > _MOST:
+        train = np.sort(np.random.default_rng(0).choice(train, _MOST, replace=False))
+    loss = TASKS[task].linear_loss
+    seen = [
+        (features.take(some).astype(np.float32), targets[some], np.ones(len(some), np.float32))
+        for some in _blocks(train)
+    ]
+    judged_by = held_out[:: -(-len(held_out) // _BLOCK)]
+    unseen = features.take(judged_by).astype(np.float32)
+
+    def validation_loss(head: LinearHead) -> float:
+        return float(loss(head.logits(unseen), targets[judged_by])[0].mean())
+
+    head = fit_linear_head(lambda: seen, loss, validation_loss)
+    return np.concatenate([head.logits(features.take(some)) for some in _blocks(held_out)])
+
+
+def _blocks(members: np.ndarray) -> list[np.ndarray]:
+    return [members[start : start + _BLOCK] for start in range(0, len(members), _BLOCK)]

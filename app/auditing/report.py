@@ -1,0 +1,65 @@
+"""The page about an audit: one HTML file with thumbnails of the worst examples inside."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from PIL import Image
+
+from app.pictures import Reading
+from data.auditing.checks import class_counts
+from data.auditing.findings import Finding
+from data.decoding import UnreadablePicture, decode
+from data.pictures import PictureSet
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_EXAMPLES = 12  # of each finding
+_PICTURES = 4  # of each example
+_SIZE = 144  # pixels
+
+
+def render_page(reading: Reading, findings: Sequence[Finding], not_looked_at: Sequence[str]) -> str:
+    """The page as HTML.
+
+    Args:
+        reading: of the source.
+        findings: what was found.
+        not_looked_at: what was left out, and why.
+    """
+    shown = {
+        key for finding in findings for example in finding.examples[:_EXAMPLES] for key in example.pictures[:_PICTURES]
+    }
+    environment = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined)
+    return environment.get_template("audit.html.jinja").render(
+        pictures=reading.pictures,
+        findings=findings,
+        not_looked_at=not_looked_at,
+        counts=class_counts(reading.evidence.pictures),
+        readable=len(reading.evidence.pictures),
+        thumbnails=_thumbnails(reading.evidence.pictures, shown),
+        most_examples=_EXAMPLES,
+        most_pictures=_PICTURES,
+    )
+
+
+def _thumbnails(pictures: PictureSet, keys: set[str]) -> dict[str, str]:
+    """Of each picture that can be read, a small JPEG in base64."""
+    found = {}
+    for index, key in enumerate(pictures.keys):
+        if key in keys:
+            try:
+                found[key] = _thumbnail(decode(pictures.encoded(index)))
+            except (UnreadablePicture, OSError):  # removed meanwhile; the page is about what was there
+                continue
+    return found
+
+
+def _thumbnail(image: Image.Image) -> str:
+    image.thumbnail((_SIZE, _SIZE))
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=80)
+    return base64.b64encode(file.getvalue()).decode()

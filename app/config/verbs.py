@@ -1,0 +1,234 @@
+"""The options of the other verbs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated
+
+from tyro.conf import Positional
+
+from app.config.shared import (
+    CACHE_ACTIONS,
+    LISTS,
+    MAX_IMAGE_SIZE,
+    MAX_SECONDS,
+    MAX_THREADS,
+    SOURCE_HELP,
+    Author,
+    CacheFolder,
+    Columns,
+    Formats,
+    LabelSeparator,
+    Locales,
+    MaxDrop,
+    ModelVersion,
+    Quantize,
+    ScoreThreshold,
+    Task,
+    Test,
+    Validation,
+    check_choice,
+    check_exports,
+    check_positive,
+    nearest,
+    option,
+    require,
+    source_options,
+)
+from app.training.engines import CHOICES
+from data.decoding import RESIZES
+from data.sources.options import SourceOptions
+from models.backbones import HUB_PREFIX, find_backbone
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """Test a run's model, on its own test split or on other labelled pictures."""
+
+    run: Annotated[Positional[str], option("folder of a finished run")]
+    source: Annotated[
+        Positional[str | None], option("other pictures of the same classes, all of them used", metavar="SOURCE")
+    ] = None
+    batch_size: Annotated[int, option("pictures a step")] = 32
+    skip_unreadable: Annotated[bool, option("leave out pictures that cannot be read instead of stopping")] = False
+
+    def check(self) -> None:
+        """Raise `UsageError` for what cannot be carried out."""
+        check_positive("batch_size", self.batch_size)
+
+
+@dataclass(frozen=True)
+class PredictConfig:
+    """Say what is on pictures."""
+
+    model: Annotated[Positional[str], option("a run folder, a .keras, .tflite or .onnx file, or a SavedModel folder")]
+    paths: Annotated[Positional[tuple[str, ...]], option("picture files, or folders of them")]
+    top: Annotated[int, option("how many classes to name for each picture")] = 1
+    json: Annotated[bool, option("print JSON, one object a picture, with every class's probability")] = False
+    resize: Annotated[
+        str | None,
+        option("how pictures become square (default: as the run did, else stretch)", RESIZES, metavar="STR"),
+    ] = None
+    batch_size: Annotated[int, option("pictures a step")] = 32
+    skip_unreadable: Annotated[bool, option("leave out pictures that cannot be read instead of stopping")] = False
+
+    def check(self) -> None:
+        """Raise `UsageError` for what cannot be carried out."""
+        require(bool(self.paths), "name at least one picture or folder to predict")
+        check_positive("top", self.top)
+        check_positive("batch_size", self.batch_size)
+        if self.resize is not None:
+            check_choice("resize", self.resize, RESIZES)
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """Export a run's model again, and prove the files against it."""
+
+    run: Annotated[Positional[str], option("folder of a finished run")]
+    formats: Formats = None
+    quantize: Quantize = None
+    max_drop: MaxDrop = 0.5
+    author: Author = "unknown"
+    model_version: ModelVersion = "1"
+    score_threshold: ScoreThreshold = 0.0
+    locales: Locales = ()
+    source: Annotated[str | None, option("where the run's pictures are now, if they were moved", metavar="SOURCE")] = (
+        None
+    )
+
+    def check(self) -> None:
+        """Raise `UsageError` for what cannot be carried out."""
+        check_exports(self)
+
+
+@dataclass(frozen=True)
+class AuditConfig:
+    """Find what is wrong with labelled pictures before anything is trained: files, duplicates, labels, shortcuts."""
+
+    source: Annotated[Positional[str], option(SOURCE_HELP)]
+    task: Task = None
+    columns: Columns = ()
+    label_separator: LabelSeparator = None
+    validation: Validation = None
+    test: Test = None
+    output: Annotated[
+        str | None, option("folder for audit.html, with the worst examples, and audit.json", metavar="FOLDER")
+    ] = None
+    fix: Annotated[
+        str | None,
+        option("write a list without unreadable, repeated and contradictory pictures, to train on", metavar="FILE.csv"),
+    ] = None
+    drop_suspects: Annotated[bool, option("leave pictures with suspected labels out of that list, too")] = False
+    json: Annotated[bool, option("print the findings as JSON instead of the table")] = False
+    labels: Annotated[
+        bool, option("also look for wrong labels and outliers, for which every picture goes through a network once")
+    ] = True
+
+    backbone: Annotated[str, option(f"that network: a name from 'list backbones', or {HUB_PREFIX}HANDLE of TF Hub")] = (
+        "efficientnet_lite0"
+    )
+    weights: Annotated[
+        str | None,
+        option(
+            "imagenet, none, or a local .weights.h5, .h5 or .keras file (default: the backbone's pretrained ones)",
+            metavar="NAME|FILE",
+        ),
+    ] = None
+    image_size: Annotated[
+        int | None, option("side of the pictures in pixels (default: the backbone's own)", metavar="INT")
+    ] = None
+    resize: Annotated[str, option("how pictures become square", RESIZES)] = "stretch"
+    engine: Annotated[
+        str, option("what runs the network; auto: the fastest installed one that answers like TensorFlow", CHOICES)
+    ] = "auto"
+    cache_folder: CacheFolder = None
+    cache_limit: Annotated[float, option("largest size of the cache of activations, in GB; 0: no cache")] = 20
+
+    @property
+    def source_options(self) -> SourceOptions:
+        """How the source is to be read."""
+        return source_options(self)
+
+    def check(self) -> None:
+        """Raise `UsageError` or `ModelError` for what cannot be carried out."""
+        source_options(self)  # raises what is wrong with them
+        require(self.fix is None or self.fix.endswith(".csv"), f"--fix must be a .csv file, not {self.fix}")
+        require(
+            not self.drop_suspects or self.fix is not None,
+            "--drop-suspects is about the list that --fix writes; give both",
+        )
+        require(
+            not self.drop_suspects or self.labels,
+            "--drop-suspects needs the look at labels that --no-labels leaves out; drop one of them",
+        )
+        check_choice("resize", self.resize, RESIZES)
+        check_choice("engine", self.engine, CHOICES)
+        check_positive("image_size", self.image_size, most=MAX_IMAGE_SIZE)
+        require(0 <= self.cache_limit < math.inf, f"--cache-limit must be a number from 0 up, not {self.cache_limit}")
+        if not self.backbone.startswith(HUB_PREFIX):
+            spec = find_backbone(self.backbone)
+            spec.check(image_size=self.image_size or spec.image_size, weights=spec.resolve_weights(self.weights))
+
+
+@dataclass(frozen=True)
+class BenchmarkConfig:
+    """Measure how fast model files answer on this machine, and how much memory they take."""
+
+    files: Annotated[
+        Positional[tuple[str, ...]],
+        option(
+            ".tflite, .keras or .onnx files, SavedModel folders, or run folders, which stand for their model.keras and all "
+            "of their exported files",
+            metavar="FILE...",
+        ),
+    ]
+    threads: Annotated[
+        tuple[int, ...], option("numbers of threads, each of them a row in the table", metavar="INT...")
+    ] = (1, 2, 4)
+    seconds: Annotated[float, option("measured time of each row, after a warm-up; ten pictures in any case")] = 3.0
+    output: Annotated[
+        str | None,
+        option(
+            "where to write the figures as JSON (default: benchmark.json in the run, if the first FILE is one and --json is "
+            "not given)",
+            metavar="FILE.json",
+        ),
+    ] = None
+    json: Annotated[bool, option("print the figures as JSON instead of the table")] = False
+
+    def check(self) -> None:
+        """Raise `UsageError` for what cannot be carried out."""
+        require(bool(self.files), "name at least one model file or run folder to measure")
+        require(bool(self.threads), "--threads needs at least one number")
+        for number in self.threads:
+            check_positive("threads", number, most=MAX_THREADS)
+        check_positive("seconds", self.seconds, most=MAX_SECONDS)
+        require(
+            self.output is None or self.output.endswith(".json"), f"--output must be a .json file, not {self.output}"
+        )
+
+
+@dataclass(frozen=True)
+class ListConfig:
+    """Show what there is to choose from."""
+
+    what: Annotated[Positional[str], option("which list", LISTS)] = "backbones"
+
+    def check(self) -> None:
+        """Raise `UsageError` for what cannot be carried out."""
+        require(self.what in LISTS, f"there is no list {self.what!r}. {nearest(self.what, LISTS)}")
+
+
+@dataclass(frozen=True)
+class CacheConfig:
+    """Show or empty the cache of activations, which lets a second run with the same backbone begin at once."""
+
+    action: Annotated[Positional[str], option("what to do", CACHE_ACTIONS)] = "show"
+    cache_folder: CacheFolder = None
+
+    def check(self) -> None:
+        """Raise `UsageError` for what cannot be carried out."""
+        near = nearest(self.action, CACHE_ACTIONS)
+        require(self.action in CACHE_ACTIONS, f"the cache cannot {self.action!r}. {near}")

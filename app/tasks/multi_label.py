@@ -1,0 +1,163 @@
+"""Task: any number of classes a picture, each a yes or no of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import expit
+
+from app.evaluation.metrics import measure_multi_label
+from app.evaluation.thresholds import best_f1_thresholds, threshold_for
+from app.tasks.task import Goal, Metrics, Task, interval, mean_interval
+
+if TYPE_CHECKING:
+    import keras
+    from matplotlib.figure import Figure
+
+TIE = 0.01  # a probability so close to its threshold is as good on the other side of it
+
+
+def _new_metric(outputs: int) -> keras.metrics.Metric:
+    import keras
+
+    # The area under the curve of precision and recall: average precision, but for its 200 steps.
+    return keras.metrics.AUC(name="map", curve="PR", multi_label=True, num_labels=outputs, from_logits=True)
+
+
+def _loss(label_smoothing: float) -> keras.losses.Loss:
+    import keras
+
+    return keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=label_smoothing)
+
+
+def _targets(labels: np.ndarray, outputs: int) -> np.ndarray:
+    return labels.astype(np.float32)
+
+
+def _smooth(targets: np.ndarray, share: float) -> np.ndarray:
+    return (1 - share) * targets + share / 2
+
+
+def _linear_loss(logits: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    losses = np.logaddexp(0, logits) - targets * logits
+    return losses.sum(axis=1), expit(logits) - targets
+
+
+def _choose_thresholds(probabilities: np.ndarray, labels: np.ndarray, goal: Goal) -> np.ndarray:
+    truth = labels > 0.5
+    if goal.precision is None and goal.recall is None:
+        return best_f1_thresholds(probabilities, truth)
+    return np.array(
+        [
+            threshold_for(name, probabilities[:, label], truth[:, label], precision=goal.precision, recall=goal.recall)
+            if truth[:, label].any()
+            else 0.5
+            for label, name in enumerate(goal.class_names)
+        ]
+    )
+
+
+def _highlights(test: Metrics) -> list[tuple[str, str]]:
+    low, high = test["map_ci95"]
+    return [
+        (
+            f"{100 * test['map']:.1f} %",
+            f"mean average precision of {test['n']} test pictures, 95 % interval {100 * low:.1f} – {100 * high:.1f} %",
+        ),
+        (f"{test['macro_f1']:.3f}", "macro F1"),
+        (f"{100 * test['accuracy']:.1f} %", "of the pictures with all classes right"),
+    ]
+
+
+def _details(test: Metrics) -> tuple[Sequence[str], list[Sequence[Any]]]:
+    names = sorted(test["classes"], key=lambda name: test["classes"][name]["f1"])
+    keys = ("average_precision", "threshold", "precision", "recall", "f1")
+    rows: list[Sequence[Any]] = [
+        (name, one["n"], *(f"{one[key]:.3f}" for key in keys)) for name in names for one in [test["classes"][name]]
+    ]
+    return ("class", "pictures", "average precision", "threshold", "precision", "recall", "F1"), rows
+
+
+def _figures(
+    probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[str], thresholds: np.ndarray
+) -> dict[str, Figure]:
+    from app.evaluation import plots
+
+    return {"precision_recall": plots.precision_recall(probabilities, labels > 0.5, class_names, thresholds)}
+
+
+def _caption(
+    probabilities: np.ndarray, label: np.ndarray, class_names: Sequence[str], thresholds: np.ndarray
+) -> tuple[str, bool]:
+    from app.evaluation.plots import short
+
+    decided, truth = probabilities >= thresholds, label > 0.5
+
+    def names(chosen: np.ndarray) -> str:
+        return short(", ".join(class_names[one] for one in np.flatnonzero(chosen).tolist()) or "none", 28)
+
+    return (names(decided), True) if (decided == truth).all() else (f"{names(decided)}\nis {names(truth)}", False)
+
+
+def _surprise(probabilities: np.ndarray, labels: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    wrong = (probabilities >= thresholds) != (labels > 0.5)
+    distance = np.abs(probabilities - thresholds)
+    return np.where(wrong.any(axis=1), 1 + (distance * wrong).max(axis=1), 1 - distance.min(axis=1))
+
+
+def _agreement(
+    answers: np.ndarray, expected: np.ndarray, labels: np.ndarray, class_names: Sequence[str], thresholds: np.ndarray
+) -> Metrics:
+    """See `app.exporting.parity.agreement`; `decision_agreement` is of pictures with the same yes and no, ties aside."""
+    truth, decided, expected_decided = labels > 0.5, answers >= thresholds, expected >= thresholds
+    right, expected_right = decided == truth, expected_decided == truth
+    difference = np.abs(answers - expected).max(axis=1)
+    lost = expected_right.mean(axis=1) - right.mean(axis=1)
+    same = (decided == expected_decided) | (np.abs(expected - thresholds) <= TIE)
+    drops = dict(zip(class_names, (expected_right.mean(axis=0) - right.mean(axis=0)).tolist(), strict=True))
+    losing = sorted((name for name in drops if drops[name] > 0), key=lambda name: -drops[name])
+    return {
+        "label_accuracy": float(right.mean()),
+        "keras_label_accuracy": float(expected_right.mean()),
+        "label_accuracy_drop": float(lost.mean()),
+        "label_accuracy_drop_ci95": mean_interval(lost),
+        "decision_agreement": float(same.all(axis=1).mean()),
+        "max_probability_difference": float(difference.max()),
+        "mean_probability_difference": float(difference.mean()),
+        "class_drops": {name: drops[name] for name in losing},
+    }
+
+
+MULTI_LABEL_TASK = Task(
+    description="any number of classes a picture",
+    metric="map",
+    new_metric=_new_metric,
+    loss=_loss,
+    targets=_targets,
+    smooth=_smooth,
+    linear_loss=_linear_loss,
+    averages_outputs=True,
+    choose_thresholds=_choose_thresholds,
+    measure=measure_multi_label,
+    columns={
+        "mAP": lambda one: f"{one['map']:.3f}",
+        "95 % interval": lambda one: interval(one["map_ci95"]),
+        "macro F1": lambda one: f"{one['macro_f1']:.3f}",
+        "micro F1": lambda one: f"{one['micro_f1']:.3f}",
+        "all classes right": lambda one: f"{one['accuracy']:.3f}",
+        "log loss": lambda one: f"{one['log_loss']:.3f}",
+        "calibration error": lambda one: f"{one['ece']:.3f}",
+    },
+    highlights=_highlights,
+    details=_details,
+    figures=_figures,
+    caption=_caption,
+    surprise=_surprise,
+    score="label_accuracy",
+    score_title="right yes or no",
+    agreement=_agreement,
+    same_answer="decision_agreement",
+    difference="max_probability_difference",
+)

@@ -1,0 +1,109 @@
+"""MixUp and CutMix: a batch is mixed with itself in another order, inputs and labels in the same shares."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from app.errors import UsageError
+from app.training.phases import Phase
+from models.splitting import split
+
+
+def mixed(
+    inputs: tf.Tensor, labels: tf.Tensor, *, mixup: float, cutmix: float, seed: int, step: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """One batch after MixUp or CutMix; where both are asked for, each batch draws one of them, as timm does.
+
+    MixUp (Zhang et al. 2018, https://arxiv.org/abs/1710.09412) takes weighted means; on activations it is Manifold MixUp (Verma
+    et al. 2019, https://arxiv.org/abs/1806.05236). CutMix (Yun et al. 2019, https://arxiv.org/abs/1905.04899) puts a box of one
+    example into another: of pixels, or of an activation map. Features are vectors and have no place for a box: CutMix leaves
+    them as they are, and where both are asked for, they get MixUp.
+
+    Args:
+        inputs: float32 (batch, ...): pixels or activations, (batch, height, width, channels), or features.
+        labels: float32 (batch, outputs): one-hot, several-hot or numbers.
+        mixup: parameter of the Beta distribution that MixUp's share is drawn from; 0: no MixUp.
+        cutmix: parameter of the Beta distribution that the part outside of CutMix's box is drawn from; 0: no CutMix.
+        seed: with the step, of the draws.
+        step: scalar int64, number of the batch in its phase.
+
+    Returns:
+        Inputs and labels of the same shapes. A label has the share of its example in the inputs; for CutMix, of the area.
+    """
+    if inputs.shape.rank != 4:
+        cutmix = 0.0
+    if not mixup and not cutmix:
+        return inputs, labels
+    seeds = tf.random.experimental.stateless_split(tf.stack([tf.constant(seed, tf.int64), step]), 5)
+    order = tf.random.experimental.stateless_shuffle(tf.range(tf.shape(inputs)[0]), seeds[2])
+    partners = tf.gather(inputs, order)
+
+    def by_mixup() -> tuple[tf.Tensor, tf.Tensor]:
+        share = _beta(mixup, seeds[:2])
+        return share * inputs + (1 - share) * partners, share
+
+    def by_cutmix() -> tuple[tf.Tensor, tf.Tensor]:
+        height, width = tf.shape(inputs)[1], tf.shape(inputs)[2]
+        box = _box(height, width, 1 - _beta(cutmix, seeds[:2]), seeds[3])
+        return tf.where(box[..., tf.newaxis], partners, inputs), 1 - tf.reduce_mean(tf.cast(box, tf.float32))
+
+    if mixup and cutmix:
+        results = tf.cond(tf.random.stateless_uniform([], seeds[4]) < 0.5, by_mixup, by_cutmix)
+    else:
+        results = by_mixup() if mixup else by_cutmix()
+    inputs, share = results
+    return inputs, share * labels + (1 - share) * tf.gather(labels, order)
+
+
+def check_mixing(model: keras.Model, phases: Sequence[Phase], *, mixup: float, cutmix: float, cached: bool) -> None:
+    """Refuse MixUp or CutMix where no phase has anything to mix: they would be asked for in vain.
+
+    Args:
+        model: that is to be trained; it is left as the last phase prepares it.
+        phases: of a strategy.
+        mixup: as for `mixed`.
+        cutmix: as for `mixed`.
+        cached: what is frozen runs once, so that a phase may train on features.
+
+    Raises:
+        UsageError: every phase solves for a linear head, or has CutMix alone on features.
+    """
+    if not cached or not (mixup or cutmix):
+        return
+    for phase in phases:
+        phase.prepare(model)
+        bottom, top = split(model)
+        if not bottom.weights or (not phase.direct and (mixup or len(top.input_shape) == 4)):
+            return
+    given = " and ".join(option for option, value in (("--mixup", mixup), ("--cutmix", cutmix)) if value)
+    reason = "is solved for, not trained in steps" if phases[-1].direct else "has no room for a box"
+    raise UsageError(
+        f"{given} would change nothing: a head alone, on cached features, {reason}; "
+        "add --augment live, or choose --strategy two_phase"
+    )
+
+
+def _beta(parameter: float, seeds: tf.Tensor) -> tf.Tensor:
+    """A draw from the symmetric Beta distribution, scalar float32, by two seeds (2, 2)."""
+    first, second = (tf.random.stateless_gamma([], seeds[i], parameter) for i in range(2))
+    return tf.math.divide_no_nan(first, first + second)  # both draws of a very small parameter may be 0
+
+
+def _box(height: tf.Tensor, width: tf.Tensor, area: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Where a box is of about a part `area` of the map, in the map's proportions: bool (height, width).
+
+    Its middle may lie anywhere, and what would lie beyond the border is cut off, as in the paper.
+    """
+    middles = tf.random.stateless_uniform([2], seed)
+
+    def inside(size: tf.Tensor, middle: tf.Tensor) -> tf.Tensor:
+        size = tf.cast(size, tf.float32)
+        length = tf.round(tf.sqrt(area) * size)
+        start = tf.round(middle * size - length / 2)
+        places = tf.range(size)
+        return (places >= start) & (places < start + length)
+
+    return inside(height, middles[0])[:, tf.newaxis] & inside(width, middles[1])

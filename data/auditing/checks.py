@@ -1,0 +1,306 @@
+"""What an audit finds in files, pixels and labels: a table, one row a kind of finding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from data.auditing.findings import ERROR, NOTE, WARNING, Check, Evidence, Example
+from data.auditing.groups import contradictions, larger_first, leaks
+from data.auditing.shortcuts import shortcuts
+from data.pictures import MULTI_LABEL, REGRESSION, SINGLE_LABEL, SPLITS, PictureSet
+
+_TINY = 32  # pixels; backbones look at 96 or more, and what was enlarged so much is a blur
+_FEW = 20  # pictures of a class: three are left for the test
+_RARE = 0.1  # of the pictures that a class would have if all had as many: what cleanlab's Datalab takes for imbalance
+# Of brightness and shape, cleanvision's; its score for blurred pictures took a third of sharp photographs for such.
+_DARK, _BRIGHT = 0.32, 0.95
+_THIN = 0.35  # of the longer side
+_SOFT = 3.5  # levels; photographs had 3.9 and more; blurred by 3 % of their longer side, 3.8 and less (measured)
+_SHOWN = 8  # pictures that stand for a class
+
+# --- Files that cannot be read ------------------------------------------------------------------------------------------
+
+
+def _faults(evidence: Evidence, kind: str) -> list[Example]:
+    return [Example((one.key,), str(one.fault)) for one in evidence.faults if _kind(str(one.fault)) == kind]
+
+
+def _kind(fault: str) -> str:
+    """What a fault of `data.decoding` is about."""
+    starts = {"the file is empty": "empty", "truncated": "truncated"}
+    return next((kind for start, kind in starts.items() if fault.startswith(start)), "unreadable")
+
+
+# --- Single pictures ----------------------------------------------------------------------------------------------------
+
+
+def _pictures_where(
+    evidence: Evidence, holds: np.ndarray, worst: np.ndarray, note: Callable[[np.void], str]
+) -> list[Example]:
+    """The pictures for which something holds; those with the smallest `worst` come first."""
+    members = np.flatnonzero(holds)
+    members = members[np.argsort(worst[members], kind="stable")]
+    return [Example((evidence.pictures.keys[one],), note(evidence.facts[one])) for one in members]
+
+
+def _animated(evidence: Evidence) -> list[Example]:
+    facts = evidence.facts
+    return _pictures_where(
+        evidence, facts["animated"], facts["bytes"], lambda one: f"{_text(one['format'])} of several pictures"
+    )
+
+
+def _not_rgb(evidence: Evidence) -> list[Example]:
+    modes = evidence.facts["mode"]
+    _, kind, counts = np.unique(modes, return_inverse=True, return_counts=True)
+    return _pictures_where(evidence, modes != b"RGB", counts[kind], lambda one: _MODES.get(_text(one["mode"]), "other"))
+
+
+def _turned(evidence: Evidence) -> list[Example]:
+    orientation = evidence.facts["orientation"]
+    return _pictures_where(
+        evidence, orientation != 1, -orientation.astype(int), lambda one: f"EXIF {one['orientation']}"
+    )
+
+
+def _oddly_shaped(evidence: Evidence) -> list[Example]:
+    width, height = (evidence.facts[side].astype(np.float64) for side in ("width", "height"))
+    ratio = np.minimum(width / height, height / width)
+    return _pictures_where(evidence, ratio < _THIN, ratio, _size)
+
+
+def _tiny(evidence: Evidence) -> list[Example]:
+    shorter = np.minimum(evidence.facts["width"], evidence.facts["height"])
+    return _pictures_where(evidence, shorter < _TINY, shorter, _size)
+
+
+def _blurred(evidence: Evidence) -> list[Example]:
+    facts, sharpness = evidence.facts, evidence.facts["sharpness"]
+    large = np.minimum(facts["width"], facts["height"]) >= _TINY  # the others are found already
+    lit = (facts["dark"] >= _DARK) & (facts["bright"] <= _BRIGHT)
+    return _pictures_where(
+        evidence, (sharpness < _SOFT) & large & lit, sharpness, lambda one: f"sharpness {one['sharpness']:.1f}"
+    )
+
+
+def _dark(evidence: Evidence) -> list[Example]:
+    dark = evidence.facts["dark"]
+    return _pictures_where(evidence, dark < _DARK, dark, lambda one: f"99 % of it darker than {one['dark']:.0%}")
+
+
+def _bright(evidence: Evidence) -> list[Example]:
+    bright = evidence.facts["bright"]
+    return _pictures_where(
+        evidence, bright > _BRIGHT, -bright, lambda one: f"95 % of it brighter than {one['bright']:.0%}"
+    )
+
+
+def _size(one: np.void) -> str:
+    return f"{one['width']} x {one['height']} pixels"
+
+
+def _text(name: bytes) -> str:
+    return name.decode()
+
+
+# What Pillow calls the kinds of pixels.
+_MODES = {
+    "1": "black and white",
+    "L": "grey",
+    "LA": "grey with transparency",
+    "I;16": "grey, 16 bits",
+    "I;16B": "grey, 16 bits",
+    "I": "grey, 16 bits",
+    "P": "a palette",
+    "PA": "a palette with transparency",
+    "RGBA": "with transparency",
+    "RGBX": "padded",
+    "CMYK": "CMYK",
+    "YCCK": "CMYK",
+}
+
+# --- Several pictures ---------------------------------------------------------------------------------------------------
+
+
+def _copies(evidence: Evidence) -> list[Example]:
+    return [_group(evidence, members, "the same file") for members in larger_first(evidence.duplicates.exact)]
+
+
+def _near_copies(evidence: Evidence) -> list[Example]:
+    """Groups that show the same, in more than one file."""
+    exact, shown = evidence.duplicates
+    return [
+        _group(evidence, members, "show the same")
+        for members in larger_first(shown)
+        if len(np.unique(exact[members])) > 1
+    ]
+
+
+def _leaked(evidence: Evidence) -> list[Example]:
+    pictures = evidence.pictures
+    splits = pictures.given_splits or ()
+    return [
+        _group(evidence, members, " and ".join(split for split in SPLITS if split in {splits[one] for one in members}))
+        for members in leaks(pictures, evidence.duplicates.shown)
+    ]
+
+
+def _contradicting(evidence: Evidence) -> list[Example]:
+    pictures = evidence.pictures
+    return [
+        _group(evidence, members, "labelled " + " and ".join(dict.fromkeys(map(pictures.label_text, members))))
+        for members in contradictions(pictures, evidence.duplicates.shown)
+    ]
+
+
+def _group(evidence: Evidence, members: np.ndarray, note: str) -> Example:
+    return Example(tuple(evidence.pictures.keys[one] for one in members), note)
+
+
+# --- Classes ------------------------------------------------------------------------------------------------------------
+
+
+def _rare_classes(evidence: Evidence) -> list[Example]:
+    counts = class_counts(evidence.pictures)
+    fair = sum(counts.values()) / max(1, len(counts))
+    rare = {name: count for name, count in counts.items() if count < _RARE * fair}
+    largest = max(counts, key=lambda name: counts[name], default="")
+    return [
+        _class(evidence, name, f"class {name!r}: {count:,} pictures, against {counts[largest]:,} of {largest!r}")
+        for name, count in sorted(rare.items(), key=lambda one: one[1])
+    ]
+
+
+def _small_classes(evidence: Evidence) -> list[Example]:
+    small = {name: count for name, count in class_counts(evidence.pictures).items() if count < _FEW}
+    return [
+        _class(evidence, name, f"class {name!r}: {_plural(count)}")
+        for name, count in sorted(small.items(), key=lambda one: one[1])
+    ]
+
+
+def _shortcuts(evidence: Evidence) -> list[Example]:
+    return [
+        _class(evidence, name, note) if name else Example((), note)
+        for name, note in shortcuts(evidence.pictures, evidence.facts)
+    ]
+
+
+def class_counts(pictures: PictureSet) -> dict[str, int]:
+    """Pictures of each class; no classes for regression."""
+    if pictures.task == REGRESSION:
+        return {}
+    if pictures.task == MULTI_LABEL:
+        counts = pictures.labels.sum(axis=0).astype(int)
+    else:
+        counts = np.bincount(pictures.labels, minlength=len(pictures.class_names))
+    return dict(zip(pictures.class_names, counts.tolist(), strict=True))
+
+
+def _class(evidence: Evidence, name: str, note: str) -> Example:
+    pictures = evidence.pictures
+    label = pictures.class_names.index(name)
+    has = pictures.labels == label if pictures.task == SINGLE_LABEL else pictures.labels[:, label] > 0
+    return Example(tuple(pictures.keys[one] for one in np.flatnonzero(has)[:_SHOWN]), note)
+
+
+def _plural(count: int) -> str:
+    return f"{count:,} picture" if count == 1 else f"{count:,} pictures"
+
+
+# The worst first.
+CHECKS: dict[str, Check[Evidence]] = {
+    "unreadable": Check(
+        "unreadable pictures",
+        ERROR,
+        "Replace or remove them; train leaves them out with --skip-unreadable.",
+        partial(_faults, kind="unreadable"),
+    ),
+    "truncated": Check(
+        "truncated or damaged pictures",
+        ERROR,
+        "Copy or download them again; train leaves them out with --skip-unreadable.",
+        partial(_faults, kind="truncated"),
+    ),
+    "empty": Check(
+        "empty files",
+        ERROR,
+        "Copy or download them again; train leaves them out with --skip-unreadable.",
+        partial(_faults, kind="empty"),
+    ),
+    "leakage": Check(
+        "the same picture in several splits",
+        ERROR,
+        "Keep each of them in one split, as --fix does: else the test repeats what was trained on.",
+        _leaked,
+    ),
+    "contradictions": Check(
+        "the same picture with different labels",
+        ERROR,
+        "Decide which label is right and remove the others; --fix leaves all of them out.",
+        _contradicting,
+    ),
+    "exact_duplicates": Check(
+        "copies of the same file",
+        WARNING,
+        "Keep one of each, as --fix does; train keeps copies in one split.",
+        _copies,
+    ),
+    "near_duplicates": Check(
+        "different files that show the same",
+        WARNING,
+        "Look at them and keep one of each, as --fix does; train keeps them in one split.",
+        _near_copies,
+    ),
+    "few_examples": Check(
+        f"classes with fewer than {_FEW} pictures",
+        WARNING,
+        "Add pictures, merge the class with another, or do not trust its figures.",
+        _small_classes,
+    ),
+    "imbalance": Check(
+        "classes much rarer than the others",
+        WARNING,
+        "Add pictures, or train with --class-weights and look at the balanced accuracy.",
+        _rare_classes,
+    ),
+    "shortcuts": Check(
+        "classes that something besides the subject gives away",
+        WARNING,
+        "Collect all classes in the same way: the model may learn this instead of what is to be seen.",
+        _shortcuts,
+    ),
+    "blurred": Check("blurred pictures", WARNING, "Remove those in which you cannot see the class.", _blurred),
+    "dark": Check("dark pictures", WARNING, "Remove those in which you cannot see the class.", _dark),
+    "bright": Check("overexposed pictures", WARNING, "Remove those in which you cannot see the class.", _bright),
+    "tiny": Check(
+        f"pictures of less than {_TINY} pixels",
+        WARNING,
+        "Use larger versions, or train with a small --image-size.",
+        _tiny,
+    ),
+    "aspect_ratio": Check(
+        "pictures of extreme shape",
+        WARNING,
+        "Crop them to the subject, or train with --resize pad: stretching distorts them.",
+        _oddly_shaped,
+    ),
+    "animated": Check(
+        "animated pictures", NOTE, "Make sure that the first frame shows the class; it is what is used.", _animated
+    ),
+    "rotated": Check(
+        "pictures that EXIF data turn",
+        NOTE,
+        "Nothing to do here: Graft turns them upright; see that your app does, too.",
+        _turned,
+    ),
+    "not_rgb": Check(
+        "pictures that are not RGB",
+        NOTE,
+        "Nothing to do here: Graft converts them; see that no class is told by it.",
+        _not_rgb,
+    ),
+}

@@ -1,0 +1,108 @@
+"""A cleaned list of pictures: which stay, and the list as CSV. The pictures themselves are never touched."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from data.auditing.groups import contradictions, groups_in
+from data.errors import DataError
+from data.pictures import REGRESSION, PictureSet
+
+# Of copies in several splits the one in the first of these stays: a test split is to stay as it is.
+_STAYS = ("test", "validation", "train")
+
+
+def worth_keeping(pictures: PictureSet, shown: np.ndarray, suspects: Collection[int] = ()) -> np.ndarray:
+    """Which pictures stay: one of those that show the same, and none of those whose labels contradict each other.
+
+    Args:
+        pictures: those that can be read.
+        shown: int64 (n,), the same number for pictures that show the same.
+        suspects: others that are left out, by position.
+
+    Returns:
+        Positions, ascending.
+    """
+    stays = np.ones(len(pictures), bool)
+    stays[list(suspects)] = False
+    splits = pictures.given_splits
+    for members in groups_in(shown):
+        among = [one for one in members if stays[one]] or [members[0]]
+        first = min(among, key=lambda one: (_STAYS.index(splits[one]), one)) if splits else among[0]
+        kept = stays[first]
+        stays[members] = False
+        stays[first] = kept
+    for members in contradictions(pictures, shown):
+        stays[members] = False
+    return np.flatnonzero(stays)
+
+
+def write_list(
+    pictures: PictureSet, kept: Sequence[int] | np.ndarray, folder: Path, others: Mapping[str, str] | None = None
+) -> str:
+    """A list that is a source: `path,label`, with `split`, `group` and `weight` where the pictures have them.
+
+    Several classes of a picture have `|` between them; of several numbers, each has a column with its own name.
+
+    Args:
+        pictures: the pictures.
+        kept: which of them to list.
+        folder: where the list will lie; the paths are relative to it.
+        others: where splits were kept apart (`data.sources.joining`), split -> its SOURCE.
+
+    Raises:
+        DataError: the pictures do not lie in files of their own.
+    """
+    numbers = pictures.task == REGRESSION and len(pictures.class_names) > 1
+    given = {"split": pictures.given_splits, "group": pictures.groups, "weight": pictures.weights}
+    extras = {name: values for name, values in given.items() if values is not None}
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["path", *(pictures.class_names if numbers else ["label"]), *extras])
+    files = _Files(pictures.source, others or {})
+    for one in kept:
+        label = [f"{number:.7g}" for number in pictures.labels[one]] if numbers else [pictures.label_text(one)]
+        path = _relative(files.find(pictures.keys[one]), folder)
+        writer.writerow([path, *label, *(values[one] for values in extras.values())])
+    return text.getvalue()
+
+
+class _Files:
+    """The files that names of pictures stand for."""
+
+    def __init__(self, source: str, others: Mapping[str, str]) -> None:
+        self._source, self._others = source, others
+        self._roots: dict[str, Path] = {}  # by source
+
+    def find(self, key: str) -> Path:
+        source = self._source
+        if self._others:  # names begin with the split that they were joined by
+            split, _, key = key.partition("/")
+            source = self._others.get(split, source)
+        if source not in self._roots:
+            self._roots[source] = _root(source, key)
+        return self._roots[source] / key
+
+
+def _root(source: str, key: str) -> Path:
+    """The folder that names of pictures start from: the source, or where the list lies that it is."""
+    path = Path(os.path.expanduser(source))
+    for root in (path, path.parent):
+        if (root / key).is_file():
+            return root
+    raise DataError(
+        f"the pictures of {source} lie in no files of their own, which a list could name; unpack them into a folder first"
+    )
+
+
+def _relative(path: Path, folder: Path) -> str:
+    try:
+        return Path(os.path.relpath(path, folder)).as_posix()
+    except ValueError:  # on another drive of Windows
+        return path.absolute().as_posix()

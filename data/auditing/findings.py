@@ -1,0 +1,97 @@
+"""What an audit knows, and what it finds: the rows of its tables and what comes out of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from data.auditing.duplicates import Duplicates
+from data.checking import Checked
+from data.pictures import PictureSet
+
+ERROR, WARNING, NOTE = SEVERITIES = ("error", "warning", "note")
+
+Known = TypeVar("Known")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of a set of pictures.
+
+    Attributes:
+        pictures: those that can be read.
+        facts: of each of them, `data.auditing.facts.FACTS` (n,).
+        faults: the pictures that cannot be read.
+        duplicates: groups among `pictures`.
+    """
+
+    pictures: PictureSet
+    facts: np.ndarray
+    faults: tuple[Checked, ...]
+    duplicates: Duplicates
+
+
+@dataclass(frozen=True)
+class Example:
+    """One case of a finding: a picture, or several that belong together.
+
+    Attributes:
+        pictures: their names.
+        note: what is the matter with them, in a few words.
+    """
+
+    pictures: tuple[str, ...]
+    note: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found of one kind.
+
+    Attributes:
+        name: key of the row that found it.
+        title: what it is, for people.
+        severity: one of `SEVERITIES`.
+        advice: what to do, one sentence.
+        examples: all cases, the worst first.
+    """
+
+    name: str
+    title: str
+    severity: str
+    advice: str
+    examples: tuple[Example, ...]
+
+    @property
+    def count(self) -> int:
+        """Number of cases."""
+        return len(self.examples)
+
+
+@dataclass(frozen=True)
+class Check(Generic[Known]):
+    """A row: what may be wrong, and how it is found in what is known.
+
+    Attributes:
+        title: what it is, for people.
+        severity: one of `SEVERITIES`.
+        advice: what to do, one sentence.
+        find: gives all cases, the worst first.
+    """
+
+    title: str
+    severity: str
+    advice: str
+    find: Callable[[Known], Iterable[Example]]
+
+
+def find_all(checks: Mapping[str, Check[Known]], known: Known) -> list[Finding]:
+    """What the rows of a table find, without those that find nothing."""
+    found = (
+        Finding(name, check.title, check.severity, check.advice, tuple(check.find(known)))
+        for name, check in checks.items()
+    )
+    return [finding for finding in found if finding.examples]

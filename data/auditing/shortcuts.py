@@ -1,0 +1,126 @@
+"""Whether something besides the subject gives a picture's label away: size, format, size of the file, or mean colour.
+
+A small decision tree, cross-validated, sees one of these alone. Where it tells a class nearly always, a network can, too, and
+will learn this instead of what is to be seen (Geirhos et al. 2020, https://arxiv.org/abs/2004.07780).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from data.pictures import MULTI_LABEL, REGRESSION, PictureSet
+
+_FOLDS = 5
+_LEAST = 10  # pictures of a class: what is said of fewer may be chance
+_MOST = 20_000  # pictures that are looked at
+_TELLING = 0.7  # share of a class that is found, less the share of the others that is taken for it; chance gives 0
+_TELLING_R2 = 0.5  # of a number's variance that is explained
+_DEPTH = 4
+
+
+def shortcuts(pictures: PictureSet, facts: np.ndarray) -> list[tuple[str, str]]:
+    """What gives labels away.
+
+    Args:
+        pictures: the pictures.
+        facts: of each, `data.auditing.facts.FACTS` (n,).
+
+    Returns:
+        (class name, what was found), the most telling first; for regression, the name is empty.
+    """
+    some = _sample(len(pictures))
+    labels = pictures.labels[some]
+    found = [
+        one for name, feature in FEATURES.items() for one in _telling(pictures, labels, feature(facts[some]), name)
+    ]
+    return [(name, note) for _, name, note in sorted(found, key=lambda one: -one[0])]
+
+
+def _sample(count: int) -> np.ndarray:
+    if count <= _MOST:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(0).choice(count, _MOST, replace=False))
+
+
+def _telling(
+    pictures: PictureSet, labels: np.ndarray, feature: np.ndarray, name: str
+) -> Iterator[tuple[float, str, str]]:
+    """How telling, of which class, and in words; nothing if a feature is the same for all, or pictures are too few."""
+    if len(labels) < 2 * _LEAST or (feature == feature[0]).all():
+        return
+    if pictures.task == REGRESSION:
+        yield from _telling_numbers(pictures, labels, feature, name)
+        return
+    multi = pictures.task == MULTI_LABEL
+    predicted = _predicted(labels, feature, classes=True)
+    for label, class_name in enumerate(pictures.class_names):
+        is_of, is_said = (
+            (labels[:, label] > 0, predicted[:, label] > 0) if multi else (labels == label, predicted == label)
+        )
+        if not _LEAST <= is_of.sum() <= len(labels) - _LEAST:
+            continue
+        found, false = float(is_said[is_of].mean()), float(is_said[~is_of].mean())
+        if found - false >= _TELLING:
+            yield (
+                found - false,
+                class_name,
+                f"class {class_name!r}: {name} alone finds {found:.0%} of it, and takes {false:.0%} of the others for it",
+            )
+
+
+def _telling_numbers(
+    pictures: PictureSet, labels: np.ndarray, feature: np.ndarray, name: str
+) -> Iterator[tuple[float, str, str]]:
+    from sklearn.metrics import r2_score
+
+    predicted = _predicted(labels, feature, classes=False).reshape(labels.shape)
+    for column, number in enumerate(pictures.class_names):
+        explained = float(r2_score(labels[:, column], predicted[:, column]))
+        if explained >= _TELLING_R2:
+            yield explained, "", f"{number!r}: {name} alone explains {explained:.0%} of its variance"
+
+
+def _predicted(labels: np.ndarray, feature: np.ndarray, *, classes: bool) -> np.ndarray:
+    """What a tree says of each picture that it has not seen."""
+    from sklearn.model_selection import KFold, StratifiedKFold, cross_val_predict
+    from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+    folds: KFold | StratifiedKFold = KFold(_FOLDS, shuffle=True, random_state=0)
+    if classes and labels.ndim == 1:
+        folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=0)
+    options = {"max_depth": _DEPTH, "min_samples_leaf": 5, "random_state": 0}
+    tree = DecisionTreeClassifier(class_weight="balanced", **options) if classes else DecisionTreeRegressor(**options)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The least populated class")  # which nothing is said of
+        return cross_val_predict(tree, feature, labels, cv=folds)
+
+
+def _size(facts: np.ndarray) -> np.ndarray:
+    width, height = facts["width"].astype(np.float64), facts["height"].astype(np.float64)
+    return np.stack([width, height, width / height], axis=1)
+
+
+def _format(facts: np.ndarray) -> np.ndarray:
+    kinds = np.char.add(np.char.add(facts["format"], b" "), facts["mode"])
+    names, kind = np.unique(kinds, return_inverse=True)
+    return np.eye(len(names))[kind]
+
+
+def _file_size(facts: np.ndarray) -> np.ndarray:
+    return facts["bytes"].astype(np.float64)[:, None]
+
+
+def _colour(facts: np.ndarray) -> np.ndarray:
+    return facts["colour"].astype(np.float64)
+
+
+# By name, what a tree sees: float (n, features).
+FEATURES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "the size in pixels": _size,
+    "the file's format": _format,
+    "the file's size": _file_size,
+    "the mean colour": _colour,
+}

@@ -1,0 +1,197 @@
+"""Source: TFRecord files of `tf.train.Example` with a picture file and its label in each, read in place.
+
+A record is a length (8 bytes), the checksum of that, the data, and the checksum of that (4 bytes each); see
+tensorflow/core/lib/io/record_writer.h. The files are read once, as a stream, for the labels and the place of each record.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from data.errors import DataError
+from data.pictures import MULTI_LABEL, REGRESSION, SINGLE_LABEL, PictureSet
+from data.sources.labelling import label_pictures
+from data.sources.options import SourceOptions
+from data.sources.shards import Places, expand, shard_names
+
+# Names of features: those of TensorFlow's own image sets, and what TFDS writes.
+_IMAGES = ("image/encoded", "image")
+_TEXTS = ("image/class/text", "image/class/texts")
+_LABELS = ("image/class/label", "image/class/labels", "label", "labels")
+_HEADER = struct.Struct("<QI")
+_FOOTER = struct.Struct("<I")
+_GZIP = b"\x1f\x8b"
+
+
+def open_tfrecord(text: str, options: SourceOptions) -> PictureSet:
+    """Open TFRecord files.
+
+    Each record has `image/encoded`, and `image/class/text` (names) or `image/class/label` (numbers). Where one has several, the
+    set is multi-label; numbers that are not whole are regression. Pictures whose label is below 0 are left out and counted.
+
+    Args:
+        text: a file, a pattern, or one of several shards, which stands for all of them.
+        options: `task` and `label_separator` are used.
+
+    Returns:
+        The pictures, keyed by file and number.
+
+    Raises:
+        DataError: no such files, damaged ones, or records without a picture or label.
+    """
+    files = expand(text)
+    index = _Index(Places(files))
+    for number, (file, name) in enumerate(zip(files, shard_names(files), strict=True)):
+        index.add_file(number, file, name, options)
+    if not index.keys:
+        raise DataError(f"{text} holds no pictures with a label; write some to it")
+    cells, task = _cells(index.labels)
+    labelling = label_pictures(
+        ["label"],
+        [cells],
+        lambda i: f"record {index.keys[i]}",
+        task=options.task or (None if options.label_separator else task),
+        separator=options.label_separator,
+    )
+
+    def encoded(i: int) -> bytes:
+        with index.places.opened(i) as (file, _):
+            return bytes(_values(_features(_read_record(file), index.keys[i]), _IMAGES)[0])
+
+    return PictureSet(
+        source=text,
+        class_names=labelling.class_names,
+        keys=tuple(index.keys),
+        labels=labelling.labels,
+        encoded=encoded,
+        ignored=index.ignored,
+        task=labelling.task,
+    )
+
+
+@dataclass
+class _Index:
+    """What is found in files.
+
+    Attributes:
+        places: of records.
+        keys: of each record, in the order of `places`.
+        labels: of each record, the names and the numbers of its classes.
+        ignored: as in `PictureSet`.
+    """
+
+    places: Places
+    keys: list[str] = field(default_factory=list)
+    labels: list[tuple[list[Any], list[Any]]] = field(default_factory=list)
+    ignored: Counter[str] = field(default_factory=Counter)
+
+    def add_file(self, number: int, file: Path, name: str, options: SourceOptions) -> None:
+        for record, (offset, data) in enumerate(_records(file, options)):
+            features = _features(data, f"record {record} of {file}")
+            names, numbers = _values(features, _TEXTS), _values(features, _LABELS)
+            if any(value < 0 for value in numbers if isinstance(value, int)):  # how TFDS marks a contest's test
+                self.ignored["without a label"] += 1
+                continue
+            if not _values(features, _IMAGES):
+                raise DataError(f"record {record} of {file} has no picture in {_IMAGES[0]}, but {_named(features)}")
+            self.keys.append(f"{name}/{record:06d}")
+            self.labels.append((names, numbers))
+            self.places.add(number, offset)
+
+
+def _cells(labels: Sequence[tuple[list[Any], list[Any]]]) -> tuple[list[object], str | None]:
+    """What stands for the label of each record, and the task where numbers tell it: by name where all records have names."""
+    use_text = any(texts for texts, _ in labels) and all(len(texts) >= len(values) for texts, values in labels)
+    found = [texts if use_text else values for texts, values in labels]
+    if any(len(values) > 1 for values in found):
+        return list(found), MULTI_LABEL
+    cells = [values[0] if values else None for values in found]
+    if any(isinstance(cell, float) for cell in cells):
+        return cells, REGRESSION
+    return cells, SINGLE_LABEL
+
+
+# --- Records ------------------------------------------------------------------------------------------------------------
+
+
+def _records(file: Path, options: SourceOptions) -> Iterator[tuple[int, bytes]]:
+    """The offset and the data of each record."""
+    try:
+        size = file.stat().st_size
+        with open(file, "rb") as stream:
+            if stream.read(2) == _GZIP:
+                raise DataError(
+                    f"{file} is compressed, so that nothing can be found in it; decompress it first (gunzip)"
+                )
+            offset = 0
+            while offset < size:
+                stream.seek(offset)
+                yield offset, _read_record(stream)
+                offset = stream.tell()
+                options.report("indexing", offset, size)
+    except OSError as error:
+        raise DataError(f"{file} cannot be read: {error.strerror or error}; get it again") from error
+
+
+def _read_record(file: BinaryIO) -> bytes:
+    """The data of the record that begins here.
+
+    Raises:
+        OSError: it is damaged or cut off.
+    """
+    import google_crc32c
+
+    def masked(data: bytes) -> int:
+        crc = google_crc32c.value(data)
+        return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+    offset = file.tell()
+    header = file.read(_HEADER.size)
+    if len(header) == _HEADER.size:
+        length, checksum = _HEADER.unpack(header)
+        if checksum != masked(header[:8]):
+            raise OSError(f"no TFRecord, or damaged: a wrong checksum at byte {offset:,}")
+        if length > os.fstat(file.fileno()).st_size - offset:  # so much memory would be asked for
+            raise OSError(f"cut off within the record at byte {offset:,}")
+        data, footer = file.read(length), file.read(_FOOTER.size)
+        if len(data) == length and len(footer) == _FOOTER.size:
+            if _FOOTER.unpack(footer)[0] != masked(data):
+                raise OSError(f"damaged: a wrong checksum of the record at byte {offset:,}")
+            return data
+    raise OSError(f"cut off within the record at byte {offset:,}")
+
+
+def _features(data: bytes, where: str) -> Any:
+    """The features of a `tf.train.Example`, by name. TFDS has the message without the whole of TensorFlow."""
+    from google.protobuf.message import DecodeError
+    from tensorflow_datasets.proto.tf_example_generated_pb2 import Example
+
+    try:
+        return Example.FromString(data).features.feature
+    except DecodeError as error:
+        raise DataError(f"{where} is no tf.train.Example; write the set as such") from error
+
+
+def _values(features: Any, names: Sequence[str]) -> list[Any]:
+    """The values of the first of these features that is there: numbers, text, or bytes if it is no text."""
+    for name in names:
+        if name in features:  # a look at one that is not would add it
+            kind = features[name].WhichOneof("kind")
+            values = list(getattr(features[name], kind).value) if kind else []
+            if values:
+                return [_decoded(value) for value in values] if names is _TEXTS or names is _LABELS else values
+    return []
+
+
+def _decoded(value: Any) -> Any:
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
+
+
+def _named(features: Any) -> str:
+    return ", ".join(sorted(features)[:10]) or "nothing"

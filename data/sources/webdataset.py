@@ -1,0 +1,194 @@
+"""Source: tar shards as WebDataset writes them, each picture beside its label, read in place."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tarfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from data.decoding import SUFFIXES
+from data.errors import DataError
+from data.pictures import SINGLE_LABEL, PictureSet
+from data.sources.columns import check_columns, find_columns
+from data.sources.labelling import label_pictures
+from data.sources.names import check_key
+from data.sources.options import SourceOptions
+from data.sources.shards import Places, expand, shard_names
+from data.sources.tars import tar_members
+
+_LABELS = (".cls", ".json", ".txt")  # the first of them that every picture has is used
+_MOST_BYTES = 2**20  # of a label
+
+
+class _Part(NamedTuple):
+    """A file in a shard: `sample` and `suffix` are its name up to its first dot and from there on, as WebDataset has it."""
+
+    name: str
+    sample: str
+    suffix: str
+    offset: int
+    size: int
+
+
+def is_webdataset(file: Path) -> bool:
+    """Whether a file is a tar that is not compressed, with a `.cls` in it, or a picture at its top with a `.json` or `.txt`."""
+    beside: dict[str, set[str]] = {}
+    try:
+        for part in _parts(file, Counter()):
+            if part.suffix == ".cls":
+                return True
+            if "/" not in part.sample and len(beside) < 2:  # the first sample tells
+                beside.setdefault(part.sample, set()).add(part.suffix)
+    except (DataError, OSError, tarfile.TarError):
+        return False
+    return any(found & SUFFIXES and found & set(_LABELS) for found in beside.values())
+
+
+def open_webdataset(text: str, options: SourceOptions) -> PictureSet:
+    """Open tar shards.
+
+    Each picture has a `.cls` (the number or name of a class), `.json` or `.txt` of the same name beside it. A `.json` is a
+    label, a list of them, or an object with a label as lists have it. Only places of pictures and labels are held.
+
+    Args:
+        text: a tar, or a pattern such as `shards-{0000..0003}.tar`.
+        options: `task`, `columns` (of a `.json`; the label only) and `label_separator` are used.
+
+    Returns:
+        The pictures, keyed by shard and name.
+
+    Raises:
+        DataError: no such files, no tars, compressed ones, or pictures without a label.
+    """
+    files = expand(text)
+    index = _Index(Places(files))
+    for number, (file, shard) in enumerate(zip(files, shard_names(files), strict=True)):
+        index.add_shard(number, file, shard)
+        options.report("indexing", number + 1, len(files))
+    keys = tuple(index.keys.values())
+    if not keys:
+        raise DataError(f"{text} holds no pictures; in each tar, a picture and its label have the same name")
+    suffix, cells = _chosen_labels(index, text, options)
+    labelling = label_pictures(
+        ["label"],
+        [cells],
+        lambda i: f"{keys[i]} of {text}",
+        task=options.task or (SINGLE_LABEL if suffix == ".cls" and not options.label_separator else None),
+        separator=options.label_separator,
+    )
+
+    def encoded(i: int) -> bytes:
+        with index.places.opened(i) as (file, size):
+            return file.read(size)
+
+    return PictureSet(
+        source=text,
+        class_names=labelling.class_names,
+        keys=keys,
+        labels=labelling.labels,
+        encoded=encoded,
+        ignored=index.ignored,
+        task=labelling.task,
+    )
+
+
+@dataclass
+class _Index:
+    """What is found in shards; a sample is named by its shard and its name there.
+
+    Attributes:
+        places: of pictures.
+        keys: sample -> name of its picture, in the order of `places`.
+        labels: suffix -> sample -> what such a file says.
+        ignored: as in `PictureSet`.
+    """
+
+    places: Places
+    keys: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, dict[str, object]] = field(default_factory=lambda: {suffix: {} for suffix in _LABELS})
+    ignored: Counter[str] = field(default_factory=Counter)
+
+    def add_shard(self, number: int, file: Path, shard: str) -> None:
+        try:
+            for part in _parts(file, self.ignored):
+                self._add(part, number, file, shard)
+        except OSError as error:
+            raise DataError(f"{file} cannot be read: {error.strerror}") from error
+        except tarfile.TarError as error:
+            raise DataError(
+                f"{file} is no tar, compressed, or damaged ({error}); shards are plain tar files"
+            ) from error
+
+    def _add(self, part: _Part, number: int, file: Path, shard: str) -> None:
+        sample = f"{shard}/{part.sample}"
+        if part.suffix in SUFFIXES and sample not in self.keys:
+            self.keys[sample] = f"{shard}/{part.name}"
+            check_key(self.keys[sample])
+            self.places.add(number, part.offset, part.size)
+        elif part.suffix in self.labels:
+            self.labels[part.suffix][sample] = _read_label(file, part)
+        else:
+            self.ignored["further pictures" if part.suffix in SUFFIXES else part.suffix or "no suffix"] += 1
+
+
+def _parts(file: Path, ignored: Counter[str]) -> Iterator[_Part]:
+    with open(file, "rb") as stream:
+        for _, member in tar_members(stream, sys.maxsize):
+            path = PurePosixPath(member.name)
+            if member.isdir():
+                continue
+            if not member.isfile() or member.issparse() or path.name.startswith("."):
+                ignored["hidden" if path.name.startswith(".") else "links"] += 1
+                continue
+            stem, dot, rest = path.name.partition(".")
+            sample = (path.parent / stem).as_posix() if stem else path.as_posix()
+            yield _Part(path.as_posix(), sample, (dot + rest).lower(), member.offset_data, member.size)
+
+
+def _read_label(file: Path, part: _Part) -> object:
+    if part.size > _MOST_BYTES:
+        raise DataError(f"{part.name} in {file} has {part.size:,} bytes, which is no label; remove it")
+    with open(file, "rb") as stream:
+        stream.seek(part.offset)
+        content = stream.read(part.size)
+    try:
+        text = content.decode("utf-8-sig")
+        return json.loads(text) if part.suffix == ".json" else text.strip()
+    except (ValueError, RecursionError) as error:
+        kind = "JSON" if part.suffix == ".json" else "UTF-8"
+        raise DataError(f"{part.name} in {file} is not {kind} ({error}); write it anew") from error
+
+
+def _chosen_labels(index: _Index, text: str, options: SourceOptions) -> tuple[str, list[object]]:
+    """The kind of label file that is used, and what each picture's says."""
+    for suffix, found in index.labels.items():
+        if all(sample in found for sample in index.keys):
+            cells = [found[sample] for sample in index.keys]
+            return suffix, _from_objects(cells, text, options) if suffix == ".json" else cells
+    without = [key for sample, key in index.keys.items() if not any(sample in found for found in index.labels.values())]
+    if without:
+        raise DataError(
+            f"{text} has pictures without a .cls, .json or .txt of the same name ({len(without):,}, such as {without[0]}); "
+            "add or remove them"
+        )
+    raise DataError(f"{text} labels some pictures by {' and others by '.join(_LABELS)}; use one of them for all")
+
+
+def _from_objects(cells: list[object], text: str, options: SourceOptions) -> list[object]:
+    rows = [cell for cell in cells if isinstance(cell, dict)]
+    if not rows:
+        return cells
+    where = f"the .json files of {text}"
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    given = {role: name for role, name in options.columns.items() if role == "label"}
+    columns = find_columns(names, given, where)
+    check_columns(columns, names, ("label",), where)
+    (column, *more) = columns["label"]
+    if more:
+        raise DataError(f"{where} give one label; name one of {', '.join(columns['label'])}, which may be a list")
+    return [cell.get(column) if isinstance(cell, dict) else cell for cell in cells]

@@ -1,0 +1,68 @@
+"""What the tests of sources share."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data.errors import DataError
+from data.sources import SourceOptions, open_source
+from tests.pictures import encode, smooth
+
+PICTURE = encode(smooth(12, 9))
+
+
+def put(*paths: Path) -> None:
+    """Write the same picture to each path."""
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(PICTURE)
+
+
+def refusal(source: object, **options: Any) -> str:
+    """The one sentence with which a source is refused."""
+    with pytest.raises(DataError) as caught:
+        open_source(str(source), SourceOptions(**options))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def different(number: int) -> bytes:
+    """A picture of its own for each number."""
+    return encode(smooth(12, 9, seed=number))
+
+
+def flowers(folder: str = "") -> dict[str, bytes]:
+    """Names and contents of two classes with two pictures each."""
+    return {
+        f"{folder}{name}/{number}.png": different(2 * label + number)
+        for label, name in enumerate(("rose", "tulip"))
+        for number in range(2)
+    }
+
+
+def zipped(path: Path, members: Mapping[str, bytes]) -> Path:
+    """Write a zip archive."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, content in members.items():
+            file.writestr(name, content)
+    return path
+
+
+def tarred(path: Path, members: Mapping[str, bytes], *special: tarfile.TarInfo) -> Path:
+    """Write a tar archive, compressed as its name says, with `special` members at its end."""
+    mode = "w:gz" if path.suffix.lower() in (".gz", ".tgz") else "w"
+    with tarfile.open(path, mode) as file:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            file.addfile(info, io.BytesIO(content))
+        for info in special:
+            file.addfile(info)
+    return path

@@ -1,0 +1,165 @@
+"""Facts about pictures: noted while pictures are checked, and kept so that none is decoded twice."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data.auditing.facts import FACTS, facts_of
+from data.auditing.store import FactStore
+from data.checking import check_pictures, facts_among
+from data.decoding import UnreadablePicture
+from data.sources import open_source
+from tests.pictures import encode, smooth, write_folder
+
+DIGEST = "ab" * 32
+
+
+def exif(orientation: int) -> Image.Exif:
+    data = Image.Exif()
+    data[0x0112] = orientation
+    return data
+
+
+def animation() -> bytes:
+    frames = [Image.fromarray(smooth(40, 30, seed=number)) for number in range(2)]
+    file = io.BytesIO()
+    frames[0].save(file, "GIF", save_all=True, append_images=frames[1:])
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("encoded", "expected"),
+    [
+        (encode(smooth(40, 30)), {"width": 40, "height": 30, "format": b"PNG", "mode": b"RGB", "orientation": 1}),
+        (
+            encode(smooth(40, 30), "JPEG", exif=exif(6)),
+            {"width": 30, "height": 40, "format": b"JPEG", "orientation": 6},
+        ),
+        (encode(smooth(40, 30), "JPEG", exif=exif(99)), {"width": 40, "orientation": 1}),
+        (encode(Image.new("L", (9, 7), 100)), {"mode": b"L", "width": 9, "sharpness": 0, "animated": False}),
+        (encode(Image.new("RGB", (1, 1), (10, 20, 30))), {"width": 1, "height": 1, "sharpness": 0}),
+        (animation(), {"format": b"GIF", "animated": True, "width": 40}),
+    ],
+    ids=["png", "on its side", "damaged exif", "grey", "one pixel", "animation"],
+)
+def test_what_is_noted(encoded: bytes, expected: dict[str, object]) -> None:
+    facts = facts_of(encoded, DIGEST)
+
+    assert facts["sha256"].decode() == DIGEST and facts["bytes"] == len(encoded)
+    assert {name: facts[name] for name in expected} == expected
+
+
+def test_brightness_and_colour_are_in_their_units() -> None:
+    pixels = np.zeros((50, 50, 3), np.uint8)
+    pixels[:, 25:] = (200, 100, 0)
+    facts = facts_of(encode(pixels), DIGEST)
+
+    np.testing.assert_allclose(facts["colour"], (100, 50, 0), atol=1)
+    assert facts["dark"] == pytest.approx((0.299 * 200 + 0.587 * 100) / 255, abs=0.02)
+    assert facts["bright"] == pytest.approx(0, abs=0.02)
+
+
+def test_what_cannot_be_decoded_has_no_facts() -> None:
+    with pytest.raises(UnreadablePicture, match="empty"):
+        facts_of(b"", DIGEST)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FactStore:
+    return FactStore(tmp_path / "Merkmale äöü [b]" / "facts")
+
+
+def some_facts(*numbers: int) -> np.ndarray:
+    facts = np.zeros(len(numbers), FACTS)
+    facts["sha256"] = [f"{number:064x}".encode() for number in numbers]
+    facts["width"] = numbers
+    return facts
+
+
+def test_a_second_check_decodes_nothing(store: FactStore, tmp_path: Path) -> None:
+    pictures = open_source(str(write_folder(tmp_path / "fruit")))
+    first = list(check_pictures(pictures, store.read()))
+    store.add(facts_among(first))
+    second = list(check_pictures(pictures, FactStore(store.folder).read()))
+
+    assert all(one.is_new for one in first) and not any(one.is_new for one in second)
+    np.testing.assert_array_equal(facts_among(first), facts_among(second))
+
+
+def test_a_picture_with_other_bytes_is_decoded(store: FactStore, tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "fruit")
+    store.add(facts_among(list(check_pictures(open_source(str(folder))))))
+    (folder / "apple" / "03.png").write_bytes(b"no picture any more")
+    checked = {one.key: one for one in check_pictures(open_source(str(folder)), store.read())}
+
+    assert [key for key, one in checked.items() if one.fault] == ["apple/03.png"]
+
+
+def test_stores_of_two_processes_add_up(store: FactStore) -> None:
+    store.add(some_facts(1, 2))
+    FactStore(store.folder).add(some_facts(2, 3))
+    known = store.read()
+
+    assert len(known) == 3
+    assert [int(known.get(f"{number:064x}")["width"]) for number in (1, 2, 3)] == [1, 2, 3]
+    assert known.get(f"{4:064x}") is None
+
+
+def test_many_small_files_become_one(store: FactStore) -> None:
+    for number in range(40):
+        store.add(some_facts(number, 1000))
+
+    assert len(list(store.folder.iterdir())) <= 17
+    assert len(store.read()) == 41
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x93NUMPY", b"words", "half", "other version", "other fields"])
+def test_damaged_files_count_as_not_there(store: FactStore, damage: bytes | str) -> None:
+    store.add(some_facts(1))
+    (file,) = store.folder.iterdir()
+    if damage == "half":
+        file.write_bytes(file.read_bytes()[:-100])
+    elif damage == "other version":
+        file.rename(file.with_name(f"facts-0-{'0' * 32}.npy"))
+    elif damage == "other fields":
+        np.save(file, np.zeros(3))
+    else:
+        assert isinstance(damage, bytes)
+        file.write_bytes(damage)
+
+    assert len(store.read()) == 0
+    store.add(some_facts(2))
+    assert len(store.read()) == 1
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="everything may be written to")
+def test_a_store_that_cannot_be_written_to_is_no_error(store: FactStore) -> None:
+    store.folder.mkdir(parents=True)
+    store.folder.chmod(0o500)
+    store.add(some_facts(1))
+    assert len(store.read()) == 0
+
+
+def test_a_file_in_its_place_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "facts").write_text("mine")
+    store = FactStore(tmp_path / "facts")
+    store.add(some_facts(1))
+
+    assert len(store.read()) == 0 and store.clear() == 0
+    assert (tmp_path / "facts").read_text() == "mine"
+
+
+def test_clearing_removes_the_facts_and_nothing_else(store: FactStore) -> None:
+    store.add(some_facts(1, 2))
+    mine = store.folder / "mine.txt"
+    mine.write_text("mine")
+    size = store.size
+
+    assert size > 2 * FACTS.itemsize and store.clear() == size
+    assert list(store.folder.iterdir()) == [mine]

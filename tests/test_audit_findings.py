@@ -1,0 +1,317 @@
+"""Every row of the table of findings finds what is planted, names it, and finds nothing among sound pictures."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter
+
+from app.pictures import read_source
+from data.auditing.checks import CHECKS
+from data.auditing.cleaned import worth_keeping
+from data.auditing.duplicates import find_duplicates
+from data.auditing.facts import facts_of
+from data.auditing.findings import SEVERITIES, Evidence, Finding, find_all
+from data.auditing.shortcuts import shortcuts
+from data.pictures import MULTI_LABEL, REGRESSION
+from tests.conftest import contents
+from tests.pictures import encode, smooth
+
+CLASSES = ("apple", "banana")
+
+
+def photograph(seed: int, width: int = 96, height: int = 72) -> Image.Image:
+    """A picture with large shapes, as photographs have, and with fine ones."""
+    noise = np.random.default_rng(seed).normal(0, 12, (height, width, 1))
+    return Image.fromarray(np.clip(smooth(width, height, seed) + noise, 0, 255).astype(np.uint8))
+
+
+def as_jpeg(image: Image.Image, **options: object) -> bytes:
+    return encode(image, "JPEG", **{"quality": 90, **options})
+
+
+@pytest.fixture(scope="session")
+def sound_files() -> dict[str, bytes]:
+    """Two classes of 24 photographs each, without fault."""
+    names = [f"{name}/{number:02d}.jpg" for name in CLASSES for number in range(24)]
+    return {name: as_jpeg(photograph(seed)) for seed, name in enumerate(names)}
+
+
+@pytest.fixture
+def folder(sound_files: dict[str, bytes], tmp_path: Path) -> Path:
+    for name, encoded in sound_files.items():
+        write(tmp_path / "pictures" / name, encoded)
+    return tmp_path / "pictures"
+
+
+def write(path: Path, encoded: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(encoded)
+
+
+def found_in(folder: Path) -> dict[str, Finding]:
+    reading = read_source(str(folder), cache_folder=str(folder.parent / "cache"))
+    return {finding.name: finding for finding in find_all(CHECKS, reading.evidence)}
+
+
+# --- Plants: each changes a folder and says what should be named ----------------------------------------------------------
+
+Plant = Callable[[Path], set[str]]
+
+
+def replaced(name: str, encoded: bytes) -> Plant:
+    """A picture in place of a sound one."""
+
+    def plant(folder: Path) -> set[str]:
+        (folder / name).write_bytes(encoded)
+        return {name}
+
+    return plant
+
+
+def truncated(folder: Path) -> set[str]:
+    file = folder / "apple/05.jpg"
+    file.write_bytes(file.read_bytes()[:-300])
+    return {"apple/05.jpg"}
+
+
+def copied(*names: str) -> Plant:
+    """The first picture of all, under other names."""
+
+    def plant(folder: Path) -> set[str]:
+        for name in names:
+            write(folder / name, (folder / "apple/00.jpg").read_bytes())
+        return {"apple/00.jpg", *names}
+
+    return plant
+
+
+def encoded_anew(folder: Path) -> set[str]:
+    write(folder / "apple/again.jpg", as_jpeg(photograph(0), quality=50))
+    return {"apple/00.jpg", "apple/again.jpg"}
+
+
+def in_two_splits(folder: Path) -> set[str]:
+    for split in ("train", "test"):
+        for name in CLASSES:
+            for number in range(12) if split == "train" else range(12, 24):
+                write(
+                    folder.with_name("x") / split / name / f"{number}.jpg",
+                    (folder / name / f"{number:02d}.jpg").read_bytes(),
+                )
+    for name in CLASSES:
+        for file in (folder / name).iterdir():
+            file.unlink()
+        (folder / name).rmdir()
+    for split in ("train", "test"):
+        (folder.with_name("x") / split).rename(folder / split)
+    write(folder / "test/apple/leak.jpg", as_jpeg(photograph(3).transpose(Image.Transpose.ROTATE_90), quality=70))
+    return {"test/apple/leak.jpg", "train/apple/3.jpg"}
+
+
+def small_class(count: int) -> Plant:
+    def plant(folder: Path) -> set[str]:
+        names = {f"cherry/{number:02d}.jpg" for number in range(count)}
+        for number, name in enumerate(sorted(names)):
+            write(folder / name, as_jpeg(photograph(100 + number)))
+        return names
+
+    return plant
+
+
+def class_in_another_format(folder: Path) -> set[str]:
+    files = sorted((folder / "banana").iterdir())
+    for number, file in enumerate(files):
+        file.unlink()
+        write(file.with_suffix(".png"), encode(photograph(200 + number)))
+    # Some stand for each class: what is not of the one class of two is of the other.
+    return {
+        f"{name}/{number:02d}.{suffix}" for name, suffix in (("apple", "jpg"), ("banana", "png")) for number in range(8)
+    }
+
+
+def animation() -> bytes:
+    file = io.BytesIO()
+    photograph(50).save(file, "GIF", save_all=True, append_images=[photograph(51)])
+    return file.getvalue()
+
+
+def exif(orientation: int) -> Image.Exif:
+    data = Image.Exif()
+    data[0x0112] = orientation
+    return data
+
+
+def darkened(image: Image.Image, factor: float, offset: int = 0) -> Image.Image:
+    return image.point(lambda level: int(level * factor) + offset)
+
+
+PLANTS: dict[str, Plant] = {
+    "unreadable": replaced("banana/03.jpg", b"these are words, and no picture"),
+    "truncated": truncated,
+    "empty": replaced("apple/07.jpg", b""),
+    "leakage": in_two_splits,
+    "contradictions": copied("banana/copy.jpg"),
+    "exact_duplicates": copied("apple/copy.jpg", "apple/copy of it.jpg"),
+    "near_duplicates": encoded_anew,
+    "few_examples": small_class(5),
+    "imbalance": small_class(1),
+    "shortcuts": class_in_another_format,
+    "blurred": replaced("apple/01.jpg", as_jpeg(photograph(1).filter(ImageFilter.GaussianBlur(6)))),
+    "dark": replaced("apple/01.jpg", as_jpeg(darkened(photograph(1), 0.2))),
+    "bright": replaced("apple/01.jpg", as_jpeg(darkened(photograph(1), 0.03, 247))),
+    "tiny": replaced("apple/01.jpg", as_jpeg(photograph(1, 24, 20))),
+    "aspect_ratio": replaced("apple/01.jpg", as_jpeg(photograph(1, 300, 60))),
+    "animated": replaced("apple/01.jpg", animation()),
+    "rotated": replaced("apple/01.jpg", as_jpeg(photograph(1, 72, 96), exif=exif(6))),
+    "not_rgb": replaced("apple/01.jpg", as_jpeg(photograph(1).convert("L"))),
+}
+
+
+def test_every_row_is_planted() -> None:
+    assert set(PLANTS) == set(CHECKS)
+
+
+def test_nothing_is_found_among_sound_pictures(folder: Path) -> None:
+    assert found_in(folder) == {}
+
+
+@pytest.mark.parametrize("name", PLANTS)
+def test_what_is_planted_is_found_and_named(name: str, folder: Path) -> None:
+    planted = PLANTS[name](folder)
+    before = contents(folder)
+    found = found_in(folder)
+
+    assert {key for example in found[name].examples for key in example.pictures} == planted
+    assert contents(folder) == before  # pictures are only read
+    assert all(one.count == len(one.examples) > 0 for one in found.values())
+    assert all(one.severity in SEVERITIES and one.advice.endswith(".") for one in found.values())
+
+
+def test_the_worst_comes_first(folder: Path) -> None:
+    for number, factor in enumerate((0.2, 0.05, 0.15)):
+        (folder / f"apple/0{number}.jpg").write_bytes(as_jpeg(darkened(photograph(number), factor)))
+    examples = found_in(folder)["dark"].examples
+    assert [example.pictures for example in examples] == [("apple/01.jpg",), ("apple/02.jpg",), ("apple/00.jpg",)]
+
+
+# --- Duplicates -----------------------------------------------------------------------------------------------------------
+
+ORIGINAL = photograph(7, 180, 120)
+SAME: dict[str, bytes] = {
+    "PNG": encode(ORIGINAL),
+    "quality 40": as_jpeg(ORIGINAL, quality=40),
+    "WebP": encode(ORIGINAL, "WEBP", quality=60),
+    "half as large": as_jpeg(ORIGINAL.resize((90, 60))),
+    "twice as large": as_jpeg(ORIGINAL.resize((360, 240))),
+    "squared": as_jpeg(ORIGINAL.resize((128, 128))),
+    "turned by EXIF": as_jpeg(ORIGINAL, exif=exif(8)),
+    **{turn.name: as_jpeg(ORIGINAL.transpose(turn).resize((100, 100)), quality=60) for turn in Image.Transpose},
+}
+OTHERS: dict[str, bytes] = {
+    "another": as_jpeg(photograph(8, 180, 120)),
+    "in other colours": as_jpeg(Image.merge("RGB", ORIGINAL.split()[::-1])),
+    "in grey": as_jpeg(ORIGINAL.convert("L")),
+    "half of it": as_jpeg(ORIGINAL.crop((0, 0, 90, 120))),
+    "negative": as_jpeg(ORIGINAL.point(lambda level: 255 - level)),
+    "one colour": as_jpeg(Image.new("RGB", (180, 120), (128, 128, 128))),
+}
+
+
+def facts_about(files: list[bytes]) -> np.ndarray:
+    return np.array([facts_of(file, f"{number:064x}") for number, file in enumerate(files)])
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_changed_copies_show_the_same(name: str) -> None:
+    exact, shown = find_duplicates(facts_about([OTHERS["another"], as_jpeg(ORIGINAL), SAME[name]]))
+    assert exact.tolist() == [0, 1, 2] and shown.tolist() == [0, 1, 1]
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_pictures_do_not(name: str) -> None:
+    assert find_duplicates(facts_about([as_jpeg(ORIGINAL), OTHERS[name]])).shown.tolist() == [0, 1]
+
+
+def test_blank_pictures_are_duplicates_only_if_their_files_are() -> None:
+    blank = [encode(Image.new("RGB", (50, 50), colour)) for colour in ("white", "white", "black")]
+    facts = facts_about(blank)
+    assert find_duplicates(facts).shown.tolist() == [0, 1, 2]
+    facts["sha256"][1] = facts["sha256"][0]
+    assert find_duplicates(facts).shown.tolist() == [0, 0, 2]
+
+
+def test_every_turn_finds_every_other() -> None:
+    turned = [as_jpeg(ORIGINAL.transpose(turn)) for turn in Image.Transpose]
+    assert set(find_duplicates(facts_about(turned)).shown.tolist()) == {0}
+
+
+def test_groups_in_any_order_and_number() -> None:
+    """More than are compared at once, so that groups reach over blocks."""
+    random = np.random.default_rng(0)
+    files = [as_jpeg(photograph(number, 48, 48)) for number in range(6)]
+    which = random.integers(0, 6, 300)
+    facts = facts_about(files)[which]
+    facts["sha256"] = [f"{number:064x}".encode() for number in range(300)]
+    shown = find_duplicates(facts).shown
+
+    first = {one: int(np.flatnonzero(which == one)[0]) for one in range(6)}
+    assert shown.tolist() == [first[one] for one in which]
+
+
+def test_no_pictures_have_no_duplicates() -> None:
+    assert find_duplicates(facts_about([as_jpeg(ORIGINAL)])[:0]).shown.tolist() == []
+
+
+# --- What stays -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("labels", "splits", "suspects", "stay"),
+    [
+        ([0, 0, 1, 1, 1, 0], None, (), [0, 2, 4, 5]),
+        ([0, 1, 1, 1, 1, 0], None, (), [2, 4, 5]),  # the first two contradict each other
+        ([0, 0, 1, 1, 1, 0], ("train", "test", "train", "validation", "test", "test"), (), [1, 3, 4, 5]),
+        ([0, 0, 1, 1, 1, 0], None, (5, 0), [1, 2, 4]),
+        ([0, 0, 1, 1, 1, 0], None, (0, 1), [2, 4, 5]),
+    ],
+    ids=["copies", "contradictions", "splits", "suspects", "suspected copies"],
+)
+def test_what_stays(
+    labels: list[int], splits: tuple[str, ...] | None, suspects: tuple[int, ...], stay: list[int], folder: Path
+) -> None:
+    pictures = read_source(str(folder)).pictures.subset(range(6))
+    pictures = replace(pictures, labels=np.array(labels), given_splits=splits)
+    assert worth_keeping(pictures, np.array([0, 0, 2, 2, 4, 5]), suspects).tolist() == stay
+
+
+# --- Tasks ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def evidence(folder: Path) -> Evidence:
+    return read_source(str(folder)).evidence
+
+
+def test_classes_of_several_labels_are_counted(evidence: Evidence) -> None:
+    labels = np.zeros((48, 2), np.float32)
+    labels[:, 0], labels[:3, 1] = 1, 1
+    pictures = replace(evidence.pictures, task=MULTI_LABEL, labels=labels)
+    found = {one.name: one for one in find_all(CHECKS, replace(evidence, pictures=pictures))}
+    assert [example.note for example in found["few_examples"].examples] == ["class 'banana': 3 pictures"]
+
+
+def test_a_number_that_the_size_gives_away(evidence: Evidence) -> None:
+    facts = evidence.facts.copy()
+    facts["width"] = np.arange(100, 148)
+    labels = np.stack([np.arange(48), np.random.default_rng(0).normal(size=48)], axis=1).astype(np.float32)
+    pictures = replace(evidence.pictures, task=REGRESSION, labels=labels, class_names=("age", "chance"))
+
+    ((name, note),) = shortcuts(pictures, facts)
+    assert name == "" and note.startswith("'age': the size in pixels alone explains")
+    assert "few_examples" not in {one.name for one in find_all(CHECKS, replace(evidence, pictures=pictures))}

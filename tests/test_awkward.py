@@ -1,0 +1,373 @@
+"""Awkward files never crash, hang or fill the memory, and the check of `train`, its loaders and `predict` decide alike."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFile, JpegImagePlugin
+
+import app
+from app.predict import _load, _picture_files
+from data import decoding
+from data.checking import check_pictures
+from data.decoding import (
+    RESIZES,
+    UnreadablePicture,
+    decode,
+    load_each_way,
+    read_header,
+    reads_alike_in_tensorflow,
+)
+from data.errors import DataError
+from data.pictures import PictureSet
+from data.reading import read_picture
+from data.sources import open_source
+from tests.awkward import CORPUS, Awkward, decisions
+from tests.pictures import encode, write_folder
+from tests.raw_files import FORMAT_OF, LARGE, PIXELS, animation, gif
+
+# pytest undoes the filters that data.decoding sets.
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::PIL.Image.DecompressionBombWarning")
+
+LONGEST = 10  # seconds: each takes far less than one, but the machine may be busy
+
+
+@pytest.mark.parametrize(("name", "awkward"), CORPUS.items(), ids=list(CORPUS))
+def test_all_decide_alike(name: str, awkward: Awkward, tmp_path: Path) -> None:
+    encoded = awkward.make()
+    started = time.perf_counter()
+    found = decisions(encoded, tmp_path / name)
+    assert time.perf_counter() - started < LONGEST
+
+    assert len(set(found.values())) == 1, found
+    reason = found["check"]
+    if isinstance(awkward.expected, str):
+        assert reason is not None and re.search(awkward.expected, reason) and reason.isprintable()
+    else:
+        assert reason is None
+        assert decode(encoded).size == awkward.expected
+
+
+READABLE = {name: awkward for name, awkward in CORPUS.items() if not isinstance(awkward.expected, str)}
+
+
+@pytest.mark.parametrize(("name", "awkward"), READABLE.items(), ids=list(READABLE))
+def test_what_can_be_read_can_be_made_square_in_every_way(name: str, awkward: Awkward) -> None:
+    encoded = awkward.make()
+    for resize in RESIZES:
+        both, shrunk = (load_each_way(encoded, 32, resize, ways) for ways in ({True, False}, {False}))
+        assert set(both) == {True, False} and set(shrunk) == {False}
+        assert all(one.shape == (32, 32, 3) and one.dtype == np.uint8 for one in [*both.values(), *shrunk.values()])
+        assert np.abs(both[False].astype(int) - shrunk[False]).mean() < 2  # levels
+    reads_alike_in_tensorflow(encoded)
+
+
+@pytest.mark.parametrize("suffix", ["gif", "png", "webp"])
+def test_an_animation_may_end_anywhere(suffix: str) -> None:
+    """Its first frame counts; to look for the second must not fail."""
+    whole = animation(FORMAT_OF[suffix])
+    parts = [whole[:length] for length in range(1, len(whole) + 1)]
+    keys = tuple(map(str, range(len(parts))))
+    pictures = PictureSet("test", ("a", "b"), keys, np.zeros(len(parts), np.int64), parts.__getitem__)
+    found = [one.fault for one in check_pictures(pictures)]
+    assert found[-1] is None and found == [fault_of(part) for part in parts]
+
+
+def fault_of(encoded: bytes) -> str | None:
+    try:
+        load_each_way(encoded, 32, "stretch", {True})
+    except UnreadablePicture as error:
+        return str(error)
+    return None
+
+
+def test_a_header_says_what_moves_and_what_lies_on_its_side() -> None:
+    assert read_header(animation("GIF")) == ("GIF", "P", True, 1)
+    assert read_header(CORPUS["palette.png"].make()) == ("PNG", "P", False, 1)
+    assert read_header(CORPUS["several pictures on their side.jpg"].make()) == ("JPEG", "RGB", False, 6)
+    assert read_header(CORPUS["orientation 9.png"].make()).orientation == 1
+
+
+def test_the_audit_decides_alike(tmp_path: Path) -> None:
+    source = write_folder(tmp_path / "source", classes=2, pictures=1)
+    for number, (name, awkward) in enumerate(CORPUS.items()):
+        (source / "apple" / f"{number} {name}").write_bytes(awkward.make())
+    predicted = _load(list(_picture_files([str(source)])), 32, "stretch")[1]
+    audited = app.audit(str(source), labels=False, cache_folder=str(tmp_path / "cache")).reading.evidence.faults
+
+    assert {str(source / one.key): one.fault for one in audited} == {one.key: one.fault for one in predicted}
+    assert len(audited) == len(CORPUS) - len(READABLE)
+
+
+def test_another_librarys_switch_makes_no_half_picture_pass(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """TensorFlow Datasets sets it, for the whole process."""
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    found = decisions(CORPUS["truncated 0.jpg"].make(), tmp_path / "half.jpg")
+    assert all(reason and "truncated" in reason for reason in found.values())
+
+
+def test_the_limit_is_ours_where_another_library_lifts_pillows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    with pytest.raises(UnreadablePicture, match="179 million pixels"):
+        decode(CORPUS["ten gigapixels.png"].make())
+
+
+def test_no_memory_is_not_called_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(image: Image.Image) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(JpegImagePlugin.JpegImageFile, "load", load)
+    with pytest.raises(UnreadablePicture, match="not enough memory"):
+        decode(encode(PIXELS, "JPEG"))
+
+
+# --- What stands where a file should ------------------------------------------------------------------------------------------
+
+
+def within(seconds: float, call: Callable[[], Any]) -> Any:
+    """What a call gives; fails if that takes longer."""
+    given: list[Any] = []
+    thread = threading.Thread(target=lambda: given.append(call()), daemon=True)
+    thread.start()
+    thread.join(seconds)
+    assert given, "it hangs, or has failed"
+    return given[0]
+
+
+def as_socket(path: Path) -> None:
+    here = os.getcwd()
+    os.chdir(path.parent)  # the name of a socket may have a hundred characters
+    try:
+        with socket.socket(socket.AF_UNIX) as opened:
+            opened.bind(path.name)
+    finally:
+        os.chdir(here)
+
+
+def as_large_file(path: Path) -> None:
+    with open(path, "wb") as file:
+        file.truncate(decoding.LARGEST_FILE + 1)  # takes no room on the disk
+
+
+ODD: dict[str, tuple[Callable[[Path], object], str]] = {
+    "pipe": (os.mkfifo, "a pipe or a device"),
+    "socket": (as_socket, "No such device or address|Operation not supported"),
+    "device": (lambda path: path.symlink_to("/dev/zero"), "a pipe or a device"),
+    "link to nothing": (lambda path: path.symlink_to("nothing"), "No such file"),
+    "link to itself": (lambda path: path.symlink_to(path.name), "symbolic links"),
+    "more than 256 MB": (as_large_file, "larger than 256 MB"),
+    "private": (lambda path: path.touch(mode=0), "Permission denied"),
+}
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return write_folder(tmp_path / "source", classes=2, pictures=1, suffix=".jpg")
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_what_is_no_file_is_named_by_all(kind: str, source: Path) -> None:
+    make, reason = ODD[kind]
+    if kind == "private" and os.geteuid() == 0:
+        pytest.skip("nothing is private from root")
+    path = source / "apple" / "odd.jpg"
+    make(path)
+
+    (checked,) = within(LONGEST, lambda: [one for one in check_pictures(open_source(str(source))) if one.fault])
+    for given in (source, path):
+        _, (predicted,) = within(LONGEST, lambda given=given: _load(list(_picture_files([str(given)])), 32, "stretch"))
+        assert predicted.fault == checked.fault and Path(predicted.key) == source / checked.key == path
+    assert re.search(reason, checked.fault)
+    with pytest.raises(UnreadablePicture, match=reason):  # before anything is read
+        read_picture(path)
+
+
+def test_a_picture_that_vanishes_is_named_by_all(source: Path) -> None:
+    pictures, files = open_source(str(source)), list(_picture_files([str(source)]))
+    files[0].unlink()
+    faults = [one.fault for one in check_pictures(pictures)]
+    assert faults == ["No such file or directory", None]
+    assert [one.fault for one in _load(files, 32, "stretch")[1]] == faults[:1]
+
+
+def test_a_folder_named_like_a_picture_and_links_in_a_circle_are_walked_alike(source: Path) -> None:
+    inner = source / "apple" / "folder.jpg"
+    inner.mkdir()
+    (inner / "sound.png").write_bytes(encode(PIXELS))
+    (inner / "around.jpg").symlink_to(source)
+    (source / "apple" / "sideways").symlink_to(source / "banana")
+    pictures = open_source(str(source))
+
+    assert "apple/folder.jpg/sound.png" in pictures.keys and len(pictures) == 3
+    assert [source / key for key in pictures.keys] == list(_picture_files([str(source)]))
+    assert not any(one.fault for one in check_pictures(pictures))
+
+
+NAMES = [
+    "ü €",
+    "кошка",
+    "犬🐕",
+    "two\nlines",
+    " spaces ",
+    "-rf",
+    "--json",
+    "[red]",
+    "%s {0} \\n",
+    "'\"`$(id);&",
+    "a.b.jpg",
+    "n" * 250,
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_any_name_is_found_read_and_named(name: str, source: Path) -> None:
+    path = source / "apple" / f"{name}.jpg"
+    path.write_bytes(encode(PIXELS, "JPEG"))
+    pictures = open_source(str(source))
+    assert f"apple/{name}.jpg" in pictures.keys and path in list(_picture_files([str(source)]))
+    assert not any(one.fault for one in check_pictures(pictures))
+
+    path.write_bytes(b"")
+    (checked,) = [one for one in check_pictures(pictures) if one.fault]
+    (predicted,) = _load([path], 32, "stretch")[1]
+    assert checked.fault == predicted.fault == "the file is empty" and checked.key == f"apple/{name}.jpg"
+
+
+def test_a_name_that_no_text_can_hold_is_refused_by_all(source: Path) -> None:
+    path = os.path.join(os.fsencode(source / "apple"), b"\xff.jpg")
+    with open(path, "wb") as file:
+        file.write(encode(PIXELS, "JPEG"))
+    with pytest.raises(DataError, match="not UTF-8"):
+        open_source(str(source))
+    with pytest.raises(DataError, match="not UTF-8"):
+        app.predict("model.tflite", [str(source)])
+
+
+# --- Memory -------------------------------------------------------------------------------------------------------------------
+
+
+def test_threads_share_one_allowance_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels, most = LARGE.shape[0] * LARGE.shape[1], []
+    monkeypatch.setattr(decoding, "_ROOM", decoding._Room(3 * pixels))
+    load, inside, lock = JpegImagePlugin.JpegImageFile.load, [0], threading.Lock()
+
+    def watched(image: Image.Image) -> Any:
+        with lock:
+            inside[0] += 1
+            most.append(inside[0])
+        time.sleep(0.01)  # long enough that others would come in
+        try:
+            return load(image)
+        finally:
+            with lock:
+                inside[0] -= 1
+
+    monkeypatch.setattr(JpegImagePlugin.JpegImageFile, "load", watched)
+    encoded, damaged = encode(LARGE, "JPEG"), encode(LARGE, "JPEG")[:-1000]
+
+    def work() -> None:
+        for ways in ({True}, {False}, {True, False}):
+            load_each_way(encoded, 32, "stretch", ways)
+            with pytest.raises(UnreadablePicture):  # which gives back what it took
+                load_each_way(damaged, 32, "stretch", ways)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+    assert max(most) == 3
+
+
+MEASURE = """
+import re, sys
+from concurrent.futures import ThreadPoolExecutor
+from data.decoding import UnreadablePicture, decode, load_each_way
+
+encoded = sys.stdin.buffer.read()
+def load(way):
+    try:
+        decode(encoded) if way == 2 else load_each_way(encoded, 224, "stretch", {bool(way)})
+    except UnreadablePicture as error:
+        return str(error)
+def peak():  # of this process; what getrusage gives begins at that of the process that started it
+    with open("/proc/self/status") as status:
+        return int(re.search(r"VmHWM:\\s*(\\d+) kB", status.read())[1])
+before = peak()
+with ThreadPoolExecutor(3) as pool:
+    (reason,) = set(pool.map(load, range(3)))
+print(peak() - before, reason)
+"""
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="measures memory as Linux tells it")
+
+
+def peak_of_three_threads(encoded: bytes) -> tuple[int, str]:
+    """Megabytes that a process needs more when three threads decode a file at once, and why they cannot, or "None"."""
+    ended = subprocess.run(
+        [sys.executable, "-c", MEASURE],
+        input=encoded,
+        cwd=Path(app.__file__).parents[1],
+        capture_output=True,
+        check=True,
+    )
+    kilobytes, _, reason = ended.stdout.decode().strip().partition(" ")
+    return int(kilobytes) // 1024, reason
+
+
+@needs_proc
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ten gigapixels.png",
+        "268 megapixels.webp",
+        "a frame of 4 gigapixels.gif",
+        "runs that skip lines.bmp",
+        "100 MB of text.png",
+        "100 MB of profile.png",
+        "EXIF tags that all point to one block.jpg",
+        "1,000 scans.jpg",
+        "50,000 frames.webp",
+    ],
+)
+def test_what_is_made_to_fill_the_memory_does_not(name: str) -> None:
+    megabytes, reason = peak_of_three_threads(CORPUS[name].make())
+    assert megabytes < 200
+    assert (reason == "None") == (name in READABLE)
+
+
+def largest(file_format: str) -> bytes:
+    """A picture as large as is accepted, all of one colour: 36 bytes of WebP, for one."""
+    width = 16_380 if file_format == "WEBP" else 65_500
+    size = (width, decoding.LARGEST_PICTURE // width)
+    options = {"WEBP": {"lossless": True, "method": 0}, "JPEG": {"progressive": True, "subsampling": 0}}
+    return encode(Image.new("L" if file_format == "BMP" else "RGB", size), file_format, **options.get(file_format, {}))
+
+
+@needs_proc
+@pytest.mark.slow
+@pytest.mark.parametrize("file_format", decoding.FORMATS)
+def test_three_of_the_largest_pictures_take_no_more_than_one(file_format: str) -> None:
+    megabytes, reason = peak_of_three_threads(largest(file_format))
+    print(f"{file_format}: {megabytes:,} MB")
+    assert reason == "None" and megabytes < 4500
+
+
+@needs_proc
+@pytest.mark.slow
+def test_a_large_canvas_around_one_pixel_is_bounded_too() -> None:
+    megabytes, reason = peak_of_three_threads(gif((65_535, 2730), (0, 0, 1, 1)))
+    assert reason == "None" and megabytes < 4500

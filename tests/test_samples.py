@@ -1,0 +1,167 @@
+"""What a user can look at while a run trains: the pictures that the network really sees, and true counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from app.config import TrainConfig
+from app.evaluation.plots import classes
+from app.evaluation.samples import augmented, labelled, views_seen
+from app.training.activations import Extractor
+from app.training.inputs import FitData, LiveInputs
+from data.augmentation import AUGMENTATIONS
+from data.pictures import MULTI_LABEL, REGRESSION, PictureSet
+from data.pipeline import PictureLoader
+from tests.extraction import (
+    FILES,
+    SIZE,
+    assert_alike,
+    extractor_of,
+    features,
+    model,
+    pictures_of,
+    seen,
+    through,
+    views_of,
+)
+
+SPLITS = {"train": np.arange(0, 8), "validation": np.arange(8, 10), "test": np.arange(10, 12)}
+
+
+def data_of(preset: str, pictures: PictureSet | None = None, views: int = 2) -> FitData:
+    return FitData(
+        loader=PictureLoader(pictures or pictures_of(FILES), SIZE, "stretch"),
+        train=SPLITS["train"],
+        validation=SPLITS["validation"],
+        batch_size=3,
+        augmentation=AUGMENTATIONS[preset],
+        seed=7,
+        views=views,
+    )
+
+
+def texts(figure: Figure) -> list[str]:
+    """All that is written on a figure."""
+    return [text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))]
+
+
+def images(figure: Figure) -> list[np.ndarray]:
+    return [np.asarray(image.get_array()) for axes in figure.axes for image in axes.get_images()]
+
+
+# --- What the network sees ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("preset", ["default", "strong"])
+def test_the_views_that_are_shown_are_those_in_the_cache(
+    preset: str, features: keras.Model, extractor_of: Callable[..., Extractor]
+) -> None:
+    rows = seen(extractor_of(augmentation=AUGMENTATIONS[preset]), features, views_of([5, 2], 0, 1, 2))[0]
+    shown = views_seen(data_of(preset), [5, 2], [1, 2], cached=True)
+    assert_alike(rows, through(features, np.concatenate(shown)))
+
+
+@pytest.mark.parametrize("preset", ["live", "strong"])
+def test_the_views_that_are_shown_are_those_of_the_first_epochs(preset: str) -> None:
+    data = data_of(preset)
+    stream = LiveInputs(keras.Sequential(), data).training(data.phase_seed(0), 0, 2)
+    epochs = np.split(np.concatenate([pixels for pixels, _ in stream.as_numpy_iterator()]), 2)
+    for index, (plain, first, second) in zip([0, 6], views_seen(data, [0, 6], [1, 2], cached=False), strict=True):
+        assert (plain == data.loader.load(index)).all()
+        for view, epoch in ((first, epochs[0]), (second, epochs[1])):
+            assert (epoch == view).all(axis=(1, 2, 3)).sum() == 1
+
+
+@pytest.mark.parametrize(
+    ("preset", "cached", "headings"),
+    [
+        ("default", True, ["as it is", "view 1", "view 2"]),
+        ("live", False, ["as it is", "epoch 1", "epoch 2", "epoch 3"]),
+        ("none", True, ["as it is"]),
+        ("none", False, ["as it is"]),
+    ],
+)
+def test_each_column_says_what_it_shows(preset: str, cached: bool, headings: list[str]) -> None:
+    config = TrainConfig(augment=preset, head_epochs=3, mixup=0.2)
+    figure = augmented(config, data_of(preset), cached=cached)
+    written = texts(figure)
+    assert set(headings) < set(written) and f"--augment {preset}, before they are mixed" in " ".join(written)
+    assert not {"view 1", "epoch 1"} & (set(written) - set(headings))
+    assert len(images(figure)) == min(8, 5 * (9 // len(headings))) * len(headings)
+
+
+def test_of_many_views_some_are_shown() -> None:
+    figure = augmented(TrainConfig(augment="strong", head_epochs=3), replace(data_of("strong"), views=50), cached=True)
+    assert "view 8" in texts(figure) and "view 9" not in texts(figure)
+
+
+# --- The data -----------------------------------------------------------------------------------------------------------
+
+
+def several_labels() -> PictureSet:
+    labels = np.zeros((12, 3), np.float32)
+    labels[:, 0] = 1
+    labels[::2, 1] = 1
+    return replace(pictures_of(FILES), class_names=("x", "y", "z"), labels=labels, task=MULTI_LABEL)
+
+
+def test_counts_are_those_of_each_class_in_each_split() -> None:
+    figure = labelled(data_of("none").loader, {"train": np.arange(0, 7), "validation": np.arange(7, 12)})
+    assert [[bar.get_width() for bar in bars] for bars in figure.axes[0].containers] == [[4, 3], [2, 3]]
+    assert {"12 pictures, 2 classes", "a", "b", "train", "validation", "6"} <= set(texts(figure))
+    assert len(images(figure)) == 7
+
+
+def test_a_picture_of_several_labels_counts_for_each() -> None:
+    figure = labelled(PictureLoader(several_labels(), SIZE, "stretch"), SPLITS)
+    assert [[bar.get_width() for bar in bars] for bars in figure.axes[0].containers] == [
+        [8, 4, 0],
+        [2, 1, 0],
+        [2, 1, 0],
+    ]
+    assert texts(figure).count("x|y") == 4 and len(images(figure)) == 8
+
+
+def test_numbers_are_shown_as_histograms() -> None:
+    labels = np.column_stack([np.arange(12) * 10, -np.arange(12)]).astype(np.float32)
+    pictures = replace(pictures_of(FILES), class_names=("age", "depth"), labels=labels, task=REGRESSION)
+    figure = labelled(PictureLoader(pictures, SIZE, "stretch"), SPLITS)
+    for axes, name in zip(figure.axes[:2], ("age", "depth"), strict=True):
+        assert axes.get_xlabel() == name
+        assert [sum(bar.get_height() for bar in bars) for bars in axes.containers] == [8, 2, 2]
+    assert {"12 pictures", "0|0", "70|-7"} <= set(texts(figure))
+
+
+def test_more_classes_than_can_be_named_are_sorted_and_the_ends_named() -> None:
+    counts = {"train": np.arange(100) + 2, "test": np.ones(100, int)}
+    names = [f"class {number}" for number in range(100)]
+    figure = classes(counts, names, [np.zeros((8, 8, 3), np.uint8)], ["class 0"], "many")
+    tops = [bar.get_y() + bar.get_height() for bar in figure.axes[0].containers[-1]]
+    assert tops == sorted(tops, reverse=True) and tops[0] == 102
+    title = figure.axes[0].get_title(loc="left")
+    assert "most: class 99 (102), class 98" in title and "class 0 (3)" in title
+
+
+@pytest.mark.parametrize(("count", "places"), [(2, 9), (10, 4), (40, 1), (60, 1)])
+def test_each_class_has_as_many_places_for_pictures(count: int, places: int) -> None:
+    """One training picture a class, and some of the first: the other places stay empty."""
+    labels = np.concatenate([np.arange(count), np.zeros(20, int)])
+    pictures = replace(
+        pictures_of(FILES[:1] * len(labels)), class_names=tuple(f"c{number}" for number in range(count)), labels=labels
+    )
+    figure = labelled(PictureLoader(pictures, SIZE, "stretch"), {"train": np.arange(len(labels))})
+    assert len(images(figure)) == min(count, 54) - 1 + places
+    assert {"c0", f"c{count - 1}"} <= set(texts(figure))
+
+
+@pytest.mark.parametrize("name", ["$\\frac$", "a_b^c", "x" * 300, "ünïcødé ☕"])
+def test_no_class_name_breaks_a_figure(name: str) -> None:
+    counts = {"train": np.array([3, 0])}
+    figure = classes(counts, [name, "b"], [np.zeros((8, 8, 3), np.uint8)] * 2, [name, "b"], "2 classes")
+    figure.draw_without_rendering()
