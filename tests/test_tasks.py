@@ -192,7 +192,7 @@ def test_a_class_that_all_or_no_pictures_have_is_cut_in_the_middle() -> None:
 def test_a_threshold_reaches_what_is_asked_and_costs_the_least(kind: str, part: float, seed: int) -> None:
     probabilities, truth = scores(seed)
     probabilities, truth = probabilities[:, 0], truth[:, 0]
-    chosen = threshold_for("a", probabilities, truth, **{kind: part})
+    chosen = threshold_for(probabilities, truth, **{kind: part})
 
     def reached(threshold: float) -> dict[str, float]:
         decided = probabilities >= threshold
@@ -204,9 +204,9 @@ def test_a_threshold_reaches_what_is_asked_and_costs_the_least(kind: str, part: 
     assert reached(chosen)[other] == pytest.approx(max(one[other] for one in allowed))
 
 
-def test_a_precision_out_of_reach_names_the_class_and_what_there_is() -> None:
-    with pytest.raises(UsageError, match=r"for apple reaches a precision of 0.9 .* the most is 0\.667; .*--target-pr"):
-        threshold_for("apple", np.array([0.9, 0.8, 0.7, 0.1]), np.array([False, True, True, False]), precision=0.9)
+def test_where_a_precision_is_out_of_reach_the_nearest_is_taken() -> None:
+    chosen = threshold_for(np.array([0.9, 0.8, 0.7, 0.1]), np.array([False, True, True, False]), precision=0.9)
+    assert chosen == 0.7
 
 
 def test_of_two_classes_the_one_with_a_threshold_is_answered_from_there_up() -> None:

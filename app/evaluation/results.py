@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from app.config import TrainConfig
-from app.console import table
+from app.console import console, table
 from app.errors import UsageError
 from app.evaluation import plots
 from app.evaluation.answers import answer
@@ -69,7 +69,20 @@ def judge(
         split: task.measure(answers[split], pictures.labels[indices[split]], pictures.class_names, thresholds)
         for split in answers
     }
+    if thresholds is not None and goal.precision is not None:
+        _say_out_of_reach(metrics["validation"]["classes"], thresholds, goal)
     return metrics, answers, thresholds
+
+
+def _say_out_of_reach(classes: dict[str, Any], thresholds: np.ndarray, goal: Goal) -> None:
+    assert goal.precision is not None
+    for name, threshold in zip(goal.class_names, thresholds, strict=True):
+        if np.isfinite(threshold) and classes[name]["precision"] < goal.precision:
+            console.print(
+                f"No threshold for {name} reaches a precision of {goal.precision:g} on the validation pictures; "
+                f"{threshold:.3f} comes nearest, with {classes[name]['precision']:.3f}.",
+                markup=False,
+            )
 
 
 def write_plots(

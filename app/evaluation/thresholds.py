@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from app.errors import UsageError
-
 
 def decide(probabilities: np.ndarray, thresholds: np.ndarray | None) -> np.ndarray:
     """The class that is answered: the likeliest, or of two classes the one with a threshold from there up.
@@ -24,35 +22,23 @@ def decide(probabilities: np.ndarray, thresholds: np.ndarray | None) -> np.ndarr
 
 
 def threshold_for(
-    name: str,
-    probabilities: np.ndarray,
-    truth: np.ndarray,
-    *,
-    precision: float | None = None,
-    recall: float | None = None,
+    probabilities: np.ndarray, truth: np.ndarray, *, precision: float | None = None, recall: float | None = None
 ) -> float:
     """The threshold that reaches a precision with the most recall, or a recall with the most precision.
 
+    A precision can be out of reach; then it is the threshold that comes nearest.
+
     Args:
-        name: of the class.
         probabilities: float (n,).
         truth: bool (n,), with a true one.
         precision: to reach, in (0, 1]; or
         recall: to reach, in (0, 1].
-
-    Raises:
-        UsageError: no threshold reaches the precision.
     """
     from sklearn.metrics import precision_recall_curve  # slow to import, and `--help` reads this module
 
     precisions, recalls, thresholds = precision_recall_curve(truth, probabilities)
     precisions, recalls = precisions[:-1], recalls[:-1]  # the last point has no threshold: nothing is answered
-    reached = precisions >= precision if precision is not None else recalls >= (recall or 0.0)
-    if not reached.any():
-        raise UsageError(
-            f"no threshold for {name} reaches a precision of {precision:g} on the validation pictures: the most is "
-            f"{precisions.max():.3f}; ask for less with --target-precision, or add pictures"
-        )
+    reached = recalls >= (recall or 0.0) if precision is None else precisions >= min(precision, precisions.max())
     gained = np.where(reached, recalls if precision is not None else precisions, -1.0)
     best = int(np.flatnonzero(gained == gained.max())[-1])  # the highest of those that are as good
     return float(thresholds[best])

@@ -51,10 +51,10 @@ def _choose_thresholds(probabilities: np.ndarray, labels: np.ndarray, goal: Goal
         return best_f1_thresholds(probabilities, truth)
     return np.array(
         [
-            threshold_for(name, probabilities[:, label], truth[:, label], precision=goal.precision, recall=goal.recall)
+            threshold_for(probabilities[:, label], truth[:, label], precision=goal.precision, recall=goal.recall)
             if truth[:, label].any()
             else 0.5
-            for label, name in enumerate(goal.class_names)
+            for label in range(truth.shape[1])
         ]
     )
 

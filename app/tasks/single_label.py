@@ -50,7 +50,6 @@ def _choose_thresholds(probabilities: np.ndarray, labels: np.ndarray, goal: Goal
     positive = list(goal.class_names).index(goal.positive) if goal.positive else 1
     thresholds = np.full(2, np.nan)
     thresholds[positive] = threshold_for(
-        goal.class_names[positive],
         probabilities[:, positive],
         labels == positive,
         precision=goal.precision,
