@@ -20,6 +20,11 @@ from data.stages import StageClock
 _PARALLEL = os.cpu_count() or 1
 _AHEAD = 4 * _PARALLEL  # pictures whose views wait in memory: enough that a slow one holds up nobody
 
+# How parallel a stream is, is said where it is made. The thread of tf.data that would tune it sleeps for up to ten seconds at a
+# time, and a stream that ends may have to wait until it wakes up: seven to ten seconds at the end of every other run.
+UNTUNED = tf.data.Options()
+UNTUNED.autotune.enabled = False
+
 # What decides a view, see `PictureLoader.views`.
 Seed = Sequence[int] | None
 
@@ -129,7 +134,8 @@ def evaluation_batches(loader: PictureLoader, indices: Indices, batch_size: int)
     Returns:
         Batches as of `PictureLoader.batches`; the last one may be smaller.
     """
-    return loader.batches(np.asarray(indices, dtype=np.int64), batch_size, loader.load).prefetch(2)
+    batches = loader.batches(np.asarray(indices, dtype=np.int64), batch_size, loader.load)
+    return batches.prefetch(2).with_options(UNTUNED)
 
 
 def training_batches(
@@ -169,7 +175,7 @@ def training_batches(
         order = tf.random.experimental.stateless_shuffle(members, epoch_seed)
         return loader.batches(order, batch_size, view, epoch)
 
-    return tf.data.Dataset.range(first_epoch, epochs).flat_map(one_epoch).prefetch(2)
+    return tf.data.Dataset.range(first_epoch, epochs).flat_map(one_epoch).prefetch(2).with_options(UNTUNED)
 
 
 def load_views(

@@ -20,7 +20,7 @@ from app.training.mixing import mixed
 from app.training.shards import Rows
 from data.augmentation import Augmentation
 from data.pictures import REGRESSION
-from data.pipeline import PictureLoader, evaluation_batches, training_batches
+from data.pipeline import UNTUNED, PictureLoader, evaluation_batches, training_batches
 
 _BLOCK = 4096  # rows
 _IN_MEMORY = 256 * 2**20  # bytes of features, as float32, that are held and not read again for each pass
@@ -185,7 +185,8 @@ class CachedInputs:
             inputs, targets = mixed(inputs, targets, **mix)
             return (inputs, targets) if data.weights is None else (inputs, targets, weights)
 
-        return tf.data.Dataset.range(first_epoch * steps, epochs * steps).map(load, num_parallel_calls=2).prefetch(4)
+        batches = tf.data.Dataset.range(first_epoch * steps, epochs * steps).map(load, num_parallel_calls=2)
+        return batches.prefetch(4).with_options(UNTUNED)
 
     def validation(self) -> tf.data.Dataset:
         data, rows = self.data, self.validation_rows
@@ -197,7 +198,7 @@ class CachedInputs:
 
         steps = -(-len(labels) // data.batch_size)
         batches = tf.data.Dataset.range(steps).map(lambda step: self._read(read, step)[:2], num_parallel_calls=2)
-        return batches.prefetch(4)
+        return batches.prefetch(4).with_options(UNTUNED)
 
     def _read(self, read: Callable[[int], tuple[np.ndarray, ...]], step: tf.Tensor) -> tuple[tf.Tensor, ...]:
         rows, targets, weights = tf.numpy_function(read, [step], (tf.float16, tf.float32, tf.float32))
