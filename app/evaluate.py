@@ -57,7 +57,12 @@ def _pictures(run: Run, config: EvaluateConfig) -> tuple[PictureSet, np.ndarray]
     trained = run.config
     if config.source is None:
         assert trained.source is not None
-        pictures, _ = open_readable(trained.source, trained.source_options, skip_unreadable=trained.skip_unreadable)
+        pictures, _ = open_readable(
+            trained.source,
+            trained.source_options,
+            skip_unreadable=trained.skip_unreadable,
+            cache_folder=trained.cache_folder,
+        )
         pictures, splits = read_splits(run.splits, pictures)
         return pictures, split_indices(splits)["test"]
     options = replace(trained.source_options, validation=None, test=None)

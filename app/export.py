@@ -35,7 +35,9 @@ def export(run: str, **options: Any) -> dict[str, Any]:
     trained = opened.config
     source = config.source or trained.source
     assert source is not None
-    pictures, _ = open_readable(source, trained.source_options, skip_unreadable=trained.skip_unreadable)
+    pictures, _ = open_readable(
+        source, trained.source_options, skip_unreadable=trained.skip_unreadable, cache_folder=trained.cache_folder
+    )
     pictures, splits = read_splits(opened.splits, pictures)
     indices = split_indices(splits)
     formats, quantize = resolve_exports(config.formats, config.quantize)

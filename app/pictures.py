@@ -171,6 +171,7 @@ def _contradicting(pictures: PictureSet, groups: Sequence[np.ndarray]) -> str:
     if not groups:
         return ""
     one, *others = groups[0].tolist()
-    other = next(index for index in others if pictures.label_text(index) != pictures.label_text(one))
+    # Not by their texts: numbers may differ in a digit that these leave out.
+    other = next(index for index in others if np.any(pictures.labels[index] != pictures.labels[one]))
     times = "once" if len(groups) == 1 else f"{len(groups):,} times"
     return f", {times} with another label ({pictures.keys[one]} and {pictures.keys[other]})"

@@ -1,4 +1,4 @@
-"""Pictures for the user to look at while a run trains: what there is, and what the network sees of it."""
+"""Pictures for the user to look at: what there is, and what the network sees of it."""
 
 from __future__ import annotations
 
