@@ -136,7 +136,8 @@ def _carry_out(run: Run, pictures: PictureSet, splits: np.ndarray, sha256: str, 
         from app.evaluation.results import check_goal, judge, say_metrics, write_plots
         from app.evaluation.samples import write_samples
         from app.exporting.exports import write_exports
-        from app.training.fitting import FitState, fit
+        from app.training.checkpoints import FitState
+        from app.training.fitting import fit
         from app.training.mixing import check_mixing
         from data.pipeline import PictureLoader
 

@@ -16,7 +16,8 @@ from app.runs import Run
 from app.training import fitting
 from app.training.activations import Extractor
 from app.training.cache import ActivationCache
-from app.training.fitting import FitState, fit
+from app.training.checkpoints import FitState, read_checkpoint
+from app.training.fitting import fit
 from app.training.inputs import FitData
 from app.training.linear import LinearHead, fit_linear_head
 from app.training.phases import Phase
@@ -124,7 +125,7 @@ def test_cached_and_live_training_end_with_the_same_weights(
     finish_phase = fitting._EpochEnd.finish_phase
 
     def note(end: fitting._EpochEnd) -> None:
-        after_last.append(end.bare.get_weights())
+        after_last.append(end.model.get_weights())
         finish_phase(end)
 
     monkeypatch.setattr(fitting._EpochEnd, "finish_phase", note)
@@ -150,7 +151,7 @@ def test_the_best_weights_give_the_whole_model_the_accuracy_in_the_history(
 ) -> None:
     run, model, fresh = new_run(tmp_path), tiny_model(), tiny_model()
     fit(model, phases, data, run, extractor(data, tmp_path))
-    fresh.load_weights(run.checkpoints / str(FitState.read(run).best_weights))
+    read_checkpoint(run, str(FitState.read(run).best_weights), fresh)
     for one, other in zip(model.get_weights(), fresh.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 

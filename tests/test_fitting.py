@@ -12,7 +12,8 @@ import pytest
 from app.config import TrainConfig
 from app.errors import UsageError
 from app.runs import Run
-from app.training.fitting import FitState, fit
+from app.training.checkpoints import FitState, read_checkpoint
+from app.training.fitting import fit
 from app.training.hyperrule import resolve
 from app.training.inputs import FitData
 from app.training.phases import Phase
@@ -111,9 +112,8 @@ def test_pictures_count_by_their_weights(run: Run, data: FitData) -> None:
     weights = (data.loader.pictures.labels == 2).astype(np.float32)
     fit(model, [phase(epochs=12)], replace(data, weights=weights), run)
     pixels = np.stack([data.loader.load(index) for index in data.train]).astype(np.float32)
-    last = keras.Model(model.inputs, model.outputs)
-    last.load_weights(run.checkpoints / str(FitState.read(run).weights), skip_mismatch=True)
-    assert set(np.argmax(last(pixels), axis=1)) == {2}
+    read_checkpoint(run, str(FitState.read(run).weights), model)
+    assert set(np.argmax(model(pixels), axis=1)) == {2}
 
 
 def test_history_has_every_epoch_of_both_phases(run: Run, data: FitData) -> None:

@@ -93,7 +93,7 @@ def test_kill_9_in_phase_2_then_resume_ends_like_an_uninterrupted_run(
     assert not run.is_finished
     # As if the kill had come between the files of a checkpoint: the history ahead of it, half a file left lying.
     run.write_history([*run.history, {**run.history[-1], "epoch": run.history[-1]["epoch"] + 1, "loss": 99.0}])
-    (run.checkpoints / ".0000-last-fine_tune-009.weights.h5").write_bytes(b"half a file")
+    (run.checkpoints / ".0000-fine_tune-009.npz").write_bytes(b"half a file")
 
     def out_of_reach(*arguments: object, **options: object) -> None:
         raise AssertionError("the pretrained weights may be gone; the model is in the run folder")

@@ -1,17 +1,15 @@
 """Carries out a strategy's phases: best weights by validation, early stopping, and a checkpoint after every epoch.
 
-A checkpoint is complete when `checkpoints/state.json` names it, and that file is replaced in one step. So a run that is
-killed at any moment, even by `kill -9`, continues after its last finished epoch; and since order, augmentation and dropout
-depend on the seed and the epoch only, it continues as if nothing had happened.
+Since order, augmentation and dropout depend on the seed and the epoch only, a run that continues from a checkpoint continues
+as if nothing had happened.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -19,10 +17,11 @@ import keras
 
 from app.console import console, progress
 from app.errors import UsageError
-from app.runs import Run, write_json, written_whole
+from app.runs import Run
 from app.tasks.task import Task
 from app.training.activations import Extractor
 from app.training.cache import CacheFull
+from app.training.checkpoints import FitState, read_checkpoint, write_checkpoint
 from app.training.inputs import CachedInputs, FitData, LiveInputs
 from app.training.linear import fit_linear_head
 from app.training.phases import Phase
@@ -31,49 +30,6 @@ from models.builder import reseed
 from models.heads import rescale_outputs
 from models.optimizers import warmup_cosine_adamw
 from models.splitting import split
-
-
-@dataclass
-class FitState:
-    """How far a fit has come: what `checkpoints/state.json` holds.
-
-    Attributes:
-        phase: position of the current phase among the strategy's.
-        epoch: finished epochs of that phase.
-        phase_done: nothing is left to do in it.
-        best: (metric, -loss) on validation of the best weights so far, over all phases.
-        waited: epochs of this phase since its last better validation.
-        phase_best: as `best`, within the current phase.
-        weights: file with the weights and the optimizer's state after the last finished epoch.
-        best_weights: file with the best weights.
-    """
-
-    phase: int = 0
-    epoch: int = 0
-    phase_done: bool = False
-    best: tuple[float, float] | None = None
-    phase_best: tuple[float, float] | None = None
-    waited: int = 0
-    weights: str | None = None
-    best_weights: str | None = None
-
-    @classmethod
-    def read(cls, run: Run) -> FitState:
-        """The saved state, or that of a fit which has not begun."""
-        path = run.checkpoints / "state.json"
-        if not path.exists():
-            return cls()
-        state = cls(**json.loads(path.read_text()))
-        state.best = tuple(state.best) if state.best else None  # type: ignore[assignment]
-        state.phase_best = tuple(state.phase_best) if state.phase_best else None  # type: ignore[assignment]
-        return state
-
-    def describe(self, phases: Sequence[Phase]) -> str:
-        """Where a fit continues, in words."""
-        if self.weights is None and not self.phase_done:
-            return "from the beginning: no epoch was finished"
-        phase = phases[self.phase]
-        return f"after epoch {self.epoch} of at most {phase.epochs} of phase {self.phase + 1} ({phase.name})"
 
 
 def fit(
@@ -90,26 +46,25 @@ def fit(
     """
     state = FitState.read(run)
     run.write_history([one for one in run.history if _is_finished(one, phases, state)])
-    bare = keras.Model(model.inputs, model.outputs)  # without an optimizer: its weights file is the weights alone
     for number, phase in enumerate(phases):
         if number < state.phase or (number == state.phase and state.phase_done):
             continue
         continues = number == state.phase and state.weights is not None
         if not continues:
             if state.best_weights:
-                bare.load_weights(run.checkpoints / state.best_weights)
+                read_checkpoint(run, state.best_weights, model)
             state.phase, state.epoch, state.phase_done = number, 0, False
             state.phase_best, state.waited = None, 0
         inputs = _inputs_of(model, phases[number:], data, extractor)
-        end = _EpochEnd(bare, phase, run, state, data.task)
+        end = _EpochEnd(model, phase, run, state, data.task)
         if phase.direct and isinstance(inputs, CachedInputs) and not continues:
             _solve(inputs, phase, end)
             continue
-        whole = _compile(inputs, model, phase, data)
+        optimizer = _compile(inputs, model, phase, data)
         if continues:
-            whole.load_weights(run.checkpoints / str(state.weights))
-        _fit_phase(inputs, whole, phase, data, end)
-    bare.load_weights(run.checkpoints / str(state.best_weights))
+            read_checkpoint(run, str(state.weights), model, optimizer)
+        _fit_phase(inputs, phase, data, end)
+    read_checkpoint(run, str(state.best_weights), model)
     if data.scaling is not None:
         rescale_outputs(model, *data.scaling)
 
@@ -159,8 +114,8 @@ def _solve(inputs: CachedInputs, phase: Phase, end: _EpochEnd) -> None:
     console.print(f"{phase.name:<10} solved for: validation {metric} {figures[f'val_{metric}']:.3f}.", markup=False)
 
 
-def _compile(inputs: CachedInputs | LiveInputs, model: keras.Model, phase: Phase, data: FitData) -> keras.Model:
-    """Make ready what trains; gives the whole model with the same optimizer, for checkpoints that do not depend on the cut."""
+def _compile(inputs: CachedInputs | LiveInputs, model: keras.Model, phase: Phase, data: FitData) -> keras.Optimizer:
+    """Make ready what trains; gives its optimizer, whose variables are the whole model's, wherever that is cut."""
     steps = data.steps_per_epoch
     optimizer = warmup_cosine_adamw(
         learning_rate=phase.learning_rate,
@@ -173,14 +128,10 @@ def _compile(inputs: CachedInputs | LiveInputs, model: keras.Model, phase: Phase
     at_once = steps if isinstance(inputs, CachedInputs) and inputs.are_features else 1
     inputs.model.compile(optimizer, loss, metrics=[metric], steps_per_execution=at_once)
     optimizer.build(model.trainable_variables)
-    whole = keras.Model(model.inputs, model.outputs)
-    whole.compile(optimizer)
-    return whole
+    return optimizer
 
 
-def _fit_phase(
-    inputs: CachedInputs | LiveInputs, whole: keras.Model, phase: Phase, data: FitData, end: _EpochEnd
-) -> None:
+def _fit_phase(inputs: CachedInputs | LiveInputs, phase: Phase, data: FitData, end: _EpochEnd) -> None:
     state, phase_seed = end.state, data.phase_seed(end.state.phase)
     with progress() as bars:
         task = bars.add_task(
@@ -197,7 +148,7 @@ def _fit_phase(
             validation_data=inputs.validation(),
             verbose=0,
             shuffle=False,  # the stream is shuffled already
-            callbacks=[_Reseed(phase_seed), _Checkpoint(end, whole), _Bar(bars, task, phase, data)],
+            callbacks=[_Reseed(phase_seed), _Checkpoint(end), _Bar(bars, task, phase, data)],
         )
     end.finish_phase()
 
@@ -216,20 +167,20 @@ class _Reseed(keras.callbacks.Callback):
 class _EpochEnd:
     """Writes the history and the checkpoint of a finished epoch, keeps the best weights, and ends the phase early."""
 
-    def __init__(self, bare: keras.Model, phase: Phase, run: Run, state: FitState, task: Task) -> None:
-        self.bare, self.phase, self.run, self.state, self.task = bare, phase, run, state, task
+    def __init__(self, model: keras.Model, phase: Phase, run: Run, state: FitState, task: Task) -> None:
+        self.model, self.phase, self.run, self.state, self.task = model, phase, run, state, task
 
     def begin(self) -> None:
         """Start an epoch's clock."""
         self.started = time.perf_counter()
 
-    def finish(self, epoch: int, logs: dict[str, float], model: keras.Model | None = None) -> None:
+    def finish(self, epoch: int, logs: dict[str, float], optimizer: keras.Optimizer | None = None) -> None:
         """Note that `epoch` epochs of the phase are finished.
 
         Args:
             epoch: how many are.
             logs: the loss and the task's metric, and both with `val_` before their names.
-            model: what trains, with its optimizer; None where nothing is to be continued.
+            optimizer: what the phase goes on with; None where nothing is to be continued.
         """
         state = self.state
         if not math.isfinite(logs["loss"] + logs["val_loss"]):
@@ -239,59 +190,47 @@ class _EpochEnd:
             )
         seconds = time.perf_counter() - self.started
         state.epoch = epoch
-        name = f"{self.phase.name}-{state.epoch:03d}.weights.h5"
+        file = f"{self.phase.name}-{state.epoch:03d}.npz"
         score = (logs[f"val_{self.task.metric}"], -logs["val_loss"])
         if state.best is None or score > state.best:
-            state.best, state.best_weights = score, f"best-{name}"
-            self._save(self.bare, state.best_weights)
+            state.best, state.best_weights = score, file
         improved = state.phase_best is None or score > state.phase_best
         state.phase_best = score if improved else state.phase_best
         state.waited = 0 if improved else state.waited + 1
-        state.phase_done = model is None or state.epoch == self.phase.epochs or state.waited >= self.phase.patience
-        if model is not None:
-            state.weights = f"last-{name}"
-            self._save(model, state.weights)
+        state.phase_done = optimizer is None or state.epoch == self.phase.epochs or state.waited >= self.phase.patience
+        if optimizer is not None:
+            state.weights = file
+        if file in (state.weights, state.best_weights):
+            write_checkpoint(self.run, file, self.model, optimizer)
         self.run.write_history(
             [*self.run.history, _record(self.phase.name, state.epoch, seconds, logs, self.task.metric)]
         )
-        _write_state(self.run, state)
+        state.write(self.run)
 
     def finish_phase(self) -> None:
         """Note that nothing is left to do in the phase."""
         self.state.phase_done = True
-        _write_state(self.run, self.state)
-
-    def _save(self, model: keras.Model, name: str) -> None:
-        with written_whole(self.run.checkpoints / name) as temporary:
-            model.save_weights(temporary)
+        self.state.write(self.run)
 
 
 class _Checkpoint(keras.callbacks.Callback):
     """Calls `_EpochEnd` from within Keras' loop."""
 
-    def __init__(self, end: _EpochEnd, whole: keras.Model) -> None:
+    def __init__(self, end: _EpochEnd) -> None:
         super().__init__()
-        self.end, self.whole = end, whole
+        self.end = end
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self.end.begin()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        self.end.finish(epoch + 1, logs or {}, self.whole)
+        self.end.finish(epoch + 1, logs or {}, self.model.optimizer)
         self.model.stop_training = self.end.state.phase_done
 
 
 def _record(phase: str, epoch: int, seconds: float, logs: dict[str, float], metric: str) -> dict[str, Any]:
     numbers = {name: round(float(logs[name]), 6) for name in ("loss", metric, "val_loss", f"val_{metric}")}
     return {"phase": phase, "epoch": epoch, "seconds": round(seconds, 3), "finished": round(time.time(), 3), **numbers}
-
-
-def _write_state(run: Run, state: FitState) -> None:
-    """Make the checkpoint count, then remove those before it."""
-    write_json(run.checkpoints / "state.json", asdict(state))
-    for path in run.checkpoints.iterdir():
-        if path.name not in ("state.json", run.starting_model.name, state.weights, state.best_weights):
-            path.unlink()
 
 
 class _Bar(keras.callbacks.Callback):
