@@ -43,7 +43,7 @@ def evaluate(run: str, source: str | None = None, **options: Any) -> dict[str, A
         model = load_model(opened.require(opened.model))
         loader = PictureLoader(pictures, model.input_shape[1], opened.config.resize)
         task = TASKS[pictures.task]
-        answers = answer(model, loader, indices, config.batch_size)
+        answers = answer(model, loader, {"test": indices}, config.batch_size)["test"]
         metrics = task.measure(answers, pictures.labels[indices], pictures.class_names, opened.thresholds)
     path = opened.new_evaluation(config.source or "test")
     write_json(path, {"source": pictures.source, **metrics})

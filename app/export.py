@@ -62,7 +62,7 @@ def export(run: str, **options: Any) -> dict[str, Any]:
         model = load_model(model_path)
         loader = PictureLoader(pictures, model.input_shape[1], trained.resize)
         asked = ("validation", "test") if quantize == "auto" else ("test",)
-        answers = {split: answer(model, loader, indices[split], trained.batch_size) for split in asked}
+        answers = answer(model, loader, {split: indices[split] for split in asked}, trained.batch_size)
         write_exports(model, opened, resolved, pictures, indices, answers)
         opened.write_config(resolved)
         if opened.is_finished:  # the report tells of the exported files, and is what marks a run as finished

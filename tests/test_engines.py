@@ -134,9 +134,6 @@ def test_a_real_backbone(name: str) -> None:
 # --- Which one is chosen ----------------------------------------------------------------------------------------------
 
 
-RUN = engines._run
-
-
 def row(prepare: Callable[[Any], Forward], module: str = "numpy") -> Engine:
     return Engine("made up for a test", module, "made-up-engine", prepare)
 
@@ -144,33 +141,36 @@ def row(prepare: Callable[[Any], Forward], module: str = "numpy") -> Engine:
 def slow(seconds: float, change: Callable[[np.ndarray], np.ndarray] = lambda rows: rows) -> Engine:
     """TensorFlow with a rest after each call, and its answers changed."""
 
-    def prepare(frozen: Any) -> Forward:
+    def prepare(graph: Any) -> Forward:
+        forward = ENGINES["tensorflow"].prepare(graph)
+
         def rested(pixels: np.ndarray) -> list[np.ndarray]:
             time.sleep(seconds)
-            return [change(one) for one in RUN(frozen.graph, pixels)]
+            return [change(one) for one in forward(pixels)]
 
         return rested
 
     return row(prepare)
 
 
-def refusing(frozen: Any) -> Forward:
+def refusing(graph: Any) -> Forward:
     raise RuntimeError("the operation 'Nod' is not known\nsome stack of the converter\nand more of it")
 
 
-def failing(frozen: Any) -> Forward:
+def failing(graph: Any) -> Forward:
     def forward(pixels: np.ndarray) -> list[np.ndarray]:
         raise MemoryError("out of tiles")
 
     return forward
 
 
-def saying_nothing(frozen: Any) -> Forward:
+def saying_nothing(graph: Any) -> Forward:
     raise ValueError
 
 
-def one_output_only(frozen: Any) -> Forward:
-    return lambda pixels: RUN(frozen.graph, pixels)[:1]
+def one_output_only(graph: Any) -> Forward:
+    forward = ENGINES["tensorflow"].prepare(graph)
+    return lambda pixels: forward(pixels)[:1]
 
 
 OTHERS = {
@@ -188,8 +188,7 @@ OTHERS = {
 @pytest.fixture
 def table(monkeypatch: pytest.MonkeyPatch) -> dict[str, Engine]:
     """Made-up engines beside a TensorFlow that takes its time."""
-    monkeypatch.setattr(engines, "_run", lambda graph, pixels: time.sleep(0.1) or RUN(graph, pixels))
-    made_up = {"tensorflow": ENGINES["tensorflow"], "slower": slow(0.3)}
+    made_up = {"tensorflow": slow(0.1), "slower": slow(0.3)}
     monkeypatch.setattr(engines, "ENGINES", made_up)
     return made_up
 

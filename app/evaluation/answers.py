@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import keras
 import numpy as np
+import tensorflow as tf
 
 from app.console import track
 from data.pictures import Indices
@@ -11,21 +14,28 @@ from data.pipeline import PictureLoader, evaluation_batches
 from models.builder import with_answers
 
 
-def answer(model: keras.Model, loader: PictureLoader, indices: Indices, batch_size: int) -> np.ndarray:
+def answer(
+    model: keras.Model, loader: PictureLoader, splits: Mapping[str, Indices], batch_size: int
+) -> dict[str, np.ndarray]:
     """Ask a model about pictures.
 
     Args:
         model: from `models.builder.build_model`.
         loader: of the pictures.
-        indices: which of them, at least one.
+        splits: by name, which of them, at least one.
         batch_size: pictures a step.
 
     Returns:
-        What `models.builder.with_answers` gives: probabilities or numbers, float32 (len(indices), outputs), in the order of
-        `indices`.
+        By name, what `models.builder.with_answers` gives: probabilities or numbers, float32 (pictures, outputs), in the order
+        of the split.
     """
-    predictor = with_answers(model)
-    batches = evaluation_batches(loader, indices, batch_size)
+    answering = with_answers(model)
+    # Traced once: Keras' own `predict` does that anew for each size of batch, a second or more a time.
+    pixels = tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)
+    predict = tf.function(lambda pixels: answering(pixels, training=False), input_signature=[pixels], autograph=False)
+    answers = {}
     with loader.naming_errors():
-        tracked = track(batches, len(indices), "testing", step=batch_size)
-        return np.concatenate([predictor.predict_on_batch(pixels) for pixels, _ in tracked])
+        for split, indices in splits.items():
+            batches = track(evaluation_batches(loader, indices, batch_size), len(indices), "testing", step=batch_size)
+            answers[split] = np.concatenate([predict(tf.cast(pixels, tf.float32)).numpy() for pixels, _ in batches])
+    return answers

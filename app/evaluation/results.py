@@ -63,7 +63,7 @@ def judge(
         For "validation" and "test" the metrics and the answers; and the thresholds, (outputs,), or None.
     """
     pictures, task = loader.pictures, TASKS[loader.pictures.task]
-    answers = {split: answer(model, loader, indices[split], batch_size) for split in ("validation", "test")}
+    answers = answer(model, loader, {split: indices[split] for split in ("validation", "test")}, batch_size)
     thresholds = task.choose_thresholds(answers["validation"], pictures.labels[indices["validation"]], goal)
     metrics = {
         split: task.measure(answers[split], pictures.labels[indices[split]], pictures.class_names, thresholds)

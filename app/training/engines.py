@@ -89,12 +89,12 @@ def choose_engine(name: str, network: keras.Model, probe: np.ndarray) -> Choice:
     if name not in ("auto", "tensorflow") and not ENGINES[name].is_installed:
         raise UsageError(f"--engine {name} is not installed: pip install {ENGINES[name].requirement}")
     frozen = Frozen(network)
+    forward = ENGINES["tensorflow"].prepare(frozen)
+    expected, rate = _measure(forward, probe)
+    choices = [Choice("tensorflow", forward, rate)]
     if name == "tensorflow" or (name == "auto" and tf.config.list_physical_devices("GPU")):
-        return _by_tensorflow(frozen, probe)
-    # Its variables as they are: constants make TensorFlow faster, and take seconds to make, so that comes if it is chosen.
-    expected, rate = _measure(lambda pixels: _run(frozen.graph, pixels), probe)
+        return choices[0]
     others = [other for other, engine in ENGINES.items() if other != "tensorflow" and engine.is_installed]
-    choices = []
     for other in others if name == "auto" else [name]:
         try:
             choices.append(_try(other, frozen, probe, expected))
@@ -105,14 +105,7 @@ def choose_engine(name: str, network: keras.Model, probe: np.ndarray) -> Choice:
                     f"--engine {name} cannot be used here: {reason}. Choose another, or leave it out"
                 ) from error
             _log.info("engine %s: %s", other, error)
-    if name == "auto":
-        choices = [choice for choice in choices if choice.rate > rate]
-    return max(choices, key=lambda choice: choice.rate) if choices else _by_tensorflow(frozen, probe)
-
-
-def _by_tensorflow(frozen: Frozen, probe: np.ndarray) -> Choice:
-    forward = ENGINES["tensorflow"].prepare(frozen)
-    return Choice("tensorflow", forward, _measure(forward, probe)[1])
+    return max(choices if name == "auto" else choices[1:], key=lambda choice: choice.rate)
 
 
 def _try(name: str, frozen: Frozen, probe: np.ndarray, expected: list[np.ndarray]) -> Choice:
@@ -144,40 +137,44 @@ def _measure(forward: Forward, probe: np.ndarray) -> tuple[list[np.ndarray], flo
 
 
 class Frozen:
-    """A network that only answers, in the forms that engines start from."""
+    """A network whose weights are constants, so that normalization is folded into convolutions.
+
+    They are constants from the start: to trace variables and make constants of them takes longer than all else here.
+    """
 
     def __init__(self, network: keras.Model) -> None:
+        import keras
         import tensorflow as tf
-
-        pixels = tf.TensorSpec((None, *network.input_shape[1:]), tf.float32)
-        graph = tf.function(lambda pixels: network(pixels, training=False), input_signature=[pixels], autograph=False)
-        self.graph = graph.get_concrete_function()
-
-    @cached_property
-    def constants(self) -> Any:
-        """The graph with its weights as constants, so that normalization is folded into convolutions."""
         from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-        return convert_variables_to_constants_v2(self.graph)
+        weights = [(variable, variable.numpy()) for variable in network.variables]
+
+        def answer(pixels: tf.Tensor) -> Any:
+            with keras.StatelessScope([(variable, tf.constant(value)) for variable, value in weights]):
+                return network(pixels, training=False)
+
+        pixels = tf.TensorSpec((None, *network.input_shape[1:]), tf.float32)
+        graph = tf.function(answer, input_signature=[pixels], autograph=False).get_concrete_function()
+        # Layers may hold variables that are not Keras', as those of TF Hub do.
+        self.graph = convert_variables_to_constants_v2(graph) if graph.captured_inputs else graph
 
     @cached_property
     def tflite(self) -> bytes:
         """The same as a `.tflite`, which several engines read."""
         import tensorflow as tf
 
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([self.graph])
+        # TensorFlow 2's converter would make constants of variables once more.
+        converter = tf.compat.v1.lite.TFLiteConverter(
+            self.graph.graph.as_graph_def(), self.graph.inputs, self.graph.outputs
+        )
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         return converter.convert()
 
 
-def _run(graph: Any, pixels: np.ndarray) -> list[np.ndarray]:
+def _tensorflow(frozen: Frozen) -> Forward:
     import tensorflow as tf
 
-    return [np.asarray(output) for output in tf.nest.flatten(graph(tf.cast(pixels, tf.float32)))]
-
-
-def _tensorflow(frozen: Frozen) -> Forward:
-    return lambda pixels: _run(frozen.constants, pixels)
+    return lambda pixels: [np.asarray(one) for one in tf.nest.flatten(frozen.graph(tf.cast(pixels, tf.float32)))]
 
 
 def _litert(frozen: Frozen) -> Forward:
