@@ -61,6 +61,8 @@ METHODS = {
         for views in (1, 2, 4, 8)
     },
     "graft_live": Method("Graft, live augmentation", "benchmarks.graft", ("augment=live",), by_default=False),
+    "graft_mixup": Method("Graft with MixUp", "benchmarks.graft", ("mixup=0.2",), by_default=False),
+    "graft_openvino": Method("Graft with OpenVINO", "benchmarks.graft", ("engine=openvino",), by_default=False),
 }
 
 NOTES = """\

@@ -28,12 +28,19 @@ def main(job: Job, result: str, **options: str) -> None:
             seed=job.seed,
             formats=("tflite_float32",),
             quantize="none",
-            **{name: int(value) if value.isdigit() else value for name, value in options.items()},
+            **{name: _value(text) for name, text in options.items()},
         )
         _check_splits(run, job)
         epochs = [Epoch(one["phase"], one["finished"] - watch.started, one["val_accuracy"]) for one in run.history]
         seconds = run.model.stat().st_mtime - watch.started
         write_result(result, seconds=seconds, epochs=epochs, test=run.metrics["test"]["accuracy"])
+
+
+def _value(text: str) -> int | float | str:
+    try:
+        return int(text) if text.isdigit() else float(text)
+    except ValueError:
+        return text
 
 
 def _check_splits(run: Run, job: Job) -> None:
