@@ -68,7 +68,7 @@ METHODS = {
 NOTES = """\
 Test accuracy is the mean of the seeds; its interval is Wilson's over the test answers of all seeds. Seconds are means, from \
 the start of a process to its fitted model. The target is the validation accuracy of the best epoch of the better of (a) and \
-(a′), seed by seed. A speed of 2× is half the seconds: of (a′), or of the method that set the target.
+(a′), seed by seed. A speed of 2× is half the seconds: of (a), of (a′), or of the method that set the target.
 """
 
 

@@ -7,7 +7,6 @@ A twentieth of the labels is swapped, ten pictures get a changed copy in another
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import resource
 import shutil
@@ -16,7 +15,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +24,7 @@ from PIL import Image
 from app.audit import Audit, audit
 from app.console import console, table
 from app.runs import write_json
+from benchmarks.repetition import repeated, saved
 from data.auditing.checks import CHECKS
 from data.auditing.duplicates import find_duplicates
 from data.auditing.findings import Evidence, find_all
@@ -43,33 +42,27 @@ _UNREADABLE = ("unreadable", "truncated", "empty")
 Figures = dict[str, Any]
 
 
-def _saved(image: Image.Image, file_format: str = "JPEG", **options: Any) -> bytes:
-    file = io.BytesIO()
-    image.save(file, file_format, **options)
-    return file.getvalue()
-
-
 def _resized(image: Image.Image, factor: float) -> Image.Image:
     return image.resize((max(1, round(image.width * factor)), max(1, round(image.height * factor))))
 
 
 # What people do to pictures: suffix of the copy and its bytes.
 CHANGES: dict[str, tuple[str, Callable[[Image.Image], bytes]]] = {
-    "re-encoded": (".jpg", lambda image: _saved(image, quality=50)),
-    "as PNG": (".png", lambda image: _saved(image, "PNG")),
-    "as WebP": (".webp", lambda image: _saved(image, "WEBP", quality=70)),
-    "half as large": (".jpg", lambda image: _saved(_resized(image, 0.5), quality=85)),
-    "1.7 times as large": (".jpg", lambda image: _saved(_resized(image, 1.7), quality=85)),
-    "turned by 90°": (".jpg", lambda image: _saved(image.transpose(Image.Transpose.ROTATE_90), quality=80)),
-    "turned by 180°": (".jpg", lambda image: _saved(image.transpose(Image.Transpose.ROTATE_180), quality=80)),
-    "mirrored": (".jpg", lambda image: _saved(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT), quality=80)),
+    "re-encoded": (".jpg", lambda image: saved(image, quality=50)),
+    "as PNG": (".png", lambda image: saved(image, "PNG")),
+    "as WebP": (".webp", lambda image: saved(image, "WEBP", quality=70)),
+    "half as large": (".jpg", lambda image: saved(_resized(image, 0.5), quality=85)),
+    "1.7 times as large": (".jpg", lambda image: saved(_resized(image, 1.7), quality=85)),
+    "turned by 90°": (".jpg", lambda image: saved(image.transpose(Image.Transpose.ROTATE_90), quality=80)),
+    "turned by 180°": (".jpg", lambda image: saved(image.transpose(Image.Transpose.ROTATE_180), quality=80)),
+    "mirrored": (".jpg", lambda image: saved(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT), quality=80)),
     "turned by 270°, smaller": (
         ".jpg",
-        lambda image: _saved(_resized(image.transpose(Image.Transpose.ROTATE_270), 0.6), quality=75),
+        lambda image: saved(_resized(image.transpose(Image.Transpose.ROTATE_270), 0.6), quality=75),
     ),
     "mirrored, squared": (
         ".jpg",
-        lambda image: _saved(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).resize((224, 224)), quality=75),
+        lambda image: saved(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).resize((224, 224)), quality=75),
     ),
 }
 
@@ -246,13 +239,13 @@ def _measure_in_child(data: str, number: int) -> Figures:
 
 def _measure(pictures: PictureSet, number: int) -> Figures:
     """All but what needs a network, on pictures that come again with other bytes and a pixel more or less."""
-    repeated = _repeated(pictures, number)
+    many = repeated(pictures, number)
     started = time.perf_counter()
-    facts = facts_among(list(check_pictures(repeated)))
+    facts = facts_among(list(check_pictures(many)))
     checked = time.perf_counter()
     duplicates = find_duplicates(facts)
     compared = time.perf_counter()
-    findings = find_all(CHECKS, Evidence(repeated, facts, (), duplicates))
+    findings = find_all(CHECKS, Evidence(many, facts, (), duplicates))
     return {
         "pictures": len(facts),
         "seconds": {
@@ -263,26 +256,6 @@ def _measure(pictures: PictureSet, number: int) -> Figures:
         "groups": {finding.name: finding.count for finding in findings},
         "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3),
     }
-
-
-def _repeated(pictures: PictureSet, number: int) -> PictureSet:
-    count = len(pictures)
-
-    def encoded(index: int) -> bytes:
-        again, which = divmod(index, count)
-        if not again:
-            return pictures.encoded(which)
-        image = decode(pictures.encoded(which))
-        random = np.random.default_rng(index)
-        shifted = np.roll(np.asarray(image), random.integers(1, max(image.size), 2), axis=(0, 1))
-        return _saved(Image.fromarray(np.clip(shifted + random.integers(-20, 20, 3), 0, 255).astype(np.uint8)))
-
-    return replace(
-        pictures,
-        keys=tuple(f"{index // count}/{pictures.keys[index % count]}" for index in range(number)),
-        labels=pictures.labels[np.arange(number) % count],
-        encoded=encoded,
-    )
 
 
 def _say_sizes(sizes: dict[int, Figures]) -> None:

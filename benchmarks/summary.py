@@ -23,6 +23,7 @@ COLUMNS = (
     "test accuracy",
     "95 % interval",
     "seconds",
+    "speed against (a)",
     "speed against (a′)",
     "seconds to target",
     "speed to target",
@@ -84,7 +85,7 @@ class Row(NamedTuple):
         accuracy: on test, the mean of the seeds.
         interval: Wilson's, 95 %, over the test answers of all seeds.
         seconds: the mean.
-        speed: the seconds of (a′) for one of this method.
+        speeds: the seconds of (a), and those of (a′), for one of this method.
         target_seconds: to the target, the mean of the seeds that reached it.
         target_speed: the seconds to the target of the method that set it, for one of this method.
         reached: how many seeds reached the target.
@@ -96,7 +97,7 @@ class Row(NamedTuple):
     accuracy: float
     interval: tuple[float, float]
     seconds: float
-    speed: float | None
+    speeds: tuple[float | None, float | None]
     target_seconds: float | None
     target_speed: float | None
     reached: int
@@ -125,12 +126,21 @@ def _by_seed(results: Sequence[Result]) -> dict[int, Result]:
 
 def summarise(results: Results) -> list[Row]:
     """A row for each method that has results, in their order."""
-    reference = {one.seed: one.seconds for one in results.get(REPAIRED, ())}
+    guide, repaired = (_seconds(results.get(name, ())) for name in (GUIDE, REPAIRED))
     to_reach = targets(results)
-    return [_row(method, found, reference, to_reach) for method, found in results.items() if found]
+    return [_row(method, found, (guide, repaired), to_reach) for method, found in results.items() if found]
 
 
-def _row(method: str, results: Sequence[Result], reference: dict[int, float], to_reach: dict[int, Target]) -> Row:
+def _seconds(results: Sequence[Result]) -> dict[int, float]:
+    return {one.seed: one.seconds for one in results}
+
+
+def _row(
+    method: str,
+    results: Sequence[Result],
+    references: tuple[dict[int, float], dict[int, float]],
+    to_reach: dict[int, Target],
+) -> Row:
     answers = sum(one.pictures["test"] for one in results)
     correct = sum(round(one.test * one.pictures["test"]) for one in results)
     interval = binomtest(correct, answers).proportion_ci(0.95, method="wilson")
@@ -142,7 +152,7 @@ def _row(method: str, results: Sequence[Result], reference: dict[int, float], to
         accuracy=_mean([one.test for one in results]),
         interval=(float(interval.low), float(interval.high)),
         seconds=_mean([one.seconds for one in results]),
-        speed=_speed({one.seed: one.seconds for one in results}, reference),
+        speeds=(_speed(_seconds(results), references[0]), _speed(_seconds(results), references[1])),
         target_seconds=_mean(list(reached.values())) if reached else None,
         target_speed=_speed(reached, {seed: target.seconds for seed, target in to_reach.items()}),
         reached=len(reached),
@@ -169,7 +179,7 @@ def cells(row: Row, label: str) -> tuple[str, ...]:
         f"{row.accuracy:.3f}",
         "{:.3f} – {:.3f}".format(*row.interval),
         f"{row.seconds:,.0f}",
-        _times(row.speed),
+        *map(_times, row.speeds),
         ("-" if row.target_seconds is None else f"{row.target_seconds:,.0f}") + missed,
         _times(row.target_speed),
         f"{row.peak_memory / 1e9:.2f} GB",

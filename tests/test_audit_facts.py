@@ -6,6 +6,7 @@ import io
 import os
 from pathlib import Path
 
+import imagehash
 import numpy as np
 import pytest
 from PIL import Image
@@ -63,6 +64,16 @@ def test_brightness_and_colour_are_in_their_units() -> None:
     np.testing.assert_allclose(facts["colour"], (100, 50, 0), atol=1)
     assert facts["dark"] == pytest.approx((0.299 * 200 + 0.587 * 100) / 255, abs=0.02)
     assert facts["bright"] == pytest.approx(0, abs=0.02)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_hashes_are_those_of_imagehash_for_each_way_to_turn_the_picture(seed: int) -> None:
+    image = Image.fromarray(np.random.default_rng(seed).integers(0, 256, (32, 32), np.uint8))
+    turned = [image, *(image.transpose(turn) for turn in Image.Transpose)]
+
+    expected = np.concatenate([np.packbits(imagehash.phash(one).hash) for one in turned]).view(">u8")
+    np.testing.assert_array_equal(facts_of(encode(image), DIGEST)["hashes"], expected)
+    np.testing.assert_array_equal([facts_of(encode(one), DIGEST)["hashes"][0] for one in turned], expected)
 
 
 def test_what_cannot_be_decoded_has_no_facts() -> None:

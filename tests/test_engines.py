@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -16,9 +17,11 @@ from app.errors import UsageError
 from app.training import engines
 from app.training.engines import CHOICES, ENGINES, TOLERANCE, Choice, Engine, Forward, choose_engine, disagreement
 from models.backbones import find_backbone
+from models.backbones.tf_hub import hub_spec
 from models.builder import build_model
 from models.freezing import freeze
 from models.splitting import split
+from tests.test_tf_hub import write_reusable
 
 SIZE = 32
 EXACT = 1e-4  # what engines that compute in float32 may be away
@@ -129,6 +132,19 @@ def test_a_real_backbone(name: str) -> None:
 
     assert choice.name == name and choice.rate > 0
     assert disagreement(found, expected) < (EXACT if name in FLOAT32 else TOLERANCE)
+
+
+@pytest.mark.parametrize("name", FLOAT32)
+def test_a_backbone_of_tf_hub(name: str, tmp_path: Path) -> None:
+    """Its variables are not Keras' own."""
+    model = build_model(hub_spec(str(write_reusable(tmp_path / "hub"))), num_classes=3, image_size=SIZE, weights="hub")
+    freeze(model)
+    features, _ = split(model)
+    (found,), (expected,) = (
+        choose_engine(name, features, pictures(4)).forward(pictures(3)),
+        by_keras(features, pictures(3)),
+    )
+    assert disagreement(found, expected) < EXACT
 
 
 # --- Which one is chosen ----------------------------------------------------------------------------------------------

@@ -37,5 +37,5 @@ def answer(
     with loader.naming_errors():
         for split, indices in splits.items():
             batches = track(evaluation_batches(loader, indices, batch_size), len(indices), "testing", step=batch_size)
-            answers[split] = np.concatenate([predict(tf.cast(pixels, tf.float32)).numpy() for pixels, _ in batches])
+            answers[split] = np.concatenate([predict(pixels).numpy() for pixels, _ in batches])
     return answers

@@ -1,0 +1,178 @@
+"""`python -m benchmarks.scale DATA`: what a run of Graft takes in time, disk and memory as pictures become more.
+
+Sets of each size are made of those of DATA, again and again, each a little changed. A run has its defaults and an empty cache.
+The last line is arithmetic: the largest run's seconds and disk, as many times as a million is larger.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+
+from app import Run
+from app.console import table, track
+from app.errors import BAD_INPUT, UsageError
+from app.runs import write_json
+from benchmarks.repetition import repeated
+from data.pictures import PictureSet
+from data.sources.folder import open_folder
+
+MILLION = 1_000_000
+_POLL = 0.1  # seconds between two looks at the memory
+COLUMNS = (
+    "pictures",
+    "seconds to the model",
+    "of these extraction",
+    "head",
+    "fine-tuning",
+    "epochs",
+    "activations, GB",
+    "memory, MB",
+    "test accuracy",
+)
+
+
+class Figures(NamedTuple):
+    """Of one run.
+
+    Attributes:
+        pictures: how many.
+        seconds: from the start of the process to the fitted model.
+        extraction: seconds of that, for what is frozen, once.
+        head: seconds of that.
+        fine_tuning: seconds of that.
+        epochs: of fine-tuning.
+        disk: bytes of the cache.
+        memory: the most that the process had, in bytes, without files that are mapped.
+        accuracy: on the test split.
+    """
+
+    pictures: int
+    seconds: float
+    extraction: float
+    head: float
+    fine_tuning: float
+    epochs: int
+    disk: int
+    memory: int
+    accuracy: float | None
+
+    def times(self, factor: float) -> Figures:
+        """What so many more pictures would take, if all grew with them but memory and the number of epochs."""
+        return self._replace(
+            pictures=round(self.pictures * factor),
+            seconds=self.seconds * factor,
+            extraction=self.extraction * factor,
+            head=self.head * factor,
+            fine_tuning=self.fine_tuning * factor,
+            disk=round(self.disk * factor),
+            accuracy=None,
+        )
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Carry out a command line.
+
+    Returns:
+        The exit code: 0 done, 2 bad input.
+    """
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("data", metavar="DATA", help="a folder of pictures, a folder in it for each class")
+    parser.add_argument(
+        "--pictures", nargs="+", type=int, default=[1000, 5000, 20000], metavar="N", help="(default: 1000 5000 20000)"
+    )
+    parser.add_argument("--output", metavar="FILE.json", help="where to write the figures")
+    options = parser.parse_args(arguments)
+    try:
+        if min(options.pictures) < 1:
+            raise UsageError(f"--pictures must be positive, not {min(options.pictures)}")
+        pictures = open_folder(options.data)
+        figures = [measure(pictures, number) for number in sorted(options.pictures)]
+    except BAD_INPUT as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 2
+    rows = [cells(one) for one in figures]
+    table("", COLUMNS, [*rows, ("extrapolated", *[""] * (len(COLUMNS) - 1)), cells(extrapolated(figures[-1]))])
+    if options.output:
+        write_json(Path(options.output), [one._asdict() for one in figures])
+    return 0
+
+
+def extrapolated(largest: Figures) -> Figures:
+    """A million pictures."""
+    return largest.times(MILLION / largest.pictures)
+
+
+def measure(pictures: PictureSet, number: int) -> Figures:
+    """Train on `number` pictures in a process of its own, beside nothing else."""
+    with tempfile.TemporaryDirectory(prefix="graft-scale-") as temporary:
+        folder = Path(temporary)
+        write_pictures(repeated(pictures, number), folder / "pictures", classes=pictures.class_names)
+        command = [sys.executable, "-m", "app", "train", str(folder / "pictures"), "--output", str(folder / "run")]
+        command += ["--cache-folder", str(folder / "cache"), "--formats", "tflite_float32", "--quantize", "none"]
+        started = time.time()
+        with (folder / "log.txt").open("w+") as log:
+            process = psutil.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+            memory = _most_memory(process)
+            if process.wait():
+                log.seek(0)
+                raise UsageError(f"the run on {number:,} pictures failed: {log.read()[-2000:]}")
+        run = Run.open(str(folder / "run"))
+        seconds = run.metrics["seconds"]
+        return Figures(
+            pictures=number,
+            seconds=run.model.stat().st_mtime - started,
+            extraction=seconds["extract"],
+            head=seconds["head"],
+            fine_tuning=seconds["fine_tune"],
+            epochs=sum(one["phase"] == "fine_tune" for one in run.history),
+            disk=sum(path.stat().st_size for path in (folder / "cache").rglob("*") if path.is_file()),
+            memory=memory,
+            accuracy=run.metrics["test"]["accuracy"],
+        )
+
+
+def write_pictures(pictures: PictureSet, folder: Path, *, classes: Sequence[str]) -> None:
+    """Write a set as a folder for each class."""
+    for index in track(range(len(pictures)), len(pictures), "writing pictures"):
+        path = folder / classes[pictures.labels[index]] / f"{index:07d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(pictures.encoded(index))
+
+
+def _most_memory(process: psutil.Popen) -> int:
+    """Waits for the end of a process; the most anonymous memory that it had."""
+    most = 0
+    while process.poll() is None:
+        try:
+            memory = process.memory_info()
+            most = max(most, memory.rss - memory.shared)
+        except psutil.NoSuchProcess:
+            break
+        time.sleep(_POLL)
+    return most
+
+
+def cells(figures: Figures) -> tuple[str, ...]:
+    """A line of the table."""
+    parts = (figures.seconds, figures.extraction, figures.head, figures.fine_tuning)
+    return (
+        f"{figures.pictures:,}",
+        *(f"{seconds:,.0f}" for seconds in parts),
+        str(figures.epochs),
+        f"{figures.disk / 1e9:,.2f}",
+        f"{figures.memory / 1e6:,.0f}",
+        "" if figures.accuracy is None else f"{figures.accuracy:.3f}",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

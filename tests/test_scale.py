@@ -1,0 +1,50 @@
+"""`python -m benchmarks.scale`: the sets that it makes, its arithmetic, and bad input."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.repetition import repeated
+from benchmarks.scale import COLUMNS, Figures, cells, extrapolated, main, measure, write_pictures
+from data.auditing.duplicates import find_duplicates
+from data.checking import check_pictures, facts_among
+from data.sources.folder import open_folder
+from tests.pictures import write_folder
+
+LARGEST = Figures(20_000, 400.0, 150.0, 10.0, 200.0, 4, 3 * 10**9, 10**9, 0.812)
+
+
+def test_a_million_pictures_take_as_many_times_as_much_and_no_more_memory() -> None:
+    million = extrapolated(LARGEST)
+    assert million == Figures(1_000_000, 20_000.0, 7_500.0, 500.0, 10_000.0, 4, 150 * 10**9, 10**9, None)
+    assert cells(million) == ("1,000,000", "20,000", "7,500", "500", "10,000", "4", "150.00", "1,000", "")
+    assert len(cells(LARGEST)) == len(COLUMNS) and cells(LARGEST)[-1] == "0.812"
+
+
+def test_repeated_pictures_are_others_and_keep_their_classes(tmp_path: Path) -> None:
+    write_folder(tmp_path / "few", classes=2, pictures=3)
+    few = open_folder(str(tmp_path / "few"))
+    write_pictures(repeated(few, 20), tmp_path / "many", classes=few.class_names)
+    many = open_folder(str(tmp_path / "many"))
+
+    assert len(many) == 20 and many.class_names == few.class_names
+    assert np.bincount(many.labels).tolist() == np.bincount(few.labels[np.arange(20) % 6]).tolist()
+    assert len(np.unique(find_duplicates(facts_among(list(check_pictures(many)))).exact)) == 20
+
+
+@pytest.mark.parametrize("arguments", [["nowhere"], ["nowhere", "--pictures", "0"]])
+def test_bad_input_is_one_sentence(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("Error: ") and error.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_a_run_is_measured(tmp_path: Path) -> None:
+    write_folder(tmp_path, classes=2, pictures=12)
+    figures = measure(open_folder(str(tmp_path)), 30)
+    assert figures.pictures == 30 and 0 < figures.extraction < figures.seconds
+    assert figures.disk > 30 * 1280 * 2 and figures.memory > 10**8 and figures.epochs >= 1
