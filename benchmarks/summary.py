@@ -17,7 +17,10 @@ from app.evaluation.plots import BLUE, GREY, ORANGE, RED
 from benchmarks.job import Epoch
 
 GUIDE, REPAIRED = "keras_guide", "keras_guide_repaired"  # what the others are compared with
-COLOURS = (GREY, "#000000", ORANGE, BLUE, "#16a34a", RED, "#9333ea")
+COLOURS = (
+    *(GREY, "#000000", ORANGE, BLUE, "#16a34a", RED, "#9333ea"),
+    *("#0891b2", "#854d0e", "#db2777", "#65a30d", "#1e3a8a"),
+)
 COLUMNS = (
     "method",
     "test accuracy",

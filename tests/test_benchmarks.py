@@ -16,7 +16,7 @@ import pytest
 from benchmarks import __main__ as driver
 from benchmarks.__main__ import METHODS, Method, main
 from benchmarks.job import Epoch, Job
-from benchmarks.summary import COLUMNS, Result, Row, cells, figure, markdown_table, summarise, targets
+from benchmarks.summary import COLOURS, COLUMNS, Result, Row, cells, figure, markdown_table, summarise, targets
 from data.sources.folder import open_folder
 from data.splits import split_indices, split_pictures
 from tests.pictures import write_folder
@@ -129,6 +129,10 @@ def test_markdown_has_a_line_for_each_row() -> None:
     lines = markdown_table([["a"] * len(COLUMNS), ["b"] * len(COLUMNS)]).splitlines()
     assert len(lines) == 4
     assert {line.count("|") for line in lines} == {len(COLUMNS) + 1}
+
+
+def test_each_method_has_a_colour_of_its_own() -> None:
+    assert len(set(COLOURS)) == len(COLOURS) >= len(METHODS)
 
 
 def test_the_figure_has_thin_seeds_and_a_thick_mean() -> None:
