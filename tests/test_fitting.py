@@ -137,6 +137,18 @@ def test_a_finished_fit_is_not_run_again(run: Run, data: FitData) -> None:
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize("spoilt", ["cut off", "another kind", "gone"])
+def test_a_damaged_checkpoint_is_named_in_a_sentence(spoilt: str, run: Run, data: FitData) -> None:
+    fit(tiny_model(), [phase()], data, run)
+    path = run.checkpoints / str(FitState.read(run).best_weights)
+    content = path.read_bytes()
+    path.unlink() if spoilt == "gone" else path.write_bytes(
+        content[:-50] if spoilt == "cut off" else b"\x89HDF" + content
+    )
+    with pytest.raises(UsageError, match=rf"{path.name} is damaged, or of another version of Graft; start anew$"):
+        fit(tiny_model(), [phase()], data, run)
+
+
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_every_strategy_starts_with_the_head_on_the_frozen_backbone(name: str) -> None:
     spec = find_backbone("efficientnet_lite0")

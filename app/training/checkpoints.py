@@ -7,12 +7,14 @@ any moment, even by `kill -9`, continues after its last finished epoch.
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import keras
 import numpy as np
 
+from app.errors import UsageError
 from app.runs import Run, write_json, written_whole
 from app.training.phases import Phase
 
@@ -80,11 +82,19 @@ def write_checkpoint(run: Run, file: str, model: keras.Model, optimizer: keras.O
 
 
 def read_checkpoint(run: Run, file: str, model: keras.Model, optimizer: keras.Optimizer | None = None) -> None:
-    """Give a model the weights of a checkpoint, and its optimizer the state."""
-    with np.load(run.checkpoints / file) as saved:
-        arrays = _arrays(model.weights, "weight") | _arrays(optimizer.variables if optimizer else [], "optimizer")
-        for name, variable in arrays.items():
-            variable.assign(saved[name])
+    """Give a model the weights of a checkpoint, and its optimizer the state.
+
+    Raises:
+        UsageError: it is damaged, or was written by a version of Graft that has other ones.
+    """
+    arrays = _arrays(model.weights, "weight") | _arrays(optimizer.variables if optimizer else [], "optimizer")
+    path = run.checkpoints / file
+    try:
+        with np.load(path) as saved:
+            for name, variable in arrays.items():
+                variable.assign(saved[name])
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise UsageError(f"{path} is damaged, or of another version of Graft; start anew") from error
 
 
 def _arrays(variables: Sequence[keras.Variable], kind: str) -> dict[str, keras.Variable]:
