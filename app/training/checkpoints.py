@@ -75,9 +75,8 @@ def write_checkpoint(run: Run, file: str, model: keras.Model, optimizer: keras.O
     They are plain arrays, numbered in the model's order: Keras' own weights files take several times as long to write, which
     after each epoch of a second is felt, and a run has its model in `start.keras`.
     """
-    arrays = _arrays(model.weights, "weight") | _arrays(optimizer.variables if optimizer else [], "optimizer")
     with written_whole(run.checkpoints / file) as temporary:
-        values = {name: np.asarray(variable) for name, variable in arrays.items()}
+        values = {name: np.asarray(variable) for name, variable in _variables(model, optimizer).items()}
         np.savez(temporary, **values)  # type: ignore[arg-type]  # NumPy's types mistake them for an option
 
 
@@ -87,15 +86,16 @@ def read_checkpoint(run: Run, file: str, model: keras.Model, optimizer: keras.Op
     Raises:
         UsageError: it is damaged, or was written by a version of Graft that has other ones.
     """
-    arrays = _arrays(model.weights, "weight") | _arrays(optimizer.variables if optimizer else [], "optimizer")
     path = run.checkpoints / file
     try:
         with np.load(path) as saved:
-            for name, variable in arrays.items():
+            for name, variable in _variables(model, optimizer).items():
                 variable.assign(saved[name])
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise UsageError(f"{path} is damaged, or of another version of Graft; start anew") from error
 
 
-def _arrays(variables: Sequence[keras.Variable], kind: str) -> dict[str, keras.Variable]:
-    return {f"{kind}{number:04d}": variable for number, variable in enumerate(variables)}
+def _variables(model: keras.Model, optimizer: keras.Optimizer | None) -> dict[str, keras.Variable]:
+    """What a checkpoint holds, by the names that it has there."""
+    kinds = {"weight": model.weights, "optimizer": optimizer.variables if optimizer else []}
+    return {f"{kind}{number:04d}": one for kind, variables in kinds.items() for number, one in enumerate(variables)}
