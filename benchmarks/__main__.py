@@ -29,7 +29,16 @@ from app.pictures import open_readable
 from app.runs import write_json, write_text
 from app.splits import choose_splits
 from benchmarks.job import Job
-from benchmarks.summary import COLUMNS, Result, cells, figure, markdown_table, summarise
+from benchmarks.summary import (
+    COLUMNS,
+    STAGE_COLUMNS,
+    Result,
+    cells,
+    figure,
+    markdown_table,
+    stage_cells,
+    summarise,
+)
 from data.pictures import PictureSet
 from data.splits import split_indices
 
@@ -290,7 +299,12 @@ def report(data: DataSet, methods: Sequence[str], output: Path) -> Iterator[str]
     console.print(f"\n{data.name}: {about}", markup=False)
     table("", COLUMNS, rows)
     save_figure(figure(data.name, results, labels), output / f"{data.name}.png")
-    yield f"## {data.name}\n\n{about}\n\n{markdown_table(rows)}\n![accuracy against time]({data.name}.png)\n"
+    yield f"## {data.name}\n\n{about}\n\n{markdown_table(COLUMNS, rows)}\n![accuracy against time]({data.name}.png)\n"
+    known = {method: [one for one in found if one.stages] for method, found in results.items()}
+    stages = [stage_cells(found, labels[method]) for method, found in known.items() if found]
+    if stages:
+        table("Where the seconds went", STAGE_COLUMNS, stages)
+        yield f"Where the seconds went:\n\n{markdown_table(STAGE_COLUMNS, stages)}"
 
 
 def describe_machine() -> str:

@@ -33,7 +33,13 @@ def main(job: Job, result: str, **options: str) -> None:
         _check_splits(run, job)
         epochs = [Epoch(one["phase"], one["finished"] - watch.started, one["val_accuracy"]) for one in run.history]
         seconds = run.model.stat().st_mtime - watch.started
-        write_result(result, seconds=seconds, epochs=epochs, test=run.metrics["test"]["accuracy"])
+        write_result(
+            result,
+            seconds=seconds,
+            epochs=epochs,
+            test=run.metrics["test"]["accuracy"],
+            stages=_stages(run, watch.started, seconds),
+        )
 
 
 def _value(text: str) -> int | float | str:
@@ -41,6 +47,21 @@ def _value(text: str) -> int | float | str:
         return int(text) if text.isdigit() else float(text)
     except ValueError:
         return text
+
+
+def _stages(run: Run, started: float, seconds: float) -> dict[str, float]:
+    """Where the seconds until the fitted model went, and beside them the rates of extraction in pictures a second."""
+    spent, extraction, first = run.metrics["seconds"], run.metrics.get("extraction", {}), run.history[0]
+    streamed = extraction.get("seconds", 0.0)
+    stages = {
+        "start": first["finished"] - first["seconds"] - spent["extract"] - started,
+        "engine": spent["extract"] - streamed,
+        "extraction": streamed,
+        "head": spent["head"],
+        "fine-tuning": spent.get("fine_tune", 0.0),
+    }
+    rates = {name: extraction[name] for name in ("rate", "bare_forward_rate") if name in extraction}
+    return {**stages, "rest": seconds - sum(stages.values()), **rates}
 
 
 def _check_splits(run: Run, job: Job) -> None:

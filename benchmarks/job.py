@@ -86,7 +86,9 @@ class Stopwatch:
             self.paused += time.time() - begun
 
 
-def write_result(path: str, *, seconds: float, epochs: list[Epoch], test: float) -> None:
+def write_result(
+    path: str, *, seconds: float, epochs: list[Epoch], test: float, stages: dict[str, float] | None = None
+) -> None:
     """Save what a method reached.
 
     Args:
@@ -94,7 +96,14 @@ def write_result(path: str, *, seconds: float, epochs: list[Epoch], test: float)
         seconds: from the start of the process to the fitted model.
         epochs: in order.
         test: accuracy on the test split of the weights that were best on validation.
+        stages: where the seconds went, if that is known.
     """
     peak = int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) * 1024
-    result = {"seconds": seconds, "test": test, "peak_memory": peak, "epochs": [asdict(epoch) for epoch in epochs]}
+    result = {
+        "seconds": seconds,
+        "test": test,
+        "peak_memory": peak,
+        "epochs": [asdict(epoch) for epoch in epochs],
+        "stages": stages or {},
+    }
     Path(path).write_text(json.dumps(result, indent=1) + "\n")

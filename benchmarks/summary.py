@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,6 +32,8 @@ COLUMNS = (
     "speed to target",
     "peak memory",
 )
+STAGES = ("start", "engine", "extraction", "head", "fine-tuning", "rest")
+STAGE_COLUMNS = ("method", *STAGES, "extraction, img/s", "engine alone, img/s")
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Result:
         test: accuracy on the test split.
         peak_memory: of the process, in bytes.
         epochs: in order.
+        stages: the seconds of each of `STAGES`, and two rates; only Graft has them.
     """
 
     seed: int
@@ -53,13 +56,14 @@ class Result:
     test: float
     peak_memory: int
     epochs: tuple[Epoch, ...]
+    stages: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path) -> Result:
         """A result file of the driver."""
         saved = json.loads(path.read_text(encoding="utf-8"))
-        epochs = tuple(Epoch(**epoch) for epoch in saved["epochs"])
-        return cls(**{name: saved[name] for name in cls.__dataclass_fields__ if name != "epochs"}, epochs=epochs)
+        saved["epochs"] = tuple(Epoch(**epoch) for epoch in saved["epochs"])
+        return cls(**{name: saved[name] for name in cls.__dataclass_fields__ if name in saved})
 
     @property
     def best_validation(self) -> float:
@@ -189,13 +193,20 @@ def cells(row: Row, label: str) -> tuple[str, ...]:
     )
 
 
+def stage_cells(results: Sequence[Result], label: str) -> tuple[str, ...]:
+    """Where a method's seconds went, means of its seeds, as texts, one for each of `STAGE_COLUMNS`."""
+    means = {name: _mean([one.stages[name] for one in results]) for name in results[0].stages}
+    rates = (f"{means[name]:,.0f}" if name in means else "-" for name in ("rate", "bare_forward_rate"))
+    return (label, *(f"{means[stage]:.1f}" for stage in STAGES), *rates)
+
+
 def _times(speed: float | None) -> str:
     return "-" if speed is None else f"{speed:.2f}×" if speed < 10 else f"{speed:.0f}×"
 
 
-def markdown_table(rows: Sequence[Sequence[str]]) -> str:
-    """`COLUMNS` over rows of texts; numbers stand to the right."""
-    lines = [COLUMNS, ["---", *["---:"] * (len(COLUMNS) - 1)], *rows]
+def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Names of columns over rows of texts; numbers stand to the right."""
+    lines = [columns, ["---", *["---:"] * (len(columns) - 1)], *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 

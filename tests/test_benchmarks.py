@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,7 +16,20 @@ import pytest
 from benchmarks import __main__ as driver
 from benchmarks.__main__ import METHODS, Method, main
 from benchmarks.job import Epoch, Job
-from benchmarks.summary import COLOURS, COLUMNS, Result, Row, cells, figure, markdown_table, summarise, targets
+from benchmarks.summary import (
+    COLOURS,
+    COLUMNS,
+    STAGE_COLUMNS,
+    STAGES,
+    Result,
+    Row,
+    cells,
+    figure,
+    markdown_table,
+    stage_cells,
+    summarise,
+    targets,
+)
 from data.sources.folder import open_folder
 from data.splits import split_indices, split_pictures
 from tests.pictures import write_folder
@@ -125,8 +138,17 @@ def test_cells_can_be_read() -> None:
     assert cells(row._replace(reached=2), "(c)")[6] == "12"
 
 
+def test_stages_are_means_and_a_rate_that_nobody_measured_is_a_dash() -> None:
+    seconds = [dict.fromkeys(STAGES, 1.0), {**dict.fromkeys(STAGES, 1.0), "engine": 4.0}]
+    found = [replace(result(seed), stages=stages) for seed, stages in enumerate(seconds)]
+    assert stage_cells(found, "(c)") == ("(c)", "1.0", "2.5", "1.0", "1.0", "1.0", "1.0", "-", "-")
+    rated = replace(found[0], stages={**seconds[0], "rate": 219.6, "bare_forward_rate": 1290.0})
+    assert stage_cells([rated], "(c)")[-2:] == ("220", "1,290")
+    assert len(stage_cells(found, "(c)")) == len(STAGE_COLUMNS)
+
+
 def test_markdown_has_a_line_for_each_row() -> None:
-    lines = markdown_table([["a"] * len(COLUMNS), ["b"] * len(COLUMNS)]).splitlines()
+    lines = markdown_table(COLUMNS, [["a"] * len(COLUMNS), ["b"] * len(COLUMNS)]).splitlines()
     assert len(lines) == 4
     assert {line.count("|") for line in lines} == {len(COLUMNS) + 1}
 
@@ -327,3 +349,6 @@ def test_a_method_gives_a_result(method: str, fruit: Path, tmp_path: Path) -> No
     assert moments == sorted(moments) and moments[0] > 0 and moments[-1] <= saved["seconds"]
     assert 0 <= saved["test"] <= 1
     assert saved["peak_memory"] > 10**8
+    if method.startswith("graft"):
+        stages = [saved["stages"][stage] for stage in STAGES]
+        assert min(stages[:-1]) >= 0 and sum(stages) == pytest.approx(saved["seconds"])
