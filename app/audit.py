@@ -17,6 +17,7 @@ from app.console import chatter_to, console, table
 from app.errors import UsageError
 from app.pictures import Reading, read_source
 from app.runs import write_json, write_text
+from app.starting import start_tensorflow
 from data.auditing.checks import CHECKS
 from data.auditing.cleaned import worth_keeping, write_list
 from data.auditing.findings import Finding, find_all
@@ -117,6 +118,7 @@ def _look(config: AuditConfig) -> Audit:
     if not config.labels:
         return Audit(reading, tuple(findings), (), None, np.zeros(0, np.int64))
     with chatter_to(Path(os.devnull)):
+        start_tensorflow()
         from app.auditing.features import extract_features
         from app.auditing.labels import LABEL_CHECKS, Judged
         from app.auditing.opinions import cross_validate

@@ -12,6 +12,7 @@ from app.console import chatter_to, console, table
 from app.errors import UsageError
 from app.pictures import open_readable
 from app.runs import Run, write_json
+from app.starting import start_tensorflow
 from data.pictures import REGRESSION, PictureSet
 from data.sources import as_far_as_used
 from data.splits import read_splits, split_indices
@@ -35,6 +36,7 @@ def evaluate(run: str, source: str | None = None, **options: Any) -> dict[str, A
     opened = Run.open(config.run)
     pictures, indices = _pictures(opened, config)
     with chatter_to(opened.log):
+        start_tensorflow()
         from app.evaluation.answers import answer
         from app.tasks import TASKS
         from data.pipeline import PictureLoader

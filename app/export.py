@@ -12,6 +12,7 @@ from app.exporting.metadata import absolute_locales, read_locales
 from app.exporting.summary import say_exports
 from app.pictures import open_readable
 from app.runs import Run
+from app.starting import start_tensorflow
 from data.splits import read_splits, split_indices
 
 
@@ -53,6 +54,7 @@ def export(run: str, **options: Any) -> dict[str, Any]:
     )
     read_locales(resolved.locales, len(pictures.class_names))
     with chatter_to(opened.log):
+        start_tensorflow()
         from app.evaluation.answers import answer
         from app.evaluation.report import write_report
         from app.exporting.exports import write_exports

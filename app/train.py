@@ -20,6 +20,7 @@ from app.folds import train_folds
 from app.pictures import open_readable, refuse_leakage
 from app.runs import Run, check_free, write_text, written_whole
 from app.splits import choose_splits
+from app.starting import start_tensorflow
 from app.training.cache import open_cache
 from app.training.hyperrule import resolve
 from app.training.strategies import STRATEGIES
@@ -129,8 +130,8 @@ def _open_source(config: TrainConfig) -> tuple[PictureSet, str]:
 def _carry_out(run: Run, pictures: PictureSet, splits: np.ndarray, sha256: str, *, resumed: bool = False) -> Run:
     """From splits to the finished run; epochs that an interrupted run has finished are not trained again."""
     with _resumable(run), chatter_to(run.log):
-        with console.status("starting TensorFlow"):
-            import keras
+        start_tensorflow()
+        import keras
 
         from app.evaluation.report import write_report
         from app.evaluation.results import check_goal, judge, say_metrics, write_plots

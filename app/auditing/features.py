@@ -33,7 +33,7 @@ def extract_features(pictures: PictureSet, config: AuditConfig) -> Rows:
         ModelError: no such backbone, or weights that do not fit it.
         DataError: a picture can no longer be read.
     """
-    with console.status("starting TensorFlow"):
+    with console.status("building the backbone"):
         spec = find_backbone(config.backbone)
         model = build_model(
             spec, num_classes=2, image_size=config.image_size, weights=spec.resolve_weights(config.weights)

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from app.config import TrainConfig
 
 _BLOCKS_PER_UNFROZEN = 12  # the last block alone has a third of the weights, and trains many times as fast as all
-# The last blocks alone bear a higher rate, and get there in few steps: 4 or 5 epochs did as well as 5 to 8 on three sets.
+# The last blocks alone bear a higher rate, and get there in few steps: 4 epochs did as well as 5 to 8 on three sets.
 _RATE, _STEPS = 3e-4, 500
-_RATE_OF_FEW, _STEPS_OF_FEW = 7e-4, 100
+_RATE_OF_FEW, _STEPS_OF_FEW = 7e-4, 80
 _VIEWS = 2  # one did a point worse on flowers; each costs as much time as the first
 
 

@@ -1,0 +1,41 @@
+"""How TensorFlow is started."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.starting import start_tensorflow
+
+IN_A_NEW_PROCESS = """
+import gc
+from app.starting import start_tensorflow
+{before}
+start_tensorflow()
+assert "keras" in __import__("sys").modules
+print(gc.isenabled(), gc.get_freeze_count() > 100_000)
+"""
+
+
+@pytest.mark.parametrize(("before", "collects"), [("", True), ("gc.disable()", False)])
+def test_what_came_with_tensorflow_is_left_alone_by_the_collector_which_goes_on(before: str, collects: bool) -> None:
+    found = subprocess.run(
+        [sys.executable, "-c", IN_A_NEW_PROCESS.format(before=before)],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    )
+    assert found.stdout.split()[-2:] == [str(collects), "True"]
+
+
+def test_nothing_of_the_users_is_frozen_if_it_runs_already() -> None:
+    import keras  # noqa: F401
+
+    frozen = gc.get_freeze_count()
+    start_tensorflow()
+    assert gc.get_freeze_count() == frozen
