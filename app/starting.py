@@ -12,8 +12,8 @@ def start_tensorflow() -> None:
     """Import TensorFlow and Keras, unless they are there, with Python's garbage collector at rest.
 
     Hundreds of thousands of objects come with them, and stay. To look for garbage among them takes a quarter of the import, and
-    holds up all threads again and again later; so the collector is told to leave alone what there is now. Objects are freed as ever
-    when nothing refers to them; only circles of such as were there before are kept.
+    holds up all threads again and again later; so the collector is told to leave alone what there is now. Objects are freed as
+    ever when nothing refers to them; only circles of such as were there before are kept.
     """
     if "keras" in sys.modules:
         return
