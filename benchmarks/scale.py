@@ -1,7 +1,8 @@
 """`python -m benchmarks.scale DATA`: what a run of Graft takes in time, disk and memory as pictures become more.
 
-Sets of each size are made of those of DATA, again and again, each a little changed. A run has its defaults and an empty cache.
-The last line is arithmetic: the largest run's seconds and disk, as many times as a million is larger.
+Sets of each size are made of those of DATA, again and again, each a little changed. A run has an empty cache, and Graft's
+defaults but for options of `python -m app train` that follow. The last line is arithmetic: the largest run's seconds and disk,
+as many times as a million is larger.
 """
 
 from __future__ import annotations
@@ -84,18 +85,22 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         The exit code: 0 done, 2 bad input.
     """
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.scale",
+        description=(__doc__ or "").partition("\n")[0],
+        epilog="Options of `python -m app train` may follow, for each run.",
+    )
     parser.add_argument("data", metavar="DATA", help="a folder of pictures, a folder in it for each class")
     parser.add_argument(
         "--pictures", nargs="+", type=int, default=[1000, 5000, 20000], metavar="N", help="(default: 1000 5000 20000)"
     )
     parser.add_argument("--output", metavar="FILE.json", help="where to write the figures")
-    options = parser.parse_args(arguments)
+    options, of_train = parser.parse_known_args(arguments)
     try:
         if min(options.pictures) < 1:
             raise UsageError(f"--pictures must be positive, not {min(options.pictures)}")
         pictures = open_folder(options.data)
-        figures = [measure(pictures, number) for number in sorted(options.pictures)]
+        figures = [measure(pictures, number, of_train) for number in sorted(options.pictures)]
     except BAD_INPUT as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
@@ -111,13 +116,14 @@ def extrapolated(largest: Figures) -> Figures:
     return largest.times(MILLION / largest.pictures)
 
 
-def measure(pictures: PictureSet, number: int) -> Figures:
-    """Train on `number` pictures in a process of its own, beside nothing else."""
+def measure(pictures: PictureSet, number: int, options: Sequence[str] = ()) -> Figures:
+    """Train on `number` pictures, with these options, in a process of its own, beside nothing else."""
     with tempfile.TemporaryDirectory(prefix="graft-scale-") as temporary:
         folder = Path(temporary)
         write_pictures(repeated(pictures, number), folder / "pictures", classes=pictures.class_names)
         command = [sys.executable, "-m", "app", "train", str(folder / "pictures"), "--output", str(folder / "run")]
         command += ["--cache-folder", str(folder / "cache"), "--formats", "tflite_float32", "--quantize", "none"]
+        command += options
         started = time.time()
         with (folder / "log.txt").open("w+") as log:
             process = psutil.Popen(command, stdout=log, stderr=subprocess.STDOUT)

@@ -338,11 +338,15 @@ def test_every_method_is_a_module_that_exists(method: Method) -> None:
 # --- The real thing ---------------------------------------------------------------------------------------------------
 
 
+INSTALLED_BY_MAKE_BENCH = {"pytorch_timm": "timm", "graft_openvino": "openvino"}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_a_method_gives_a_result(method: str, fruit: Path, tmp_path: Path) -> None:
-    if method == "pytorch_timm" and find_spec("timm") is None:
-        pytest.skip("timm is installed by `make bench` only")
+    module = INSTALLED_BY_MAKE_BENCH.get(method)
+    if module and find_spec(module) is None:
+        pytest.skip(f"{module} is installed by `make bench` only")
     assert main([str(fruit), "--seeds", "0", "--methods", method, "--output", str(tmp_path)]) == 0
     saved = json.loads((tmp_path / "fruit" / f"{method}-seed0.json").read_text())
     moments = [epoch["seconds"] for epoch in saved["epochs"]]
