@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -148,10 +149,15 @@ def measure(pictures: PictureSet, number: int, options: Sequence[str] = ()) -> F
 
 def write_pictures(pictures: PictureSet, folder: Path, *, classes: Sequence[str]) -> None:
     """Write a set as a folder for each class."""
-    for index in track(range(len(pictures)), len(pictures), "writing pictures"):
+
+    def write(index: int) -> None:
         path = folder / classes[pictures.labels[index]] / f"{index:07d}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(pictures.encoded(index))
+
+    with ThreadPoolExecutor() as pool:
+        for _ in track(pool.map(write, range(len(pictures))), len(pictures), "writing pictures"):
+            pass
 
 
 def _most_memory(process: psutil.Popen) -> int:
