@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import psutil
+import tyro
 
 from app import Run
+from app.config import TrainConfig
 from app.console import table, track
 from app.errors import BAD_INPUT, UsageError
 from app.runs import write_json
@@ -97,6 +99,8 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--output", metavar="FILE.json", help="where to write the figures")
     options, of_train = parser.parse_known_args(arguments)
+    # Ends here over an option that train does not know either, before any picture is written.
+    tyro.cli(TrainConfig, prog="python -m app train", args=[options.data, *of_train])
     try:
         if min(options.pictures) < 1:
             raise UsageError(f"--pictures must be positive, not {min(options.pictures)}")

@@ -42,6 +42,13 @@ def test_bad_input_is_one_sentence(arguments: list[str], capsys: pytest.CaptureF
     assert error.startswith("Error: ") and error.count("\n") == 1
 
 
+def test_an_option_that_train_does_not_know_ends_before_anything_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["nowhere", "--fine-tune-epoch", "1"])
+    assert ended.value.code == 2
+    assert "--fine-tune-epochs" in capsys.readouterr().err  # the likely fix
+
+
 @pytest.mark.slow
 def test_a_run_is_measured(tmp_path: Path) -> None:
     write_folder(tmp_path, classes=2, pictures=12)
