@@ -273,6 +273,28 @@ def test_more_features_than_examples() -> None:
     assert (head.logits(features).argmax(axis=1) == labels).all()
 
 
+@pytest.mark.parametrize("task", [SINGLE_LABEL, MULTI_LABEL, REGRESSION])
+@pytest.mark.parametrize("penalty", [1.0, 0.001])
+def test_features_that_say_nearly_the_same_do_not_take_more_passes(
+    task: str, penalty: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(linear, "PENALTIES", (penalty,))
+    random = np.random.default_rng(0)
+    mixing = random.normal(size=(40, 40)) * np.geomspace(1, 1e-3, 40)[:, None]
+    features = (random.normal(size=(1000, 40)) @ mixing).astype(np.float32)
+    says = features @ random.normal(size=(40, CLASSES)) + 5 * random.normal(size=(1000, CLASSES))
+    targets = {SINGLE_LABEL: one_hot(says.argmax(axis=1)), MULTI_LABEL: says > 0, REGRESSION: says / says.std(axis=0)}
+    passes = 0
+
+    def blocks() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        nonlocal passes
+        passes += 1
+        yield features, targets[task].astype(np.float32), np.ones(len(features), np.float32)
+
+    fit_linear_head(blocks, TASKS[task].linear_loss, anything)
+    assert passes < 40
+
+
 def test_a_class_without_examples_is_improbable() -> None:
     features, labels = examples()
     labels[labels == 2] = 1
