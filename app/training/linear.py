@@ -69,10 +69,10 @@ def fit_linear_head(training: Blocks, loss: Loss, validation_loss: Callable[[Lin
 
 def _fit(training: Blocks, loss: Loss, validation_loss: Callable[[LinearHead], float]) -> LinearHead:
     moments = _moments(training)
-    curvature = _curvature(training, loss)
-    outputs = next(iter(training()))[1].shape[1]
+    _, targets, _ = next(iter(training()))
+    curvature = _curvature(targets, loss)
     best: tuple[float, LinearHead] | None = None
-    weights = np.zeros((len(moments.mean) + 1, outputs), np.float32)
+    weights = np.zeros((len(moments.mean) + 1, targets.shape[1]), np.float32)
     for penalty in PENALTIES:
         weights = _minimise(training, loss, weights, penalty, curvature, moments)
         head = LinearHead(*moments.unscaled(weights), penalty)
@@ -124,12 +124,11 @@ def _moments(training: Blocks) -> _Moments:
     return _Moments(mean, scale, products * np.float32(scale**2 / count), weight)
 
 
-def _curvature(training: Blocks, loss: Loss) -> float:
-    """About the second derivative of an example's loss by a logit near zero: the mean over the first block and the outputs.
+def _curvature(targets: np.ndarray, loss: Loss) -> float:
+    """About the second derivative of an example's loss by a logit near zero: the mean over these targets and the outputs.
 
     Hutchinson 1990: the mean of z'Hz over random signs z is the sum of the diagonal of H.
     """
-    targets = next(iter(training()))[1]
     step = 0.1 * np.random.default_rng(0).choice(np.array([-1, 1], np.float32), targets.shape)
     return float(np.mean((loss(step, targets)[1] - loss(-step, targets)[1]) / (2 * step)))
 
