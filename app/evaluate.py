@@ -37,7 +37,7 @@ def evaluate(run: str, source: str | None = None, **options: Any) -> dict[str, A
     pictures, indices = _pictures(opened, config)
     with chatter_to(opened.log):
         start_tensorflow()
-        from app.evaluation.answers import answer
+        from app.evaluation.answers import predictor
         from app.tasks import TASKS
         from data.pipeline import PictureLoader
         from models.builder import load_model
@@ -45,7 +45,7 @@ def evaluate(run: str, source: str | None = None, **options: Any) -> dict[str, A
         model = load_model(opened.require(opened.model))
         loader = PictureLoader(pictures, model.input_shape[1], opened.config.resize)
         task = TASKS[pictures.task]
-        answers = answer(model, loader, {"test": indices}, config.batch_size)["test"]
+        answers = predictor(model, loader, config.batch_size)(indices)
         metrics = task.measure(answers, pictures.labels[indices], pictures.class_names, opened.thresholds)
     path = opened.new_evaluation(config.source or "test")
     write_json(path, {"source": pictures.source, **metrics})

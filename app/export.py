@@ -55,7 +55,7 @@ def export(run: str, **options: Any) -> dict[str, Any]:
     read_locales(resolved.locales, len(pictures.class_names))
     with chatter_to(opened.log):
         start_tensorflow()
-        from app.evaluation.answers import answer
+        from app.evaluation.answers import predictor
         from app.evaluation.report import write_report
         from app.exporting.exports import write_exports
         from data.pipeline import PictureLoader
@@ -64,7 +64,8 @@ def export(run: str, **options: Any) -> dict[str, Any]:
         model = load_model(model_path)
         loader = PictureLoader(pictures, model.input_shape[1], trained.resize)
         asked = ("validation", "test") if quantize == "auto" else ("test",)
-        answers = answer(model, loader, {split: indices[split] for split in asked}, trained.batch_size)
+        predict = predictor(model, loader, trained.batch_size)
+        answers = {split: predict(indices[split]) for split in asked}
         write_exports(model, opened, resolved, pictures, indices, answers)
         opened.write_config(resolved)
         if opened.is_finished:  # the report tells of the exported files, and is what marks a run as finished

@@ -133,14 +133,25 @@ def _carry_out(run: Run, pictures: PictureSet, splits: np.ndarray, sha256: str, 
         start_tensorflow()
         import keras
 
+        from app.evaluation.advice import Measured, advise, describe_best, find_mirrored
+        from app.evaluation.answers import predictor
         from app.evaluation.report import write_report
-        from app.evaluation.results import check_goal, judge, say_metrics, write_plots
+        from app.evaluation.results import (
+            calibrate,
+            calibration_figures,
+            check_goal,
+            judge,
+            say_metrics,
+            write_plots,
+        )
         from app.evaluation.samples import write_samples
         from app.exporting.exports import write_exports
+        from app.tasks import TASKS
         from app.training.checkpoints import FitState
-        from app.training.fitting import fit
+        from app.training.fitting import fit, improves
         from app.training.mixing import check_mixing
         from data.pipeline import PictureLoader
+        from models.freezing import blocks_of
 
         started = time.perf_counter()
         indices = split_indices(splits)
@@ -150,7 +161,9 @@ def _carry_out(run: Run, pictures: PictureSet, splits: np.ndarray, sha256: str, 
         if run.config.cutmix and pictures.task == REGRESSION:
             raise UsageError("--cutmix is for classes: a part of a picture has no part of its numbers; take --mixup")
         model = _starting_model(run, spec, pictures)
-        config = _resolved_config(run, model, spec, train_size=len(indices["train"]))
+        blocks = len(blocks_of(model, spec))
+        config = resolve(run.config, train_size=len(indices["train"]), blocks=blocks, image_size=spec.image_size)
+        run.write_config(config)
         run.write_environment(data_sha256=sha256, backbone_weights=model.get_layer("backbone").get_weights())
         phases = STRATEGIES[config.strategy].phases(config, spec)
         for phase in phases:  # what does not fit the backbone is to be said now, not when a phase begins
@@ -164,11 +177,21 @@ def _carry_out(run: Run, pictures: PictureSet, splits: np.ndarray, sha256: str, 
         extractor = _extractor(config, data)
         check_mixing(model, phases, mixup=config.mixup, cutmix=config.cutmix, cached=extractor is not None)
         with loader.naming_errors():
-            fit(model, phases, data, run, extractor)
+            best = fit(model, phases, data, run, extractor)
+        task = TASKS[pictures.task]
+        console.print(f"{'weights':<10}{describe_best(best, run.history, task.metric)}.", markup=False)
+        predict = predictor(model, loader, config.batch_size)
+        answers, temperatures = {"validation": predict(indices["validation"])}, None
+        if config.calibrate:
+            labels = pictures.labels[indices["validation"]]
+            temperatures, answers["validation"] = calibrate(model, task, answers["validation"], labels)
         with written_whole(run.model) as temporary:
             keras.Model(model.input, model.output, name=model.name).save(temporary)  # without optimizer and loss
         fitted = time.perf_counter()
-        metrics, answers, thresholds = judge(model, loader, indices, goal=goal, batch_size=config.batch_size)
+        answers["test"] = predict(indices["test"])
+        metrics, thresholds = judge(pictures, indices, answers, goal)
+        metrics["best"] = best
+        metrics["calibration"] = calibration_figures(pictures, indices, answers, temperatures)
         run.write_thresholds(thresholds)
         evaluated = time.perf_counter()
         write_exports(model, run, config, pictures, indices, answers)
@@ -185,9 +208,25 @@ def _carry_out(run: Run, pictures: PictureSet, splits: np.ndarray, sha256: str, 
             "evaluate": evaluated - fitted,
             "export": exported - evaluated,
         }
+        last_phase = next(phase for phase in phases if phase.name == run.history[-1]["phase"])
+        metrics["advice"] = advise(
+            Measured(
+                config=config,
+                metric=task.metric,
+                history=run.history,
+                best=best,
+                still_improves=improves(run.history, last_phase),
+                blocks=blocks,
+                seconds=metrics["seconds"],
+                pictures=pictures.subset(indices["validation"]),
+                validation=metrics["validation"],
+                probabilities=answers["validation"],
+                mirrored=find_mirrored(pictures, loader.load),
+            )
+        )
         run.write_metrics(metrics)
         write_samples(run, data, indices, cached=extractor is not None)
-        write_plots(run, loader, indices["test"], answers["test"], thresholds)
+        write_plots(run, loader, indices["test"], answers["test"], thresholds, temperatures)
         write_report(run)
     say_metrics(run, pictures.task)
     _say_results(run)
@@ -218,15 +257,6 @@ def _starting_model(run: Run, spec: BackboneSpec, pictures: PictureSet) -> keras
     with written_whole(run.starting_model) as temporary:
         model.save(temporary)
     return model
-
-
-def _resolved_config(run: Run, model: keras.Model, spec: BackboneSpec, *, train_size: int) -> TrainConfig:
-    from models.freezing import blocks_of
-
-    blocks = len(blocks_of(model, spec))
-    config = resolve(run.config, train_size=train_size, blocks=blocks, image_size=spec.image_size)
-    run.write_config(config)
-    return config
 
 
 def _fit_data(config: TrainConfig, loader: PictureLoader, indices: dict[str, np.ndarray]) -> FitData:
@@ -288,6 +318,8 @@ def _say_results(run: Run) -> None:
         console.print(f"{name:<10}{path}", markup=False)
     if "extraction" in metrics:
         _say_extraction(metrics["extraction"])
+    for number, advice in enumerate(metrics["advice"]):
+        console.print(f"{'' if number else 'try next':<10}{advice}", markup=False)
     console.print(f"Finished in {metrics['seconds']['total']:.0f} s.")
 
 

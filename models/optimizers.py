@@ -1,21 +1,24 @@
-"""The optimizer of both phases: AdamW with warm-up and cosine decay."""
+"""The optimizer of all phases: AdamW with warm-up and cosine decay, as often as a phase goes on."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import keras
 
 
 def warmup_cosine_adamw(
-    *, learning_rate: float, steps: int, warmup_steps: int = 0, weight_decay: float = 0.0
+    *, learning_rate: float, steps: int, warmup_steps: int = 0, weight_decay: float = 0.0, cycles: int = 1
 ) -> keras.optimizers.Optimizer:
     """AdamW (Loshchilov and Hutter 2019) whose rate rises linearly to its peak, then falls to zero along a cosine.
 
     Args:
         learning_rate: the peak.
-        steps: all steps, the warm-up among them.
+        steps: of a cycle, the warm-up among them.
         warmup_steps: steps to the peak. Adam's first steps are as long as the rate, whatever the gradient: without a
             warm-up they can wreck pretrained weights.
         weight_decay: decoupled, applied to kernels only.
+        cycles: how often the rate may rise and fall.
 
     Returns:
         An optimizer that has not seen a model yet; gradients are clipped to a global norm of 1.
@@ -26,6 +29,22 @@ def warmup_cosine_adamw(
         warmup_target=learning_rate if warmup_steps else None,
         warmup_steps=warmup_steps,
     )
+    if cycles > 1:
+        schedule = Cycles(schedule, steps)
     optimizer = keras.optimizers.AdamW(schedule, weight_decay=weight_decay, global_clipnorm=1.0)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
+
+
+class Cycles(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule that begins again after some steps (warm restarts: Loshchilov and Hutter 2017, https://arxiv.org/abs/1608.03983)."""
+
+    def __init__(self, schedule: keras.optimizers.schedules.LearningRateSchedule, steps: int) -> None:
+        super().__init__()
+        self.schedule, self.steps = schedule, steps
+
+    def __call__(self, step: Any) -> Any:
+        return self.schedule(keras.ops.mod(step, self.steps))
+
+    def get_config(self) -> dict[str, Any]:
+        return {"schedule": self.schedule, "steps": self.steps}

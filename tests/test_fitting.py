@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,7 +14,7 @@ from app.config import TrainConfig
 from app.errors import UsageError
 from app.runs import Run
 from app.training.checkpoints import FitState, read_checkpoint
-from app.training.fitting import fit
+from app.training.fitting import fit, improves
 from app.training.hyperrule import resolve
 from app.training.inputs import FitData
 from app.training.phases import Phase
@@ -156,3 +157,71 @@ def test_every_strategy_starts_with_the_head_on_the_frozen_backbone(name: str) -
     phases = STRATEGIES[name].phases(config, spec)
     assert phases[0].name == "head"
     assert len({one.name for one in phases}) == len(phases)
+
+
+# --- Going on while validation improves -------------------------------------------------------------------------------
+
+
+def test_a_phase_goes_on_while_validation_improves(run: Run, data: FitData) -> None:
+    fit(tiny_model(), [phase(epochs=2, cycles=3)], data, run)
+    assert [one["epoch"] for one in run.history] == [1, 2, 3, 4, 5, 6]  # and no further
+
+
+def test_a_phase_that_no_longer_improves_ends_with_its_cycle(run: Run, data: FitData) -> None:
+    fit(tiny_model(), [phase(learning_rate=1e-12, epochs=2, cycles=3)], data, run)
+    assert len(run.history) == 2
+
+
+@pytest.mark.parametrize(("learning_rate", "phases"), [(0.05, ["head", "deeper"]), (1e-12, ["head"])])
+def test_more_layers_are_only_tried_while_validation_improves(
+    learning_rate: float, phases: list[str], run: Run, data: FitData
+) -> None:
+    first = phase(learning_rate=learning_rate, epochs=2)
+    fit(tiny_model(), [first, phase(name="deeper", epochs=1, goes_on=True)], data, run)
+    assert list(dict.fromkeys(one["phase"] for one in run.history)) == phases
+
+
+def test_a_fit_that_goes_on_ends_where_it_would_have_ended_without_a_break(
+    run: Run, data: FitData, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    phases = [phase(epochs=2, cycles=3), phase(name="deeper", epochs=2, cycles=2, goes_on=True)]
+    unbroken = tiny_model()
+    fit(unbroken, phases, data, run)
+    assert len(run.history) > 6
+
+    for broken_after in range(1, len(run.history)):
+        again = Run.create(TrainConfig(output=str(tmp_path / f"broken-{broken_after}")))
+        write_state = FitState.write
+
+        def stop(state: FitState, one: Run, limit: int = broken_after, write: Any = write_state) -> None:
+            write(state, one)
+            if len(one.history) == limit:
+                raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(FitState, "write", stop)
+            with pytest.raises(KeyboardInterrupt):
+                fit(tiny_model(), phases, data, again)
+        model = tiny_model()
+        best = fit(model, phases, data, again)
+        assert [(one["phase"], one["epoch"], one["val_loss"]) for one in again.history] == [
+            (one["phase"], one["epoch"], one["val_loss"]) for one in run.history
+        ]
+        assert best["epoch"] == max(run.history, key=lambda one: (one["val_accuracy"], -one["val_loss"]))["epoch"]
+        for found, expected in zip(model.get_weights(), unbroken.get_weights(), strict=True):
+            np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("losses", "expected"),
+    [
+        ([1.0, 0.9, 0.8], True),
+        ([1.0, 0.999, 0.995], False),  # less than a hundredth
+        ([1.0, 0.8, 0.9], False),  # rising again
+        ([1.0, 0.8, 0.801], True),
+        ([0.7, 0.9, 0.8], False),  # it was better before the cycle
+        ([0.9, 0.8], True),  # the first cycle of all
+    ],
+)
+def test_what_counts_as_improving(losses: list[float], expected: bool) -> None:
+    assert improves([{"val_loss": loss} for loss in losses], phase(epochs=2)) == expected

@@ -11,8 +11,8 @@ from app.exporting.formats import DEFAULT_FORMATS
 from app.training.hyperrule import resolve
 
 SIZES = (2, 18, 200, 671, 3022, 50_000, 10_000_000)
-COUNTS = ("image_size", "head_epochs", "fine_tune_epochs", "unfreeze_blocks", "views", "patience")
-DERIVED = (*COUNTS, "fine_tune_learning_rate")
+COUNTS = ("image_size", "head_epochs", "fine_tune_epochs", "unfreeze_blocks", "views", "patience", "fine_tune_cycles")
+DERIVED = (*COUNTS, "deeper_blocks", "fine_tune_learning_rate")
 
 
 def resolved(size: int = 671, blocks: int = 16, image_size: int = 224, **options: object) -> TrainConfig:
@@ -59,6 +59,8 @@ def test_what_the_user_gave_stays(size: int) -> None:
         "unfreeze_blocks": 5,
         "views": 7,
         "patience": 9,
+        "fine_tune_cycles": 2,
+        "deeper_blocks": 6,
         "fine_tune_learning_rate": 0.02,
     }
     config = resolved(size, **given)
@@ -75,6 +77,29 @@ def test_much_of_a_backbone_learns_more_slowly_than_its_last_block(much: dict) -
 
 def test_deeper_backbones_have_more_blocks_unfrozen() -> None:
     assert [resolved(blocks=blocks).unfreeze_blocks for blocks in (1, 5, 16, 24, 60)] == [1, 1, 1, 2, 5]
+
+
+@pytest.mark.parametrize(
+    ("size", "options", "cycles", "deeper"),
+    [
+        (671, {}, 3, 4),
+        (3022, {}, 3, 0),  # an epoch of four blocks would take half a minute
+        (3022, {"image_size": 96}, 3, 4),
+        (671, {"unfreeze_blocks": 2}, 3, 0),
+        (671, {"unfreeze_from": "block9_conv"}, 3, 0),
+        (671, {"fine_tune_epochs": 5}, 1, 0),  # so many were asked for
+        (671, {"fine_tune_epochs": 5, "fine_tune_cycles": 2}, 2, 4),
+        (671, {"fine_tune_cycles": 1}, 1, 0),
+        (671, {"deeper_blocks": 0}, 3, 0),
+        (671, {"blocks": 3}, 3, 0),  # a quarter of them is no more than the last one
+        (671, {"blocks": 60}, 3, 15),
+    ],
+)
+def test_fine_tuning_goes_on_and_deeper_where_that_takes_seconds(
+    size: int, options: dict, cycles: int, deeper: int
+) -> None:
+    config = resolved(size, **options)
+    assert (config.fine_tune_cycles, config.deeper_blocks) == (cycles, deeper)
 
 
 def test_options_that_are_not_derived_stay() -> None:

@@ -10,9 +10,7 @@ import pytest
 from sklearn import metrics
 
 from app.evaluation.metrics import (
-    ECE_BINS,
     average_precisions,
-    expected_calibration_error,
     measure_multi_label,
     measure_regression,
     measure_single_label,
@@ -80,19 +78,6 @@ def test_figures_are_json() -> None:
     answers = np.random.default_rng(0).dirichlet([1, 1, 1], 50).astype(np.float32)
     found = measure_single_label(answers, np.arange(50) % 3, NAMES)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
-
-
-def test_calibration_error_weighs_bins_by_their_pictures() -> None:
-    # Six pictures in the bin of 0.9, all right (gap 0.1); two in the bin of 0.6, one right (gap 0.1 again); nothing else.
-    answers = np.array([[0.9, 0.1]] * 6 + [[0.61, 0.39]] * 2)
-    labels = np.array([0] * 6 + [0, 1])
-    assert expected_calibration_error(answers, labels) == pytest.approx((6 * 0.1 + 2 * 0.11) / 8)
-
-
-def test_gaps_of_different_bins_do_not_cancel() -> None:
-    answers = np.array([[1.0, 0.0], [0.5 + 0.5 / ECE_BINS, 0.5 - 0.5 / ECE_BINS]])
-    too_sure, too_timid = 1.0, 1 - answers[1, 0]
-    assert expected_calibration_error(answers, np.array([1, 0])) == pytest.approx((too_sure + too_timid) / 2)
 
 
 def test_a_threshold_decides_between_two_classes() -> None:

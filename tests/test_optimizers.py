@@ -31,6 +31,12 @@ def test_without_warm_up_the_peak_comes_first() -> None:
     assert found[-1] == pytest.approx(0, abs=1e-9)
 
 
+def test_each_cycle_has_the_rates_of_the_first() -> None:
+    optimizer = warmup_cosine_adamw(learning_rate=0.1, steps=10, warmup_steps=2, cycles=3)
+    found = [float(optimizer._learning_rate(step)) for step in range(30)]
+    np.testing.assert_allclose(found, 3 * rates(steps=10, warmup_steps=2)[:10], atol=1e-7)
+
+
 @pytest.mark.parametrize(("steps", "warmup_steps"), [(1, 0), (1, 1), (5, 5)])
 def test_short_phases_have_sound_rates(steps: int, warmup_steps: int) -> None:
     found = rates(steps=steps, warmup_steps=warmup_steps)

@@ -126,6 +126,21 @@ class TrainConfig:
             metavar="INT",
         ),
     ] = None
+    fine_tune_cycles: Annotated[
+        int | None,
+        option(
+            "how many times those epochs at most, while validation improves (default: 3; 1 with --fine-tune-epochs)",
+            metavar="INT",
+        ),
+    ] = None
+    deeper_blocks: Annotated[
+        int | None,
+        option(
+            "blocks to unfreeze from the second of these cycles on; 0: as many as before (default: a quarter, where that "
+            "takes seconds and --unfreeze-blocks is not given)",
+            metavar="INT",
+        ),
+    ] = None
     unfreeze_from: Annotated[
         str | None, option("unfreeze from this layer up, instead of a number of blocks", metavar="LAYER")
     ] = None
@@ -139,6 +154,9 @@ class TrainConfig:
     patience: Annotated[
         int | None, option("epochs without a better validation before a phase ends early", metavar="INT")
     ] = None
+    calibrate: Annotated[
+        bool, option("adjust probabilities, by the validation split, so that they say how often they are right")
+    ] = True
     class_weights: Annotated[bool, option("weigh rare classes up, so that each class counts the same")] = False
     positive: Annotated[
         str | None, option("of two classes, the one that is to be found (default: the second)", metavar="CLASS")
@@ -193,8 +211,14 @@ class TrainConfig:
         for name in ("mixup", "cutmix"):
             parameter = getattr(self, name)
             require(0 <= parameter <= MAX_MIXUP, f"--{name} must be from 0 to {MAX_MIXUP}, not {parameter}")
-        for name in ("batch_size", "views", "unfreeze_blocks", "patience", "head_epochs", "fine_tune_epochs", "shots"):
+        for name in ("batch_size", "views", "unfreeze_blocks", "patience", "head_epochs", "shots"):
             check_positive(name, getattr(self, name))
+        for name in ("fine_tune_epochs", "fine_tune_cycles"):
+            check_positive(name, getattr(self, name))
+        require(
+            self.deeper_blocks is None or self.deeper_blocks >= 0,
+            f"--deeper-blocks must be 0 or more, not {self.deeper_blocks}",
+        )
         folds, fold = self.folds, self.fold
         require(folds is None or 2 <= folds <= MAX_FOLDS, f"--folds must be from 2 to {MAX_FOLDS}, not {folds}")
         most = folds or "--folds, which is not given"

@@ -9,9 +9,9 @@ import numpy as np
 from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix, f1_score, log_loss, precision_recall_fscore_support, r2_score
 
+from app.evaluation.calibration import ANY_CLASSES, ONE_CLASS, calibration_error
 from app.evaluation.thresholds import decide
 
-ECE_BINS = 15
 RESAMPLES = 200  # of a bootstrap: its interval is good to about a tenth of its width
 
 
@@ -29,7 +29,7 @@ def measure_single_label(
     Returns:
         `n`; `accuracy` with `accuracy_ci95`, its Wilson score interval (Wilson 1927); `balanced_accuracy` and `macro_f1`,
         over the classes that are there; `log_loss` in nats; `ece`, the expected calibration error (see
-        `expected_calibration_error`); `classes`, by name, with n, precision, recall and f1; and `confusion`,
+        `app.evaluation.calibration.calibration_error`); `classes`, by name, with n, precision, recall and f1; and `confusion`,
         counts by true class (rows) and predicted class (columns).
     """
     predicted = decide(probabilities, thresholds)
@@ -43,25 +43,10 @@ def measure_single_label(
         "balanced_accuracy": float(np.mean(per_class[1][present])),
         "macro_f1": float(f1_score(labels, predicted, labels=present, average="macro", zero_division=0)),
         "log_loss": float(log_loss(labels, clipped / clipped.sum(axis=1, keepdims=True), labels=every)),
-        "ece": expected_calibration_error(probabilities, labels),
+        "ece": calibration_error(*ONE_CLASS.decisions(probabilities, labels)),
         "classes": _per_class(class_names, per_class),
         "confusion": confusion_matrix(labels, predicted, labels=every).tolist(),
     }
-
-
-def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """How far confidence is from accuracy: the mean gap over 15 bins of confidence, by the pictures in each.
-
-    Guo et al. 2017, https://arxiv.org/abs/1706.04599.
-
-    Args:
-        probabilities: float (n, classes).
-        labels: int (n,).
-
-    Returns:
-        A number in [0, 1]; 0 for a model that is right as often as it says.
-    """
-    return _calibration_error(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels)
 
 
 def measure_multi_label(
@@ -102,7 +87,7 @@ def measure_multi_label(
         "macro_f1": float(per_class[2][present].mean()) if present.any() else 0.0,
         "micro_f1": float(f1_score(truth, decided, average="micro", zero_division=0)),
         "log_loss": float(-np.where(truth, np.log(clipped), np.log(1 - clipped)).mean()),
-        "ece": _calibration_error(probabilities.ravel(), truth.ravel()),
+        "ece": calibration_error(*ANY_CLASSES.decisions(probabilities, labels)),
         "classes": classes,
     }
 
@@ -200,9 +185,3 @@ def _per_class(class_names: Sequence[str], per_class: Any) -> dict[str, dict[str
         name: {"n": int(n), "precision": float(precision), "recall": float(recall), "f1": float(f1)}
         for name, precision, recall, f1, n in zip(class_names, *per_class, strict=True)
     }
-
-
-def _calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
-    bins = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
-    gaps = [abs(right[bins == one].sum() - confidence[bins == one].sum()) for one in range(ECE_BINS)]
-    return float(sum(gaps) / len(right))

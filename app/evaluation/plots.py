@@ -12,8 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
+from app.evaluation.calibration import BINS, calibration_error
+from app.evaluation.calibration import reliability as reliability_of
 from app.runs import written_whole
 
+LIGHT_BLUE = "#93c5fd"
 BLUE, ORANGE, RED, GREY, LIGHT_GREY = "#2563eb", "#ea580c", "#dc2626", "#6b7280", "#d1d5db"
 METRIC_TITLES = {"map": "mean average precision", "r2": "R²"}
 SPLIT_COLOURS = (BLUE, ORANGE, GREY)  # of training, validation and test
@@ -33,14 +36,19 @@ def save_figure(figure: Figure, path: Path) -> None:
         figure.savefig(temporary, dpi=120, bbox_inches="tight", format="png")
 
 
-def curves(history: Sequence[dict[str, Any]], metric: str) -> Figure:
-    """A metric of the history and the loss against epochs, in training and validation, with a line where a phase begins."""
+def curves(history: Sequence[dict[str, Any]], metric: str, best: dict[str, Any]) -> Figure:
+    """A metric of the history and the loss against epochs, in training and validation.
+
+    A line shows where a phase begins, and a ring the epoch whose weights are kept, `best`.
+    """
     figure = Figure(figsize=(10, 4))
     epochs = np.arange(1, len(history) + 1)
     starts = [i + 1 for i in range(1, len(history)) if history[i]["phase"] != history[i - 1]["phase"]]
     for axes, name in zip(figure.subplots(1, 2), (metric, "loss"), strict=True):
         axes.plot(epochs, [one[name] for one in history], "o-", ms=3, color=BLUE, label="training (augmented)")
         axes.plot(epochs, [one[f"val_{name}"] for one in history], "o-", ms=3, color=ORANGE, label="validation")
+        kept = next(epoch for epoch, one in zip(epochs, history, strict=True) if one == best)
+        axes.plot(kept, best[f"val_{name}"], "o", ms=9, mfc="none", color=ORANGE, label="weights kept")
         for start in starts:
             axes.axvline(
                 start - 0.5, color=GREY, ls="--", lw=1, label=f"{history[start - 1]['phase'].replace('_', '-')} begins"
@@ -90,6 +98,31 @@ def predictions(pictures: np.ndarray, captions: Sequence[tuple[str, bool]]) -> F
         axes.imshow(picture)
         axes.set_title(text, fontsize=8, color="black" if right else RED)
     figure.tight_layout()
+    return figure
+
+
+def reliability(versions: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
+    """How often decisions are right against how sure they are: on the diagonal where probabilities say what they mean.
+
+    Args:
+        versions: by name, how sure each decision is, float (n,) in [0, 1], and whether it is right, bool (n,).
+    """
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    above.plot([0, 1], [0, 1], color=GREY, lw=1, ls="--", label="as often right as it says")
+    for (name, (confidence, right)), colour in zip(versions.items(), (LIGHT_BLUE, BLUE)[-len(versions) :], strict=True):
+        bins = reliability_of(confidence, right)
+        filled = bins.counts > 0
+        error = calibration_error(confidence, right)
+        label = f"{name}: calibration error {error:.3f}"
+        above.plot(bins.confidence[filled], bins.accuracy[filled], "o-", ms=4, color=colour, label=label)
+        below.stairs(bins.counts, np.linspace(0, 1, BINS + 1), color=colour, fill=name == next(iter(versions)))
+    above.set(ylabel="part that is right", title="Test images", xlim=(0, 1), ylim=(0, 1.02))
+    below.set(xlabel="probability", ylabel="decisions", yscale="symlog")
+    for axes in (above, below):
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    above.legend(frameon=False, loc="upper left")
     return figure
 
 

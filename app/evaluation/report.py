@@ -9,6 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from app.evaluation.advice import describe_best
 from app.exporting.summary import export_cells, export_columns, score_text
 from app.runs import Run, write_text
 from app.tasks import TASKS
@@ -67,7 +68,32 @@ def _context(run: Run) -> dict[str, Any]:
         "percent": _percent,
         "environment": run.environment,
         "thresholds": run.thresholds is not None,
+        # Runs of earlier versions have none of these.
+        "best_text": describe_best(metrics["best"], run.history, task.metric) if "best" in metrics else "",
+        "advice": metrics.get("advice", []),
+        "calibration": metrics.get("calibration"),
+        "calibration_text": _temperatures(metrics.get("calibration")),
+        "calibration_rows": _calibration_rows(metrics.get("calibration")),
     }
+
+
+def _temperatures(calibration: dict[str, Any] | None) -> str:
+    """What logits are divided by, in words."""
+    if not calibration:
+        return ""
+    found = list(calibration["temperatures"].values())
+    low, high = min(found), max(found)
+    return f"a temperature of {low:.2f}" if low == high else f"a temperature per class, {low:.2f} to {high:.2f}"
+
+
+def _calibration_rows(calibration: dict[str, Any] | None) -> list[tuple[str, ...]]:
+    if not calibration:
+        return []
+    rows = [(split, calibration[split]["before"], calibration[split]["after"]) for split in _SPLITS]
+    return [
+        (split, *(f"{one[key]:.3f}" for key in ("ece", "log_loss") for one in (before, after)))
+        for split, before, after in rows
+    ]
 
 
 def _confused(counts: list[list[int]], names: Sequence[str]) -> list[tuple[int, str, str]]:

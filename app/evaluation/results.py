@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,15 +11,17 @@ from app.config import TrainConfig
 from app.console import console, table
 from app.errors import UsageError
 from app.evaluation import plots
-from app.evaluation.answers import answer
+from app.evaluation.calibration import Calibrator
 from app.runs import Run
 from app.tasks import TASKS
-from app.tasks.task import Goal
+from app.tasks.task import Goal, Task
 from data.pictures import REGRESSION, SINGLE_LABEL, PictureSet
 from data.pipeline import PictureLoader
+from models.heads import rescale_outputs
 
 if TYPE_CHECKING:
     import keras
+    from matplotlib.figure import Figure
 
 _SHOWN = 24  # pictures with what the model says of them
 
@@ -47,23 +50,43 @@ def check_goal(pictures: PictureSet, config: TrainConfig) -> Goal:
     return goal
 
 
-def judge(
-    model: keras.Model, loader: PictureLoader, indices: dict[str, np.ndarray], *, goal: Goal, batch_size: int
-) -> tuple[dict[str, Any], dict[str, np.ndarray], np.ndarray | None]:
-    """Ask a model about validation and test: the only look at the test split.
+def calibrate(
+    model: keras.Model, task: Task, probabilities: np.ndarray, labels: np.ndarray
+) -> tuple[np.ndarray | None, np.ndarray]:
+    """Calibrate a model on the validation split, by the weights of its last layer.
 
     Args:
-        model: from `models.builder.build_model`, trained.
-        loader: of the pictures.
-        indices: which of them are in each split.
-        goal: what thresholds are chosen for, on validation.
-        batch_size: pictures a step.
+        model: from `models.builder.build_model`, trained; changed in place.
+        task: of the model.
+        probabilities: of the model for the validation split, float32 (n, outputs).
+        labels: of the same examples.
 
     Returns:
-        For "validation" and "test" the metrics and the answers; and the thresholds, (outputs,), or None.
+        The temperatures of the outputs, float32 (outputs,), None where nothing was changed: there are no probabilities, or
+        the change would be chance; and what the model gives now, float32 (n, outputs).
     """
-    pictures, task = loader.pictures, TASKS[loader.pictures.task]
-    answers = answer(model, loader, {split: indices[split] for split in ("validation", "test")}, batch_size)
+    temperatures = task.calibrator.temperatures(probabilities, labels) if task.calibrator else None
+    if temperatures is None or task.calibrator is None:
+        return None, probabilities
+    rescale_outputs(model, 1 / temperatures, np.zeros_like(temperatures))
+    return temperatures, task.calibrator.at(probabilities, temperatures)
+
+
+def judge(
+    pictures: PictureSet, indices: Mapping[str, np.ndarray], answers: Mapping[str, np.ndarray], goal: Goal
+) -> tuple[dict[str, Any], np.ndarray | None]:
+    """Compare a model's answers with the truth.
+
+    Args:
+        pictures: of the run.
+        indices: which of them are in each split.
+        answers: for "validation" and "test", float32 (n, outputs).
+        goal: what thresholds are chosen for, on validation.
+
+    Returns:
+        By split the metrics; and the thresholds, (outputs,), or None.
+    """
+    task = TASKS[pictures.task]
     thresholds = task.choose_thresholds(answers["validation"], pictures.labels[indices["validation"]], goal)
     metrics = {
         split: task.measure(answers[split], pictures.labels[indices[split]], pictures.class_names, thresholds)
@@ -71,7 +94,37 @@ def judge(
     }
     if thresholds is not None and goal.precision is not None:
         _say_out_of_reach(metrics["validation"]["classes"], thresholds, goal)
-    return metrics, answers, thresholds
+    return metrics, thresholds
+
+
+def calibration_figures(
+    pictures: PictureSet,
+    indices: Mapping[str, np.ndarray],
+    answers: Mapping[str, np.ndarray],
+    temperatures: np.ndarray | None,
+) -> dict[str, Any] | None:
+    """What calibration did, for `metrics.json`; None where nothing was calibrated.
+
+    Args:
+        pictures: of the run.
+        indices: which of them are in each split.
+        answers: calibrated, by split, float32 (n, outputs).
+        temperatures: from `calibrate`.
+
+    Returns:
+        `temperatures`, by class; and by split `before` and `after`, each with `log_loss` and `ece`.
+    """
+    calibrator = TASKS[pictures.task].calibrator
+    if temperatures is None or calibrator is None:
+        return None
+    splits = {}
+    for split, probabilities in answers.items():
+        labels, raw = pictures.labels[indices[split]], calibrator.at(probabilities, 1 / temperatures)
+        splits[split] = {
+            "before": calibrator.figures(raw, labels),
+            "after": calibrator.figures(probabilities, labels),
+        }
+    return {"temperatures": dict(zip(pictures.class_names, temperatures.tolist(), strict=True)), **splits}
 
 
 def _say_out_of_reach(classes: dict[str, Any], thresholds: np.ndarray, goal: Goal) -> None:
@@ -86,7 +139,12 @@ def _say_out_of_reach(classes: dict[str, Any], thresholds: np.ndarray, goal: Goa
 
 
 def write_plots(
-    run: Run, loader: PictureLoader, test: np.ndarray, answers: np.ndarray, thresholds: np.ndarray | None
+    run: Run,
+    loader: PictureLoader,
+    test: np.ndarray,
+    answers: np.ndarray,
+    thresholds: np.ndarray | None,
+    temperatures: np.ndarray | None,
 ) -> None:
     """Draw how the model came about, what it answers about the test split, and pictures of it with its answers.
 
@@ -96,17 +154,29 @@ def write_plots(
         test: which of them, int (n,).
         answers: (n, outputs).
         thresholds: (outputs,), or None.
+        temperatures: from `calibrate`, (outputs,), or None.
     """
     pictures, task = loader.pictures, TASKS[loader.pictures.task]
     labels, names = pictures.labels[test], pictures.class_names
-    plots.save_figure(plots.curves(run.history, task.metric), run.plots / "curves.png")
+    plots.save_figure(plots.curves(run.history, task.metric, run.metrics["best"]), run.plots / "curves.png")
     for name, figure in task.figures(answers, labels, names, thresholds).items():
         plots.save_figure(figure, run.plots / f"{name}.png")
+    if task.calibrator is not None:
+        plots.save_figure(_reliability(task.calibrator, answers, labels, temperatures), run.plots / "reliability.png")
     # The worst mistakes first; then what was right, the least sure first.
     shown = np.argsort(-task.surprise(answers, labels, thresholds), kind="stable")[:_SHOWN]
     captions = [task.caption(answers[one], labels[one], names, thresholds) for one in shown]
     grid = plots.predictions(np.stack([loader.load(index) for index in test[shown]]), captions)
     plots.save_figure(grid, run.plots / "predictions.png")
+
+
+def _reliability(
+    calibrator: Calibrator, answers: np.ndarray, labels: np.ndarray, temperatures: np.ndarray | None
+) -> Figure:
+    versions = {"calibrated" if temperatures is not None else "not calibrated": answers}
+    if temperatures is not None:
+        versions = {"before calibration": calibrator.at(answers, 1 / temperatures)} | versions
+    return plots.reliability({name: calibrator.decisions(one, labels) for name, one in versions.items()})
 
 
 def say_metrics(run: Run, task_name: str) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import expit
 
+from app.evaluation.calibration import ANY_CLASSES
 from app.evaluation.metrics import measure_multi_label
 from app.evaluation.thresholds import best_f1_thresholds, threshold_for
 from app.tasks.task import Goal, Metrics, Task, interval, mean_interval
@@ -139,6 +140,7 @@ MULTI_LABEL_TASK = Task(
     smooth=_smooth,
     linear_loss=_linear_loss,
     averages_outputs=True,
+    calibrator=ANY_CLASSES,
     choose_thresholds=_choose_thresholds,
     measure=measure_multi_label,
     columns={

@@ -126,6 +126,7 @@ REGRESSION_TASK = Task(
     smooth=_smooth,
     linear_loss=_linear_loss,
     averages_outputs=True,
+    calibrator=None,
     choose_thresholds=_choose_thresholds,
     measure=measure_regression,
     columns={

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import log_softmax
 
+from app.evaluation.calibration import ONE_CLASS
 from app.evaluation.metrics import measure_single_label
 from app.evaluation.thresholds import decide, threshold_for
 from app.tasks.task import Goal, Metrics, Task, interval, paired_interval
@@ -146,6 +147,7 @@ SINGLE_LABEL_TASK = Task(
     smooth=_smooth,
     linear_loss=_linear_loss,
     averages_outputs=False,
+    calibrator=ONE_CLASS,
     choose_thresholds=_choose_thresholds,
     measure=measure_single_label,
     columns={

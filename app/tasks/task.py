@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from app.evaluation.calibration import Calibrator
+
 if TYPE_CHECKING:
     import keras
     from matplotlib.figure import Figure
@@ -29,6 +31,7 @@ class Task:
         linear_loss: of logits and targets, float (n, outputs): the losses of the examples, (n,), summed over the outputs, and
             their gradients, (n, outputs).
         averages_outputs: Keras' loss is the mean over the outputs, and not their sum.
+        calibrator: makes probabilities say how often they are right; None where predictions are no probabilities.
         choose_thresholds: what to answer from, by validation: from answers, labels and `Goal` to float (outputs,), NaN where
             there is none; None where nothing is to be decided.
         measure: answers, labels, class names and thresholds to what `metrics.json` holds of a split.
@@ -54,6 +57,7 @@ class Task:
     smooth: Callable[[np.ndarray, float], np.ndarray]
     linear_loss: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
     averages_outputs: bool
+    calibrator: Calibrator | None
     choose_thresholds: Callable[[np.ndarray, np.ndarray, Goal], np.ndarray | None]
     measure: Callable[[np.ndarray, np.ndarray, Sequence[str], Any], Metrics]
     columns: Mapping[str, Callable[[Metrics], str]]

@@ -31,10 +31,12 @@ from models.heads import rescale_outputs
 from models.optimizers import warmup_cosine_adamw
 from models.splitting import split
 
+LEAST_GAIN = 0.01  # of the validation loss, in a cycle of epochs that another one is worth
+
 
 def fit(
     model: keras.Model, phases: Sequence[Phase], data: FitData, run: Run, extractor: Extractor | None = None
-) -> None:
+) -> dict[str, Any]:
     """Train a model through all phases; it ends with the best weights, and answers with numbers in the units of the labels.
 
     Args:
@@ -43,6 +45,9 @@ def fit(
         data: pictures to train on and to choose the best weights by.
         run: where history and checkpoints go, and where an interrupted fit is found.
         extractor: runs the frozen part of the model once a picture; None runs all of it in every epoch.
+
+    Returns:
+        The record of the epoch whose weights the model has, from `run.history`.
     """
     state = FitState.read(run)
     run.write_history([one for one in run.history if _is_finished(one, phases, state)])
@@ -50,6 +55,8 @@ def fit(
         if number < state.phase or (number == state.phase and state.phase_done):
             continue
         continues = number == state.phase and state.weights is not None
+        if not continues and phase.goes_on and not improves(run.history, phases[number - 1]):
+            break
         if not continues:
             if state.best_weights:
                 read_checkpoint(run, state.best_weights, model)
@@ -67,6 +74,22 @@ def fit(
     read_checkpoint(run, str(state.best_weights), model)
     if data.scaling is not None:
         rescale_outputs(model, *data.scaling)
+    return next(one for one in run.history if _file_of(one["phase"], one["epoch"]) == state.best_weights)
+
+
+def improves(history: Sequence[dict[str, Any]], phase: Phase) -> bool:
+    """Whether the last cycle of a phase has made validation better, and would go on to do so.
+
+    Its loss must have fallen by `LEAST_GAIN` of what was best before, or first, and not have risen again by as much.
+
+    Args:
+        history: of all finished epochs.
+        phase: the last one.
+    """
+    losses = [one["val_loss"] for one in history]
+    before, cycle = losses[: -phase.epochs], losses[-phase.epochs :]
+    best = min(cycle)
+    return cycle[-1] <= best * (1 + LEAST_GAIN) and best <= min(before or cycle[:1]) * (1 - LEAST_GAIN)
 
 
 def _is_finished(record: dict[str, Any], phases: Sequence[Phase], state: FitState) -> bool:
@@ -122,6 +145,7 @@ def _compile(inputs: CachedInputs | LiveInputs, model: keras.Model, phase: Phase
         steps=phase.epochs * steps,
         warmup_steps=phase.warmup_epochs * steps,
         weight_decay=phase.weight_decay,
+        cycles=phase.cycles,
     )
     loss, metric = data.task.loss(phase.label_smoothing), data.task.new_metric(data.num_outputs)
     # A step of a head alone is shorter than Keras' own work around it, so an epoch is one call there.
@@ -134,23 +158,20 @@ def _compile(inputs: CachedInputs | LiveInputs, model: keras.Model, phase: Phase
 def _fit_phase(inputs: CachedInputs | LiveInputs, phase: Phase, data: FitData, end: _EpochEnd) -> None:
     state, phase_seed = end.state, data.phase_seed(end.state.phase)
     with progress() as bars:
-        task = bars.add_task(
-            phase.name.replace("_", "-"),
-            total=phase.epochs * len(data.train),
-            completed=state.epoch * len(data.train),
-            note="",
-        )
-        inputs.model.fit(
-            inputs.training(phase_seed, state.epoch, phase.epochs),
-            initial_epoch=state.epoch,
-            epochs=phase.epochs,
-            steps_per_epoch=data.steps_per_epoch,
-            validation_data=inputs.validation(),
-            verbose=0,
-            shuffle=False,  # the stream is shuffled already
-            callbacks=[_Reseed(phase_seed), _Checkpoint(end), _Bar(bars, task, phase, data)],
-        )
-    end.finish_phase()
+        task = bars.add_task(phase.name.replace("_", "-"), completed=state.epoch * len(data.train), total=None, note="")
+        while not state.phase_done:
+            last = phase.epochs * (state.epoch // phase.epochs + 1)  # of the cycle
+            bars.update(task, total=last * len(data.train))
+            inputs.model.fit(
+                inputs.training(phase_seed, state.epoch, last),
+                initial_epoch=state.epoch,
+                epochs=last,
+                steps_per_epoch=data.steps_per_epoch,
+                validation_data=inputs.validation(),
+                verbose=0,
+                shuffle=False,  # the stream is shuffled already
+                callbacks=[_Reseed(phase_seed), _Checkpoint(end), _Bar(bars, task, last, data)],
+            )
 
 
 class _Reseed(keras.callbacks.Callback):
@@ -190,21 +211,25 @@ class _EpochEnd:
             )
         seconds = time.perf_counter() - self.started
         state.epoch = epoch
-        file = f"{self.phase.name}-{state.epoch:03d}.npz"
+        file = _file_of(self.phase.name, epoch)
         score = (logs[f"val_{self.task.metric}"], -logs["val_loss"])
         if state.best is None or score > state.best:
             state.best, state.best_weights = score, file
         improved = state.phase_best is None or score > state.phase_best
         state.phase_best = score if improved else state.phase_best
         state.waited = 0 if improved else state.waited + 1
-        state.phase_done = optimizer is None or state.epoch == self.phase.epochs or state.waited >= self.phase.patience
+        self.run.write_history(
+            [*self.run.history, _record(self.phase.name, state.epoch, seconds, logs, self.task.metric)]
+        )
+        state.phase_done = optimizer is None or state.waited >= self.phase.patience
+        if state.epoch % self.phase.epochs == 0 and not state.phase_done:
+            cycle = state.epoch // self.phase.epochs
+            state.phase_done = cycle == self.phase.cycles or not improves(self.run.history, self.phase)
+            state.waited = 0  # the rate rises again, and validation with it
         if optimizer is not None:
             state.weights = file
         if file in (state.weights, state.best_weights):
             write_checkpoint(self.run, file, self.model, optimizer)
-        self.run.write_history(
-            [*self.run.history, _record(self.phase.name, state.epoch, seconds, logs, self.task.metric)]
-        )
         state.write(self.run)
 
     def finish_phase(self) -> None:
@@ -228,6 +253,11 @@ class _Checkpoint(keras.callbacks.Callback):
         self.model.stop_training = self.end.state.phase_done
 
 
+def _file_of(phase: str, epoch: int) -> str:
+    """The checkpoint after an epoch."""
+    return f"{phase}-{epoch:03d}.npz"
+
+
 def _record(phase: str, epoch: int, seconds: float, logs: dict[str, float], metric: str) -> dict[str, Any]:
     numbers = {name: round(float(logs[name]), 6) for name in ("loss", metric, "val_loss", f"val_{metric}")}
     return {"phase": phase, "epoch": epoch, "seconds": round(seconds, 3), "finished": round(time.time(), 3), **numbers}
@@ -236,9 +266,9 @@ def _record(phase: str, epoch: int, seconds: float, logs: dict[str, float], metr
 class _Bar(keras.callbacks.Callback):
     """Moves a phase's progress bar, which counts pictures."""
 
-    def __init__(self, bars: Any, task: Any, phase: Phase, data: FitData) -> None:
+    def __init__(self, bars: Any, task: Any, epochs: int, data: FitData) -> None:
         super().__init__()
-        self.bars, self.task, self.phase, self.data = bars, task, phase, data
+        self.bars, self.task, self.epochs, self.data = bars, task, epochs, data
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self.start = epoch * len(self.data.train)
@@ -250,4 +280,4 @@ class _Bar(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         metric = self.data.task.metric
         reached = float((logs or {})[f"val_{metric}"])
-        self.bars.update(self.task, note=f"epoch {epoch + 1}/{self.phase.epochs}, val. {metric} {reached:.3f}")
+        self.bars.update(self.task, note=f"epoch {epoch + 1}/{self.epochs}, val. {metric} {reached:.3f}")

@@ -16,9 +16,12 @@ class Phase:
 
     Attributes:
         name: "head" or "fine_tune", as it is written in the history.
-        epochs: how many at most.
+        epochs: how many in a cycle.
         learning_rate: the peak.
         warmup_epochs: epochs of rising learning rate, which are part of `epochs`.
+        cycles: how many at most. In each the learning rate rises and falls again (warm restarts, Loshchilov and Hutter 2017,
+            https://arxiv.org/abs/1608.03983); another one begins while validation improves.
+        goes_on: the phase takes the place of another cycle of the one before, so it only begins while validation improves.
         weight_decay: decoupled.
         label_smoothing: part of each label that is spread over all classes.
         patience: epochs without a better validation before the phase ends early.
@@ -36,3 +39,5 @@ class Phase:
     patience: int
     prepare: Callable[[keras.Model], None]
     direct: bool = False
+    cycles: int = 1
+    goes_on: bool = False

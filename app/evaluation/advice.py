@@ -1,0 +1,187 @@
+"""Which weights a run keeps, and what to try next: sentences that each follow from something the run has measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from app.config import TrainConfig
+from data.auditing.groups import contradictions
+from data.pictures import PictureSet
+
+MOST = 3  # pieces of advice: more is not read
+_SURE = 0.95  # probability of another class than the label, from which on the label is suspected
+_GAP = 0.1  # between training and validation, in parts of 1
+_LEAST_CONFUSED = 3  # images: fewer are chance
+_MOST_PAIRS = 20  # of mirror images that are looked for
+
+PHASES = {"head": "the head", "fine_tune": "fine-tuning", "deeper": "fine-tuning of more blocks"}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a run has measured, without its test split: advice that is drawn from it would make it part of training.
+
+    Attributes:
+        config: the options, as resolved.
+        metric: name of the task's metric in the history.
+        history: one record an epoch.
+        best: the record of the epoch whose weights are kept.
+        still_improves: validation was getting better when training reached its last epoch.
+        blocks: how many the backbone has.
+        seconds: `total` and by phase.
+        pictures: of the validation split.
+        validation: its metrics.
+        probabilities: of the validation split, float (n, outputs).
+        mirrored: names of two images that mirror each other and have different labels, if there are any.
+    """
+
+    config: TrainConfig
+    metric: str
+    history: Sequence[dict[str, Any]]
+    best: dict[str, Any]
+    still_improves: bool
+    blocks: int
+    seconds: dict[str, float]
+    pictures: PictureSet
+    validation: dict[str, Any]
+    probabilities: np.ndarray
+    mirrored: tuple[str, str] | None
+
+
+def describe_best(best: dict[str, Any], history: Sequence[dict[str, Any]], metric: str) -> str:
+    """Which epoch's weights are kept, and which are discarded.
+
+    Args:
+        best: the record of that epoch.
+        history: of all epochs.
+        metric: name of the task's metric in the history.
+    """
+    phase, reached = best["phase"], f"validation {metric} {best[f'val_{metric}']:.3f}"
+    discarded = [PHASES[name] for name in dict.fromkeys(one["phase"] for one in history) if name not in _until(phase)]
+    count = sum(one["phase"] == phase for one in history)
+    which = f"epoch {best['epoch']} of {count} of {PHASES[phase]}" if count > 1 else PHASES[phase]
+    if not discarded:
+        return f"the weights of {which} are kept: {reached}"
+    rival = max(one[f"val_{metric}"] for one in history if one["phase"] not in _until(phase))
+    return f"the weights of {which} are kept: {reached}; those of {' and '.join(discarded)} ({rival:.3f}) are discarded"
+
+
+def _until(phase: str) -> tuple[str, ...]:
+    """The names of the phases up to one."""
+    names = tuple(PHASES)
+    return names[: names.index(phase) + 1]
+
+
+def advise(measured: Measured) -> list[str]:
+    """What to try next, the most promising first; at most `MOST` sentences."""
+    return [text for rule in RULES for text in [rule(measured)] if text][:MOST]
+
+
+def find_mirrored(pictures: PictureSet, load: Callable[[int], np.ndarray]) -> tuple[str, str] | None:
+    """Two images that mirror each other and have different labels.
+
+    Args:
+        pictures: with their duplicates.
+        load: gives the pixels of an image, (size, size, 3).
+
+    Returns:
+        Their names; None where there are none.
+    """
+    assert pictures.duplicates is not None  # `app.pictures.open_readable` gives them
+    for members in contradictions(pictures, pictures.duplicates)[:_MOST_PAIRS]:
+        one, *others = members.tolist()
+        other = next(index for index in others if np.any(pictures.labels[index] != pictures.labels[one]))
+        first, second = load(one).astype(np.float32), load(other).astype(np.float32)
+        if np.abs(first - second[:, ::-1]).mean() < np.abs(first - second).mean():
+            return pictures.keys[one], pictures.keys[other]
+    return None
+
+
+def _flip(measured: Measured) -> str | None:
+    if measured.mirrored is None or not measured.config.flip:
+        return None
+    one, other = measured.mirrored
+    return f"{one} and {other} mirror each other and have different labels: train with --no-flip."
+
+
+def _labels(measured: Measured) -> str | None:
+    if "confusion" not in measured.validation:
+        return None
+    pictures, answers = measured.pictures, measured.probabilities
+    suspects = np.flatnonzero((answers.argmax(axis=1) != pictures.labels) & (answers.max(axis=1) >= _SURE))
+    if not len(suspects):
+        return None
+    first = suspects[np.argmax(answers[suspects].max(axis=1))]
+    example = (
+        f"{pictures.keys[first]} is labelled {pictures.label_text(first)}, and the model is {answers[first].max():.0%} sure "
+        f"of {pictures.class_names[answers[first].argmax()]}"
+    )
+    count = f"{len(suspects)} labels of the validation split are" if len(suspects) > 1 else "A validation label is"
+    return f"{count} probably wrong: {example}. The audit command lists the suspected labels of all images."
+
+
+def _head_is_enough(measured: Measured) -> str | None:
+    fine_tuning = sum(spent for name, spent in measured.seconds.items() if name in PHASES and name != "head")
+    if measured.best["phase"] != "head" or not fine_tuning:
+        return None
+    total = measured.seconds["total"]
+    return (
+        "Fine-tuning did not improve on the head: --strategy feature_extraction gives the same weights, in about "
+        f"{total - fine_tuning:.0f} s instead of {total:.0f} s."
+    )
+
+
+def _train_longer(measured: Measured) -> str | None:
+    if not measured.still_improves or measured.best["phase"] == "head":
+        return None
+    epochs = sum(one["phase"] != "head" for one in measured.history)
+    unfrozen = measured.config.deeper_blocks or measured.config.unfreeze_blocks
+    more = f" or --unfreeze-blocks {min(measured.blocks, 2 * unfrozen)}" if unfrozen else ""
+    return f"Validation loss was still falling after {epochs} epochs of fine-tuning: try --fine-tune-epochs {2 * epochs}{more}."
+
+
+def _more_data(measured: Measured) -> str | None:
+    trained, reached = measured.best[measured.metric], measured.best[f"val_{measured.metric}"]
+    if trained - reached < _GAP:
+        return None
+    options = [
+        text
+        for text, is_new in (
+            ("--augment strong", measured.config.augment not in ("strong", "none")),
+            ("--views 4", (measured.config.views or 0) < 4 and measured.config.augment != "live"),
+        )
+        if is_new
+    ]
+    also = f" So can {' and '.join(options)}." if options else ""
+    return (
+        f"Training {measured.metric} is {trained:.3f}, validation {reached:.3f}: more labelled images help most.{also}"
+    )
+
+
+def _confused(measured: Measured) -> str | None:
+    counts = np.array(measured.validation.get("confusion", []))
+    if len(counts) < 3:  # of two classes, any mistake confuses both
+        return None
+    pairs = np.triu(counts + counts.T, 1)
+    one, other = np.unravel_index(pairs.argmax(), pairs.shape)
+    if pairs[one, other] < _LEAST_CONFUSED:
+        return None
+    names, mistakes = measured.pictures.class_names, int(counts.sum() - np.trace(counts))
+    return (
+        f"{names[one]} and {names[other]} are confused most ({pairs[one, other]:.0f} of {mistakes} mistakes on validation): "
+        "compare their images, and add some of both."
+    )
+
+
+RULES: tuple[Callable[[Measured], str | None], ...] = (
+    _flip,
+    _labels,
+    _head_is_enough,
+    _train_longer,
+    _more_data,
+    _confused,
+)
