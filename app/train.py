@@ -179,7 +179,7 @@ def _carry_out(run: Run, pictures: PictureSet, splits: np.ndarray, sha256: str, 
         with loader.naming_errors():
             best = fit(model, phases, data, run, extractor)
         task = TASKS[pictures.task]
-        console.print(f"{'weights':<10}{describe_best(best, run.history, task.metric)}.", markup=False)
+        console.print(f"{'kept':<10}{describe_best(best, run.history, task.metric)}.", markup=False)
         predict = predictor(model, loader, config.batch_size)
         answers, temperatures = {"validation": predict(indices["validation"])}, None
         if config.calibrate:

@@ -30,9 +30,11 @@ from app.runs import write_json, write_text
 from app.splits import choose_splits
 from benchmarks.job import Job
 from benchmarks.summary import (
+    CALIBRATION_COLUMNS,
     COLUMNS,
     STAGE_COLUMNS,
     Result,
+    calibration_cells,
     cells,
     figure,
     markdown_table,
@@ -300,11 +302,20 @@ def report(data: DataSet, methods: Sequence[str], output: Path) -> Iterator[str]
     table("", COLUMNS, rows)
     save_figure(figure(data.name, results, labels), output / f"{data.name}.png")
     yield f"## {data.name}\n\n{about}\n\n{markdown_table(COLUMNS, rows)}\n![accuracy against time]({data.name}.png)\n"
-    known = {method: [one for one in found if one.stages] for method, found in results.items()}
-    stages = [stage_cells(found, labels[method]) for method, found in known.items() if found]
-    if stages:
-        table("Where the seconds went", STAGE_COLUMNS, stages)
-        yield f"Where the seconds went:\n\n{markdown_table(STAGE_COLUMNS, stages)}"
+    for title, columns, key, texts in (
+        ("Where the seconds went", STAGE_COLUMNS, "stages", stage_cells),
+        (
+            "What calibration does to the test split's probabilities",
+            CALIBRATION_COLUMNS,
+            "calibration",
+            calibration_cells,
+        ),
+    ):
+        known = {method: [one for one in found if getattr(one, key)] for method, found in results.items()}
+        rows = [texts(found, labels[method]) for method, found in known.items() if found]
+        if rows:
+            table(title, columns, rows)
+            yield f"{title}:\n\n{markdown_table(columns, rows)}"
 
 
 def describe_machine() -> str:

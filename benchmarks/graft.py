@@ -43,6 +43,7 @@ def main(job: Job, result: str, **options: str) -> None:
             epochs=epochs,
             test=run.metrics["test"]["accuracy"],
             stages=_stages(run, watch.started, seconds),
+            calibration=_calibration(run),
         )
 
 
@@ -62,10 +63,20 @@ def _stages(run: Run, started: float, seconds: float) -> dict[str, float]:
         "engine": spent["extract"] - streamed,
         "extraction": streamed,
         "head": spent["head"],
-        "fine-tuning": spent.get("fine_tune", 0.0),
+        "fine-tuning": spent.get("fine_tune", 0.0) + spent.get("deeper", 0.0),
     }
     rates = {name: extraction[name] for name in ("rate", "bare_forward_rate") if name in extraction}
     return {**stages, "rest": seconds - sum(stages.values()), **rates}
+
+
+def _calibration(run: Run) -> dict[str, float]:
+    """Calibration error and log loss on test, before and after; both are the same where nothing was calibrated."""
+    test, calibration = run.metrics["test"], run.metrics["calibration"]
+    before = calibration["test"]["before"] if calibration else test
+    return {
+        **{name: test[name] for name in ("ece", "log_loss")},
+        **{f"{name}_before": before[name] for name in ("ece", "log_loss")},
+    }
 
 
 def _check_splits(run: Run, job: Job) -> None:

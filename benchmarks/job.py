@@ -87,7 +87,13 @@ class Stopwatch:
 
 
 def write_result(
-    path: str, *, seconds: float, epochs: list[Epoch], test: float, stages: dict[str, float] | None = None
+    path: str,
+    *,
+    seconds: float,
+    epochs: list[Epoch],
+    test: float,
+    stages: dict[str, float] | None = None,
+    calibration: dict[str, float] | None = None,
 ) -> None:
     """Save what a method reached.
 
@@ -97,6 +103,7 @@ def write_result(
         epochs: in order.
         test: accuracy on the test split of the weights that were best on validation.
         stages: where the seconds went, if that is known.
+        calibration: what calibration did on test, if there was one; see `benchmarks.summary.CALIBRATION`.
     """
     peak = int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) * 1024
     result = {
@@ -105,5 +112,6 @@ def write_result(
         "peak_memory": peak,
         "epochs": [asdict(epoch) for epoch in epochs],
         "stages": stages or {},
+        "calibration": calibration or {},
     }
     Path(path).write_text(json.dumps(result, indent=1) + "\n")

@@ -33,6 +33,8 @@ COLUMNS = (
     "peak memory",
 )
 STAGES = ("start", "engine", "extraction", "head", "fine-tuning", "rest")
+CALIBRATION = ("ece_before", "ece", "log_loss_before", "log_loss")
+CALIBRATION_COLUMNS = ("method", "calibration error before", "after", "log loss before", "after")
 STAGE_COLUMNS = ("method", *STAGES, "extraction, img/s", "engine alone, img/s")
 
 
@@ -48,6 +50,7 @@ class Result:
         peak_memory: of the process, in bytes.
         epochs: in order.
         stages: the seconds of each of `STAGES`, and two rates; only Graft has them.
+        calibration: each of `CALIBRATION`, on the test split; only Graft has them.
     """
 
     seed: int
@@ -57,6 +60,7 @@ class Result:
     peak_memory: int
     epochs: tuple[Epoch, ...]
     stages: dict[str, float] = field(default_factory=dict)
+    calibration: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path) -> Result:
@@ -198,6 +202,11 @@ def stage_cells(results: Sequence[Result], label: str) -> tuple[str, ...]:
     means = {name: _mean([one.stages[name] for one in results]) for name in results[0].stages}
     rates = (f"{means[name]:,.0f}" if name in means else "-" for name in ("rate", "bare_forward_rate"))
     return (label, *(f"{means[stage]:.1f}" for stage in STAGES), *rates)
+
+
+def calibration_cells(results: Sequence[Result], label: str) -> tuple[str, ...]:
+    """What calibration did on test, means of a method's seeds, as texts, one for each of `CALIBRATION_COLUMNS`."""
+    return (label, *(f"{_mean([one.calibration[name] for one in results]):.3f}" for name in CALIBRATION))
 
 
 def _times(speed: float | None) -> str:

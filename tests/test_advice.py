@@ -110,10 +110,10 @@ def test_advice_that_would_not_help_is_not_given(changes: dict[str, Any]) -> Non
 @pytest.mark.parametrize(
     ("best", "text"),
     [
-        (HISTORY[2], "the weights of epoch 2 of 2 of fine-tuning are kept: validation accuracy 0.880"),
+        (HISTORY[2], "the weights of epoch 2 of 2 of fine-tuning: validation accuracy 0.880"),
         (
             HISTORY[0],
-            "the weights of the head are kept: validation accuracy 0.850; those of fine-tuning (0.880) are discarded",
+            "the weights of the head: validation accuracy 0.850; those of fine-tuning (0.880) are discarded",
         ),
     ],
 )

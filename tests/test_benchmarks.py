@@ -17,12 +17,15 @@ from benchmarks import __main__ as driver
 from benchmarks.__main__ import METHODS, Method, main
 from benchmarks.job import Epoch, Job
 from benchmarks.summary import (
+    CALIBRATION,
+    CALIBRATION_COLUMNS,
     COLOURS,
     COLUMNS,
     STAGE_COLUMNS,
     STAGES,
     Result,
     Row,
+    calibration_cells,
     cells,
     figure,
     markdown_table,
@@ -145,6 +148,15 @@ def test_stages_are_means_and_a_rate_that_nobody_measured_is_a_dash() -> None:
     rated = replace(found[0], stages={**seconds[0], "rate": 219.6, "bare_forward_rate": 1290.0})
     assert stage_cells([rated], "(c)")[-2:] == ("220", "1,290")
     assert len(stage_cells(found, "(c)")) == len(STAGE_COLUMNS)
+
+
+def test_what_calibration_did_is_a_mean_of_the_seeds() -> None:
+    figures = [
+        dict(zip(CALIBRATION, values, strict=True)) for values in ((0.12, 0.02, 0.3, 0.2), (0.1, 0.03, 0.5, 0.2))
+    ]
+    found = [replace(result(seed), calibration=one) for seed, one in enumerate(figures)]
+    assert calibration_cells(found, "(c)") == ("(c)", "0.110", "0.025", "0.400", "0.200")
+    assert len(calibration_cells(found, "(c)")) == len(CALIBRATION_COLUMNS)
 
 
 def test_markdown_has_a_line_for_each_row() -> None:
@@ -354,5 +366,6 @@ def test_a_method_gives_a_result(method: str, fruit: Path, tmp_path: Path) -> No
     assert 0 <= saved["test"] <= 1
     assert saved["peak_memory"] > 10**8
     if method.startswith("graft"):
+        assert set(saved["calibration"]) == set(CALIBRATION)
         stages = [saved["stages"][stage] for stage in STAGES]
         assert min(stages[:-1]) >= 0 and sum(stages) == pytest.approx(saved["seconds"])

@@ -108,7 +108,7 @@ def test_kill_9_in_phase_2_then_resume_ends_like_an_uninterrupted_run(
     assert len({one["val_loss"] for one in run.history}) == len(run.history)  # it learns, so that figures say something
     epochs_of_head = 1 if augment == "light" else OPTIONS["head_epochs"]  # cached, the head is solved for
     assert len(run.history) == epochs_of_head + OPTIONS["fine_tune_epochs"]
-    how_long = {"seconds": 0, "extraction": 0}
+    how_long = {"seconds": 0, "extraction": 0, "advice": 0}
     assert run.metrics | how_long == whole.metrics | how_long
     assert run.splits == whole.splits
     assert run.parity["passed"]

@@ -141,7 +141,7 @@ def test_history_has_one_object_an_epoch(finished_run: app.Run) -> None:
 
 def test_metrics_of_both_splits_and_the_seconds(finished_run: app.Run) -> None:
     metrics = finished_run.metrics
-    assert set(metrics) == {"validation", "test", "seconds", "extraction"}
+    assert set(metrics) == {"validation", "test", "best", "calibration", "advice", "seconds", "extraction"}
     for split in ("validation", "test"):
         one = metrics[split]
         assert set(one) == SPLIT
@@ -162,7 +162,7 @@ def test_the_best_epoch_is_the_one_that_was_saved(tiny_run: app.Run) -> None:
     assert others  # so that another epoch's weights would have been noticed
 
 
-@pytest.mark.parametrize("name", ["data", "augmentation", "curves", "confusion", "predictions"])
+@pytest.mark.parametrize("name", ["data", "augmentation", "curves", "confusion", "reliability", "predictions"])
 def test_plots_are_pictures(name: str, finished_run: app.Run) -> None:
     with Image.open(finished_run.plots / f"{name}.png") as image:
         image.load()
@@ -185,7 +185,7 @@ def test_the_report_holds_the_numbers_and_its_pictures(finished_run: app.Run) ->
         *finished_run.class_names,
     ):
         assert text in report
-    assert report.count('src="data:image/png;base64,') == 5
+    assert report.count('src="data:image/png;base64,') == 6
     assert not re.search(r'(?:src|href)="(?!data:)', report)  # one file, which needs no other and no network
 
 

@@ -65,9 +65,9 @@ def describe_best(best: dict[str, Any], history: Sequence[dict[str, Any]], metri
     count = sum(one["phase"] == phase for one in history)
     which = f"epoch {best['epoch']} of {count} of {PHASES[phase]}" if count > 1 else PHASES[phase]
     if not discarded:
-        return f"the weights of {which} are kept: {reached}"
+        return f"the weights of {which}: {reached}"
     rival = max(one[f"val_{metric}"] for one in history if one["phase"] not in _until(phase))
-    return f"the weights of {which} are kept: {reached}; those of {' and '.join(discarded)} ({rival:.3f}) are discarded"
+    return f"the weights of {which}: {reached}; those of {' and '.join(discarded)} ({rival:.3f}) are discarded"
 
 
 def _until(phase: str) -> tuple[str, ...]:

@@ -47,7 +47,7 @@ def curves(history: Sequence[dict[str, Any]], metric: str, best: dict[str, Any])
     for axes, name in zip(figure.subplots(1, 2), (metric, "loss"), strict=True):
         axes.plot(epochs, [one[name] for one in history], "o-", ms=3, color=BLUE, label="training (augmented)")
         axes.plot(epochs, [one[f"val_{name}"] for one in history], "o-", ms=3, color=ORANGE, label="validation")
-        kept = next(epoch for epoch, one in zip(epochs, history, strict=True) if one == best)
+        kept = 1 + [(one["phase"], one["epoch"]) for one in history].index((best["phase"], best["epoch"]))
         axes.plot(kept, best[f"val_{name}"], "o", ms=9, mfc="none", color=ORANGE, label="weights kept")
         for start in starts:
             axes.axvline(

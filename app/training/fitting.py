@@ -47,7 +47,7 @@ def fit(
         extractor: runs the frozen part of the model once a picture; None runs all of it in every epoch.
 
     Returns:
-        The record of the epoch whose weights the model has, from `run.history`.
+        The record of the epoch whose weights the model has, from `run.history`, without what the clock says.
     """
     state = FitState.read(run)
     run.write_history([one for one in run.history if _is_finished(one, phases, state)])
@@ -74,7 +74,8 @@ def fit(
     read_checkpoint(run, str(state.best_weights), model)
     if data.scaling is not None:
         rescale_outputs(model, *data.scaling)
-    return next(one for one in run.history if _file_of(one["phase"], one["epoch"]) == state.best_weights)
+    best = next(one for one in run.history if _file_of(one["phase"], one["epoch"]) == state.best_weights)
+    return {name: value for name, value in best.items() if name not in ("seconds", "finished")}
 
 
 def improves(history: Sequence[dict[str, Any]], phase: Phase) -> bool:
@@ -172,6 +173,7 @@ def _fit_phase(inputs: CachedInputs | LiveInputs, phase: Phase, data: FitData, e
                 shuffle=False,  # the stream is shuffled already
                 callbacks=[_Reseed(phase_seed), _Checkpoint(end), _Bar(bars, task, last, data)],
             )
+    end.finish_phase()
 
 
 class _Reseed(keras.callbacks.Callback):
