@@ -18,6 +18,7 @@ from app.exporting.metadata import absolute_locales, read_locales
 from app.exporting.summary import say_exports
 from app.folds import train_folds
 from app.pictures import open_readable, refuse_leakage
+from app.program import command
 from app.runs import Run, check_free, write_text, written_whole
 from app.splits import choose_splits
 from app.starting import start_tensorflow
@@ -312,7 +313,7 @@ def _resumable(run: Run) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as error:
-        raise Interrupted(f"Interrupted. Continue with: python -m app train --resume {run.path}") from error
+        raise Interrupted(f"Interrupted. Continue with: {command('train', '--resume', run.path)}") from error
     finally:
         if in_main_thread:
             signal.signal(signal.SIGTERM, previous)
