@@ -253,6 +253,10 @@ class Run:
         for parent in self._made[1:]:
             if not any(parent.iterdir()):  # another run may have come
                 parent.rmdir()
+    def remove_checkpoints(self) -> None:
+        """Delete what only an interrupted run goes on from; they are most of the folder."""
+        shutil.rmtree(self.checkpoints, ignore_errors=True)  # if some stay, no harm is done
+
 
     def _text(self, name: str) -> str:
         return self.require(self.path / name).read_text(encoding="utf-8")

@@ -114,6 +114,7 @@ def _go_on(run: Run, pictures: PictureSet, sha256: str) -> Run:
 
 def _train_folds(run: Run, pictures: PictureSet, sha256: str) -> Run:
     with _resumable(run):
+    run.checkpoints.mkdir(exist_ok=True)  # gone if the run was finished once, and its report deleted
         return train_folds(run, pictures, sha256, begin=_begin, go_on=_go_on)
 
 
@@ -189,7 +190,9 @@ def _carry_out(run: Run, pictures: PictureSet, splits: np.ndarray, sha256: str, 
         run.write_metrics(metrics)
         write_samples(run, data, indices, cached=extractor is not None)
         write_plots(run, loader, indices["test"], answers["test"], thresholds)
-        write_report(run)
+        write_report(run)  # from here on the run is finished
+        if not config.keep_checkpoints:
+            run.remove_checkpoints()
     say_metrics(run, pictures.task)
     _say_results(run)
     run.check_parity()

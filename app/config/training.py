@@ -182,6 +182,7 @@ class TrainConfig(Options):
     ] = "auto"
     cache_folder: CacheFolder = None
     cache_limit: Annotated[float, option("largest size of the cache of activations, in GB; 0: no cache")] = 20
+    keep_checkpoints: Annotated[bool, option("keep the run's checkpoints, though nothing is left to resume")] = False
 
     @property
     def source_options(self) -> SourceOptions:

@@ -9,12 +9,15 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from app.config import TrainConfig
 from app.exporting.summary import export_cells, export_columns, score_text
 from app.runs import Run, write_text
 from app.tasks import TASKS
 from data.pictures import SINGLE_LABEL
 from models.backbones import find_backbone
+from data.sources import source_name
 
+from models.backbones.spec import BackboneSpec
 _TEMPLATES = Path(__file__).parent / "templates"
 _SPLITS = ("validation", "test")
 
@@ -39,11 +42,15 @@ def _context(run: Run) -> dict[str, Any]:
     task_name = config.task or SINGLE_LABEL  # runs of earlier versions
     task, names = TASKS[task_name], run.class_names
     detail_columns, detail_rows = task.details(metrics["test"])
+    spec = find_backbone(config.backbone)
+    options = _shareable(config, spec)
     return {
         "run": run,
         "config": config,
-        "options": {name: value for name, value in vars(config).items() if value not in (None, ())},
-        "spec": find_backbone(config.backbone),
+        "options": options,
+        "source": options["source"],
+        "weights": options.get("weights"),
+        "spec": spec,
         "task": task,
         "task_name": task_name,
         "names": names,
@@ -72,6 +79,19 @@ def _context(run: Run) -> dict[str, Any]:
 
 def _confused(counts: list[list[int]], names: Sequence[str]) -> list[tuple[int, str, str]]:
     """How many times which class was taken for which other, the most frequent ten."""
+def _shareable(config: TrainConfig, spec: BackboneSpec) -> dict[str, Any]:
+    """The options that were given, without the folders of this machine: the report and the card are passed on."""
+    options = {name: value for name, value in vars(config).items() if value not in (None, ())}
+    for name in ("output", "cache_folder"):
+        options.pop(name, None)
+    for name in ("source", "validation", "test", "weights"):
+        if name in options:
+            options[name] = source_name(options[name])
+    if "locales" in options:
+        options["locales"] = ", ".join(f"{one.partition('=')[0]}={Path(one).name}" for one in options["locales"])
+    return options | {"backbone": spec.name}
+
+
     found = [
         (counts[true][predicted], names[true], names[predicted])
         for true in range(len(counts))

@@ -83,7 +83,8 @@ def prove(path: Path, export: Format, questions: Questions, *, max_drop: float, 
             if with_client:
                 _judge_client(proof, path, questions, max_drop, tick)
     except UsageError as error:
-        proof.failures.append(str(error))
+        # Without the folder: `parity.json` is passed on, and the file has not come to its place yet.
+        proof.failures.append(str(error).replace(str(path.resolve()), path.name).replace(str(path), path.name))
     seconds = time.perf_counter() - started
     proof.figures |= {"seconds": seconds, "failures": proof.failures, "passed": proof.passed}
     return proof
