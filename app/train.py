@@ -83,7 +83,10 @@ def train(source: str | None = None, *, resume: str | None = None, **options: An
 
 def _begin(config: TrainConfig, pictures: PictureSet, sha256: str) -> Run:
     pictures, splits = choose_splits(pictures, config)
-    run = Run.create(config)
+    return _start(Run.create(config), pictures, splits, sha256)
+
+
+def _start(run: Run, pictures: PictureSet, splits: np.ndarray, sha256: str) -> Run:
     write_text(run.path / "classes.txt", "".join(f"{name}\n" for name in pictures.class_names))
     write_text(run.path / "splits.csv", write_splits(pictures, splits))
     try:
@@ -102,19 +105,21 @@ def _continue(given: TrainConfig) -> Run:
     if run.is_finished:
         raise UsageError(f"{run.path} is finished; there is nothing to resume")
     config = run.config
+    pictures, sha256 = _open_source(config)
     if config.is_of_folds:
-        return _train_folds(run, *_open_source(config))
-    run.require(run.path / "splits.csv")
-    return _go_on(run, *_open_source(config))
+        return _train_folds(run, pictures, sha256)
+    if not (run.path / "splits.csv").exists():  # interrupted before it had begun
+        return _start(run, *choose_splits(pictures, config), sha256)
+    return _go_on(run, pictures, sha256)
 
 
 def _go_on(run: Run, pictures: PictureSet, sha256: str) -> Run:
+    run.checkpoints.mkdir(exist_ok=True)  # gone if the run was finished once, and its report deleted
     return _carry_out(run, *read_splits(run.splits, pictures), sha256, resumed=True)
 
 
 def _train_folds(run: Run, pictures: PictureSet, sha256: str) -> Run:
     with _resumable(run):
-    run.checkpoints.mkdir(exist_ok=True)  # gone if the run was finished once, and its report deleted
         return train_folds(run, pictures, sha256, begin=_begin, go_on=_go_on)
 
 

@@ -10,14 +10,14 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from app.config import TrainConfig
-from app.exporting.summary import export_cells, export_columns, score_text
+from app.exporting.summary import export_cells, export_columns, refused, score_text, verdicts
 from app.runs import Run, write_text
 from app.tasks import TASKS
 from data.pictures import SINGLE_LABEL
-from models.backbones import find_backbone
 from data.sources import source_name
-
+from models.backbones import find_backbone
 from models.backbones.spec import BackboneSpec
+
 _TEMPLATES = Path(__file__).parent / "templates"
 _SPLITS = ("validation", "test")
 
@@ -41,9 +41,9 @@ def _context(run: Run) -> dict[str, Any]:
     config, metrics, parity = run.config, run.metrics, run.parity
     task_name = config.task or SINGLE_LABEL  # runs of earlier versions
     task, names = TASKS[task_name], run.class_names
-    detail_columns, detail_rows = task.details(metrics["test"])
     spec = find_backbone(config.backbone)
     options = _shareable(config, spec)
+    detail_columns, detail_rows = task.details(metrics["test"])
     return {
         "run": run,
         "config": config,
@@ -69,7 +69,8 @@ def _context(run: Run) -> dict[str, Any]:
         "export_cells": lambda one: export_cells(task, one),
         "score_text": lambda one: score_text(task, one),
         "phone_file": _phone_file(parity),
-        "refused": [step for step in (parity["quantization"] or {"steps": []})["steps"] if step["failures"]],
+        "verdicts": verdicts(task, parity),
+        "refused": refused(parity),
         "harmful_layers": _harmful_layers(parity),
         "percent": _percent,
         "environment": run.environment,
@@ -77,8 +78,6 @@ def _context(run: Run) -> dict[str, Any]:
     }
 
 
-def _confused(counts: list[list[int]], names: Sequence[str]) -> list[tuple[int, str, str]]:
-    """How many times which class was taken for which other, the most frequent ten."""
 def _shareable(config: TrainConfig, spec: BackboneSpec) -> dict[str, Any]:
     """The options that were given, without the folders of this machine: the report and the card are passed on."""
     options = {name: value for name, value in vars(config).items() if value not in (None, ())}
@@ -92,6 +91,8 @@ def _shareable(config: TrainConfig, spec: BackboneSpec) -> dict[str, Any]:
     return options | {"backbone": spec.name}
 
 
+def _confused(counts: list[list[int]], names: Sequence[str]) -> list[tuple[int, str, str]]:
+    """How many times which class was taken for which other, the most frequent ten."""
     found = [
         (counts[true][predicted], names[true], names[predicted])
         for true in range(len(counts))
