@@ -1,49 +1,34 @@
 # Two commands do everything: `make demo` and `make test`. Each sets up .venv first; a second call finds it ready.
 # `make bench DATA="folder ..."` compares Graft with other ways to train, for hours; see benchmarks/README.md.
-PYTHON ?= python3
 BIN := .venv/bin
+SET_UP = @$(firstword $(wildcard $(BIN)/python) $(PYTHON) python3) set_up.py
 DEMO := sample:digits --image-size 96 --augment light --no-flip --unfreeze-blocks 4
 
-.PHONY: demo test lint notebook bench clean
+.PHONY: demo test lint notebook bench clean packages
 
-demo: .venv/ready
-	$(BIN)/python -m app train $(DEMO)
+demo:
+	./graft train $(DEMO)
 
-test: .venv/ready-dev lint
+test: packages lint
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
-lint: .venv/ready-dev
+lint: packages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 # The notebook from its paired script, which is the one to edit.
-notebook: .venv/ready-dev
+notebook: packages
 	$(BIN)/jupytext --to notebook --output notebooks/quickstart.ipynb notebooks/quickstart.py
 
 # DATA is asked for before anything is installed; options of `python -m benchmarks` may follow the folders in it.
 bench:
 	@test -n "$(strip $(DATA))" || { echo 'Say which pictures to measure on: make bench DATA="folder ..."'; exit 2; }
-	@$(MAKE) --no-print-directory .venv/ready-bench
+	$(SET_UP) benchmarks/requirements.txt
 	$(BIN)/python -m benchmarks $(DATA)
 
 clean:
-	rm -rf .venv
+	rm -rf .venv .venv.lock
 
-.venv/bin/python:
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
-		{ echo "Graft needs Python 3.11, 3.12 or 3.13; name one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 2; }
-	$(PYTHON) -m venv .venv
-
-# A stamp is made after pip has succeeded, so an interrupted installation is done again.
-.venv/ready: requirements.txt constraints.txt | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
-	@touch $@
-
-.venv/ready-dev: requirements-dev.txt requirements.txt constraints.txt | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
-	@touch .venv/ready $@
-
-.venv/ready-bench: benchmarks/requirements.txt requirements.txt constraints.txt | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
-	@touch .venv/ready $@
+packages:
+	$(SET_UP) requirements-dev.txt

@@ -9,6 +9,7 @@ from typing import Any
 from app.config import CacheConfig, make_config
 from app.console import console, table
 from app.pictures import fact_store
+from app.program import command
 from app.training.cache import SpaceSummary, open_cache
 from data.auditing.store import FactStore
 from data.sources.store import NAME as SOURCES_FOLDER
@@ -48,7 +49,7 @@ def _show(folder: Path, spaces: list[SpaceSummary], facts: FactStore) -> None:
     if sources:
         console.print(f"Downloaded and extracted sources: {_megabytes(sources)} MB.", markup=False)
     total = sum(space.size for space in spaces) + facts.size + sources
-    console.print(f"{_megabytes(total)} MB in all. To empty it: python -m app cache clear", markup=False)
+    console.print(f"{_megabytes(total)} MB in all. To empty it: {command('cache', 'clear')}", markup=False)
 
 
 def _row(space: SpaceSummary) -> tuple[str, ...]:

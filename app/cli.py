@@ -7,8 +7,6 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import tyro
-
 from app import audit, benchmark, cache, evaluate, export, list_choices, predict, train
 from app.config import (
     AuditConfig,
@@ -20,12 +18,15 @@ from app.config import (
     PredictConfig,
     TrainConfig,
 )
+from app.config.shared import Options, nearest
 from app.errors import BAD_INPUT, GateError, Interrupted
+from app.program import command
+from app.usage import overview, parse
 
-VERBS: dict[str, tuple[type, Callable[..., Any]]] = {
+VERBS: dict[str, tuple[type[Options], Callable[..., Any]]] = {
     "train": (TrainConfig, train),
-    "evaluate": (EvaluateConfig, evaluate),
     "predict": (PredictConfig, predict),
+    "evaluate": (EvaluateConfig, evaluate),
     "export": (ExportConfig, export),
     "audit": (AuditConfig, audit),
     "benchmark": (BenchmarkConfig, benchmark),
@@ -44,15 +45,23 @@ def main(arguments: Sequence[str]) -> int:
         The exit code: 0 done, 2 bad input or usage, 3 a quality gate failed, 130 interrupted and resumable. A defect of
         Graft's own leaves with its traceback, and code 1.
     """
+    verb, *words = arguments or [""]
+    if verb in ("-h", "--help"):
+        print(overview({name: kind for name, (kind, _) in VERBS.items()}))
+        return 0
+    if verb not in VERBS:
+        return _end(f"Error: {_no_verb(verb)}", 2)
+    kind, function = VERBS[verb]
     try:
-        options = tyro.extras.subcommand_cli_from_dict(
-            {verb: kind for verb, (kind, _) in VERBS.items()},
-            prog="python -m app",
-            description="Graft: a folder of labelled pictures becomes a tested model and a file that a phone can run.",
-            args=list(arguments),
-        )
-        verb = next(function for kind, function in VERBS.values() if isinstance(options, kind))
-        verb(**vars(options))
+        options = parse(kind, verb, words)
+    except SystemExit as ended:  # help was asked for, or the words make no sense; both are said
+        return int(ended.code or 0)
+    return _carry_out(function, options)
+
+
+def _carry_out(function: Callable[..., Any], options: dict[str, Any]) -> int:
+    try:
+        function(**options)
     except BAD_INPUT as error:
         return _end(f"Error: {error}", 2)
     except OSError as error:
@@ -66,6 +75,12 @@ def main(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return _end("\nInterrupted; nothing was started", 130)
     return 0
+
+
+def _no_verb(given: str) -> str:
+    if not given or given.startswith("-"):
+        return f"name a verb first ({', '.join(VERBS)}); {command('--help')} explains them"
+    return f"there is no verb {given!r}; {command('--help')} shows all. {nearest(given, VERBS)}"
 
 
 def _end(text: str, code: int) -> int:

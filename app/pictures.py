@@ -11,6 +11,7 @@ from rich.progress import Progress, TaskID
 
 from app.console import console, progress, track
 from app.errors import UsageError
+from app.program import command
 from app.training.cache import open_cache
 from data.auditing.duplicates import find_duplicates
 from data.auditing.findings import Evidence
@@ -103,8 +104,8 @@ def refuse_leakage(pictures: PictureSet) -> None:
     count = "1 picture is" if len(leaked) == 1 else f"{len(leaked):,} pictures are"
     raise UsageError(
         f"{count} in several splits of {pictures.source}: {pictures.keys[one]} in {splits[one]} shows the same as "
-        f"{pictures.keys[other]} in {splits[other]}; write a list without them with 'python -m app audit {pictures.source} "
-        "--fix OUT.csv' and train on that, or go on with --allow-leakage"
+        f"{pictures.keys[other]} in {splits[other]}; write a list without them, with "
+        f"{command('audit', pictures.source, '--fix', 'clean.csv')}, and train on that, or go on with --allow-leakage"
     )
 
 
@@ -162,7 +163,7 @@ def _say_duplicates(pictures: PictureSet) -> None:
     contradicting = _contradicting(pictures, contradictions(pictures, pictures.duplicates))
     shows = "picture shows" if repeated == 1 else "pictures show"
     console.print(
-        f"{repeated:,} {shows} the same as others{contradicting}; python -m app audit {pictures.source} tells more.",
+        f"{repeated:,} {shows} the same as others{contradicting}; {command('audit', pictures.source)} tells more.",
         markup=False,
     )
 

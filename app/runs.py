@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from app.errors import GateError, UsageError
+from app.program import command
 
 if TYPE_CHECKING:
     from app.config import TrainConfig
@@ -191,14 +192,21 @@ class Run:
         Raises:
             UsageError: it is not there yet.
         """
-        if not path.is_file() and self.summary.is_file():
-            raise UsageError(f"{self.path} holds a run for each fold; name one of them, such as {self.path / 'fold-1'}")
         if not path.is_file():
-            raise UsageError(
-                f"the run {self.path} has no {path.name}: it is not finished. "
-                f"Continue it with: python -m app train --resume {self.path}"
-            )
+            raise UsageError(f"the run {self.path} has no {path.name}: {self._why_missing(path)}")
         return path
+
+    def _why_missing(self, path: Path) -> str:
+        if not (self.path / "config.json").is_file():
+            return "it is not a run folder"
+        is_of_folds = self.config.is_of_folds
+        if is_of_folds and path != self.summary:
+            return f"it holds a run for each fold; name one of them, such as {self.path / 'fold-1'}"
+        if not is_of_folds and path == self.summary:
+            return "it is not a run of folds; its figures are in metrics.json"
+        if self.is_finished:
+            return "it is finished, so the file was deleted later; put it back, or train again"
+        return f"it is not finished. Continue it with: {command('train', '--resume', self.path)}"
 
     def new_evaluation(self, source: str) -> Path:
         """A free file name for the figures of an evaluation on a source."""
@@ -245,6 +253,10 @@ class Run:
             texts = (f"{self.export / one['file']}: {'; '.join(one['failures'])}{_blame(one)}." for one in failed)
             raise GateError("\n".join([*texts, f"See {self.export / 'parity.json'}"]))
 
+    def remove_checkpoints(self) -> None:
+        """Delete what only an interrupted run goes on from; they are most of the folder."""
+        shutil.rmtree(self.checkpoints, ignore_errors=True)  # if some stay, no harm is done
+
     def remove(self) -> None:
         """Delete a run that could not begin, and what was made for it; a folder of the user stays, empty as it was."""
         shutil.rmtree(self.path)
@@ -286,14 +298,21 @@ def check_free(path: Path) -> None:
         UsageError: it holds a run, or anything else, or it is a file.
     """
     if (path / "config.json").exists():
-        raise UsageError(
-            f"{path} already holds a run; choose another folder with --output, "
-            f"or continue it with: python -m app train --resume {path}"
-        )
+        raise UsageError(f"{path} already holds a run; choose another folder with --output, or {_use_of(path)}")
     if path.is_file() or (path.is_dir() and any(path.iterdir())):
         raise UsageError(
             f"{path} is a {'file' if path.is_file() else 'folder that is not empty'}; choose another --output"
         )
+
+
+def _use_of(path: Path) -> str:
+    """What can be done with a run, as it is."""
+    run = Run(path)
+    if not run.is_finished:
+        return f"continue it with: {command('train', '--resume', path)}"
+    if run.summary.is_file():
+        return f"look at its figures: {run.summary}"
+    return f"test it again with: {command('evaluate', path)}"
 
 
 def _blame(figures: dict[str, Any]) -> str:

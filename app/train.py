@@ -18,6 +18,7 @@ from app.exporting.metadata import absolute_locales, read_locales
 from app.exporting.summary import say_exports
 from app.folds import train_folds
 from app.pictures import open_readable, refuse_leakage
+from app.program import command
 from app.runs import Run, check_free, write_text, written_whole
 from app.splits import choose_splits
 from app.starting import start_tensorflow
@@ -82,7 +83,10 @@ def train(source: str | None = None, *, resume: str | None = None, **options: An
 
 def _begin(config: TrainConfig, pictures: PictureSet, sha256: str) -> Run:
     pictures, splits = choose_splits(pictures, config)
-    run = Run.create(config)
+    return _start(Run.create(config), pictures, splits, sha256)
+
+
+def _start(run: Run, pictures: PictureSet, splits: np.ndarray, sha256: str) -> Run:
     write_text(run.path / "classes.txt", "".join(f"{name}\n" for name in pictures.class_names))
     write_text(run.path / "splits.csv", write_splits(pictures, splits))
     try:
@@ -101,13 +105,16 @@ def _continue(given: TrainConfig) -> Run:
     if run.is_finished:
         raise UsageError(f"{run.path} is finished; there is nothing to resume")
     config = run.config
+    pictures, sha256 = _open_source(config)
     if config.is_of_folds:
-        return _train_folds(run, *_open_source(config))
-    run.require(run.path / "splits.csv")
-    return _go_on(run, *_open_source(config))
+        return _train_folds(run, pictures, sha256)
+    if not (run.path / "splits.csv").exists():  # interrupted before it had begun
+        return _start(run, *choose_splits(pictures, config), sha256)
+    return _go_on(run, pictures, sha256)
 
 
 def _go_on(run: Run, pictures: PictureSet, sha256: str) -> Run:
+    run.checkpoints.mkdir(exist_ok=True)  # gone if the run was finished once, and its report deleted
     return _carry_out(run, *read_splits(run.splits, pictures), sha256, resumed=True)
 
 
@@ -227,7 +234,9 @@ def _carry_out(run: Run, pictures: PictureSet, splits: np.ndarray, sha256: str, 
         run.write_metrics(metrics)
         write_samples(run, data, indices, cached=extractor is not None)
         write_plots(run, loader, indices["test"], answers["test"], thresholds, temperatures)
-        write_report(run)
+        write_report(run)  # from here on the run is finished
+        if not config.keep_checkpoints:
+            run.remove_checkpoints()
     say_metrics(run, pictures.task)
     _say_results(run)
     run.check_parity()
@@ -344,7 +353,7 @@ def _resumable(run: Run) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as error:
-        raise Interrupted(f"Interrupted. Continue with: python -m app train --resume {run.path}") from error
+        raise Interrupted(f"Interrupted. Continue with: {command('train', '--resume', run.path)}") from error
     finally:
         if in_main_thread:
             signal.signal(signal.SIGTERM, previous)

@@ -1,6 +1,6 @@
 """Methods (c) and (d): Graft as it is, in a process of its own.
 
-`python -m benchmarks.graft JOB RESULT [NAME=VALUE ...]`, where names are options of `python -m app train`. The clock stops when
+`python -m benchmarks.graft JOB RESULT [NAME=VALUE ...]`, where names are options of `./graft train`. The clock stops when
 the fitted model is saved; what comes after (the test, the export, its proof and the report) is not fitting. Peak memory is the
 process' own, with all of that.
 """

@@ -1,7 +1,7 @@
 """`python -m benchmarks.scale DATA`: what a run of Graft takes in time, disk and memory as pictures become more.
 
 Sets of each size are made of those of DATA, again and again, each a little changed. A run has an empty cache, and Graft's
-defaults but for options of `python -m app train` that follow. The last line is arithmetic: the largest run's seconds and disk,
+defaults but for options of `./graft train` that follow. The last line is arithmetic: the largest run's seconds and disk,
 as many times as a million is larger.
 """
 
@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import psutil
-import tyro
 
 from app import Run
 from app.config import TrainConfig
 from app.console import table, track
 from app.errors import BAD_INPUT, UsageError
 from app.runs import write_json
+from app.usage import parse
 from benchmarks.repetition import repeated
 from data.pictures import PictureSet
 from data.sources.folder import open_folder
@@ -91,7 +91,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.scale",
         description=(__doc__ or "").partition("\n")[0],
-        epilog="Options of `python -m app train` may follow, for each run.",
+        epilog="Options of `./graft train` may follow, for each run.",
     )
     parser.add_argument("data", metavar="DATA", help="a folder of pictures, a folder in it for each class")
     parser.add_argument(
@@ -100,7 +100,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--output", metavar="FILE.json", help="where to write the figures")
     options, of_train = parser.parse_known_args(arguments)
     # Ends here over an option that train does not know either, before any picture is written.
-    tyro.cli(TrainConfig, prog="python -m app train", args=[options.data, *of_train])
+    parse(TrainConfig, "train", [options.data, *of_train])
     try:
         if min(options.pictures) < 1:
             raise UsageError(f"--pictures must be positive, not {min(options.pictures)}")

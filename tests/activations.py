@@ -49,7 +49,7 @@ def read(space: Space, numbers: Sequence[int]) -> np.ndarray:
 
 
 def shards_of(space: Space) -> list[Path]:
-    return sorted(space.folder.glob("shard-*.bin"), key=lambda path: path.with_suffix(".keys").stat().st_mtime)
+    return sorted(space.folder.glob("shard-*.bin"))
 
 
 def age(path: Path, seconds: float) -> None:

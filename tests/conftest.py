@@ -212,6 +212,14 @@ def contents(folder: Path) -> dict[str, str]:
     }
 
 
+def naming_folders(run: app.Run, source: Path) -> list[Path]:
+    """Those files of a run that are passed on and name a folder of this machine, which they are not to do."""
+    files = [run.path / "model_card.md", run.report]
+    files += [path for folder in (run.export, run.plots) for path in folder.rglob("*") if path.is_file()]
+    folders = [str(one).encode() for one in (source.parent, run.path.parent, Path(app.__file__).parent)]
+    return [path for path in files if any(folder in path.read_bytes() for folder in folders)]
+
+
 @pytest.fixture(scope="session")
 def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """See `tests.squares`; tests only read it."""

@@ -296,7 +296,6 @@ def test_an_empty_output_folder_stays(pictures: Path, tmp_path: Path, refused: R
 def test_an_output_folder_that_holds_a_run(pictures: Path, tiny_copy: app.Run, refused: Refused) -> None:
     sentence = refused("train", pictures, "--output", tiny_copy.path)
     assert "already holds a run" in sentence and "--output" in sentence
-    assert f"--resume {tiny_copy.path}" in sentence
 
 
 def test_an_output_folder_that_holds_other_files(pictures: Path, tmp_path: Path, refused: Refused) -> None:
@@ -382,5 +381,6 @@ def test_a_run_that_is_none(verb: str, pictures: Path, refused: Refused) -> None
 @pytest.mark.parametrize("verb", ["evaluate", "export"])
 def test_a_run_that_is_not_finished(verb: str, tiny_copy: app.Run, refused: Refused) -> None:
     tiny_copy.model.unlink()
+    tiny_copy.report.unlink()
     sentence = refused(verb, tiny_copy.path)
     assert "it is not finished" in sentence and f"--resume {tiny_copy.path}" in sentence

@@ -27,4 +27,4 @@ def test_the_demo_reaches_its_accuracy(tmp_path: Path) -> None:
 def test_readme_and_makefile_run_the_same_demo() -> None:
     demo = re.search(r"^DEMO := (.+)$", (ROOT / "Makefile").read_text(), re.M)
     assert demo is not None
-    assert f"-m app train {demo.group(1)}\n" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"./graft train {demo.group(1)}\n" in (ROOT / "README.md").read_text(encoding="utf-8")

@@ -27,7 +27,7 @@ from app.runs import written_whole
 from data.decoding import load_pixels
 from data.errors import DataError
 from models.builder import load_model
-from tests.conftest import Ended, contents
+from tests.conftest import Ended, contents, naming_folders
 from tests.handmade import softmax
 from tests.pictures import NAMES, encode, smooth
 
@@ -58,6 +58,10 @@ def test_the_folder_holds_every_format(every_format: app.Run) -> None:
     files = [one.file for one in FORMATS.values()]
     assert found == sorted([*files, "labels.txt", "labels_de.txt", "parity.json", "golden"])
     assert (every_format.export / "labels_de.txt").read_text(encoding="utf-8") == "Äpfel\nBananen\nKirschen\n"
+
+
+def test_no_file_names_a_folder_of_this_machine(every_format: app.Run, fruit: Path) -> None:
+    assert naming_folders(every_format, fruit) == []
 
 
 def test_parity_tells_of_the_whole_export(every_format: app.Run) -> None:

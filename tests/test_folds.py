@@ -25,7 +25,10 @@ from data.pictures import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from tests.conftest import TINY, Ended, contents
 from tests.labelled import picture_set, random_set
 
-OPTIONS = {**TINY, "strategy": "feature_extraction", "folds": 2, "shots": 2, "formats": ("tflite_float32",)}
+OPTIONS = {
+    **{**TINY, "strategy": "feature_extraction", "folds": 2, "shots": 2, "formats": ("tflite_float32",)},
+    "keep_checkpoints": True,  # so that removing a report makes an interrupted run of a finished one
+}
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +88,7 @@ def test_a_finished_whole_is_not_continued(folded: Run) -> None:
 def test_verbs_that_need_a_model_ask_for_a_fold(verb: str, folded: Run, cli: Callable[..., Ended], fruit: Path) -> None:
     ended = cli(verb, folded.path, *([fruit] if verb == "predict" else []))
     assert ended.code == 2
-    assert f"{folded.path} holds a run for each fold; name one of them, such as {folded.path / 'fold-1'}" in ended.err
+    assert f"it holds a run for each fold; name one of them, such as {folded.path / 'fold-1'}" in ended.err
 
 
 # --- Stopped and continued ----------------------------------------------------------------------------------------------

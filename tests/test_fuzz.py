@@ -26,7 +26,7 @@ from tests.awkward import CORPUS, decisions
 pytestmark = [pytest.mark.fuzz, pytest.mark.filterwarnings("ignore")]
 
 MINUTES = float(os.environ.get("FUZZ_MINUTES", "2"))
-LONGEST = 5.0  # seconds a file
+LONGEST = 5.0  # seconds of the processor a file
 LARGEST_PICTURE = 2**22  # pixels: with 179 million, most of the time would go into a few files
 SMALL = 60_000  # bytes of a file that is worth damaging
 
@@ -138,9 +138,9 @@ def test_damaged_files(check: Callable[[bytes, Path], bool], tmp_path: Path, mon
         encoded = with_right_checksums(encoded) if repair else encoded
         path.write_bytes(encoded)  # stays behind after a failure
         note(f"the file is {path}")
-        started = time.perf_counter()
+        started = time.process_time()
         readable += check(encoded, path)
-        assert time.perf_counter() - started < LONGEST
+        assert time.process_time() - started < LONGEST
         count += 1
 
     end, number = time.monotonic() + 60 * MINUTES, int(time.time())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from app.exporting import exports, tflite
 from app.exporting.formats import FORMATS, Format
 from app.exporting.metadata import Description, with_metadata
 from app.exporting.onnx import write_onnx
-from app.exporting.parity import Proof, _judge_answers, agreement, prove
+from app.exporting.parity import Proof, _judge_answers, _judge_client_score, agreement, prove
 from app.exporting.process import ModelProcess
 from app.exporting.questions import Questions
 from app.exporting.trained import Trained
@@ -191,6 +192,7 @@ class Asked:
     """Stands in for `Questions`, which reads pictures."""
 
     task, thresholds = TASKS[SINGLE_LABEL], None
+    pictures = SimpleNamespace(task=SINGLE_LABEL)
 
     def __init__(self, expected: Any, labels: Any, class_names: Sequence[str] = ("a", "b")) -> None:
         self.expected, self.labels, self.class_names = np.array(expected), np.array(labels), class_names
@@ -245,6 +247,35 @@ def test_a_file_is_held_to_its_tolerance_and_to_the_top_class(answers: list[list
     proof.figures |= agreement(proof.answers, questions)
     _judge_answers(proof, FORMATS["onnx"], questions, max_drop=0.5)
     assert proof.failures == failures
+
+
+@pytest.mark.parametrize(
+    ("lost", "pictures", "within_chance", "failures"),
+    [
+        (0, 100, False, []),
+        (1, 400, False, []),  # a quarter of a point is allowed
+        (2, 269, True, []),  # 0.7 points are not, but may be chance
+        (9, 269, False, ["through MediaPipe Tasks it loses 3.3 points of accuracy (9 of 269 pictures, 95 % interval"]),
+    ],
+)
+def test_only_a_loss_beyond_chance_counts_through_the_client(
+    lost: int, pictures: int, within_chance: bool, failures: list[str]
+) -> None:
+    questions: Any = Asked(np.tile([0.9, 0.1], (pictures, 1)), np.zeros(pictures, int))
+    answers = questions.expected.copy()
+    answers[:lost] = [0.1, 0.9]
+    proof = Proof({"mediapipe": agreement(answers, questions)})
+    _judge_client_score(proof, questions, max_drop=0.5)
+    assert proof.figures["mediapipe"]["within_chance"] == within_chance
+    assert len(proof.failures) == len(failures)
+    assert all(text.startswith(start) for text, start in zip(proof.failures, failures, strict=True))
+
+
+def test_a_file_that_cannot_be_loaded_is_named_without_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "model.tflite").write_bytes(b"no model")
+    proof = prove(tmp_path / "model.tflite", FORMATS["tflite_float32"], Asked(EXPECTED, [0, 0, 1, 0]), max_drop=0.5)
+    assert len(proof.failures) == 1 and "model.tflite" in proof.failures[0]
+    assert str(tmp_path) not in proof.failures[0]
 
 
 # --- The interval -----------------------------------------------------------------------------------------------------

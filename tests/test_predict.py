@@ -294,6 +294,7 @@ def test_a_missing_model_is_refused(fruit: Path) -> None:
 
 def test_an_unfinished_run_is_refused(tiny_copy: app.Run, fruit: Path) -> None:
     tiny_copy.model.unlink()
+    tiny_copy.report.unlink()
     with pytest.raises(UsageError, match=r"it is not finished\. Continue it with"):
         app.predict(str(tiny_copy.path), [str(fruit)])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,8 @@ def test_what_passes_nothing_ends_with_float16(
     assert search.name == "tflite_float16" and search.proof is not None and not search.proof.passed
     assert proved[-1] == ("model_float16.tflite", True)  # what is kept is told of by the test pictures
     assert all(one["failures"] == ["no good"] for one in search.steps)
+    tried = [one["what"] for one in search.steps]
+    assert len(set(tried)) == len(tried)  # also where several have the same file name
     assert [path.name for path in tmp_path.iterdir()] == ["model_float16.tflite"]
 
 
@@ -159,7 +162,12 @@ def test_auto_is_beside_the_formats_that_are_named(brittle_copy: app.Run, cli: C
     assert parity["quantization"]["kept"] == "tflite_int8_mixed"
     names = {path.name for path in brittle_copy.export.iterdir()}
     assert names == {"model.onnx", "model_int8_mixed.tflite", "labels.txt", "golden", "parity.json"}
-    assert "Not kept: model_int8.tflite, loses 66.7 points" in ended.out
+    assert "Not kept: full integer, loses 66.7 points" in ended.out
+    layers = re.search(r"^Kept: (integer but for \d of \d layers) \(model_int8_mixed\.tflite\)\.$", ended.out, re.M)
+    assert layers is not None
+    for step in parity["quantization"]["steps"][:-1]:
+        assert step["what"] not in layers.group(1)
+    assert not [line for line in ended.out.splitlines() if line.startswith("Not kept") and "mixed" in line]
     for page in (brittle_copy.report, brittle_copy.path / "model_card.md"):
         text = page.read_text(encoding="utf-8")
         assert "model_int8_mixed.tflite" in text and RESCALED in text  # why the others were not kept

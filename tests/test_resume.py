@@ -64,7 +64,7 @@ def start(source: Path, output: Path, *, first: str = "", **options: object) -> 
 
 
 def wait_for_epoch(run: Run, phase: str, epoch: int, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 1800  # a machine may be busy
     while not any(one["phase"] == phase and one["epoch"] == epoch for one in run.history):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
@@ -133,7 +133,7 @@ def test_kill_9_while_extracting_then_resume_extracts_the_rest(
 ) -> None:
     run, folder = Run(tmp_path / "killed"), tmp_path / "cache"
     process = start(source, run.path, first=DIE_IN_EXTRACTION, cache_folder=folder)
-    _, error = process.communicate(timeout=240)
+    _, error = process.communicate(timeout=1800)
     assert process.returncode == -signal.SIGKILL, error
     assert not run.history and not run.is_finished
 
@@ -155,6 +155,6 @@ def test_ctrl_c_and_sigterm_say_how_to_continue(source: Path, tmp_path: Path, nu
     process = start(source, run.path)
     wait_for_epoch(run, "head", 1, process)
     os.kill(process.pid, number)
-    _, error = process.communicate(timeout=120)
+    _, error = process.communicate(timeout=1800)
     assert process.returncode == 130
     assert error.strip() == f"Interrupted. Continue with: python -m app train --resume {run.path}"

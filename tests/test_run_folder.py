@@ -16,10 +16,11 @@ import pytest
 from PIL import Image
 
 import app
+from app.errors import UsageError
 from app.evaluation.report import write_report
 from data.decoding import RESIZES, load_pixels
 from models.builder import load_model, with_answers
-from tests.conftest import TINY
+from tests.conftest import TINY, naming_folders
 from tests.handmade import colour_classifier
 from tests.pictures import write_folder
 
@@ -60,10 +61,55 @@ def test_everything_is_there_and_nothing_is_left_over(finished_run: app.Run) -> 
             "metrics.json",
             "model.keras",
         ),
-        *("checkpoints", "plots", "model_card.md", "report.html", "export", "log.txt"),
+        *("plots", "model_card.md", "report.html", "export", "log.txt"),
     }
     assert not list(finished_run.path.rglob(".*"))  # a temporary name of something half written
     assert finished_run.is_finished
+
+
+def test_checkpoints_are_kept_on_request(fruit: Path, tiny_backbone: str, tiny_run: app.Run, tmp_path: Path) -> None:
+    options = {**TINY, "strategy": "feature_extraction", "formats": (), "keep_checkpoints": True}
+    kept = app.train(str(fruit), output=str(tmp_path / "kept"), **options)
+    assert {"start.keras", "state.json"} < {path.name for path in kept.checkpoints.iterdir()}
+    assert not tiny_run.checkpoints.exists()
+
+
+def test_checkpoints_that_outlived_the_end_of_a_run_do_no_harm(tiny_copy: app.Run) -> None:
+    tiny_copy.checkpoints.mkdir()  # killed between the report and the removal, or in the middle of it
+    (tiny_copy.checkpoints / "state.json").write_text("half a fi")
+    assert tiny_copy.is_finished
+    with pytest.raises(UsageError, match="is finished"):
+        app.train(resume=str(tiny_copy.path))
+    assert app.evaluate(str(tiny_copy.path))["n"] == 3
+
+
+def test_what_is_passed_on_names_no_folder_of_this_machine(finished_run: app.Run, fruit: Path) -> None:
+    assert naming_folders(finished_run, fruit) == []
+    assert "trained on | `fruit`," in (finished_run.path / "model_card.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"source": "/home/somebody/images"}, {"source": "images"}),
+        ({"source": "/home/somebody/a.zip", "test": "/home/somebody/b.csv"}, {"source": "a.zip", "test": "b.csv"}),
+        ({"source": "https://host/a/set.zip"}, {"source": "https://host/a/set.zip"}),
+        ({"source": "sample:digits"}, {"source": "sample:digits"}),
+        ({"source": "a", "weights": "/home/somebody/my.h5"}, {"weights": "my.h5"}),
+        ({"source": "a", "locales": ("de=/home/somebody/de.txt",)}, {"locales": "de=de.txt"}),
+        ({"source": "a", "cache_folder": "/home/somebody/cache"}, {}),
+    ],
+)
+def test_options_are_shown_without_their_folders(
+    options: dict[str, Any], expected: dict[str, str], tiny_copy: app.Run
+) -> None:
+    path = tiny_copy.path / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | options))
+    write_report(tiny_copy)
+    report = tiny_copy.report.read_text(encoding="utf-8")
+    assert "/home/somebody" not in report
+    for name, shown in expected.items():
+        assert f"<th>{name}</th><td>{shown}</td>" in report
 
 
 def test_the_model_loads_with_keras_alone(finished_run: app.Run) -> None:

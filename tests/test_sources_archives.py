@@ -301,22 +301,23 @@ from data.sources import SourceOptions, open_source, extraction
 def progress(activity, done, total):
     if activity == "extracting":
         print(done, flush=True)
-        time.sleep(0.05)
+        time.sleep(float(sys.argv[2]))
 
 print(*open_source(sys.argv[1], SourceOptions(progress=progress)).keys)
 """
 
 
-def start(archive: Path) -> subprocess.Popen[str]:
+def start(archive: Path, seconds: float) -> subprocess.Popen[str]:
+    """Open an archive in a process that rests after each file."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
-        [sys.executable, "-c", SLOW, str(archive)], env=environment, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", SLOW, str(archive), str(seconds)], env=environment, stdout=subprocess.PIPE, text=True
     )
 
 
 def test_two_processes_at_once(tmp_path: Path, cache: Path) -> None:
     archive = zipped(tmp_path / "a.zip", flowers())
-    both = [start(archive) for _ in range(2)]
+    both = [start(archive, 0.05) for _ in range(2)]
     ended = [one.communicate()[0].splitlines()[-1] for one in both]
     assert ended == [" ".join(KEYS)] * 2
     assert len(list(cache.iterdir())) == 1
@@ -324,7 +325,7 @@ def test_two_processes_at_once(tmp_path: Path, cache: Path) -> None:
 
 def test_a_killed_process_does_no_harm(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     archive = zipped(tmp_path / "a.zip", flowers())
-    killed = start(archive)
+    killed = start(archive, 3600)
     assert killed.stdout is not None
     killed.stdout.readline()  # a file of four is written
     killed.kill()

@@ -88,7 +88,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body[:half])
         self.wfile.flush()
         if self.server.wait is not None:
-            self.server.wait.wait(timeout=60)
+            self.server.wait.wait(timeout=300)
         self.wfile.write(body[half:])
 
     def log_message(self, *words: Any) -> None:
@@ -295,7 +295,7 @@ def start(url: str) -> subprocess.Popen[str]:
 
 
 def wait_for_parts(cache: Path, number: int) -> None:
-    for _ in range(2000):
+    for _ in range(30_000):
         if sum(path.stat().st_size >= 256 for path in parts(cache)) == number:
             return
         threading.Event().wait(0.01)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from tyro.conf import arg
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from app.config.training import TrainConfig
     from app.config.verbs import AuditConfig, ExportConfig
 
-SOURCE_HELP = "where the pictures are: " + "; ".join(f"{one.syntax}, {one.description}" for one in SOURCES.values())
+SOURCE_HELP = f"where the images are; 'list sources' explains {', '.join(one.syntax for one in SOURCES.values())}"
 MAX_IMAGE_SIZE = 2048  # three times what the largest network was made for; far above it no memory suffices
 MAX_COUNT = 1_000_000  # of epochs, pictures a step and the like: more is a slip of the hand
 MAX_THREADS = 256
@@ -31,35 +32,61 @@ CACHE_ACTIONS = ("show", "clear")
 LISTS = ("tasks", "backbones", "heads", "strategies", "sources", "formats", "engines")
 
 
-def option(text: str, table: Iterable[str] = (), *, metavar: str | None = None) -> Any:
-    """Help of an option; the names of a table that it chooses from and its default are added."""
+@dataclass(frozen=True)
+class Options:
+    """What the options of every verb have besides their fields.
+
+    Attributes:
+        groups: the boxes of `--help`: the title of each, and the first of its options. A group ends where the next begins;
+            what comes before the first is shown on top.
+        examples: shown below `--help`: what a command does, and its words after the verb.
+    """
+
+    groups: ClassVar[Mapping[str, str]] = {}
+    examples: ClassVar[Mapping[str, str]] = {}
+
+    def check(self) -> None:
+        """Raise `UsageError` or `ModelError` for what cannot be carried out."""
+
+
+def option(text: str, table: Iterable[str] = (), *, metavar: str | None = None, default: str = "") -> Any:
+    """Help of an option.
+
+    Args:
+        text: what it is for.
+        table: the names that it chooses from, which are added.
+        metavar: what stands for its value; the type unless given.
+        default: what None or nothing stands for; any other default is added as it is.
+    """
     names = ", ".join(table)
     return arg(
         help=f"{text}: {names}" if names else text,
-        help_behavior_hint=lambda default: "" if default == "None" else f"(default: {default})",
+        help_behavior_hint=lambda value: _default_hint(default if value in ("None", "") else value),
         metavar=metavar,
     )
+
+
+def _default_hint(default: str) -> str:
+    return "" if default in ("", "False") else f"(default: {default})"
 
 
 # Options that `train` and `export` share.
 Formats = Annotated[
     tuple[str, ...] | None,
-    option(f"what to export (default: {', '.join(DEFAULT_FORMATS)})", FORMATS, metavar="FORMAT..."),
+    option("what to export", FORMATS, metavar="FORMAT...", default=" ".join(DEFAULT_FORMATS)),
 ]
 Quantize = Annotated[
     str | None,
     option(
-        "auto: also the smallest and fastest quantised file that passes its proof; none (default: auto, unless --formats "
-        "names the files)",
+        "auto: also the smallest and fastest quantised file that passes its proof; none: no search for it",
         metavar="auto|none",
+        default="auto, or none with --formats",
     ),
 ]
 MaxDrop = Annotated[float, option("most accuracy that a quantised file, or a phone's client, may lose, in points")]
-Author = Annotated[str, option("who made the model, for the files' metadata")]
-ModelVersion = Annotated[str, option("version of the model, for the files' metadata")]
-ScoreThreshold = Annotated[
-    float, option("probability below which clients leave a class out of their answer, for the files' metadata")
-]
+Author = Annotated[str, option("who made the model")]
+ModelVersion = Annotated[str, option("version of the model")]
+ScoreThreshold = Annotated[float, option("probability below which clients leave a class out of their answer")]
 Locales = Annotated[
     tuple[str, ...],
     option(
@@ -68,17 +95,18 @@ Locales = Annotated[
 ]
 
 # Options about sources, which `train` and `audit` share.
-Task = Annotated[str | None, option("what to learn (default: by the labels)", TASKS, metavar="|".join(TASKS))]
+Task = Annotated[str | None, option("what to learn", TASKS, metavar="TASK", default="by the labels")]
 Columns = Annotated[
     tuple[str, ...],
     option(
-        "columns of a list whose names do not say so: path=photo label=species; several for numbers: label=width,height",
+        "columns of a list whose names do not say so, such as path=photo label=species, or label=width,height for several "
+        "numbers; the roles",
         ROLES,
         metavar="ROLE=COLUMN...",
     ),
 ]
 LabelSeparator = Annotated[
-    str | None, option("what stands between the labels of one cell (default: by the labels)", metavar="SIGN")
+    str | None, option("what stands between the labels of one cell", metavar="SIGN", default="by the labels")
 ]
 Validation = Annotated[str | None, option("another source, with the pictures for validation", metavar="SOURCE")]
 Test = Annotated[str | None, option("another source, with the pictures for the test", metavar="SOURCE")]
@@ -87,8 +115,9 @@ Test = Annotated[str | None, option("another source, with the pictures for the t
 CacheFolder = Annotated[
     str | None,
     option(
-        "where activations of frozen backbones are kept (default: GRAFT_CACHE, or the system's place for caches)",
+        "where activations of frozen backbones are kept",
         metavar="FOLDER",
+        default="GRAFT_CACHE, or the system's place for caches",
     ),
 ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from tyro.conf import Positional
 
@@ -21,6 +21,7 @@ from app.config.shared import (
     Locales,
     MaxDrop,
     ModelVersion,
+    Options,
     Quantize,
     ScoreThreshold,
     Task,
@@ -43,8 +44,24 @@ from models.heads import HEADS
 
 
 @dataclass(frozen=True)
-class TrainConfig:
-    """Train a classifier on labelled pictures, test it, export it and prove the exports."""
+class TrainConfig(Options):
+    """Train a model on labelled images, test it and export it."""
+
+    groups: ClassVar = {
+        "data": "task",
+        "model": "backbone",
+        "augmentation": "augment",
+        "training": "strategy",
+        "threshold": "positive",
+        "export": "formats",
+        "metadata": "author",
+        "cache": "engine",
+    }
+    examples: ClassVar = {
+        "a folder for each class, in one folder; the run goes to runs/my_images": "my_images",
+        "a list of images unlike photographs": "scans.csv --columns label=kind --no-flip --unfreeze-blocks 4",
+        "go on after Ctrl-C, a crash or a power cut": "--resume runs/my_images",
+    }
 
     source: Annotated[Positional[str | None], option(SOURCE_HELP, metavar="[SOURCE]")] = None
     resume: Annotated[str | None, option("continue this interrupted run; takes no other option", metavar="RUN")] = None
@@ -58,37 +75,6 @@ class TrainConfig:
     label_separator: LabelSeparator = None
     validation: Validation = None
     test: Test = None
-
-    backbone: Annotated[
-        str, option(f"pretrained network: a name from 'list backbones', or {HUB_PREFIX}HANDLE of TF Hub")
-    ] = "efficientnet_lite0"
-    weights: Annotated[
-        str | None,
-        option(
-            "imagenet, none, or a local .weights.h5, .h5 or .keras file (default: the backbone's pretrained ones)",
-            metavar="NAME|FILE",
-        ),
-    ] = None
-    head: Annotated[str, option("new head", HEADS)] = "linear"
-    dropout: Annotated[float, option("part of the features dropped while training, from 0 to below 1")] = 0.3
-
-    image_size: Annotated[
-        int | None, option("side of the pictures in pixels (default: the backbone's own)", metavar="INT")
-    ] = None
-    resize: Annotated[str, option("how pictures become square", RESIZES)] = "stretch"
-    augment: Annotated[str, option("random changes to training pictures", AUGMENTATIONS)] = "default"
-    views: Annotated[
-        int | None,
-        option(
-            "augmented views of each training picture that are kept (default: 2, or 1 where there is no room)",
-            metavar="INT",
-        ),
-    ] = None
-    mixup: Annotated[float, option("mix pairs of pictures, or of activations: parameter of MixUp's Beta; 0: no")] = 0.0
-    cutmix: Annotated[float, option("put a box of another picture, or map, into each: CutMix's Beta; 0: no")] = 0.0
-    flip: Annotated[bool, option("mirror training pictures; --no-flip where left and right matter (digits, signs)")] = (
-        True
-    )
     skip_unreadable: Annotated[bool, option("leave out pictures that cannot be read instead of stopping")] = False
     allow_leakage: Annotated[
         bool,
@@ -102,11 +88,38 @@ class TrainConfig:
     fold: Annotated[int | None, option("train only this one of the folds, from 1", metavar="INT")] = None
     shots: Annotated[int | None, option("pictures of each class to train on (default: all)", metavar="INT")] = None
 
+    backbone: Annotated[
+        str, option(f"pretrained network: a name from 'list backbones', or {HUB_PREFIX}HANDLE of TF Hub")
+    ] = "efficientnet_lite0"
+    weights: Annotated[
+        str | None,
+        option(
+            "imagenet, none, or a local .weights.h5, .h5 or .keras file (default: the backbone's pretrained ones)",
+            metavar="NAME|FILE",
+        ),
+    ] = None
+    head: Annotated[str, option("new head", HEADS)] = "linear"
+    dropout: Annotated[float, option("part of the features dropped while training, from 0 to below 1")] = 0.3
+    image_size: Annotated[
+        int | None, option("side of the pictures in pixels (default: the backbone's own)", metavar="INT")
+    ] = None
+    resize: Annotated[str, option("how pictures become square", RESIZES)] = "stretch"
+
+    augment: Annotated[str, option("random changes to training pictures", AUGMENTATIONS)] = "default"
+    views: Annotated[
+        int | None,
+        option(
+            "augmented views of each training picture that are kept (default: 2, or 1 where there is no room)",
+            metavar="INT",
+        ),
+    ] = None
+    mixup: Annotated[float, option("mix pairs of pictures, or of activations: parameter of MixUp's Beta; 0: no")] = 0.0
+    cutmix: Annotated[float, option("put a box of another picture, or map, into each: CutMix's Beta; 0: no")] = 0.0
+    flip: Annotated[bool, option("mirror training pictures; --no-flip where left and right matter (digits, signs)")] = (
+        True
+    )
+
     strategy: Annotated[str, option("how to train", STRATEGIES)] = "two_phase"
-    engine: Annotated[
-        str,
-        option("what runs the frozen layers; auto: the fastest installed one that answers like TensorFlow", CHOICES),
-    ] = "auto"
     batch_size: Annotated[int, option("pictures a step")] = 32
     head_epochs: Annotated[
         int | None, option("epochs of the head alone (default: by size of the data)", metavar="INT")
@@ -158,6 +171,8 @@ class TrainConfig:
         bool, option("adjust probabilities, by the validation split, so that they say how often they are right")
     ] = True
     class_weights: Annotated[bool, option("weigh rare classes up, so that each class counts the same")] = False
+    seed: Annotated[int, option("of splits, initial weights, order and augmentation")] = 0
+
     positive: Annotated[
         str | None, option("of two classes, the one that is to be found (default: the second)", metavar="CLASS")
     ] = None
@@ -169,17 +184,23 @@ class TrainConfig:
         float | None,
         option("answer a class from the probability on at which this part of what there is is found", metavar="FLOAT"),
     ] = None
-    seed: Annotated[int, option("of splits, initial weights, order and augmentation")] = 0
-    cache_folder: CacheFolder = None
-    cache_limit: Annotated[float, option("largest size of the cache of activations, in GB; 0: no cache")] = 20
 
     formats: Formats = None
     quantize: Quantize = None
     max_drop: MaxDrop = 0.5
+
     author: Author = "unknown"
     model_version: ModelVersion = "1"
     score_threshold: ScoreThreshold = 0.0
     locales: Locales = ()
+
+    engine: Annotated[
+        str,
+        option("what runs the frozen layers; auto: the fastest installed one that answers like TensorFlow", CHOICES),
+    ] = "auto"
+    cache_folder: CacheFolder = None
+    cache_limit: Annotated[float, option("largest size of the cache of activations, in GB; 0: no cache")] = 20
+    keep_checkpoints: Annotated[bool, option("keep the run's checkpoints, though nothing is left to resume")] = False
 
     @property
     def source_options(self) -> SourceOptions:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from tyro.conf import Positional
 
@@ -23,6 +23,7 @@ from app.config.shared import (
     Locales,
     MaxDrop,
     ModelVersion,
+    Options,
     Quantize,
     ScoreThreshold,
     Task,
@@ -43,12 +44,17 @@ from models.backbones import HUB_PREFIX, find_backbone
 
 
 @dataclass(frozen=True)
-class EvaluateConfig:
-    """Test a run's model, on its own test split or on other labelled pictures."""
+class EvaluateConfig(Options):
+    """Test a run's model again, or on other labelled images."""
 
-    run: Annotated[Positional[str], option("folder of a finished run")]
+    examples: ClassVar = {
+        "on its own test split": "runs/my_images",
+        "on other images of the same classes": "runs/my_images other_images",
+    }
+
+    run: Annotated[Positional[str], option("folder of a finished run", metavar="RUN")]
     source: Annotated[
-        Positional[str | None], option("other pictures of the same classes, all of them used", metavar="SOURCE")
+        Positional[str | None], option("other pictures of the same classes, all of them used", metavar="[OTHER_SOURCE]")
     ] = None
     batch_size: Annotated[int, option("pictures a step")] = 32
     skip_unreadable: Annotated[bool, option("leave out pictures that cannot be read instead of stopping")] = False
@@ -59,16 +65,24 @@ class EvaluateConfig:
 
 
 @dataclass(frozen=True)
-class PredictConfig:
-    """Say what is on pictures."""
+class PredictConfig(Options):
+    """Say what is on images."""
 
-    model: Annotated[Positional[str], option("a run folder, a .keras, .tflite or .onnx file, or a SavedModel folder")]
-    paths: Annotated[Positional[tuple[str, ...]], option("picture files, or folders of them")]
+    examples: ClassVar = {
+        "one image": "runs/my_images new.jpg",
+        "a folder of them, by an exported file": "runs/my_images/export/model_float32.tflite a_folder --json",
+    }
+
+    model: Annotated[
+        Positional[str],
+        option("a run folder, a .keras, .tflite or .onnx file, or SavedModel folder", metavar="MODEL"),
+    ]
+    paths: Annotated[Positional[tuple[str, ...]], option("image files, or folders of them", metavar="PATH...")]
     top: Annotated[int, option("how many classes to name for each picture")] = 1
     json: Annotated[bool, option("print JSON, one object a picture, with every class's probability")] = False
     resize: Annotated[
         str | None,
-        option("how pictures become square (default: as the run did, else stretch)", RESIZES, metavar="STR"),
+        option("how pictures become square", RESIZES, metavar="STR", default="as the run did, else stretch"),
     ] = None
     batch_size: Annotated[int, option("pictures a step")] = 32
     skip_unreadable: Annotated[bool, option("leave out pictures that cannot be read instead of stopping")] = False
@@ -83,20 +97,27 @@ class PredictConfig:
 
 
 @dataclass(frozen=True)
-class ExportConfig:
-    """Export a run's model again, and prove the files against it."""
+class ExportConfig(Options):
+    """Export a run's model again, and check the files against it."""
 
-    run: Annotated[Positional[str], option("folder of a finished run")]
+    groups: ClassVar = {"metadata": "author"}
+    examples: ClassVar = {
+        "other formats": "runs/my_images --formats tflite_int8 onnx",
+        "class names in German, too": "runs/my_images --locales de=labels_de.txt",
+    }
+
+    run: Annotated[Positional[str], option("folder of a finished run", metavar="RUN")]
     formats: Formats = None
     quantize: Quantize = None
     max_drop: MaxDrop = 0.5
+    source: Annotated[str | None, option("where the run's pictures are now, if they were moved", metavar="SOURCE")] = (
+        None
+    )
+
     author: Author = "unknown"
     model_version: ModelVersion = "1"
     score_threshold: ScoreThreshold = 0.0
     locales: Locales = ()
-    source: Annotated[str | None, option("where the run's pictures are now, if they were moved", metavar="SOURCE")] = (
-        None
-    )
 
     def check(self) -> None:
         """Raise `UsageError` for what cannot be carried out."""
@@ -104,15 +125,16 @@ class ExportConfig:
 
 
 @dataclass(frozen=True)
-class AuditConfig:
-    """Find what is wrong with labelled pictures before anything is trained: files, duplicates, labels, shortcuts."""
+class AuditConfig(Options):
+    """Find what is wrong with labelled images before you train."""
 
-    source: Annotated[Positional[str], option(SOURCE_HELP)]
-    task: Task = None
-    columns: Columns = ()
-    label_separator: LabelSeparator = None
-    validation: Validation = None
-    test: Test = None
+    groups: ClassVar = {"data": "task", "network": "backbone", "cache": "engine"}
+    examples: ClassVar = {
+        "a report to look at": "my_images --output audit",
+        "a list without what was found, to train on": "my_images --fix clean.csv --drop-suspects",
+    }
+
+    source: Annotated[Positional[str], option(SOURCE_HELP, metavar="SOURCE")]
     output: Annotated[
         str | None, option("folder for audit.html, with the worst examples, and audit.json", metavar="FOLDER")
     ] = None
@@ -126,9 +148,15 @@ class AuditConfig:
         bool, option("also look for wrong labels and outliers, for which every picture goes through a network once")
     ] = True
 
-    backbone: Annotated[str, option(f"that network: a name from 'list backbones', or {HUB_PREFIX}HANDLE of TF Hub")] = (
-        "efficientnet_lite0"
-    )
+    task: Task = None
+    columns: Columns = ()
+    label_separator: LabelSeparator = None
+    validation: Validation = None
+    test: Test = None
+
+    backbone: Annotated[
+        str, option(f"pretrained network: a name from 'list backbones', or {HUB_PREFIX}HANDLE of TF Hub")
+    ] = "efficientnet_lite0"
     weights: Annotated[
         str | None,
         option(
@@ -173,8 +201,13 @@ class AuditConfig:
 
 
 @dataclass(frozen=True)
-class BenchmarkConfig:
-    """Measure how fast model files answer on this machine, and how much memory they take."""
+class BenchmarkConfig(Options):
+    """Measure the speed and memory of model files on this machine."""
+
+    examples: ClassVar = {
+        "every file of a run, side by side": "runs/my_images",
+        "one file, with one thread": "model.tflite --threads 1",
+    }
 
     files: Annotated[
         Positional[tuple[str, ...]],
@@ -211,10 +244,15 @@ class BenchmarkConfig:
 
 
 @dataclass(frozen=True)
-class ListConfig:
+class ListConfig(Options):
     """Show what there is to choose from."""
 
-    what: Annotated[Positional[str], option("which list", LISTS)] = "backbones"
+    examples: ClassVar = {
+        "pretrained networks": "backbones",
+        "what a SOURCE can be": "sources",
+    }
+
+    what: Annotated[Positional[str], option("which list", LISTS, metavar="[LIST]")] = "backbones"
 
     def check(self) -> None:
         """Raise `UsageError` for what cannot be carried out."""
@@ -222,10 +260,15 @@ class ListConfig:
 
 
 @dataclass(frozen=True)
-class CacheConfig:
-    """Show or empty the cache of activations, which lets a second run with the same backbone begin at once."""
+class CacheConfig(Options):
+    """Show or empty the cache that makes a second run start at once."""
 
-    action: Annotated[Positional[str], option("what to do", CACHE_ACTIONS)] = "show"
+    examples: ClassVar = {
+        "how large it is": "",
+        "make room": "clear",
+    }
+
+    action: Annotated[Positional[str], option("what to do", CACHE_ACTIONS, metavar="[ACTION]")] = "show"
     cache_folder: CacheFolder = None
 
     def check(self) -> None:

@@ -9,12 +9,15 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from app.config import TrainConfig
 from app.evaluation.advice import describe_best
-from app.exporting.summary import export_cells, export_columns, score_text
+from app.exporting.summary import export_cells, export_columns, refused, score_text, verdicts
 from app.runs import Run, write_text
 from app.tasks import TASKS
 from data.pictures import SINGLE_LABEL
+from data.sources import source_name
 from models.backbones import find_backbone
+from models.backbones.spec import BackboneSpec
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SPLITS = ("validation", "test")
@@ -39,12 +42,16 @@ def _context(run: Run) -> dict[str, Any]:
     config, metrics, parity = run.config, run.metrics, run.parity
     task_name = config.task or SINGLE_LABEL  # runs of earlier versions
     task, names = TASKS[task_name], run.class_names
+    spec = find_backbone(config.backbone)
+    options = _shareable(config, spec)
     detail_columns, detail_rows = task.details(metrics["test"])
     return {
         "run": run,
         "config": config,
-        "options": {name: value for name, value in vars(config).items() if value not in (None, ())},
-        "spec": find_backbone(config.backbone),
+        "options": options,
+        "source": options["source"],
+        "weights": options.get("weights"),
+        "spec": spec,
         "task": task,
         "task_name": task_name,
         "names": names,
@@ -63,7 +70,8 @@ def _context(run: Run) -> dict[str, Any]:
         "export_cells": lambda one: export_cells(task, one),
         "score_text": lambda one: score_text(task, one),
         "phone_file": _phone_file(parity),
-        "refused": [step for step in (parity["quantization"] or {"steps": []})["steps"] if step["failures"]],
+        "verdicts": verdicts(task, parity),
+        "refused": refused(parity),
         "harmful_layers": _harmful_layers(parity),
         "percent": _percent,
         "environment": run.environment,
@@ -94,6 +102,19 @@ def _calibration_rows(calibration: dict[str, Any] | None) -> list[tuple[str, ...
         (split, *(f"{one[key]:.3f}" for key in ("ece", "log_loss") for one in (before, after)))
         for split, before, after in rows
     ]
+
+
+def _shareable(config: TrainConfig, spec: BackboneSpec) -> dict[str, Any]:
+    """The options that were given, without the folders of this machine: the report and the card are passed on."""
+    options = {name: value for name, value in vars(config).items() if value not in (None, ())}
+    for name in ("output", "cache_folder"):
+        options.pop(name, None)
+    for name in ("source", "validation", "test", "weights"):
+        if name in options:
+            options[name] = source_name(options[name])
+    if "locales" in options:
+        options["locales"] = ", ".join(f"{one.partition('=')[0]}={Path(one).name}" for one in options["locales"])
+    return options | {"backbone": spec.name}
 
 
 def _confused(counts: list[list[int]], names: Sequence[str]) -> list[tuple[int, str, str]]:

@@ -12,6 +12,7 @@ from app.console import console, table
 from app.errors import UsageError
 from app.evaluation import plots
 from app.evaluation.calibration import Calibrator
+from app.figures import beyond
 from app.runs import Run
 from app.tasks import TASKS
 from app.tasks.task import Goal, Task
@@ -133,7 +134,7 @@ def _say_out_of_reach(classes: dict[str, Any], thresholds: np.ndarray, goal: Goa
         if np.isfinite(threshold) and classes[name]["precision"] < goal.precision:
             console.print(
                 f"No threshold for {name} reaches a precision of {goal.precision:g} on the validation pictures; "
-                f"{threshold:.3f} comes nearest, with {classes[name]['precision']:.3f}.",
+                f"{threshold:.3f} comes nearest, with {beyond(classes[name]['precision'], goal.precision, digits=3)}.",
                 markup=False,
             )
 

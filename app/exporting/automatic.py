@@ -31,7 +31,8 @@ class Search:
         name: of the format that was kept, a key for `parity.json`.
         format: its row.
         proof: of the kept file, on the test pictures.
-        steps: for each try its `format`, `file`, `bytes`, the figures on the validation pictures, and the `failures`.
+        steps: for each try its `format`, `what` it is, `file`, `bytes`, the figures on the validation pictures, and the
+            `failures`. The last is the one that was kept.
         layers: where full integer failed, the layers that do most harm: `layer`, `share` of the summed error, and the range
             of its values.
     """
@@ -66,7 +67,7 @@ def quantize_automatically(
         What was found. The last of the ladder is kept whatever its proof says.
     """
     search = Search()
-    for name, export in _ladder(trained, search):
+    for name, what, export in _ladder(trained, search):
         if search.format is not None:
             (folder / search.format.file).unlink()
         path = folder / export.file
@@ -79,7 +80,7 @@ def quantize_automatically(
         score, same = validation.task.score, validation.task.same_answer
         kept = ("file", "bytes", score, f"keras_{score}", f"{score}_drop", same, "seconds")
         figures = {key: tried.figures[key] for key in kept if key in tried.figures}
-        search.steps.append({"format": name, **figures, "failures": tried.failures})
+        search.steps.append({"format": name, "what": what, **figures, "failures": tried.failures})
         if tried.passed:
             break
     else:
@@ -87,8 +88,9 @@ def quantize_automatically(
     return search
 
 
-def _ladder(trained: Trained, search: Search) -> Iterator[tuple[str, Format]]:
-    yield "tflite_int8", FORMATS["tflite_int8"]
+def _ladder(trained: Trained, search: Search) -> Iterator[tuple[str, str, Format]]:
+    """What is tried: the name of the format, what it is in a few words, and its row."""
+    yield "tflite_int8", "full integer", FORMATS["tflite_int8"]
     quantizer = trained.quantizer
     errors = layer_errors(quantizer)
     search.layers = worst_layers(quantizer, errors)
@@ -96,13 +98,15 @@ def _ladder(trained: Trained, search: Search) -> Iterator[tuple[str, Format]]:
     for layers in _cheapest_cures(errors, quantizer.layer_bytes):
         size = sum(quantizer.layer_bytes[layer] for layer in layers)
         if len(layers) > left_before and size < len(quantizer.float32) / 2:  # float16 would be smaller
-            text = f"LiteRT, integer but for {len(layers)} of {len(errors)} layers, which stay in float"
+            what = f"integer but for {len(layers)} of {len(errors)} layers"
             write = partial(write_int8, float_layers=layers)
-            mixed = replace(FORMATS["tflite_int8"], file="model_int8_mixed.tflite", description=text, write=write)
-            yield "tflite_int8_mixed", mixed
+            mixed = replace(
+                FORMATS["tflite_int8"], file="model_int8_mixed.tflite", description=f"LiteRT, {what}", write=write
+            )
+            yield "tflite_int8_mixed", what, mixed
         left_before = len(layers)
-    yield "tflite_int8_weights", FORMATS["tflite_int8_weights"]
-    yield "tflite_float16", FORMATS["tflite_float16"]
+    yield "tflite_int8_weights", "8-bit weights", FORMATS["tflite_int8_weights"]
+    yield "tflite_float16", "16-bit weights", FORMATS["tflite_float16"]
 
 
 def _cheapest_cures(errors: dict[str, float], sizes: dict[str, int]) -> Iterator[list[str]]:

@@ -112,6 +112,11 @@ def absolute_source(text: str) -> str:
     return os.path.abspath(os.path.expanduser(text)) if is_path else text
 
 
+def source_name(text: str) -> str:
+    """The source by a name that says nothing about the folders it lies in: what may be passed on."""
+    return Path(text).name if _is_path(text) and not _prefix_of(text) else text
+
+
 def open_source(text: str, options: SourceOptions = DEFAULTS) -> PictureSet:
     """Open a SOURCE string, and those of its other splits.
 

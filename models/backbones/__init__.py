@@ -26,6 +26,6 @@ def find_backbone(name: str) -> BackboneSpec:
     if name not in BACKBONES:
         begin_so = [known for known in BACKBONES if known.startswith(name.lower())][:3]
         near = begin_so or difflib.get_close_matches(name.lower(), BACKBONES, n=3, cutoff=0.5)
-        hint = f"Did you mean {' or '.join(near)}?" if near else ""
-        raise ModelError(f"unknown backbone {name!r}. {hint} See: python -m app list backbones".replace("  ", " "))
+        hint = f". Did you mean {' or '.join(near)}?" if near else ""
+        raise ModelError(f"unknown backbone {name!r}; 'list backbones' shows all of them{hint}")
     return BACKBONES[name]

@@ -55,8 +55,9 @@ def hub_spec(handle: str) -> BackboneSpec:
 
     layer = HubLayer(folder)
     backbone = _backbone(layer, layer.image_size or _DEFAULT_IMAGE_SIZE)
+    name = handle if _is_address(handle) else Path(handle).name  # not where it lies: this is passed on
     return BackboneSpec(
-        name=f"hub:{handle}",
+        name=f"hub:{name}",
         builder=builder,
         image_size=layer.image_size or _DEFAULT_IMAGE_SIZE,
         min_image_size=layer.image_size or _MIN_IMAGE_SIZE,
@@ -64,7 +65,7 @@ def hub_spec(handle: str) -> BackboneSpec:
         parameters=backbone.count_params(),
         scaling="unit",
         weights=("hub",),
-        weights_source=f"the SavedModel {handle}",
+        weights_source=f"the SavedModel {name}",
         licence="see the model's page",
         paper=handle if _is_address(handle) else "",
         blocks=_MATCHES_NOTHING,
