@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from app.config import EvaluateConfig, make_config
-from app.console import chatter_to, console, table
+from app.console import chatter_to, print_path, table
 from app.errors import UsageError
 from app.pictures import open_readable
 from app.runs import Run, write_json
@@ -51,7 +51,7 @@ def evaluate(run: str, source: str | None = None, **options: Any) -> dict[str, A
     write_json(path, {"source": pictures.source, **metrics})
     table("", *task.details(metrics))
     table("", ("pictures", *task.columns), [(metrics["n"], *(text(metrics) for text in task.columns.values()))])
-    console.print(f"figures  {path}", markup=False)
+    print_path("figures", path)
     return metrics
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.config import TrainConfig, make_config
-from app.console import chatter_to, console
+from app.console import chatter_to, console, print_path, whole
 from app.errors import BAD_INPUT, Interrupted, UsageError
 from app.exporting.metadata import absolute_locales, read_locales
 from app.exporting.summary import say_exports
@@ -276,7 +276,7 @@ def _extractor(config: TrainConfig, data: FitData) -> Extractor | None:
 def _say_plan(run: Run, config: TrainConfig, indices: dict[str, np.ndarray]) -> None:
     counts = ", ".join(f"{len(members):,} {split}" for split, members in indices.items())
     console.print(
-        f"Run {run.path}: {config.task}, {config.backbone} at {config.image_size} px, {config.strategy}; {counts}.",
+        f"Run {whole(run.path)}: {config.task}, {config.backbone} at {config.image_size} px, {config.strategy}; {counts}.",
         markup=False,
     )
 
@@ -285,7 +285,7 @@ def _say_results(run: Run) -> None:
     metrics = run.metrics
     say_exports(run)
     for name, path in (("model", run.model), ("pictures", run.plots), ("report", run.report)):
-        console.print(f"{name:<10}{path}", markup=False)
+        print_path(name, path)
     if "extraction" in metrics:
         _say_extraction(metrics["extraction"])
     console.print(f"Finished in {metrics['seconds']['total']:.0f} s.")

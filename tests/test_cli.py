@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -188,7 +189,8 @@ def test_train_is_quiet_and_needs_no_network(finished_process: Process) -> None:
     ended = finished_process
     assert ended.code == 0
     assert ended.err == ""
-    assert len(ended.out.splitlines()) < 40
+    # A slow machine says more often how far it is.
+    assert len([line for line in ended.out.splitlines() if not re.search(r"\d:\d\d", line)]) < 30
     for word in (
         "WARNING",
         "I0000",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from app.console import console, table
+from app.console import console, print_path, table
 from app.runs import Run
 from data.pictures import SINGLE_LABEL
 
@@ -22,9 +22,9 @@ def say_exports(run: Run) -> None:
     table("", export_columns(task), rows)
     for step in (parity["quantization"] or {"steps": []})["steps"]:
         if step["failures"]:
-            console.print(f"Not kept: {step['file']}, {'; '.join(step['failures'])}.", markup=False)
+            console.print(f"Not kept: {step['file']}, {'; '.join(step['failures'])}.")
     for one in parity["formats"].values():
-        console.print(f"{'exported':<10}{run.export / one['file']}", markup=False)
+        print_path("exported", run.export / one["file"])
 
 
 def export_columns(task: Task) -> tuple[str, ...]:

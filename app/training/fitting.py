@@ -15,7 +15,7 @@ from typing import Any
 
 import keras
 
-from app.console import console, progress
+from app.console import console, progress, status
 from app.errors import UsageError
 from app.runs import Run
 from app.tasks.task import Task
@@ -100,7 +100,7 @@ def _inputs_of(
 def _solve(inputs: CachedInputs, phase: Phase, end: _EpochEnd) -> None:
     """Fit a linear head on features directly: all epochs of its phase in one."""
     end.begin()
-    with console.status("fitting the head"):
+    with status("fitting the head"):
         head = fit_linear_head(
             inputs.training_blocks(phase.label_smoothing),
             end.task.linear_loss,
