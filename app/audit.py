@@ -164,10 +164,10 @@ def _write_list(audit: Audit, file: Path, config: AuditConfig) -> None:
 def _say(audit: Audit) -> None:
     if audit.findings:
         rows = [
-            (finding.severity, finding.title, f"{finding.count:,}", _worst(finding), finding.advice)
+            (finding.title, finding.severity, f"{finding.count:,}", _worst(finding), finding.advice)
             for finding in audit.findings
         ]
-        table("", ("", "found", "count", "the first", "what to do"), rows)
+        table("", ("found", "", "count", "the first", "what to do"), rows)
     else:
         console.print("Nothing was found that would ruin a run.")
     for reason in audit.not_looked_at:

@@ -103,9 +103,8 @@ def _output(config: BenchmarkConfig) -> Path | None:
 def _measure_all(clients: dict[Path, str], config: BenchmarkConfig) -> list[Row]:
     threads = dict.fromkeys(config.threads)
     rows: list[Row] = []
-    bars = progress("rows")
-    bars.disable = config.json  # standard output is for the figures alone
-    with chatter_to(Path(os.devnull)), bars:
+    # With --json, standard output is for the figures alone.
+    with console.aside(config.json), chatter_to(Path(os.devnull)), progress("rows", transient=config.json) as bars:
         task = bars.add_task("timing", total=len(clients) * len(threads), note="")
         for file, client in clients.items():
             for number in threads:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from app.console import TaskID, chatter_to, console, progress, track, whole
+from app.console import TaskID, chatter_to, console, progress, status, track, whole
 from app.errors import UsageError
 from app.training.cache import open_cache
 from data.auditing.duplicates import find_duplicates
@@ -58,7 +58,8 @@ def open_readable(
     pictures = _open(source, options)
     checked = _check(pictures, cache_folder)
     readable = readable_only(pictures, checked, skip_unreadable=skip_unreadable)
-    readable = replace(readable, duplicates=find_duplicates(facts_among(checked)).shown)
+    with status("looking for duplicates"):
+        readable = replace(readable, duplicates=find_duplicates(facts_among(checked)).shown)
     _say_found(readable, pictures)
     if len(readable) < len(pictures):
         console.print(f"Left out: {describe([one for one in checked if one.fault])}")
@@ -78,7 +79,8 @@ def read_source(source: str, options: SourceOptions = DEFAULTS, *, cache_folder:
     if len(faults) == len(checked):
         raise DataError(f"{describe(faults)}\nThere is nothing else to look at; repair them, or name other pictures")
     facts = facts_among(checked)
-    duplicates = find_duplicates(facts)
+    with status("looking for duplicates"):
+        duplicates = find_duplicates(facts)
     readable = replace(pictures, digests=tuple(one.sha256 for one in checked))
     readable = readable.subset([index for index, one in enumerate(checked) if not one.fault])
     readable = replace(readable, duplicates=duplicates.shown)
@@ -120,7 +122,7 @@ def fact_store(cache_folder: str | None) -> FactStore:
 def _open(source: str, options: SourceOptions) -> PictureSet:
     """Open a source beside a bar for what has to be fetched or unpacked first."""
     tasks: dict[str, TaskID] = {}
-    with chatter_to(Path(os.devnull)), progress("MB") as bars:
+    with chatter_to(Path(os.devnull)), status("looking for images"), progress("MB") as bars:
 
         def report(activity: str, done: int, total: int | None) -> None:
             if activity not in tasks:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.config import TrainConfig, make_config
-from app.console import chatter_to, console, print_path, whole
+from app.console import chatter_to, console, print_path, status, whole
 from app.errors import BAD_INPUT, Interrupted, UsageError
 from app.exporting.metadata import absolute_locales, read_locales
 from app.exporting.summary import say_exports
@@ -195,6 +195,7 @@ def _carry_out(run: Run, pictures: PictureSet, splits: np.ndarray, sha256: str, 
     return run
 
 
+@status("building the model")
 def _starting_model(run: Run, spec: BackboneSpec, pictures: PictureSet) -> keras.Model:
     """The model before its first step: built, or as it was built when the run began.
 

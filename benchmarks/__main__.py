@@ -297,7 +297,7 @@ def report(data: DataSet, methods: Sequence[str], output: Path) -> Iterator[str]
     seeds = ", ".join(str(job.seed) for job in data.jobs)
     about = f"{len(data.pictures):,} pictures of {len(data.pictures.class_names)} classes ({counts}); seeds {seeds}."
     console.print(f"\n{data.name}: {about}", markup=False)
-    table("", COLUMNS, rows)
+    table("", COLUMNS, rows, optional=("peak memory", "speed to target"))
     save_figure(figure(data.name, results, labels), output / f"{data.name}.png")
     yield f"## {data.name}\n\n{about}\n\n{markdown_table(COLUMNS, rows)}\n![accuracy against time]({data.name}.png)\n"
     known = {method: [one for one in found if one.stages] for method, found in results.items()}

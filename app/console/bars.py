@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 from rich.live import Live
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.spinner import Spinner
+from rich.table import Column
 from rich.text import Text
 
 from app.console.printing import console
@@ -22,7 +23,7 @@ Item = TypeVar("Item")
 
 PIPE_SECONDS = 10.0  # between two lines of a stage that takes long
 NOTEBOOK_SECONDS = 0.25  # between two states of a bar
-BRIEF_SECONDS = 1.0  # of a status that a notebook does not mention
+BRIEF_SECONDS = 1.0  # of what a notebook does not mention
 
 # Rich would put itself in the place of the standard streams, to print around its bar what others write to them: over its
 # head if that is half a line, and also what has another place to go, as a log.
@@ -35,14 +36,21 @@ _BAR = (
 )
 
 
-def progress(unit: str = "img") -> Bars:
-    """Progress bars that count images, or what `unit` says; a task may have a `note`, which stands beside its bar."""
-    return Bars(unit)
+def progress(unit: str = "img", *, transient: bool = False) -> Bars:
+    """Progress bars; a task may have a `note`, which stands beside its bar.
+
+    Args:
+        unit: what they count.
+        transient: leave nothing of them, unless they take long where they cannot be taken away again.
+    """
+    return Bars(unit, transient)
 
 
-def track(items: Iterable[Item], total: int, description: str, *, step: int = 1, unit: str = "img") -> Iterator[Item]:
-    """Yield the items beside a progress bar that grows by `step` images, or what `unit` says, an item."""
-    with progress(unit) as bars:
+def track(
+    items: Iterable[Item], total: int, description: str, *, step: int = 1, unit: str = "img", transient: bool = False
+) -> Iterator[Item]:
+    """Yield the items beside a progress bar that grows by `step` an item; the others are as in `progress`."""
+    with progress(unit, transient=transient) as bars:
         task = bars.add_task(description, total=total)
         for item in items:
             yield item
@@ -52,16 +60,16 @@ def track(items: Iterable[Item], total: int, description: str, *, step: int = 1,
 
 @contextlib.contextmanager
 def status(text: str) -> Iterator[None]:
-    """Say what goes on for a while, when nobody knows how long; nothing is left of it unless it takes long."""
+    """Say what goes on, when nobody knows for how long; of a short time nothing is left."""
     if console.is_interactive:
         with Live(Spinner("dots", Text(text)), refresh_per_second=12.5, transient=True, **_ON_OUR_CONSOLE):
             yield
         return
-    started, brief = time.monotonic(), BRIEF_SECONDS if console.in_notebook else PIPE_SECONDS
+    started = time.monotonic()
 
     def rows(ended: bool) -> list[Row]:
         seconds = time.monotonic() - started
-        return [] if seconds < brief else [Row(text, f"in {clock(seconds)}" if ended else clock(seconds))]
+        return [Row(text, f"in {clock(seconds)}" if ended else clock(seconds))] if _is_long(seconds) else []
 
     with _ticker(rows):
         yield
@@ -70,11 +78,12 @@ def status(text: str) -> Iterator[None]:
 class Bars(Progress):
     """Rich's bookkeeping of tasks, with their speed and the time they need, and what is shown of it."""
 
-    def __init__(self, unit: str) -> None:
-        """Count `unit`."""
+    def __init__(self, unit: str, transient: bool) -> None:
+        """Count `unit`, see `progress`."""
         name = TextColumn("{task.description:<10}", markup=False)
-        super().__init__(name, BarColumn(bar_width=20), _Facts(unit), **_ON_OUR_CONSOLE)
-        self._unit = unit
+        super().__init__(name, BarColumn(bar_width=20), _Facts(unit), transient=transient, **_ON_OUR_CONSOLE)
+        self._unit, self._transient = unit, transient
+        self._started = time.monotonic()
         self._ticker: _Ticker | None = None
 
     def start(self) -> None:
@@ -88,11 +97,14 @@ class Bars(Progress):
     def stop(self) -> None:
         """Show how things are at the end."""
         if self._ticker is None:
+            self.live.transient |= not self.tasks  # no empty line
             super().stop()
         else:
             self._ticker.stop()
 
     def _rows(self, ended: bool) -> list[Row]:
+        if self._transient and not _is_long(time.monotonic() - self._started):
+            return []
         return [Row.of_task(task, self._unit, ended) for task in self.tasks]
 
 
@@ -115,9 +127,7 @@ class Row(NamedTuple):
         how_far = f"{task.percentage:3.0f}%" if task.total is not None else f"{task.completed:,.0f} {unit}"
         speed = task.finished_speed or task.speed
         rate = f"{speed:,.{0 if speed >= 10 else 1}f} {unit}/s" if speed else ""
-        took = task.finished_time if task.finished else task.elapsed if ended else None
-        left = "" if task.time_remaining is None else f"{clock(task.time_remaining)} left"
-        facts = (how_far, rate, left if took is None else f"in {clock(took)}", task.fields.get("note", ""))
+        facts = (how_far, rate, _time_of(task, ended), task.fields.get("note", ""))
         return cls(task.description, " ".join(filter(None, facts)), task.percentage / 100 if task.total else None)
 
     def __str__(self) -> str:
@@ -133,17 +143,32 @@ class _Facts(ProgressColumn):
     """What stands beside a bar on a terminal."""
 
     def __init__(self, unit: str) -> None:
-        super().__init__()
+        super().__init__(Column(no_wrap=True))  # where there is little room, the bar is shorter
         self._unit = unit
 
     def render(self, task: Task) -> Text:
-        return Text(Row.of_task(task, self._unit).facts, no_wrap=True, overflow="ellipsis")
+        return Text(Row.of_task(task, self._unit).facts, overflow="ellipsis")
+
+
+def _time_of(task: Task, ended: bool) -> str:
+    """How long it took, or has left, or has taken so far."""
+    so_far = task.elapsed or 0.0
+    if task.finished or ended:
+        return f"in {clock(task.finished_time or so_far)}"
+    if task.time_remaining is not None:
+        return f"{clock(task.time_remaining)} left"
+    return clock(so_far) if so_far >= 1 else ""
 
 
 def clock(seconds: float) -> str:
     """Minutes and seconds, and hours where there are any."""
     minutes, rest = divmod(int(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"
+
+
+def _is_long(seconds: float) -> bool:
+    """Whether that is to be mentioned where it cannot be taken away again."""
+    return seconds >= (BRIEF_SECONDS if console.in_notebook else PIPE_SECONDS)
 
 
 class _Ticker(threading.Thread):

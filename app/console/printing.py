@@ -29,6 +29,11 @@ class Output(Console):
         return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
 
     @property
+    def is_watched(self) -> bool:
+        """Whether somebody looks at it, instead of a file or another program."""
+        return self.in_notebook or self.is_interactive
+
+    @property
     def is_terminal(self) -> bool:
         """Whether there may be colours. A kernel sets FORCE_COLOR, for the sake of its child processes."""
         return not self.in_notebook and super().is_terminal

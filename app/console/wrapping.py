@@ -34,11 +34,14 @@ def wrap(text: str, width: int, *, break_words: bool = False) -> list[str]:
     return [one.rstrip().replace(_HELD, " ") for one in (*lines, line)]
 
 
-def _parts(text: str, width: int | None) -> Iterator[str]:
-    """Words with the spaces after them, those before the first by themselves, and the parts of words that are too long."""
-    for word in re.findall(r"^\s+|\S+\s*", text):
-        if width is None or cell_len(word.rstrip()) <= width:
-            yield word
-            continue
-        for part in re.findall(r"[^/\\._=-]*[/\\._=-]+\s*|[^/\\._=-]+", word):
-            yield from [part] if cell_len(part.rstrip()) <= width else part
+# What a text is made of, to break it after: words; the folders of a path; parts of a name; letters.
+_PARTS = (r"^\s+|\S+\s*", r"[^/\\]*[/\\]+\s*|[^/\\]+", r"[^._=,-]*[._=,-]+\s*|[^._=,-]+", r".")
+
+
+def _parts(text: str, width: int | None, level: int = 0) -> Iterator[str]:
+    """Words with the spaces after them, and the parts of those that are too long."""
+    for part in re.findall(_PARTS[level], text):
+        if width is None or cell_len(part.rstrip()) <= width:
+            yield part
+        else:
+            yield from _parts(part, width, level + 1)

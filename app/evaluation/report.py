@@ -9,6 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from app.console import status
 from app.exporting.summary import export_cells, export_columns, score_text
 from app.runs import Run, write_text
 from app.tasks import TASKS
@@ -19,6 +20,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 _SPLITS = ("validation", "test")
 
 
+@status("writing the report")
 def write_report(run: Run) -> None:
     """Write `model_card.md` and `report.html`, which is one file with its pictures inside.
 

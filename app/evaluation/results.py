@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from app.config import TrainConfig
-from app.console import console, table
+from app.console import console, status, table
 from app.errors import UsageError
 from app.evaluation import plots
 from app.evaluation.answers import answer
@@ -85,6 +85,7 @@ def _say_out_of_reach(classes: dict[str, Any], thresholds: np.ndarray, goal: Goa
             )
 
 
+@status("drawing the plots")
 def write_plots(
     run: Run, loader: PictureLoader, test: np.ndarray, answers: np.ndarray, thresholds: np.ndarray | None
 ) -> None:
