@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from app.config import AuditConfig, make_config
-from app.console import chatter_to, console, table
+from app.console import chatter_to, console, print_path, status, table
 from app.errors import UsageError
 from app.pictures import Reading, read_source
 from app.runs import write_json, write_text
@@ -85,7 +83,7 @@ def audit(source: str, **options: Any) -> Audit:
     """
     config = make_config(AuditConfig, source=source, **options)
     _check_outputs(config)
-    with _talking_to_standard_error(config.json):
+    with console.aside(config.json):  # standard output is for the JSON alone
         audit = _look(config)
         if config.output is not None:
             _write_report(audit, Path(config.output).expanduser())
@@ -113,7 +111,7 @@ def _check_outputs(config: AuditConfig) -> None:
 
 def _look(config: AuditConfig) -> Audit:
     reading = read_source(config.source, config.source_options, cache_folder=config.cache_folder)
-    with console.status("looking at files and pixels"):
+    with status("looking at files and pixels"):
         findings = find_all(CHECKS, reading.evidence)
     if not config.labels:
         return Audit(reading, tuple(findings), (), None, np.zeros(0, np.int64))
@@ -132,7 +130,7 @@ def _look(config: AuditConfig) -> Audit:
             reason = f"labels and outliers were not looked at, which needs room in the cache: {error}"
             return Audit(reading, tuple(findings), (reason,), None, np.zeros(0, np.int64))
         judged = Judged(pictures, features, cross_validate(pictures, features))
-        with console.status("looking at labels"):
+        with status("looking at labels"):
             findings += find_all(LABEL_CHECKS, judged)
         reasons = () if judged.opinions is not None else (_NO_OPINION,)
         return Audit(reading, tuple(findings), reasons, judged.quality, judged.suspects)
@@ -143,9 +141,9 @@ def _write_report(audit: Audit, folder: Path) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "audit.json", audit.as_json())
-    with console.status("writing the report"):
+    with status("writing the report"):
         write_text(folder / "audit.html", render_page(audit.reading, audit.findings, audit.not_looked_at))
-    console.print(f"report  {folder / 'audit.html'}", markup=False)
+    print_path("report", folder / "audit.html")
 
 
 def _write_list(audit: Audit, file: Path, config: AuditConfig) -> None:
@@ -160,33 +158,23 @@ def _write_list(audit: Audit, file: Path, config: AuditConfig) -> None:
         )
     others = {split: source for split in ("validation", "test") if (source := getattr(config, split)) is not None}
     write_text(file, write_list(pictures, kept, file.parent, others))
-    console.print(f"list    {file}: {len(kept):,} of {len(audit.reading.pictures):,} pictures", markup=False)
+    print_path("list", f"{file}: {len(kept):,} of {len(audit.reading.pictures):,} pictures")
 
 
 def _say(audit: Audit) -> None:
     if audit.findings:
         rows = [
-            (finding.severity, finding.title, f"{finding.count:,}", _worst(finding), finding.advice)
+            (finding.title, finding.severity, f"{finding.count:,}", _worst(finding), finding.advice)
             for finding in audit.findings
         ]
-        table("", ("", "found", "count", "the first", "what to do"), rows)
+        table("", ("found", "", "count", "the first", "what to do"), rows)
     else:
         console.print("Nothing was found that would ruin a run.")
     for reason in audit.not_looked_at:
-        console.print(f"{reason[0].upper()}{reason[1:]}.", markup=False)
+        console.print(f"{reason[0].upper()}{reason[1:]}.")
 
 
 def _worst(finding: Finding) -> str:
     example = finding.examples[0]
     shown = ", ".join(example.pictures[:2]) + (", …" if len(example.pictures) > 2 else "")
     return f"{shown}: {example.note}" if shown and not example.note.startswith("class ") else example.note
-
-
-@contextmanager
-def _talking_to_standard_error(active: bool) -> Iterator[None]:
-    """Keep standard output for JSON alone."""
-    before, console.stderr = console.stderr, active
-    try:
-        yield
-    finally:
-        console.stderr = before

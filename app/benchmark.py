@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from app.config import BenchmarkConfig, make_config
-from app.console import chatter_to, console, progress, table
+from app.console import chatter_to, console, print_path, progress, table
 from app.errors import UsageError
 from app.exporting.formats import FORMATS
 from app.exporting.process import ModelProcess, usual_client
@@ -63,7 +63,7 @@ def benchmark(files: Sequence[str], **options: Any) -> dict[str, Any]:
     if output:
         write_json(output, figures)
         if not config.json:
-            console.print(f"figures  {output}", markup=False)
+            print_path("figures", output)
     return figures
 
 
@@ -103,9 +103,8 @@ def _output(config: BenchmarkConfig) -> Path | None:
 def _measure_all(clients: dict[Path, str], config: BenchmarkConfig) -> list[Row]:
     threads = dict.fromkeys(config.threads)
     rows: list[Row] = []
-    bars = progress("rows")
-    bars.disable = config.json  # standard output is for the figures alone
-    with chatter_to(Path(os.devnull)), bars:
+    # With --json, standard output is for the figures alone.
+    with console.aside(config.json), chatter_to(Path(os.devnull)), progress("rows", transient=config.json) as bars:
         task = bars.add_task("timing", total=len(clients) * len(threads), note="")
         for file, client in clients.items():
             for number in threads:
@@ -163,7 +162,7 @@ def _say(rows: Sequence[Row]) -> None:
     reference = _reference(rows)
     table("", _COLUMNS, [_cells(row, names[row["file"]], reference[row["threads"]]) for row in rows])
     base = names[next(iter(reference.values()))["file"]]
-    console.print(f"Speed is relative to {base} with as many threads. All figures are of this machine.", markup=False)
+    console.print(f"Speed is relative to {base} with as many threads. All figures are of this machine.")
     for_phones = [row for row in rows if row["client"] == "litert"]
     if for_phones:
         _say_how_on_a_phone(min(for_phones, key=lambda row: row["median_ms"])["file"])
@@ -178,7 +177,7 @@ def _say_how_on_a_phone(file: str) -> None:
         f'  adb push "{file}" {model}',
         f'  adb shell "chmod +x {tool} && {tool} --graph={model} --num_threads=4"',
     ):
-        console.print(line, markup=False)
+        console.print(line, soft_wrap=True)  # a command stays whole
 
 
 def _cells(row: Row, name: str, reference: Row) -> tuple[Any, ...]:

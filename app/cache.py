@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from app.config import CacheConfig, make_config
-from app.console import console, table
+from app.console import console, print_path, table, whole
 from app.pictures import fact_store
 from app.program import command
 from app.training.cache import SpaceSummary, open_cache
@@ -31,7 +31,7 @@ def cache(action: str = "show", **options: Any) -> None:
     folder = activations.folder
     if config.action == "clear":
         freed = activations.clear() + fact_store(config.cache_folder).clear() + clear_store(folder / SOURCES_FOLDER)
-        console.print(f"Freed {_megabytes(freed)} MB in {folder}.", markup=False)
+        console.print(f"Freed {_megabytes(freed)} MB in {folder}.", soft_wrap=True)
     else:
         _show(folder, activations.spaces(), fact_store(config.cache_folder))
 
@@ -39,17 +39,17 @@ def cache(action: str = "show", **options: Any) -> None:
 def _show(folder: Path, spaces: list[SpaceSummary], facts: FactStore) -> None:
     sources = store_size(folder / SOURCES_FOLDER)
     if not spaces and not facts.size and not sources:
-        console.print(f"The cache {folder} is empty.", markup=False)
+        console.print(f"The cache {folder} is empty.", soft_wrap=True)
         return
-    console.print(f"cache  {folder}", markup=False)
+    print_path("cache", folder)
     if spaces:
         table("", ("what", "pictures", "views", "rows", "MB", "last used"), map(_row, spaces))
     if facts.size:
-        console.print(f"Facts about {len(facts.read()):,} pictures: {_megabytes(facts.size)} MB.", markup=False)
+        console.print(f"Facts about {len(facts.read()):,} pictures: {_megabytes(facts.size)} MB.")
     if sources:
-        console.print(f"Downloaded and extracted sources: {_megabytes(sources)} MB.", markup=False)
+        console.print(f"Downloaded and extracted sources: {_megabytes(sources)} MB.")
     total = sum(space.size for space in spaces) + facts.size + sources
-    console.print(f"{_megabytes(total)} MB in all. To empty it: {command('cache', 'clear')}", markup=False)
+    console.print(f"{_megabytes(total)} MB in all. To empty it: {whole(command('cache', 'clear'))}")
 
 
 def _row(space: SpaceSummary) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from app.config import EvaluateConfig, make_config
-from app.console import chatter_to, console, table
+from app.console import chatter_to, print_path, status, table
 from app.errors import UsageError
 from app.pictures import open_readable
 from app.runs import Run, write_json
@@ -42,7 +42,8 @@ def evaluate(run: str, source: str | None = None, **options: Any) -> dict[str, A
         from data.pipeline import PictureLoader
         from models.builder import load_model
 
-        model = load_model(opened.require(opened.model))
+        with status("loading the model"):
+            model = load_model(opened.require(opened.model))
         loader = PictureLoader(pictures, model.input_shape[1], opened.config.resize)
         task = TASKS[pictures.task]
         answers = predictor(model, loader, config.batch_size)(indices)
@@ -51,7 +52,7 @@ def evaluate(run: str, source: str | None = None, **options: Any) -> dict[str, A
     write_json(path, {"source": pictures.source, **metrics})
     table("", *task.details(metrics))
     table("", ("pictures", *task.columns), [(metrics["n"], *(text(metrics) for text in task.columns.values()))])
-    console.print(f"figures  {path}", markup=False)
+    print_path("figures", path)
     return metrics
 
 

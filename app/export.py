@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from app.config import ExportConfig, make_config
-from app.console import chatter_to
+from app.console import chatter_to, status
 from app.exporting.formats import resolve_exports
 from app.exporting.metadata import absolute_locales, read_locales
 from app.exporting.summary import say_exports
@@ -61,7 +61,8 @@ def export(run: str, **options: Any) -> dict[str, Any]:
         from data.pipeline import PictureLoader
         from models.builder import load_model
 
-        model = load_model(model_path)
+        with status("loading the model"):
+            model = load_model(model_path)
         loader = PictureLoader(pictures, model.input_shape[1], trained.resize)
         asked = ("validation", "test") if quantize == "auto" else ("test",)
         predict = predictor(model, loader, trained.batch_size)

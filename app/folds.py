@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from app.config import TrainConfig
-from app.console import console, table
+from app.console import console, print_path, table
 from app.errors import BAD_INPUT, GateError
 from app.runs import Run, write_json
 from data.errors import DataError
@@ -183,4 +183,4 @@ def _say_folds(whole: Run, task_name: str) -> None:
         f"{title} {pooled[name]:{digits}} (95 % interval {low:{digits}} – {high:{digits}}) of all {pooled['n']:,} pictures, "
         "each tested once."
     )
-    console.print(f"figures   {whole.summary}", markup=False)
+    print_path("figures", whole.summary)

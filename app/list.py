@@ -11,9 +11,11 @@ from app.training.engines import ENGINES
 from app.training.strategies import STRATEGIES
 from data.sources import SOURCES
 from models.backbones import BACKBONES
+from models.backbones.spec import BackboneSpec
 from models.heads import HEADS
 
 _Rows = tuple[tuple[str, ...], list[tuple[str, ...]]]
+_OPTIONAL = ("features", "paper", "from")  # columns that are left out where there is no room
 
 
 def list_choices(what: str = "backbones", **options: Any) -> None:
@@ -28,7 +30,7 @@ def list_choices(what: str = "backbones", **options: Any) -> None:
     """
     config = make_config(ListConfig, what=what, **options)
     columns, rows = _TABLES[config.what]()
-    table(config.what, columns, rows)
+    table(config.what, columns, rows, optional=_OPTIONAL)
 
 
 def _tasks() -> _Rows:
@@ -39,21 +41,23 @@ def _tasks() -> _Rows:
 
 
 def _backbones() -> _Rows:
-    columns = ("name", "pixels", "parameters", "features", "weights", "licence", "paper")
-    rows = [
-        (
-            spec.name,
-            str(spec.image_size),
-            f"{spec.parameters / 1e6:.1f} M",
-            str(spec.feature_width),
-            spec.weights_source,
-            spec.licence,
-            spec.paper,
-        )
-        for spec in BACKBONES.values()
-    ]
-    hub = ("hub:HANDLE", "its own", "its own", "its own", "TF Hub, or a local SavedModel", "its own", "its page")
-    return columns, [*rows, hub]
+    rows = [_backbone(spec) for spec in BACKBONES.values()]
+    own = ("hub:HANDLE", "its own", "its own", "TF Hub, or a folder", "its own", "its own", "its page", "")
+    return ("name", "pixels", "parameters", "weights", "licence", *_OPTIONAL), [*rows, own]
+
+
+def _backbone(spec: BackboneSpec) -> tuple[str, ...]:
+    weights, _, origin = spec.weights_source.partition("; ")
+    return (
+        spec.name,
+        str(spec.image_size),
+        f"{spec.parameters / 1e6:.1f} M",
+        weights,
+        spec.licence,
+        str(spec.feature_width),
+        spec.paper,
+        origin.removeprefix("from "),
+    )
 
 
 def _heads() -> _Rows:

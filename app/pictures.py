@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
-from rich.progress import Progress, TaskID
 
-from app.console import console, progress, track
+from app.console import TaskID, chatter_to, console, progress, status, track, whole
 from app.errors import UsageError
 from app.program import command
 from app.training.cache import open_cache
@@ -59,10 +59,11 @@ def open_readable(
     pictures = _open(source, options)
     checked = _check(pictures, cache_folder)
     readable = readable_only(pictures, checked, skip_unreadable=skip_unreadable)
-    readable = replace(readable, duplicates=find_duplicates(facts_among(checked)).shown)
+    with status("looking for duplicates"):
+        readable = replace(readable, duplicates=find_duplicates(facts_among(checked)).shown)
     _say_found(readable, pictures)
     if len(readable) < len(pictures):
-        console.print(f"Left out: {describe([one for one in checked if one.fault])}", markup=False)
+        console.print(f"Left out: {describe([one for one in checked if one.fault])}")
     _say_duplicates(readable)
     return readable, fingerprint(checked)
 
@@ -79,7 +80,8 @@ def read_source(source: str, options: SourceOptions = DEFAULTS, *, cache_folder:
     if len(faults) == len(checked):
         raise DataError(f"{describe(faults)}\nThere is nothing else to look at; repair them, or name other pictures")
     facts = facts_among(checked)
-    duplicates = find_duplicates(facts)
+    with status("looking for duplicates"):
+        duplicates = find_duplicates(facts)
     readable = replace(pictures, digests=tuple(one.sha256 for one in checked))
     readable = readable.subset([index for index, one in enumerate(checked) if not one.fault])
     readable = replace(readable, duplicates=duplicates.shown)
@@ -120,16 +122,13 @@ def fact_store(cache_folder: str | None) -> FactStore:
 
 def _open(source: str, options: SourceOptions) -> PictureSet:
     """Open a source beside a bar for what has to be fetched or unpacked first."""
-    with ExitStack() as stack:
-        bars: list[Progress] = []
-        tasks: dict[str, TaskID] = {}
+    tasks: dict[str, TaskID] = {}
+    with chatter_to(Path(os.devnull)), status("looking for images"), progress("MB") as bars:
 
         def report(activity: str, done: int, total: int | None) -> None:
-            if not bars:
-                bars.append(stack.enter_context(progress("")))
             if activity not in tasks:
-                tasks[activity] = bars[0].add_task(activity, total=total, note="")
-            bars[0].update(tasks[activity], completed=done, total=total)
+                tasks[activity] = bars.add_task(activity, total=None)
+            bars.update(tasks[activity], completed=done / 1e6, total=None if total is None else total / 1e6)
 
         return open_source(source, replace(options, progress=report))
 
@@ -148,11 +147,11 @@ def _check(pictures: PictureSet, cache_folder: str | None) -> list[Checked]:
 def _say_found(readable: PictureSet, pictures: PictureSet) -> None:
     what = "numbers" if readable.task == REGRESSION else "classes"
     console.print(
-        f"Found {len(readable):,} pictures of {len(readable.class_names)} {what} in {readable.source}.", markup=False
+        f"Found {len(readable):,} pictures of {len(readable.class_names)} {what} in {whole(readable.source)}."
     )
     ignored = ", ".join(f"{count} {kind}" for kind, count in pictures.ignored.items() if count)
     if ignored:
-        console.print(f"Ignored what is not a picture in a class folder: {ignored}.", markup=False)
+        console.print(f"Ignored what is not a picture in a class folder: {ignored}.")
 
 
 def _say_duplicates(pictures: PictureSet) -> None:
@@ -162,10 +161,8 @@ def _say_duplicates(pictures: PictureSet) -> None:
         return
     contradicting = _contradicting(pictures, contradictions(pictures, pictures.duplicates))
     shows = "picture shows" if repeated == 1 else "pictures show"
-    console.print(
-        f"{repeated:,} {shows} the same as others{contradicting}; {command('audit', pictures.source)} tells more.",
-        markup=False,
-    )
+    audit = whole(command("audit", pictures.source))
+    console.print(f"{repeated:,} {shows} the same as others{contradicting}; {audit} tells more.")
 
 
 def _contradicting(pictures: PictureSet, groups: Sequence[np.ndarray]) -> str:

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from app.config import PredictConfig, make_config
-from app.console import chatter_to, console, table, track
+from app.console import chatter_to, console, status, table, track
 from app.errors import UsageError
 from app.evaluation.thresholds import decide
 from app.exporting.metadata import LABELS, THRESHOLDS
@@ -83,12 +84,13 @@ def predict(model: str, paths: Sequence[str], **options: Any) -> list[Prediction
     for file in files:
         check_key(str(file))
     opened = _Model.find(Path(config.model).expanduser())
-    with chatter_to(Path(os.devnull)), ModelProcess(opened.file) as runtime:
+    # In a pipe, standard output is for the answers alone.
+    with console.aside(config.json or not console.is_watched), chatter_to(Path(os.devnull)), ExitStack() as stack:
+        with status("loading the model"):
+            runtime = stack.enter_context(ModelProcess(opened.file))
         predictions, faults = [], []
-        starts: Iterable[int] = range(0, len(files), config.batch_size)
-        if console.is_terminal and not config.json:  # in a pipe, standard output is for the answers alone
-            starts = track(starts, len(files), "asking", step=config.batch_size)
-        for start in starts:
+        starts = range(0, len(files), config.batch_size)
+        for start in track(starts, len(files), "asking", step=config.batch_size, transient=True):
             batch, unreadable = _load(
                 files[start : start + config.batch_size], runtime.image_size, config.resize or opened.resize
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 
-from app.console import console
+from app.console import status
 
 
 def start_tensorflow() -> None:
@@ -18,7 +18,7 @@ def start_tensorflow() -> None:
     if "keras" in sys.modules:
         return
     collects = gc.isenabled()
-    with console.status("starting TensorFlow"):
+    with status("starting TensorFlow"):
         gc.disable()
         try:
             import keras  # noqa: F401

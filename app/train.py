@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.config import TrainConfig, make_config
-from app.console import chatter_to, console
+from app.console import chatter_to, console, print_path, status, whole
 from app.errors import BAD_INPUT, Interrupted, UsageError
 from app.exporting.metadata import absolute_locales, read_locales
 from app.exporting.summary import say_exports
@@ -177,7 +177,7 @@ def _carry_out(run: Run, pictures: PictureSet, splits: np.ndarray, sha256: str, 
             phase.prepare(model)
         _say_plan(run, config, indices)
         if resumed:
-            console.print(f"Resuming {FitState.read(run).describe(phases)}.", markup=False)
+            console.print(f"Resuming {FitState.read(run).describe(phases)}.")
 
         loader = PictureLoader(pictures, model.input_shape[1], config.resize)
         data = _fit_data(config, loader, indices)
@@ -186,7 +186,7 @@ def _carry_out(run: Run, pictures: PictureSet, splits: np.ndarray, sha256: str, 
         with loader.naming_errors():
             best = fit(model, phases, data, run, extractor)
         task = TASKS[pictures.task]
-        console.print(f"{'kept':<10}{describe_best(best, run.history, task.metric)}.", markup=False)
+        console.print(f"{'kept':<10}{describe_best(best, run.history, task.metric)}.")
         predict = predictor(model, loader, config.batch_size)
         answers, temperatures = {"validation": predict(indices["validation"])}, None
         if config.calibrate:
@@ -243,6 +243,7 @@ def _carry_out(run: Run, pictures: PictureSet, splits: np.ndarray, sha256: str, 
     return run
 
 
+@status("building the model")
 def _starting_model(run: Run, spec: BackboneSpec, pictures: PictureSet) -> keras.Model:
     """The model before its first step: built, or as it was built when the run began.
 
@@ -315,8 +316,7 @@ def _extractor(config: TrainConfig, data: FitData) -> Extractor | None:
 def _say_plan(run: Run, config: TrainConfig, indices: dict[str, np.ndarray]) -> None:
     counts = ", ".join(f"{len(members):,} {split}" for split, members in indices.items())
     console.print(
-        f"Run {run.path}: {config.task}, {config.backbone} at {config.image_size} px, {config.strategy}; {counts}.",
-        markup=False,
+        f"Run {whole(run.path)}: {config.task}, {config.backbone} at {config.image_size} px, {config.strategy}; {counts}.",
     )
 
 
@@ -324,11 +324,11 @@ def _say_results(run: Run) -> None:
     metrics = run.metrics
     say_exports(run)
     for name, path in (("model", run.model), ("pictures", run.plots), ("report", run.report)):
-        console.print(f"{name:<10}{path}", markup=False)
+        print_path(name, path)
     if "extraction" in metrics:
         _say_extraction(metrics["extraction"])
     for number, advice in enumerate(metrics["advice"]):
-        console.print(f"{'' if number else 'try next':<10}{advice}", markup=False)
+        console.print(f"{'' if number else 'try next':<10}{advice}")
     console.print(f"Finished in {metrics['seconds']['total']:.0f} s.")
 
 
@@ -337,7 +337,6 @@ def _say_extraction(extraction: dict[str, Any]) -> None:
     console.print(
         f"extracted {extraction['views']:,} views of pictures at {extraction['rate']:,.0f} img/s by {extraction['engine']}, "
         f"which does {extraction['bare_forward_rate']:,.0f} alone; a thread's img/s: {stages}",
-        markup=False,
     )
 
 

@@ -212,7 +212,7 @@ def measure(data_sets: Sequence[DataSet], methods: Sequence[str], output: Path) 
                 failures += not run_once(method, job, result_path(output, data.name, job.seed, method))
         sections += report(data, methods, output)
         write_text(output / "results.md", "\n".join(sections))
-    console.print(f"\nWrote {output / 'results.md'}.", markup=False)
+    console.print(f"\nWrote {output / 'results.md'}.")
     return failures
 
 
@@ -246,21 +246,21 @@ def run_once(method: str, job: Job, kept: Path) -> bool:
     """
     what = f"{kept.parent.name}, seed {job.seed}, {METHODS[method].label}:"
     if kept.exists():
-        console.print(f"{what} is there already, not run again", markup=False)
+        console.print(f"{what} is there already, not run again")
         return True
-    console.print(what, end=" ", markup=False)
+    console.print(what, end=" ")
     with tempfile.TemporaryDirectory() as folder:
         job.write(Path(folder, "job.json"))
         result = Path(folder, "result.json")
         code, output = _call(METHODS[method], Path(folder, "job.json"), result)
         if code != 0 or not result.exists():
-            console.print(f"failed with exit code {code}; its last lines:", markup=False)
-            console.print("\n".join(f"  {line}" for line in output.splitlines()[-LAST_LINES:]), markup=False)
+            console.print(f"failed with exit code {code}; its last lines:")
+            console.print("\n".join(f"  {line}" for line in output.splitlines()[-LAST_LINES:]))
             return False
         reached = json.loads(result.read_text())
     kept.parent.mkdir(exist_ok=True)
     write_json(kept, _identified(reached, method, job))
-    console.print(f"{reached['seconds']:,.0f} s, test accuracy {reached['test']:.3f}", markup=False)
+    console.print(f"{reached['seconds']:,.0f} s, test accuracy {reached['test']:.3f}")
     return True
 
 
@@ -298,8 +298,8 @@ def report(data: DataSet, methods: Sequence[str], output: Path) -> Iterator[str]
     counts = ", ".join(f"{len(paths):,} {split}" for split, paths in data.jobs[0].paths.items())
     seeds = ", ".join(str(job.seed) for job in data.jobs)
     about = f"{len(data.pictures):,} pictures of {len(data.pictures.class_names)} classes ({counts}); seeds {seeds}."
-    console.print(f"\n{data.name}: {about}", markup=False)
-    table("", COLUMNS, rows)
+    console.print(f"\n{data.name}: {about}")
+    table("", COLUMNS, rows, optional=("peak memory", "speed to target"))
     save_figure(figure(data.name, results, labels), output / f"{data.name}.png")
     yield f"## {data.name}\n\n{about}\n\n{markdown_table(COLUMNS, rows)}\n![accuracy against time]({data.name}.png)\n"
     for title, columns, key, texts in (

@@ -32,7 +32,7 @@ def test_show(space: Space, folder: Path, cli: Cli, monkeypatch: pytest.MonkeyPa
     ended = cli("cache", "--cache-folder", folder)
     assert (ended.code, ended.err) == (0, "")
     first, *_, row, _, last = ended.out.splitlines()
-    assert first == f"cache  {folder}"
+    assert first == f"cache     {folder}"
     assert " ".join(row.split()).startswith("tiny up to block1, 32 px 4 2 8 0.0 ")
     assert row.rstrip().endswith(time.strftime("%Y-%m-%d %H:%M", time.localtime(used)))
     assert last.startswith("0.0 MB in all.")

@@ -250,7 +250,8 @@ def test_train_is_quiet_and_needs_no_network(finished_process: Process) -> None:
     ended = finished_process
     assert ended.code == 0
     assert ended.err == ""
-    assert len(ended.out.splitlines()) < 40
+    # A slow machine says more often how far it is.
+    assert len([line for line in ended.out.splitlines() if not re.search(r"\d:\d\d", line)]) < 40
     # The summary names the engine, and which one is the fastest depends on what else the machine has to do.
     out, count = re.subn(rf" by ({'|'.join(ENGINES)}), which does ", " by ENGINE, which does ", ended.out)
     assert count == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from app.config import AuditConfig
-from app.console import console
+from app.console import status
 from app.training.activations import Extractor, Views
 from app.training.cache import open_cache
 from app.training.shards import Rows
@@ -33,7 +33,7 @@ def extract_features(pictures: PictureSet, config: AuditConfig) -> Rows:
         ModelError: no such backbone, or weights that do not fit it.
         DataError: a picture can no longer be read.
     """
-    with console.status("building the backbone"):
+    with status("building the backbone"):
         spec = find_backbone(config.backbone)
         model = build_model(
             spec, num_classes=2, image_size=config.image_size, weights=spec.resolve_weights(config.weights)

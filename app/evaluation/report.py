@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from app.config import TrainConfig
+from app.console import status
 from app.evaluation.advice import describe_best
 from app.exporting.summary import export_cells, export_columns, refused, score_text, verdicts
 from app.runs import Run, write_text
@@ -23,6 +24,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 _SPLITS = ("validation", "test")
 
 
+@status("writing the report")
 def write_report(run: Run) -> None:
     """Write `model_card.md` and `report.html`, which is one file with its pictures inside.
 

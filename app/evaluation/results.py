@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from app.config import TrainConfig
-from app.console import console, table
+from app.console import console, status, table
 from app.errors import UsageError
 from app.evaluation import plots
 from app.evaluation.calibration import Calibrator
@@ -135,10 +135,10 @@ def _say_out_of_reach(classes: dict[str, Any], thresholds: np.ndarray, goal: Goa
             console.print(
                 f"No threshold for {name} reaches a precision of {goal.precision:g} on the validation pictures; "
                 f"{threshold:.3f} comes nearest, with {beyond(classes[name]['precision'], goal.precision, digits=3)}.",
-                markup=False,
             )
 
 
+@status("drawing the plots")
 def write_plots(
     run: Run,
     loader: PictureLoader,

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from app.config import TrainConfig
+from app.console import status
 from app.evaluation import plots
 from app.runs import Run
 from app.training.activations import view_seed
@@ -23,6 +24,7 @@ _MOST_VIEWS = 8  # of a picture, as many as are shown
 _VIEWED_ROWS = 5  # rows of pictures with their views
 
 
+@status("drawing samples")
 def write_samples(run: Run, data: FitData, splits: dict[str, np.ndarray], *, cached: bool) -> None:
     """Write `plots/data.png` and `plots/augmentation.png`.
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from app.console import track
+from app.console import status, track
 from app.exporting.formats import FORMATS, Format
 from app.exporting.parity import Proof, prove
 from app.exporting.quantization import Quantizer
@@ -71,7 +71,8 @@ def quantize_automatically(
         if search.format is not None:
             (folder / search.format.file).unlink()
         path = folder / export.file
-        export.write(trained, path)
+        with status(f"exporting {export.file}"):
+            export.write(trained, path)
         tried = prove(path, export, validation, max_drop=max_drop, with_client=False)
         search.name, search.format = name, export
         if tried.passed:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from app.config import TrainConfig
-from app.console import console
+from app.console import status
 from app.exporting.automatic import Search, layer_errors, quantize_automatically, worst_layers
 from app.exporting.formats import FORMATS
 from app.exporting.golden import write_golden
@@ -135,7 +135,7 @@ def _write_and_prove(
         if name in kept:
             continue
         export = FORMATS[name]
-        with console.status(f"exporting {export.file}"):
+        with status(f"exporting {export.file}"):
             export.write(trained, folder / export.file)
         proofs[name] = prove(folder / export.file, export, test, max_drop=config.max_drop)
         if export.tolerance is None and not proofs[name].passed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from app.console import console, table
+from app.console import console, print_path, table
 from app.figures import percent
 from app.runs import Run
 from data.pictures import SINGLE_LABEL
@@ -23,9 +23,9 @@ def say_exports(run: Run) -> None:
     rows = [export_cells(task, one) for one in parity["formats"].values()]
     table("", export_columns(task), rows)
     for line in (*_within_chance(parity), *_search(parity)):
-        console.print(line, markup=False)
+        console.print(line)
     for one in parity["formats"].values():
-        console.print(f"{'exported':<10}{run.export / one['file']}", markup=False)
+        print_path("exported", run.export / one["file"])
 
 
 def export_columns(task: Task) -> tuple[str, ...]:

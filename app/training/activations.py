@@ -17,7 +17,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from app.console import console, track
+from app.console import status, track
 from app.runs import weights_sha256
 from app.training.cache import ActivationCache, CacheFull, Space
 from app.training.engines import Choice, choose_engine
@@ -121,7 +121,7 @@ class Extractor:
         self.seconds += time.perf_counter() - started
 
     def _run(self, network: keras.Model, spaces: list[tuple[Space, np.ndarray]], pairs: list[tuple[int, int]]) -> None:
-        with console.status("choosing an engine"):
+        with status("choosing an engine"):
             some = list(dict.fromkeys(index for index, _ in pairs))[:_PROBE]
             probe = np.stack([self.loader.load(index) for index in some])
             choice = choose_engine(self.engine, network, probe)

@@ -15,7 +15,7 @@ from typing import Any
 
 import keras
 
-from app.console import console, progress
+from app.console import console, progress, status
 from app.errors import UsageError
 from app.runs import Run
 from app.tasks.task import Task
@@ -117,14 +117,14 @@ def _inputs_of(
             return CachedInputs(top, data, *extractor.rows(bottom, together, replace(data, views=views).all_views))
         except (CacheFull, MissingRows) as error:
             reason = error
-    console.print(f"Training phase {phases[0].name} without the cache, which takes longer: {reason}.", markup=False)
+    console.print(f"Training phase {phases[0].name} without the cache, which takes longer: {reason}.")
     return LiveInputs(model, data)
 
 
 def _solve(inputs: CachedInputs, phase: Phase, end: _EpochEnd) -> None:
     """Fit a linear head on features directly: all epochs of its phase in one."""
     end.begin()
-    with console.status("fitting the head"):
+    with status("fitting the head"):
         head = fit_linear_head(
             inputs.training_blocks(phase.label_smoothing),
             end.task.linear_loss,
@@ -135,7 +135,7 @@ def _solve(inputs: CachedInputs, phase: Phase, end: _EpochEnd) -> None:
     end.finish(1, figures)
     end.finish_phase()
     metric = end.task.metric
-    console.print(f"{phase.name:<10} solved for: validation {metric} {figures[f'val_{metric}']:.3f}.", markup=False)
+    console.print(f"{phase.name:<10} solved for: validation {metric} {figures[f'val_{metric}']:.3f}.")
 
 
 def _compile(inputs: CachedInputs | LiveInputs, model: keras.Model, phase: Phase, data: FitData) -> keras.Optimizer:

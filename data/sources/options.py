@@ -10,7 +10,7 @@ from data.errors import DataError
 from data.pictures import TASKS
 from data.sources.columns import ROLES
 
-# Called while a source is fetched or read: what is done, bytes (or members) done, and how many in all, if that is known.
+# Called while a source is fetched or read: what is done, how many bytes are, and how many in all, if that is known.
 Progress = Callable[[str, int, int | None], None]
 
 

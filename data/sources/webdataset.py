@@ -67,9 +67,11 @@ def open_webdataset(text: str, options: SourceOptions) -> PictureSet:
     """
     files = expand(text)
     index = _Index(Places(files))
+    done, total = 0, sum(file.stat().st_size for file in files)
     for number, (file, shard) in enumerate(zip(files, shard_names(files), strict=True)):
         index.add_shard(number, file, shard)
-        options.report("indexing", number + 1, len(files))
+        done += file.stat().st_size
+        options.report("indexing", done, total)
     keys = tuple(index.keys.values())
     if not keys:
         raise DataError(f"{text} holds no pictures; in each tar, a picture and its label have the same name")

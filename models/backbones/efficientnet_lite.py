@@ -369,7 +369,9 @@ def _row(name: str, *, image_size: int, parameters: int) -> BackboneSpec:
         parameters=parameters,
         scaling="lite",
         weights=("imagenet",) if has_weights else (),
-        weights_source=f"pip package {IMAGENET_WEIGHTS[name].requirement}" if has_weights else "local files only",
+        weights_source=f"installed by pip; from {IMAGENET_WEIGHTS[name].requirement}"
+        if has_weights
+        else "local files only",
         licence="Apache-2.0",
         paper="https://arxiv.org/abs/1905.11946",
         blocks=r"^block(\d+)_",

@@ -1,0 +1,159 @@
+"""Tables as wide as there is room: a grid, or a block of lines for each row; in a notebook, HTML."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from app.console.printing import console
+from app.console.wrapping import wrap
+
+_HEAD = 3  # lines of a grid's titles, which do not count when lines are compared
+# Spaces between the columns of a grid, and the padding that makes them.
+_GAPS: dict[int, tuple[int, int] | tuple[int, int, int, int]] = {3: (0, 1), 2: (0, 1, 0, 0), 1: (0, 0)}
+_NARROW = 24  # a text is not broken into lines that are shorter
+
+
+def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]], optional: Collection[str] = ()) -> None:
+    """Print a table; cells are text as it is, and no word is cut.
+
+    Where there is no room for all columns beside each other, optional ones are left out, and a line says so. Then titles and
+    long texts are broken between words; or, where that takes fewer lines or nothing else fits, each row becomes a block.
+
+    Args:
+        title: stands above the table; may be empty.
+        columns: their titles.
+        rows: a cell for each column.
+        optional: titles of columns that can be left out, if the table has them, the last first.
+    """
+    asked = _Table(title, tuple(columns), tuple(tuple(map(str, row)) for row in rows))
+    if console.in_notebook:
+        with console.capture() as text:
+            console.print(asked.grid(asked.natural, 3))
+        console.display(asked.page(), text.get())
+        return
+    shown, leaving = asked, list(optional)
+    while leaving and not shown.fits(shown.unbroken, 1):
+        shown = shown.without(leaving.pop())
+    console.print(shown.fitted())
+    if shown.columns != asked.columns:
+        names = ", ".join(name for name in asked.columns if name not in shown.columns)
+        console.print(f"Not shown: {names}. Set COLUMNS={asked.width(asked.natural, 3)} to see all columns.")
+
+
+@dataclass(frozen=True)
+class _Table:
+    """What a table shows, and how it is drawn."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def without(self, column: str) -> _Table:
+        """The same but for a column."""
+        kept = [index for index, name in enumerate(self.columns) if name != column]
+        columns, *rows = (tuple(line[index] for index in kept) for line in (self.columns, *self.rows))
+        return _Table(self.title, columns, tuple(rows))
+
+    @cached_property
+    def natural(self) -> list[int]:
+        """How wide columns are when nothing is broken."""
+        return [max(map(cell_len, column)) for column in zip(self.columns, *self.rows, strict=True)]
+
+    @cached_property
+    def unbroken(self) -> list[int]:
+        """How wide they are when titles are broken between words."""
+        return [
+            max(_longest_word(title), *map(cell_len, cells), 0)
+            for title, *cells in zip(self.columns, *self.rows, strict=True)
+        ]
+
+    @cached_property
+    def broken(self) -> list[int]:
+        """How wide they are when long texts are, too."""
+        return [
+            max(_longest_word(title), *(min(cell_len(cell), max(_NARROW, _longest_word(cell))) for cell in cells), 0)
+            for title, *cells in zip(self.columns, *self.rows, strict=True)
+        ]
+
+    @staticmethod
+    def width(widths: Sequence[int], gap: int) -> int:
+        """That of a grid."""
+        return sum(widths) + gap * len(widths) + 1
+
+    def fits(self, widths: Sequence[int], gap: int) -> bool:
+        """Whether there is room for columns of these widths."""
+        return self.width(widths, gap) <= console.width
+
+    def fitted(self) -> Table | Group:
+        """The best of what fits: texts are broken only where that takes no more lines than blocks, and leaves a gap."""
+        for gap in (3, 2):
+            if self.fits(self.unbroken, gap):
+                return self.grid(self.unbroken, gap)
+        blocks = self.blocks()
+        if self.fits(self.broken, 2):
+            grid = self.grid(self.broken, 2)
+            if len(console.render_lines(grid)) <= len(blocks.renderables) + _HEAD:
+                return grid
+        return self.grid(self.unbroken, 1) if self.fits(self.unbroken, 1) else blocks
+
+    def grid(self, least: Sequence[int], gap: int) -> Table:
+        """Columns beside each other, no narrower than `least`, as wide as there is room."""
+        widths = list(self.natural)
+        while not self.fits(widths, gap) and (wide := [i for i, one in enumerate(widths) if one > least[i]]):
+            widths[max(wide, key=widths.__getitem__)] -= 1
+        grid = Table(title=self.title or None, header_style="dim", box=SIMPLE_HEAD, padding=_GAPS[gap])
+        grid.title_justify, grid.title_style = "left", "bold"
+        for column, width in zip(self.columns, widths, strict=True):
+            grid.add_column(Text(column), width=width, overflow="fold")
+        for row in self.rows:
+            grid.add_row(*map(Text, row))
+        return grid
+
+    def blocks(self) -> Group:
+        """A line for the first cell of each row, and below it the others with their titles."""
+        lines = [Text(self.title, style="bold")] if self.title else []
+        lines.append(Text())
+        for first, *others in self.rows:
+            lines += [Text(line, style="bold") for line in wrap(first, console.width, break_words=True)]
+            cells = zip(self.columns[1:], others, strict=True)
+            named = [f"{title}: {cell}" if title else cell for title, cell in cells if cell]
+            lines += [Text(f"  {line}") for line in _packed(named, console.width - 2)]
+        return Group(*lines, Text())
+
+    def page(self) -> str:
+        """HTML whose colours are those of the notebook's theme."""
+        title = f'<caption style="color:inherit;text-align:left">{html.escape(self.title)}</caption>'
+        head, body = _line("th", self.columns), "".join(_line("td", row) for row in self.rows)
+        table = f"{title if self.title else ''}<thead>{head}</thead><tbody>{body}</tbody>"
+        return f'<table style="color:inherit">{table}</table>'
+
+
+def _longest_word(text: str) -> int:
+    return max(map(cell_len, text.split()), default=0)
+
+
+def _packed(texts: Iterable[str], width: int) -> list[str]:
+    """Lines of as many texts as there is room for; one that needs more than a line is by itself."""
+    lines = [""]
+    for text in texts:
+        joined = f"{lines[-1]}   {text}"
+        if lines[-1] and cell_len(joined) <= width:
+            lines[-1] = joined
+        else:
+            first, *others = wrap(text, width - 2, break_words=True)
+            lines += [first, *(f"  {other}" for other in others), *([""] if others else [])]
+    return list(filter(None, lines))
+
+
+def _line(tag: str, cells: Iterable[str]) -> str:
+    inner = "".join(f'<{tag} style="text-align:left;padding:0.2em 0.8em">{html.escape(cell)}</{tag}>' for cell in cells)
+    return f"<tr>{inner}</tr>"
