@@ -21,13 +21,14 @@ from app.cache import cache
 from app.evaluate import evaluate
 from app.export import export
 from app.list import list_choices
-from app.predict import Prediction, predict
+from app.predict import Prediction, Predictions, predict
 from app.runs import Run
 from app.train import train
 
 __all__ = [
     "Audit",
     "Prediction",
+    "Predictions",
     "Run",
     "audit",
     "benchmark",
