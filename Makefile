@@ -17,8 +17,17 @@ lint: packages
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The notebook from its paired script, which is the one to edit.
+# The notebook from its paired script, which is the one to edit. `make notebook REPOSITORY=https://github.com/you/graft`
+# first puts that address into the script, and into the links that open the notebook in Colab.
+GITHUB := $(patsubst https://github.com/%,%,$(patsubst %.git,%,$(patsubst %/,%,$(REPOSITORY))))
 notebook: packages
+ifneq ($(REPOSITORY),)
+	@case "$(REPOSITORY)" in https://github.com/?*/?*) ;; \
+		*) echo "Colab opens notebooks from GitHub: make notebook REPOSITORY=https://github.com/you/graft"; exit 2 ;; esac
+	sed -i.bak -E -e 's|^REPOSITORY = "[^"]*"|REPOSITORY = "https://github.com/$(GITHUB)"|' \
+		-e 's|(colab\.research\.google\.com/github/)[^/]+/[^/]+/|\1$(GITHUB)/|' notebooks/quickstart.py README.md
+	rm notebooks/quickstart.py.bak README.md.bak
+endif
 	$(BIN)/jupytext --to notebook --output notebooks/quickstart.ipynb notebooks/quickstart.py
 
 # DATA is asked for before anything is installed; options of `python -m benchmarks` may follow the folders in it.

@@ -23,7 +23,7 @@ try:
     from app.evaluate import evaluate
     from app.export import export
     from app.list import list_choices
-    from app.predict import Prediction, predict
+    from app.predict import Prediction, Predictions, predict
     from app.runs import Run
     from app.train import train
 except ModuleNotFoundError as error:
@@ -40,6 +40,7 @@ except ModuleNotFoundError as error:
 __all__ = [
     "Audit",
     "Prediction",
+    "Predictions",
     "Run",
     "audit",
     "benchmark",

@@ -25,7 +25,7 @@ from data.errors import DataError
 _NO_OPINION = "labels were not looked at: there are too few pictures, or classes, to tell"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Audit:
     """What an audit has found.
 
@@ -43,6 +43,16 @@ class Audit:
     not_looked_at: tuple[str, ...]
     label_quality: np.ndarray | None
     suspects: np.ndarray
+
+    def __repr__(self) -> str:
+        pictures = self.reading.pictures
+        found = ", ".join(f"{finding.count:,} {finding.title}" for finding in self.findings) or "nothing found"
+        return f"Audit({pictures.source!r}, {len(pictures):,} images: {found})"
+
+    def _repr_html_(self) -> str:
+        from app.display import audit_html  # slow to import, and only notebooks ask for it
+
+        return audit_html(self)
 
     def as_json(self) -> dict[str, Any]:
         """What `audit.json` holds."""
@@ -89,7 +99,7 @@ def audit(source: str, **options: Any) -> Audit:
             _write_report(audit, Path(config.output).expanduser())
         if config.fix is not None:
             _write_list(audit, Path(config.fix).expanduser(), config)
-        if not config.json:
+        if not (config.json or console.in_notebook):  # in a notebook it shows itself
             _say(audit)
     if config.json:
         print(json.dumps(audit.as_json(), indent=2, ensure_ascii=False))

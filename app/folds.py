@@ -6,7 +6,7 @@ import shutil
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from app.errors import BAD_INPUT, GateError
 from app.runs import Run, write_json
 from data.errors import DataError
 from data.pictures import MULTI_LABEL, REGRESSION, SINGLE_LABEL, PictureSet
+
+if TYPE_CHECKING:
+    from app.tasks.task import Task
 
 _NORMAL = 1.959964  # standard errors on each side of a mean, for 95 %
 # What is said of all pictures together: metric, title and format.
@@ -157,30 +160,51 @@ def _pool_error(tests: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {"mae": mean, "mae_ci95": [max(0.0, mean - half), mean + half]}
 
 
-def _say_folds(whole: Run, task_name: str) -> None:
-    """Print the main figures of each fold, their mean and standard deviation, and what all pictures together say."""
-    from app.tasks import TASKS  # its metrics are slow to import
+def fold_table(summary: dict[str, Any], task: Task) -> tuple[Sequence[str], list[Sequence[Any]]]:
+    """The main figures of each fold, their mean and standard deviation: titles and rows.
 
-    columns, summary = TASKS[task_name].columns, whole.folds
+    Args:
+        summary: what `summarise` gives.
+        task: of the run.
+    """
 
     def cells(values: dict[str, Any]) -> list[str]:
         texts = []
-        for text in columns.values():
+        for text in task.columns.values():
             try:
                 texts.append(text(values))
             except KeyError:  # intervals have no mean
                 texts.append("")
         return texts
 
-    rows = [(number, fold["n"], *cells(fold)) for number, fold in enumerate(summary["folds"], start=1)]
+    rows: list[Sequence[Any]] = [
+        (number, fold["n"], *cells(fold)) for number, fold in enumerate(summary["folds"], start=1)
+    ]
     for name, statistic in (("mean", "mean"), ("± std", "std")):
         rows.append((name, "", *cells({key: one[statistic] for key, one in summary["test"].items()})))
-    table("", ("fold", "pictures", *columns), rows)
+    return ("fold", "pictures", *task.columns), rows
+
+
+def pooled_text(summary: dict[str, Any], task_name: str) -> str:
+    """What all images together say, each of them tested once: a sentence.
+
+    Args:
+        summary: what `summarise` gives.
+        task_name: of the run.
+    """
     name, title, digits = _POOLED[task_name]
     pooled = summary["pooled"]
     low, high = pooled[f"{name}_ci95"]
-    console.print(
+    return (
         f"{title} {pooled[name]:{digits}} (95 % interval {low:{digits}} – {high:{digits}}) of all {pooled['n']:,} pictures, "
         "each tested once."
     )
+
+
+def _say_folds(whole: Run, task_name: str) -> None:
+    """Print what the folds have come to."""
+    from app.tasks import TASKS  # its metrics are slow to import
+
+    table("", *fold_table(whole.folds, TASKS[task_name]))
+    console.print(pooled_text(whole.folds, task_name))
     print_path("figures", whole.summary)

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex, overload
 
 import numpy as np
 
@@ -30,7 +30,7 @@ from data.sources.names import check_key
 from models.heads import OUTPUTS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Prediction:
     """What a model says of one picture.
 
@@ -46,6 +46,12 @@ class Prediction:
     answers: dict[str, float]
     labels: tuple[str, ...]
     task: str = SINGLE_LABEL
+
+    def __repr__(self) -> str:
+        return f"Prediction({self.path!r}: {_text(self, 1)})"
+
+    def _repr_html_(self) -> str:
+        return Predictions([self])._repr_html_()
 
     @property
     def probabilities(self) -> dict[str, float]:
@@ -65,7 +71,26 @@ class Prediction:
         return {"path": self.path, "probabilities": self.answers, **label}
 
 
-def predict(model: str, paths: Sequence[str], **options: Any) -> list[Prediction]:
+class Predictions(list[Prediction]):
+    """A list of predictions that shows them in a notebook, beside their images."""
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> Prediction: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Predictions: ...
+
+    def __getitem__(self, index: SupportsIndex | slice) -> Prediction | Predictions:
+        found = super().__getitem__(index)
+        return Predictions(found) if isinstance(found, list) else found
+
+    def _repr_html_(self) -> str:
+        from app.display import predictions_html  # slow to import, and only notebooks ask for it
+
+        return predictions_html(self)
+
+
+def predict(model: str, paths: Sequence[str], **options: Any) -> Predictions:
     """Ask a model about pictures.
 
     Args:
@@ -74,7 +99,7 @@ def predict(model: str, paths: Sequence[str], **options: Any) -> list[Prediction
         **options: the fields of `app.config.PredictConfig`.
 
     Returns:
-        One prediction a picture, in the order of `paths`.
+        One prediction a picture, in the order of `paths`: a list, which shows itself in a notebook.
 
     Raises:
         UsageError, DataError: no such model or picture, or pictures that cannot be read.
@@ -88,7 +113,7 @@ def predict(model: str, paths: Sequence[str], **options: Any) -> list[Prediction
     with console.aside(config.json or not console.is_watched), chatter_to(Path(os.devnull)), ExitStack() as stack:
         with status("loading the model"):
             runtime = stack.enter_context(ModelProcess(opened.file))
-        predictions, faults = [], []
+        predictions, faults = Predictions(), []
         starts = range(0, len(files), config.batch_size)
         for start in track(starts, len(files), "asking", step=config.batch_size, transient=True):
             batch, unreadable = _load(
@@ -223,8 +248,8 @@ def _say(predictions: Sequence[Prediction], faults: Sequence[Checked], config: P
         print(f"Left out: {describe(faults)}", file=sys.stderr)
     if config.json:
         print(json.dumps([one.as_json() for one in predictions], indent=2, ensure_ascii=False))
-        return
-    table("", ("picture", "answer"), [(one.path, _text(one, config.top)) for one in predictions])
+    elif not console.in_notebook:  # where they show themselves
+        table("", ("picture", "answer"), [(one.path, _text(one, config.top)) for one in predictions])
 
 
 def _text(one: Prediction, top: int) -> str:

@@ -78,6 +78,14 @@ class Run:
         self.summary = path / "folds.json"
         self._made: list[Path] = []
 
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r}, {self.state})"
+
+    def _repr_html_(self) -> str:
+        from app.display import run_html  # slow to import, and only notebooks ask for it
+
+        return run_html(self)
+
     @classmethod
     def create(cls, config: TrainConfig) -> Run:
         """Make the folder of a new run: `config.output`, or a new one under `runs/`, named after the source.
@@ -114,7 +122,7 @@ class Run:
             UsageError: the folder is not a run.
         """
         run = cls(Path(text).expanduser())
-        if not (run.path / "config.json").is_file():
+        if run.state == "missing":
             raise UsageError(f"{text} is not a run folder: it has no config.json")
         return run
 
@@ -122,6 +130,13 @@ class Run:
     def is_finished(self) -> bool:
         """Everything was written; the report is the last, or what sums up the folds."""
         return self.report.is_file() or self.summary.is_file()
+
+    @property
+    def state(self) -> str:
+        """What there is of the run, in a word: "finished", "unfinished", or "missing" where the folder holds no run."""
+        if not (self.path / "config.json").is_file():
+            return "missing"
+        return "finished" if self.is_finished else "unfinished"
 
     @property
     def config(self) -> TrainConfig:

@@ -12,40 +12,73 @@
 # ---
 
 # %% [markdown]
-# # Graft: from labelled pictures to a file that a phone can run
+# # Graft: from labelled images to a file that a phone can run
 #
-# These cells call the functions behind `python -m app`. First, go to the checkout; in Colab, where there is none yet, get it
-# from the address of Graft's git repository and install what it needs.
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/graft/blob/main/notebooks/quickstart.ipynb)
+#
+# These cells call the functions behind `python -m app`. The first cell finds the checkout that this notebook lies in;
+# on a computer of your own, choose the checkout's `.venv` as the kernel.
+#
+# In Colab, where there is no checkout yet, it clones Graft and installs the packages that Graft is pinned to. pip then replaces
+# Colab's TensorFlow, Keras and the packages that they use, in this runtime only; **Runtime → Disconnect and delete runtime**
+# brings Colab's versions back. Some of them, such as NumPy, are in use before the first cell runs: the cell then asks you to
+# restart the session and run it again.
 
 # %%
+REPOSITORY = "https://github.com/OWNER/graft"  # ← for Colab: the address of Graft's repository
+
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
-REPOSITORY = ""  # for Colab: the address that you would give to `git clone`
 
-if "google.colab" in sys.modules and not Path("graft").exists():
-    subprocess.run(["git", "clone", "--quiet", REPOSITORY, "graft"], check=True)
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "-r", "graft/requirements.txt"], check=True)
-os.chdir(next(path for path in (Path("graft"), Path("."), Path("..")) if (path / "app" / "cli.py").exists()))
+class Stop(Exception):
+    """Ends the cell with a sentence instead of a traceback."""
+
+    def _render_traceback_(self):
+        return [str(self)]
+
+
+# The checkout that this notebook lies in, or the one that this cell clones in Colab, whose Files pane shows /content.
+in_colab = "google.colab" in sys.modules
+clone = next(folder for folder in (Path("/content"), Path.home()) if folder.is_dir()) / "graft"
+places = [Path.cwd(), *Path.cwd().parents, clone]
+checkout = next((place for place in places if (place / "notebooks" / "colab.py").is_file()), None)
+if checkout is None:
+    if not in_colab:
+        raise Stop("There is no checkout of Graft here: clone the repository, and open this notebook in the clone.")
+    if "/OWNER/" in REPOSITORY:
+        raise Stop("Put the address of Graft's repository into the first line of this cell, then run the cell again.")
+    command = ["git", "clone", "--quiet", "--depth", "1", REPOSITORY, str(clone)]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    if ended.returncode:
+        raise Stop(f"git cannot clone {REPOSITORY}: {ended.stderr.strip()}")
+    checkout = clone
+os.chdir(checkout)
+if in_colab and (problem := runpy.run_path("notebooks/colab.py")["prepare"]()):
+    raise Stop(problem)
 
 # %% [markdown]
-# **Data.** `sample:digits` comes with scikit-learn. For pictures of your own, name a folder that holds a folder of pictures for
+# **Data.** `sample:digits` comes with scikit-learn. For images of your own, name a folder that holds a folder of images for
 # each class. The options are those of `python -m app train --help`; digits are not mirrored, since a mirrored digit is none.
 
 # %%
 SOURCE = "sample:digits"
 OPTIONS = {"image_size": 96, "augment": "light", "flip": False, "unfreeze_blocks": 4}
 
-# %%
-from data.sources import open_source
+# %% [markdown]
+# **Audit.** What could spoil the training: damaged files, copies, small classes. Without `labels=False` it looks for wrong
+# labels too.
 
-pictures = open_source(SOURCE)
-print(f"{len(pictures)} pictures of {len(pictures.class_names)} classes: {', '.join(pictures.class_names)}")
+# %%
+from app import audit
+
+audit(SOURCE, labels=False)
 
 # %% [markdown]
-# **Training.** The head first, on the frozen backbone; then the top of the backbone too. Then the test, the export, and the
+# **Training.** First the head, on the frozen backbone; then the top of the backbone too. Then the test, the export, and the
 # proof that the exported files answer like the model.
 
 # %%
@@ -54,46 +87,42 @@ from app import train
 run = train(SOURCE, **OPTIONS)
 
 # %% [markdown]
-# **How it went.** Curves of both phases, the figures of the test split with a 95 % interval, and what is mistaken for what.
+# **How it went.** The run sums itself up, and its plots show more: test images with the model's answers, mistakes first, and
+# what the network saw in training.
+
+# %%
+run
 
 # %%
 from IPython.display import Image, display
 
-display(Image(run.plots / "curves.png"))
-
-# %%
-test = run.metrics["test"]
-low, high = test["accuracy_ci95"]
-print(
-    f"accuracy {test['accuracy']:.3f} ({low:.3f} to {high:.3f}) of {test['n']} pictures, macro F1 {test['macro_f1']:.3f}"
-)
-
-# %%
-display(Image(run.plots / "confusion.png"))
-
-# %% [markdown]
-# **Predictions** for test pictures: mistakes first, then those that the model was least sure of.
-
-# %%
 display(Image(run.plots / "predictions.png"))
 
+# %%
+display(Image(run.plots / "augmentation.png"))
+
 # %% [markdown]
-# **The file for the phone**, asked about one picture as a phone would ask it.
+# **Predictions** for image files. Here they are written first, since the digits are no files; name your own files or folders.
 
 # %%
 from app import predict
+from data.sources import open_source
 
-picture = run.path / "picture.png"
-picture.write_bytes(pictures.encoded(0))
-prediction = predict(run.export / "model_float32.tflite", [picture])[0]
-print(f"{prediction.label} (the truth: {pictures.class_names[pictures.labels[0]]})")
+images = open_source(SOURCE)
+folder = run.path / "examples"
+folder.mkdir(exist_ok=True)
+for number in range(0, len(images), 225):
+    (folder / images.keys[number].replace("/", "-")).write_bytes(images.encoded(number))
+predict(run.path, [folder])
+
+# %% [markdown]
+# **The file for the phone**, asked about the same images as a phone would ask it.
 
 # %%
-for name, proof in run.parity["formats"].items():
-    print(
-        f"{name}: {run.export / proof['file']}, same top class as Keras for {proof['top1_agreement']:.1%} of the pictures"
-    )
-if "google.colab" in sys.modules:
+predict(run.export / "model_float32.tflite", [folder])
+
+# %%
+if in_colab:
     from google.colab import files
 
     files.download(str(run.export / "model_float32.tflite"))

@@ -79,6 +79,20 @@ def test_each_fold_is_a_run_and_the_whole_sums_them_up(folded: Run) -> None:
     assert high - low < tests[0]["accuracy_ci95"][1] - tests[0]["accuracy_ci95"][0]  # of more pictures
 
 
+def test_the_whole_shows_its_folds_in_a_notebook(folded: Run) -> None:
+    html = folded._repr_html_()
+    assert repr(folded) == f"Run({str(folded.path)!r}, finished)"
+    pooled = folded.folds["pooled"]
+    for text in ("mean", "± std", f"Accuracy {pooled['accuracy']:.3f}", "of all 24 pictures"):
+        assert text in html
+
+
+def test_a_whole_that_is_not_finished_shows_how_far_it_is(copy: Run) -> None:
+    (copy.path / "fold-2" / "report.html").unlink()
+    assert "1 of 2 folds are finished. Continue with train(resume=" in copy._repr_html_()
+    assert repr(copy).endswith(", unfinished)")
+
+
 def test_a_finished_whole_is_not_continued(folded: Run) -> None:
     with pytest.raises(UsageError, match="is finished"):
         app.train(resume=str(folded.path))

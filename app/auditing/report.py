@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from PIL import Image
 
 from app.pictures import Reading
+from app.thumbnails import thumbnails
 from data.auditing.checks import class_counts
 from data.auditing.findings import Finding
-from data.decoding import UnreadablePicture, decode
-from data.pictures import PictureSet
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _EXAMPLES = 12  # of each finding
@@ -40,26 +36,7 @@ def render_page(reading: Reading, findings: Sequence[Finding], not_looked_at: Se
         not_looked_at=not_looked_at,
         counts=class_counts(reading.evidence.pictures),
         readable=len(reading.evidence.pictures),
-        thumbnails=_thumbnails(reading.evidence.pictures, shown),
+        thumbnails=thumbnails(reading.evidence.pictures, shown, _SIZE),
         most_examples=_EXAMPLES,
         most_pictures=_PICTURES,
     )
-
-
-def _thumbnails(pictures: PictureSet, keys: set[str]) -> dict[str, str]:
-    """Of each picture that can be read, a small JPEG in base64."""
-    found = {}
-    for index, key in enumerate(pictures.keys):
-        if key in keys:
-            try:
-                found[key] = _thumbnail(decode(pictures.encoded(index)))
-            except (UnreadablePicture, OSError):  # removed meanwhile; the page is about what was there
-                continue
-    return found
-
-
-def _thumbnail(image: Image.Image) -> str:
-    image.thumbnail((_SIZE, _SIZE))
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=80)
-    return base64.b64encode(file.getvalue()).decode()

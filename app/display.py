@@ -1,0 +1,184 @@
+"""How runs, audits and predictions show themselves in a notebook.
+
+The HTML takes its colours and fonts from the page, so that it fits light and dark themes, and needs nothing from the network.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from PIL import Image
+
+from app.exporting.summary import export_cells, export_columns
+from app.folds import fold_table, pooled_text
+from app.runs import Run
+from app.tasks import TASKS
+from app.tasks.task import Task
+from app.thumbnails import thumbnails, thumbnails_of_files
+from data.pictures import REGRESSION, SINGLE_LABEL
+
+if TYPE_CHECKING:
+    from app.audit import Audit
+    from app.predict import Prediction
+
+Table = tuple[Sequence[str], Sequence[Sequence[Any]]]
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_SPLITS = ("validation", "test")
+_PLOTS = ("curves", "confusion", "precision_recall", "scatter")  # those that can be read when they are small
+_PLOT_WIDTH = 880  # pixels, twice as wide as it is shown, for sharp screens
+_THUMBNAIL = 128  # pixels, more than are shown, for sharp screens
+_MOST_PREDICTIONS = 24
+_MOST_CLASSES = 3  # of a prediction
+_MOST_EXAMPLES = 3  # of a finding
+_MOST_IMAGES = 2  # of an example
+
+
+class Row(NamedTuple):
+    """A line under a predicted image.
+
+    Attributes:
+        name: of a class or a number.
+        value: its probability or the number, as text.
+        share: the length of its bar, from 0 to 1; None for no bar.
+        is_answer: whether the model answers with it.
+    """
+
+    name: str
+    value: str
+    share: float | None
+    is_answer: bool
+
+
+def run_html(run: Run) -> str:
+    """A run's figures, exported files and plots, as far as they are there. Damaged files are named and raise nothing."""
+    try:
+        return _render("run", run=run, **_run_context(run))
+    except Exception as error:  # a run that cannot be shown must not look like an error of the user's cell
+        return _render("damaged", run=run, error=error)
+
+
+def audit_html(audit: Audit) -> str:
+    """What an audit found, with its first examples."""
+    pictures = audit.reading.pictures
+    examples = [(one.name, example) for one in audit.findings for example in one.examples[:_MOST_EXAMPLES]]
+    keys = {key for _, example in examples for key in example.pictures[:_MOST_IMAGES]}
+    return _render(
+        "audit",
+        pictures=pictures,
+        audit=audit,
+        thumbnails=thumbnails(audit.reading.evidence.pictures, keys, _THUMBNAIL),
+        most_examples=_MOST_EXAMPLES,
+        most_images=_MOST_IMAGES,
+    )
+
+
+def predictions_html(predictions: Sequence[Prediction]) -> str:
+    """Images with what a model says of them; the first few of many."""
+    shown = predictions[:_MOST_PREDICTIONS]
+    return _render(
+        "predictions",
+        cards=[(Path(one.path).name, one.path, answer_rows(one)) for one in shown],
+        thumbnails=thumbnails_of_files({one.path for one in shown}, _THUMBNAIL),
+        more=len(predictions) - len(shown),
+    )
+
+
+def answer_rows(one: Prediction) -> list[Row]:
+    """What a model says of an image, the answer first, then the next best classes."""
+    if one.task == REGRESSION:
+        return [Row(name, f"{number:.4g}", None, True) for name, number in one.answers.items()]
+    names = list(dict.fromkeys([*one.labels, *one.answers]))[: max(len(one.labels), _MOST_CLASSES)]
+    rows = [Row(name, f"{one.answers[name]:.1%}", one.answers[name], name in one.labels) for name in names]
+    return rows if one.labels else [Row("none", "", None, True), *rows]
+
+
+def _render(template: str, **context: Any) -> str:
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(f"{template}.html.jinja").render(context)
+
+
+def _run_context(run: Run) -> dict[str, Any]:
+    if run.state == "missing":
+        return {"facts": {}, "tables": [], "exports": [], "plots": {}, "notes": ["There is no run in this folder."]}
+    config = run.config
+    task_name = config.task or SINGLE_LABEL  # runs of earlier versions
+    task = TASKS[task_name]
+    facts = {
+        "task": f"{task_name}: {task.description}",
+        "source": _source_name(config.source or ""),
+        "backbone": f"{config.backbone} at {config.image_size} px, {config.strategy}"
+        if config.image_size
+        else config.backbone,
+    }
+    if run.report.is_file():
+        facts["report"] = str(run.report)
+    return {
+        "facts": facts,
+        "tables": _tables(run, task),
+        "export_columns": export_columns(task),
+        "exports": [(one, export_cells(task, one)) for one in _parity(run)],
+        "plots": {path.stem: _scaled(path) for name in _PLOTS if (path := run.plots / f"{name}.png").is_file()},
+        "notes": _notes(run, task_name),
+    }
+
+
+def _parity(run: Run) -> list[dict[str, Any]]:
+    is_there = (run.export / "parity.json").is_file()
+    return list(run.parity["formats"].values()) if is_there else []
+
+
+def _tables(run: Run, task: Task) -> list[Table]:
+    tables: list[Table] = []
+    if run.summary.is_file():
+        tables.append(fold_table(run.folds, task))
+    if (run.path / "metrics.json").is_file():
+        metrics = run.metrics
+        rows = [
+            (split, f"{metrics[split]['n']:,}", *(text(metrics[split]) for text in task.columns.values()))
+            for split in _SPLITS
+        ]
+        tables.append((("split", "images", *task.columns), rows))
+    return tables
+
+
+def _notes(run: Run, task_name: str) -> list[str]:
+    if run.summary.is_file():
+        return [pooled_text(run.folds, task_name)]
+    if run.is_finished:
+        return []
+    how = f"Continue with train(resume={str(run.path)!r})."
+    if run.config.is_of_folds:
+        folds = sorted(run.path.glob("fold-*"))
+        finished = sum(Run(fold).is_finished for fold in folds)
+        return [f"{finished} of {run.config.folds} folds are finished. {how}"]
+    if not run.history:
+        return [f"No epoch is finished yet. {how}"]
+    last = run.history[-1]
+    return [f"The last finished epoch is {last['epoch']} of the phase {last['phase']}. {how}"]
+
+
+def _source_name(source: str) -> str:
+    """A source as it was named; of a path, which the run keeps from the root on, the last part."""
+    return Path(source).name if Path(source).is_absolute() else source
+
+
+def _scaled(path: Path) -> str:
+    """A plot as a smaller PNG, in base64."""
+    with Image.open(path) as image:
+        small = image.convert("RGB")
+    small.thumbnail((_PLOT_WIDTH, 2 * _PLOT_WIDTH), Image.Resampling.LANCZOS)
+    file = io.BytesIO()
+    small.quantize(64).save(file, "PNG", optimize=True)
+    return base64.b64encode(file.getvalue()).decode()

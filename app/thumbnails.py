@@ -1,0 +1,47 @@
+"""Small JPEGs of images, in base64, to stand inside a page or a notebook."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from PIL import Image
+
+from data.decoding import UnreadablePicture, decode
+from data.pictures import PictureSet
+from data.reading import read_picture
+
+Place = TypeVar("Place")
+
+
+def thumbnails(pictures: PictureSet, keys: Collection[str], size: int) -> dict[str, str]:
+    """Thumbnails of some images of a source, at most `size` pixels a side, by name; unreadable images are left out."""
+    places = {key: index for index, key in enumerate(pictures.keys) if key in keys}
+    return _thumbnails(places, pictures.encoded, size)
+
+
+def thumbnails_of_files(paths: Iterable[str], size: int) -> dict[str, str]:
+    """Thumbnails of image files, at most `size` pixels a side, by path; unreadable files are left out."""
+    return _thumbnails({path: path for path in paths}, read_picture, size)
+
+
+def _thumbnails(places: Mapping[str, Place], read: Callable[[Place], bytes], size: int) -> dict[str, str]:
+    def thumbnail(place: Place) -> str | None:
+        try:
+            return _encode(decode(read(place)), size)
+        except (UnreadablePicture, OSError):  # the file may be gone by now
+            return None
+
+    with ThreadPoolExecutor() as pool:
+        found = zip(places, pool.map(thumbnail, places.values()), strict=True)
+        return {name: encoded for name, encoded in found if encoded is not None}
+
+
+def _encode(image: Image.Image, size: int) -> str:
+    image.thumbnail((size, size))
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=80)
+    return base64.b64encode(file.getvalue()).decode()
