@@ -37,14 +37,18 @@ def warmup_cosine_adamw(
 
 
 class Cycles(keras.optimizers.schedules.LearningRateSchedule):
-    """A schedule that begins again after some steps (warm restarts: Loshchilov and Hutter 2017, https://arxiv.org/abs/1608.03983)."""
+    """A schedule that begins again after some steps, at half the rate each time.
+
+    Warm restarts: Loshchilov and Hutter 2017, https://arxiv.org/abs/1608.03983.
+    """
 
     def __init__(self, schedule: keras.optimizers.schedules.LearningRateSchedule, steps: int) -> None:
         super().__init__()
         self.schedule, self.steps = schedule, steps
 
     def __call__(self, step: Any) -> Any:
-        return self.schedule(keras.ops.mod(step, self.steps))
+        cycle = keras.ops.cast(keras.ops.floor_divide(step, self.steps), "float32")
+        return self.schedule(keras.ops.mod(step, self.steps)) * 0.5**cycle
 
     def get_config(self) -> dict[str, Any]:
         return {"schedule": self.schedule, "steps": self.steps}

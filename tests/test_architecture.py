@@ -66,6 +66,14 @@ def test_packages_import_in_one_direction(path: Path) -> None:
     assert not found & FORBIDDEN.get(path.parts[0], set())
 
 
+@pytest.mark.parametrize("path", [path for path in FILES if path.parts[0] not in ("tests", "notebooks")], ids=str)
+def test_only_the_console_draws(path: Path) -> None:
+    """Rich's own live displays put themselves in the place of the standard streams."""
+    source = (ROOT / path).read_text(encoding="utf-8")
+    if path.parts[:2] != ("app", "console"):
+        assert "rich" not in imported(source, module_of(path)) and "console.status" not in source
+
+
 @pytest.mark.parametrize(
     "source",
     [

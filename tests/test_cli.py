@@ -140,6 +140,24 @@ def test_lists_show_their_table(what: str, cli: Cli) -> None:
         assert name in first_words  # in a pipe, a row is a line
 
 
+@pytest.mark.parametrize("width", [60, 80, 100, 120])
+@pytest.mark.parametrize("what", LISTS)
+def test_lists_fit(what: str, width: int, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert max(map(len, cli("list", what).out.splitlines())) <= width
+
+
+def test_a_backbone_is_a_line_at_80_columns_and_wider_ones_have_all(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    narrow = cli("list", "backbones").out
+    assert re.search(r"^ efficientnet_lite0 +224 +3\.4 M +installed by pip +Apache-2\.0 *$", narrow, re.MULTILINE)
+    assert len(narrow.splitlines()) < len(BACKBONES) + 10
+    (columns,) = re.findall(r"Not shown: features, paper, from\. Set COLUMNS=(\d+) to see all columns\.", narrow)
+    monkeypatch.setenv("COLUMNS", columns)
+    wide = cli("list", "backbones").out
+    assert "Not shown" not in wide and "https://arxiv.org/abs/1905.11946" in wide
+
+
 def test_list_shows_backbones_unless_asked(cli: Cli) -> None:
     assert cli("list").out == cli("list", "backbones").out
 
@@ -250,6 +268,7 @@ def test_train_is_quiet_and_needs_no_network(finished_process: Process) -> None:
     ended = finished_process
     assert ended.code == 0
     assert ended.err == ""
+    assert max(len(line) for line in ended.out.splitlines() if "/" not in line) <= 100
     # A slow machine says more often how far it is.
     assert len([line for line in ended.out.splitlines() if not re.search(r"\d:\d\d", line)]) < 40
     # The summary names the engine, and which one is the fastest depends on what else the machine has to do.

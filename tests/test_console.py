@@ -14,6 +14,11 @@ from app.console import bars, chatter_to, console, print_path, progress, status,
 from tests.terminal import on_a_terminal
 
 
+@pytest.fixture(autouse=True)
+def no_width_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 def test_sentences_are_broken_between_words_and_paths_are_not(capsys: pytest.CaptureFixture[str]) -> None:
     path = "/a/folder with spaces/" * 5
     console.print(
@@ -27,6 +32,16 @@ def test_sentences_are_broken_between_words_and_paths_are_not(capsys: pytest.Cap
     assert capsys.readouterr().out == f"report    {path}\n"
     console.print(f"  command {path}", soft_wrap=True)
     assert capsys.readouterr().out == f"  command {path}\n"
+
+
+def test_standard_output_can_be_kept_for_what_was_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    with console.aside():
+        console.print("reading")
+        list(track("abc", 3, "checking"))
+    with console.aside(False):
+        console.print("read")
+    out, err = capsys.readouterr()
+    assert out == "read\n" and err.startswith("reading\nchecking   100%")
 
 
 def test_track_yields_everything_in_order(capsys: pytest.CaptureFixture[str]) -> None:
@@ -70,6 +85,18 @@ def lines_until(number: int, capsys: pytest.CaptureFixture[str]) -> list[str]:
             break
         time.sleep(0.01)
     return lines
+
+
+def test_nothing_is_left_of_a_transient_bar_that_is_over_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert list(track("abc", 3, "asking", transient=True)) == ["a", "b", "c"]
+    assert "".join(capsys.readouterr()) == ""
+
+
+def test_a_line_of_progress_fits(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress() as shown:
+        shown.add_task("timing", total=0, note="a_file_of_a_very_long_name" * 5)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert len(line) == 100 and line.endswith("…")
 
 
 def test_the_time_of_a_stage_that_broke_off_is_told(capsys: pytest.CaptureFixture[str]) -> None:

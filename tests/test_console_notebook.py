@@ -66,6 +66,13 @@ CELLS = {
         os.write(2, b"C++ after\\n")
         time.sleep(0.5)  # a thread of the kernel reads what C++ writes
     """,
+    "descriptors": """
+        before = len(os.listdir("/dev/fd"))
+        for _ in range(10):
+            with chatter_to(Path(LOG)):
+                list(track("abc", 3, "reading", transient=True))
+        print(len(os.listdir("/dev/fd")) - before)
+    """,
     "table": """
         table("a title", ("name", "<value>"), [("[b]<a & b>", 3)])
     """,
@@ -128,6 +135,10 @@ def test_what_libraries_say_goes_to_the_log(executed: dict[str, Outputs], log: P
 def test_afterwards_everything_is_where_it_was(executed: dict[str, Outputs]) -> None:
     assert streams(executed["after chatter"]) == "after\nafter\n"
     assert streams(executed["after chatter"], "stderr") == "C++ after\n"
+
+
+def test_no_file_descriptor_is_left_open(executed: dict[str, Outputs]) -> None:
+    assert streams(executed["descriptors"]) == "0\n"
 
 
 def test_a_table_is_html(executed: dict[str, Outputs]) -> None:

@@ -12,10 +12,9 @@ from rich.cells import cell_len
 from app.console import table
 
 
-def test_cells_are_text_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    table("title", ("name", "value"), [("[bold]class[/bold]", 3), ("[/", None)])
-    out = capsys.readouterr().out
-    assert "[bold]class[/bold]" in out and "[/" in out
+@pytest.fixture(autouse=True)
+def no_width_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
 
 
 def printed(
@@ -61,6 +60,12 @@ FINDINGS = (
     ],
 )
 NARROW = (("name", "日本語 title"), [("写真" * 9, "a text of some words " * 5), ("b", "")])
+
+
+def test_cells_are_text_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    table("title", ("name", "value"), [("[bold]class[/bold]", 3), ("[/", None)])
+    out = capsys.readouterr().out
+    assert "[bold]class[/bold]" in out and "[/" in out
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 120])

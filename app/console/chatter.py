@@ -61,16 +61,14 @@ def _descriptors_to(file: IO[str]) -> Iterator[None]:
     """Let descriptors 1 and 2 lead to a file: C++ writes to them, and so do child processes."""
     streams = [one for one in (sys.stdout, sys.stderr) if descriptor_of(one) in (1, 2)]
     _flush(streams)
-    saved = {descriptor: os.dup(descriptor) for descriptor in (1, 2)}
-    try:
-        for descriptor in saved:
+    with contextlib.ExitStack() as stack:
+        for descriptor in (1, 2):
+            copy = os.dup(descriptor)
+            stack.callback(os.close, copy)
+            stack.callback(os.dup2, copy, descriptor)
             os.dup2(file.fileno(), descriptor)
+        stack.callback(_flush, streams)  # what somebody who kept the stream has written meanwhile
         yield
-    finally:
-        _flush(streams)  # what somebody who kept the stream has written meanwhile
-        for descriptor, copy in saved.items():
-            os.dup2(copy, descriptor)
-            os.close(copy)
 
 
 def _flush(streams: list[Any]) -> None:

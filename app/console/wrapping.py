@@ -25,6 +25,7 @@ def wrap(text: str, width: int, *, break_words: bool = False) -> list[str]:
         break_words: whether a word, as a path, that is longer than a line is broken after a slash, a dot or the like, or
             wherever it must be; else it stays whole, on a line that is too long.
     """
+    width = max(width, 2)
     lines, line = [], ""
     for part in _parts(text, width if break_words else None):
         if line.strip() and cell_len((line + part).rstrip()) > width:

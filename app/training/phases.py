@@ -19,7 +19,7 @@ class Phase:
         epochs: how many in a cycle.
         learning_rate: the peak.
         warmup_epochs: epochs of rising learning rate, which are part of `epochs`.
-        cycles: how many at most. In each the learning rate rises and falls again (warm restarts, Loshchilov and Hutter 2017,
+        cycles: how many at most. In each the learning rate rises half as high (warm restarts, Loshchilov and Hutter 2017,
             https://arxiv.org/abs/1608.03983); another one begins while validation improves.
         goes_on: the phase takes the place of another cycle of the one before, so it only begins while validation improves.
         weight_decay: decoupled.
