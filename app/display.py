@@ -30,7 +30,13 @@ Table = tuple[Sequence[str], Sequence[Sequence[Any]]]
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SPLITS = ("validation", "test")
-_PLOTS = ("curves", "confusion", "precision_recall", "scatter")  # those that can be read when they are small
+_PLOTS = (
+    "curves",
+    "confusion",
+    "precision_recall",
+    "scatter",
+    "reliability",
+)  # those that can be read when they are small
 _PLOT_WIDTH = 880  # pixels, twice as wide as it is shown, for sharp screens
 _THUMBNAIL = 128  # pixels, more than are shown, for sharp screens
 _MOST_PREDICTIONS = 24

@@ -190,8 +190,15 @@ class Ended(NamedTuple):
 
 
 @pytest.fixture
-def cli(capfd: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
-    """Carry out a command line in this process."""
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A console so wide that a row of a table and a sentence are one line each, however long the paths of the test are."""
+    monkeypatch.setenv("COLUMNS", "1000")
+
+
+@pytest.fixture
+def cli(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
+    """Carry out a command line in this process; on a slow machine, too, no stage says how far it is before it ends."""
+    monkeypatch.setattr("app.console.bars.PIPE_SECONDS", 1e6)
 
     def call(*arguments: object) -> Ended:
         capfd.readouterr()

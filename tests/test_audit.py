@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -324,7 +325,7 @@ def test_opening_a_source_says_what_repeats(folder: Path, capsys: pytest.Capture
 
     text = " ".join(capsys.readouterr().out.split())
     assert "2 pictures show the same as others, once with another label (apple/01.png and banana/copy.png)" in text
-    assert f"python -m app audit {folder} tells more" in text
+    assert f"python -m app audit {shlex.quote(str(folder))} tells more" in text
     assert readable.duplicates is not None and readable.duplicates.dtype == np.int64
     groups = readable.duplicates.tolist()
     assert groups[readable.keys.index("apple/copy.png")] == groups[0] and len(set(groups)) == 16

@@ -152,6 +152,7 @@ def test_speed_is_relative(reference: str, loose: Path, cli: Cli) -> None:
     assert f"relative to {reference}" in ended.out
 
 
+@pytest.mark.usefixtures("wide")
 def test_files_of_the_same_name_are_told_apart(loose: Path, cli: Cli) -> None:
     other = loose.parent.parent / loose.name
     shutil.copy(loose, other)
@@ -192,6 +193,7 @@ def test_output_goes_elsewhere_than_into_the_run(tiny_copy: app.Run, tmp_path: P
     assert len(json.loads((tmp_path / "figures.json").read_text())["rows"]) == 2
 
 
+@pytest.mark.usefixtures("wide")
 def test_a_file_alone_is_measured_without_writing(loose: Path, cli: Cli) -> None:
     before = contents(loose.parent)
     ended = cli("benchmark", loose, *QUICK, 1)

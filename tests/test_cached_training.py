@@ -283,6 +283,7 @@ def test_more_views_are_added_to_those_that_are_there(data: FitData, tmp_path: P
 # --- No room ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("wide")
 def test_without_room_a_phase_trains_live_and_says_so_once(
     data: FitData, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -80,7 +80,7 @@ def test_a_run_shows_its_figures_its_files_and_its_plots(tiny_run: Run) -> None:
     expected = ["single_label", "tiny at 32 px", "fruit", f"{test['accuracy']:.3f}", f"{low:.3f} – {high:.3f}"]
     expected += ["model_float32.tflite", f"{proof['bytes'] / 1e6:.1f} MB", "agrees", str(tiny_run.report), "finished"]
     assert not [text for text in expected if text not in words(page)]
-    assert len(page.images) == 2
+    assert len(page.images) == 3
     assert max(width for width, _ in sizes(page)) < Image.open(tiny_run.plots / "curves.png").width
 
 

@@ -91,7 +91,7 @@ def test_parity_holds_the_documented_figures(name: str, every_format: app.Run) -
         assert one["accuracy"] == one["keras_accuracy"]
     if export.is_for_phones:
         assert one["custom_operations"] == []
-        assert set(one["mediapipe"]) == FIGURES | {"max_difference_at_size"}
+        assert set(one["mediapipe"]) == FIGURES | {"max_difference_at_size", "within_chance"}
         assert one["mediapipe"]["max_difference_at_size"] < 0.01
 
 

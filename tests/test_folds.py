@@ -118,6 +118,7 @@ def stopped_at_its_beginning(run: Run) -> None:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
+@pytest.mark.usefixtures("wide")
 @pytest.mark.parametrize("stop", [stopped_at_its_end, stopped_at_its_beginning])
 def test_only_what_is_missing_is_trained_again(
     stop: Callable[[Run], None], copy: Run, folded: Run, capsys: pytest.CaptureFixture[str]

@@ -138,6 +138,7 @@ def test_json_is_all_that_is_on_standard_output(
         assert one["probabilities"] == pytest.approx(right.probabilities, abs=1e-5)
 
 
+@pytest.mark.usefixtures("wide")
 @pytest.mark.parametrize("top", [1, 2, 99])
 def test_top_says_how_many_classes_are_named(top: int, tflite: Path, fruit: Path, cli: Cli) -> None:
     picture = fruit / "apple" / "00.png"

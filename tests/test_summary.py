@@ -75,6 +75,7 @@ SEARCHES = {
 }
 
 
+@pytest.mark.usefixtures("wide")
 @pytest.mark.parametrize("kept", SEARCHES)
 def test_what_was_tried_is_not_taken_for_what_was_kept(
     kept: str, tiny_copy: app.Run, capsys: pytest.CaptureFixture[str]

@@ -253,6 +253,7 @@ def test_answers_follow_the_thresholds(trained: Trained, answers: list[app.Predi
         assert set(one.labels) == (reached if trained.task == MULTI_LABEL else reached or {"other"})
 
 
+@pytest.mark.usefixtures("wide")
 def test_predict_says_it_in_words(trained: Trained, answers: list[app.Prediction], cli: Cli) -> None:
     ended = cli("predict", trained.run.export / "model_float32.tflite", *trained.test)
     assert (ended.code, ended.err) == (0, "")

@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
+from scipy.stats import binomtest
 
-from app.evaluation.calibration import BINS, calibration_error
+from app.evaluation.calibration import BINS, Reliability, calibration_error
 from app.evaluation.calibration import reliability as reliability_of
 from app.runs import written_whole
 
@@ -104,6 +105,8 @@ def predictions(pictures: np.ndarray, captions: Sequence[tuple[str, bool]]) -> F
 def reliability(versions: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
     """How often decisions are right against how sure they are: on the diagonal where probabilities say what they mean.
 
+    Points are larger the more decisions they stand for, and have 95 % intervals.
+
     Args:
         versions: by name, how sure each decision is, float (n,) in [0, 1], and whether it is right, bool (n,).
     """
@@ -115,7 +118,10 @@ def reliability(versions: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure
         filled = bins.counts > 0
         error = calibration_error(confidence, right)
         label = f"{name}: calibration error {error:.3f}"
-        above.plot(bins.confidence[filled], bins.accuracy[filled], "o-", ms=4, color=colour, label=label)
+        places, heights = bins.confidence[filled], bins.accuracy[filled]
+        above.errorbar(places, heights, _wilson(bins, filled), fmt="none", color=colour, lw=1)
+        sizes = 10 + 120 * bins.counts[filled] / bins.counts.max()
+        above.scatter(places, heights, sizes, color=colour, label=label)
         below.stairs(bins.counts, np.linspace(0, 1, BINS + 1), color=colour, fill=name == next(iter(versions)))
     above.set(ylabel="part that is right", title="Test images", xlim=(0, 1), ylim=(0, 1.02))
     below.set(xlabel="probability", ylabel="decisions", yscale="symlog")
@@ -124,6 +130,15 @@ def reliability(versions: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure
         axes.spines[["top", "right"]].set_visible(False)
     above.legend(frameon=False, loc="upper left")
     return figure
+
+
+def _wilson(bins: Reliability, filled: np.ndarray) -> np.ndarray:
+    """How far the 95 % interval of each accuracy (Wilson 1927) reaches below and above it, (2, bins)."""
+    reach = []
+    for accuracy, count in zip(bins.accuracy[filled], bins.counts[filled], strict=True):
+        interval = binomtest(round(accuracy * count), int(count)).proportion_ci(0.95, method="wilson")
+        reach.append((max(0.0, accuracy - interval.low), max(0.0, interval.high - accuracy)))
+    return np.array(reach).T
 
 
 def precision_recall(
