@@ -123,12 +123,12 @@ def reliability(versions: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure
         sizes = 10 + 120 * bins.counts[filled] / bins.counts.max()
         above.scatter(places, heights, sizes, color=colour, label=label)
         below.stairs(bins.counts, np.linspace(0, 1, BINS + 1), color=colour, fill=name == next(iter(versions)))
-    above.set(ylabel="part that is right", title="Test images", xlim=(0, 1), ylim=(0, 1.02))
+    above.set(ylabel="part that is right", title="Test images", xlim=(0, 1.02), ylim=(0, 1.05))
     below.set(xlabel="probability", ylabel="decisions", yscale="symlog")
     for axes in (above, below):
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
-    above.legend(frameon=False, loc="upper left")
+    above.legend(frameon=False, loc="lower right")
     return figure
 
 
