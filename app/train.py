@@ -184,18 +184,18 @@ def _carry_out(run: Run, pictures: PictureSet, splits: np.ndarray, sha256: str, 
         extractor = _extractor(config, data)
         check_mixing(model, phases, mixup=config.mixup, cutmix=config.cutmix, cached=extractor is not None)
         with loader.naming_errors():
-            best = fit(model, phases, data, run, extractor)
+            best, inputs = fit(model, phases, data, run, extractor)
         task = TASKS[pictures.task]
         console.print(f"{'kept':<10}{describe_best(best, run.history, task.metric)}.")
         predict = predictor(model, loader, config.batch_size)
-        answers, temperatures = {"validation": predict(indices["validation"])}, None
+        temperatures = None
         if config.calibrate:
-            labels = pictures.labels[indices["validation"]]
-            temperatures, answers["validation"] = calibrate(model, task, answers["validation"], labels)
+            with loader.naming_errors():
+                temperatures = calibrate(model, inputs, pictures.labels[indices["validation"]])
         with written_whole(run.model) as temporary:
             keras.Model(model.input, model.output, name=model.name).save(temporary)  # without optimizer and loss
         fitted = time.perf_counter()
-        answers["test"] = predict(indices["test"])
+        answers = {split: predict(indices[split]) for split in ("validation", "test")}
         metrics, thresholds = judge(pictures, indices, answers, goal)
         metrics["best"] = best
         metrics["calibration"] = calibration_figures(pictures, indices, answers, temperatures)

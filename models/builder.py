@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -64,6 +66,17 @@ def with_answers(model: keras.Model) -> keras.Model:
         return model
     answers = keras.layers.Activation(output.activation, name=output.answers, dtype="float32")(model.output)
     return keras.Model(model.input, answers, name=model.name)
+
+
+def forward_pass(model: keras.Model) -> Callable[[Any], Any]:
+    """What a model makes of batches of any size, as one TensorFlow graph.
+
+    It is traced once; Keras' own `predict` does that anew for each size of batch, a second or more a time.
+    """
+    import tensorflow as tf
+
+    inputs = tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)
+    return tf.function(lambda batch: model(batch, training=False), input_signature=[inputs], autograph=False)
 
 
 def load_model(path: Path) -> keras.Model:

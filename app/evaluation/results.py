@@ -15,7 +15,8 @@ from app.evaluation.calibration import Calibrator
 from app.figures import beyond
 from app.runs import Run
 from app.tasks import TASKS
-from app.tasks.task import Goal, Task
+from app.tasks.task import Goal
+from app.training.inputs import Inputs, validation_logits
 from data.pictures import REGRESSION, SINGLE_LABEL, PictureSet
 from data.pipeline import PictureLoader
 from models.heads import rescale_outputs
@@ -51,26 +52,25 @@ def check_goal(pictures: PictureSet, config: TrainConfig) -> Goal:
     return goal
 
 
-def calibrate(
-    model: keras.Model, task: Task, probabilities: np.ndarray, labels: np.ndarray
-) -> tuple[np.ndarray | None, np.ndarray]:
+def calibrate(model: keras.Model, inputs: Inputs, labels: np.ndarray) -> np.ndarray | None:
     """Calibrate a model on the validation split, by the weights of its last layer.
 
     Args:
         model: from `models.builder.build_model`, trained; changed in place.
-        task: of the model.
-        probabilities: of the model for the validation split, float32 (n, outputs).
-        labels: of the same examples.
+        inputs: what it was trained on: features of the validation pictures are at hand there.
+        labels: of the validation split.
 
     Returns:
-        The temperatures of the outputs, float32 (outputs,), None where nothing was changed: there are no probabilities, or
-        the change would be chance; and what the model gives now, float32 (n, outputs).
+        The temperatures of the outputs, float32 (outputs,); None where nothing was changed: there are no probabilities, or the
+        change would be chance.
     """
-    temperatures = task.calibrator.temperatures(probabilities, labels) if task.calibrator else None
-    if temperatures is None or task.calibrator is None:
-        return None, probabilities
-    rescale_outputs(model, 1 / temperatures, np.zeros_like(temperatures))
-    return temperatures, task.calibrator.at(probabilities, temperatures)
+    calibrator = inputs.data.task.calibrator
+    if calibrator is None:
+        return None
+    temperatures = calibrator.temperatures(calibrator.probabilities(validation_logits(inputs)), labels)
+    if temperatures is not None:
+        rescale_outputs(model, 1 / temperatures, np.zeros_like(temperatures))
+    return temperatures
 
 
 def judge(

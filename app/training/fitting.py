@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 
@@ -22,7 +22,7 @@ from app.tasks.task import Task
 from app.training.activations import Extractor
 from app.training.cache import CacheFull
 from app.training.checkpoints import FitState, read_checkpoint, write_checkpoint
-from app.training.inputs import CachedInputs, FitData, LiveInputs
+from app.training.inputs import CachedInputs, FitData, Inputs, LiveInputs
 from app.training.linear import fit_linear_head
 from app.training.phases import Phase
 from app.training.shards import MissingRows
@@ -34,9 +34,21 @@ from models.splitting import split
 LEAST_GAIN = 0.01  # of the validation loss, in a cycle of epochs that another one is worth
 
 
+class Fitted(NamedTuple):
+    """What comes of a fit, besides the model.
+
+    Attributes:
+        best: the record of the epoch whose weights the model has, from `run.history`, without what the clock says.
+        inputs: of the last phase; its model shares its layers with the fitted one.
+    """
+
+    best: dict[str, Any]
+    inputs: Inputs
+
+
 def fit(
     model: keras.Model, phases: Sequence[Phase], data: FitData, run: Run, extractor: Extractor | None = None
-) -> dict[str, Any]:
+) -> Fitted:
     """Train a model through all phases; it ends with the best weights, and answers with numbers in the units of the labels.
 
     Args:
@@ -46,10 +58,8 @@ def fit(
         run: where history and checkpoints go, and where an interrupted fit is found.
         extractor: runs the frozen part of the model once a picture; None runs all of it in every epoch.
 
-    Returns:
-        The record of the epoch whose weights the model has, from `run.history`, without what the clock says.
     """
-    state = FitState.read(run)
+    state, inputs = FitState.read(run), None
     run.write_history([one for one in run.history if _is_finished(one, phases, state)])
     for number, phase in enumerate(phases):
         if number < state.phase or (number == state.phase and state.phase_done):
@@ -71,11 +81,12 @@ def fit(
         if continues:
             read_checkpoint(run, str(state.weights), model, optimizer)
         _fit_phase(inputs, phase, data, end)
+    inputs = inputs or _inputs_of(model, [phases[state.phase]], data, extractor)  # resumed when all was trained
     read_checkpoint(run, str(state.best_weights), model)
     if data.scaling is not None:
         rescale_outputs(model, *data.scaling)
     best = next(one for one in run.history if _file_of(one["phase"], one["epoch"]) == state.best_weights)
-    return {name: value for name, value in best.items() if name not in ("seconds", "finished")}
+    return Fitted({name: value for name, value in best.items() if name not in ("seconds", "finished")}, inputs)
 
 
 def improves(history: Sequence[dict[str, Any]], phase: Phase) -> bool:

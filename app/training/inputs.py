@@ -21,6 +21,7 @@ from app.training.shards import Rows
 from data.augmentation import Augmentation
 from data.pictures import REGRESSION
 from data.pipeline import UNTUNED, PictureLoader, evaluation_batches, training_batches
+from models.builder import forward_pass
 
 _BLOCK = 4096  # rows
 _IN_MEMORY = 256 * 2**20  # bytes of features, as float32, that are held and not read again for each pass
@@ -97,6 +98,7 @@ class Inputs(Protocol):
     """A model to train and the batches for it: inputs and targets, float32; in training, weights too if there are any."""
 
     model: keras.Model
+    data: FitData
 
     def training(self, seed: int, first_epoch: int, epochs: int) -> tf.data.Dataset:
         """One stream over all epochs from `first_epoch` to `epochs`, each in an order and with views of its own."""
@@ -105,6 +107,12 @@ class Inputs(Protocol):
     def validation(self) -> tf.data.Dataset:
         """The validation pictures as they are, in order."""
         ...
+
+
+def validation_logits(inputs: Inputs) -> np.ndarray:
+    """What the model's last layer gives for the validation pictures now, float32 (n, outputs)."""
+    forward = forward_pass(inputs.model)
+    return np.concatenate([forward(batch).numpy() for batch, _ in inputs.validation()])
 
 
 class LiveInputs:
