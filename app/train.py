@@ -215,14 +215,13 @@ def _carry_out(run: Run, pictures: PictureSet, splits: np.ndarray, sha256: str, 
             "evaluate": evaluated - fitted,
             "export": exported - evaluated,
         }
-        last_phase = next(phase for phase in phases if phase.name == run.history[-1]["phase"])
         metrics["advice"] = advise(
             Measured(
                 config=config,
                 metric=task.metric,
                 history=run.history,
                 best=best,
-                still_improves=improves(run.history, last_phase),
+                still_improves=improves(run.history),
                 blocks=blocks,
                 seconds=metrics["seconds"],
                 pictures=pictures.subset(indices["validation"]),

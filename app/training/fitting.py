@@ -31,7 +31,7 @@ from models.heads import rescale_outputs
 from models.optimizers import warmup_cosine_adamw
 from models.splitting import split
 
-LEAST_GAIN = 0.01  # of the validation loss, in a cycle of epochs that another one is worth
+LEAST_GAIN = 0.01  # of the validation loss, in the last epoch of a cycle that another one is worth
 
 
 class Fitted(NamedTuple):
@@ -65,7 +65,7 @@ def fit(
         if number < state.phase or (number == state.phase and state.phase_done):
             continue
         continues = number == state.phase and state.weights is not None
-        if not continues and phase.goes_on and not improves(run.history, phases[number - 1]):
+        if not continues and phase.goes_on and not improves(run.history):
             break
         if not continues:
             if state.best_weights:
@@ -89,19 +89,16 @@ def fit(
     return Fitted({name: value for name, value in best.items() if name not in ("seconds", "finished")}, inputs)
 
 
-def improves(history: Sequence[dict[str, Any]], phase: Phase) -> bool:
-    """Whether the last cycle of a phase has made validation better, and would go on to do so.
+def improves(history: Sequence[dict[str, Any]]) -> bool:
+    """Whether the validation loss was still falling when training reached its last epoch.
 
-    Its loss must have fallen by `LEAST_GAIN` of what was best before, or first, and not have risen again by as much.
+    That epoch is the best so far, and better by `LEAST_GAIN` than the one before, though its learning rate is close to zero.
 
     Args:
         history: of all finished epochs.
-        phase: the last one.
     """
     losses = [one["val_loss"] for one in history]
-    before, cycle = losses[: -phase.epochs], losses[-phase.epochs :]
-    best = min(cycle)
-    return cycle[-1] <= best * (1 + LEAST_GAIN) and best <= min(before or cycle[:1]) * (1 - LEAST_GAIN)
+    return len(losses) > 1 and losses[-1] == min(losses) and losses[-1] <= losses[-2] * (1 - LEAST_GAIN)
 
 
 def _is_finished(record: dict[str, Any], phases: Sequence[Phase], state: FitState) -> bool:
@@ -237,7 +234,7 @@ class _EpochEnd:
         state.phase_done = optimizer is None or state.waited >= self.phase.patience
         if state.epoch % self.phase.epochs == 0 and not state.phase_done:
             cycle = state.epoch // self.phase.epochs
-            state.phase_done = cycle == self.phase.cycles or not improves(self.run.history, self.phase)
+            state.phase_done = cycle == self.phase.cycles or not improves(self.run.history)
             state.waited = 0  # the rate rises again, and validation with it
         if optimizer is not None:
             state.weights = file
