@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,8 @@ from app.pictures import open_readable
 from app.runs import Run, write_json
 from app.starting import start_tensorflow
 from data.pictures import REGRESSION, PictureSet
-from data.sources import as_far_as_used
+from data.sources import DEFAULTS, as_far_as_used
+from data.sources.options import SourceOptions
 from data.splits import read_splits, split_indices
 
 
@@ -68,10 +69,14 @@ def _pictures(run: Run, config: EvaluateConfig) -> tuple[PictureSet, np.ndarray]
         )
         pictures, splits = read_splits(run.splits, pictures)
         return pictures, split_indices(splits)["test"]
-    options = replace(trained.source_options, validation=None, test=None)
-    pictures, _ = open_readable(
-        config.source, as_far_as_used(config.source, options), skip_unreadable=config.skip_unreadable
+    options = replace(
+        as_far_as_used(config.source, trained.source_options),
+        task=trained.task,
+        validation=None,
+        test=None,
+        **_given(config.source_options),
     )
+    pictures, _ = open_readable(config.source, options, skip_unreadable=config.skip_unreadable)
     if pictures.task == REGRESSION:
         if pictures.class_names != run.class_names:
             raise UsageError(
@@ -86,3 +91,8 @@ def _pictures(run: Run, config: EvaluateConfig) -> tuple[PictureSet, np.ndarray]
             f"it knows {', '.join(run.class_names)}"
         )
     return pictures.with_classes(run.class_names), np.arange(len(pictures))
+
+
+def _given(options: SourceOptions) -> dict[str, Any]:
+    """The options that differ from their defaults."""
+    return {name: value for name in asdict(options) if (value := getattr(options, name)) != getattr(DEFAULTS, name)}

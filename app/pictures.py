@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,10 @@ from data.checking import Checked, check_pictures, describe, facts_among, finger
 from data.errors import DataError
 from data.pictures import REGRESSION, PictureSet
 from data.sources import DEFAULTS, open_source
+from data.sources.names import spellings
 from data.sources.options import SourceOptions
+
+_NAMED = 8  # classes that are listed when a source is opened
 
 
 @dataclass(frozen=True)
@@ -89,8 +92,12 @@ def read_source(source: str, options: SourceOptions = DEFAULTS, *, cache_folder:
     return Reading(pictures, Evidence(readable, facts, faults, duplicates), fingerprint(checked))
 
 
-def refuse_leakage(pictures: PictureSet) -> None:
+def refuse_leakage(pictures: PictureSet, options: SourceOptions) -> None:
     """Refuse splits that a source brings if a picture is in several of them.
+
+    Args:
+        pictures: with their splits and duplicates.
+        options: how they were read, for the command that finds all such pictures.
 
     Raises:
         UsageError: there is one; the text names it.
@@ -107,8 +114,21 @@ def refuse_leakage(pictures: PictureSet) -> None:
     raise UsageError(
         f"{count} in several splits of {pictures.source}: {pictures.keys[one]} in {splits[one]} shows the same as "
         f"{pictures.keys[other]} in {splits[other]}; write a list without them, with "
-        f"{command('audit', pictures.source, '--fix', 'clean.csv')}, and train on that, or go on with --allow-leakage"
+        f"{command('audit', pictures.source, *_words(options), '--fix', 'clean.csv')}, and train on that, or go on with "
+        "--allow-leakage"
     )
+
+
+def _words(options: SourceOptions) -> list[str]:
+    """The options as they are written behind a command."""
+    words = []
+    for field in fields(options):
+        value = getattr(options, field.name)
+        if value == getattr(DEFAULTS, field.name) or not field.compare or field.name == "skip_unreadable":
+            continue
+        values = [f"{role}={name}" for role, name in value.items()] if isinstance(value, Mapping) else [value]
+        words += [f"--{field.name.replace('_', '-')}", *values]
+    return words
 
 
 def fact_store(cache_folder: str | None) -> FactStore:
@@ -145,13 +165,20 @@ def _check(pictures: PictureSet, cache_folder: str | None) -> list[Checked]:
 
 
 def _say_found(readable: PictureSet, pictures: PictureSet) -> None:
-    what = "numbers" if readable.task == REGRESSION else "classes"
-    console.print(
-        f"Found {len(readable):,} pictures of {len(readable.class_names)} {what} in {whole(readable.source)}."
-    )
+    for note in pictures.notes:
+        console.print(note)
+    names = readable.class_names
+    what = "numbers" if readable.task == REGRESSION else "class" if len(names) == 1 else "classes"
+    listed = ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
+    console.print(f"Found {len(readable):,} pictures of {len(names)} {what} ({listed}) in {whole(readable.source)}.")
+    for alike in spellings(names):
+        named = " and ".join(map(repr, alike))
+        console.print(
+            f"{named} differ in their spelling only and stay {len(alike)} classes; if they are one, spell them alike."
+        )
     ignored = ", ".join(f"{count} {kind}" for kind, count in pictures.ignored.items() if count)
     if ignored:
-        console.print(f"Ignored what is not a picture in a class folder: {ignored}.")
+        console.print(f"Ignored what is not a labelled image: {ignored}.")
 
 
 def _say_duplicates(pictures: PictureSet) -> None:

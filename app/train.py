@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -64,8 +65,9 @@ def train(source: str | None = None, *, resume: str | None = None, **options: An
     if config.output is not None:
         check_free(Path(config.output).expanduser())
     pictures, sha256 = _open_source(config)
+    pictures.require_classes()
     if not config.allow_leakage:
-        refuse_leakage(pictures)
+        refuse_leakage(pictures, config.source_options)
     # The run may be continued from another folder.
     config = replace(
         config,
@@ -73,6 +75,7 @@ def train(source: str | None = None, *, resume: str | None = None, **options: An
         source=absolute_source(config.source),
         validation=absolute_source(config.validation) if config.validation else None,
         test=absolute_source(config.test) if config.test else None,
+        image_folder=os.path.abspath(os.path.expanduser(config.image_folder)) if config.image_folder else None,
         locales=absolute_locales(config.locales),
     )
     read_locales(config.locales, len(pictures.class_names))  # what is wrong with them is to be said now

@@ -38,6 +38,7 @@ class PictureSet:
         groups: of each picture, what it comes from (a patient, a video, a camera), where the source says so; "" for none.
         weights: of each picture in training, float32 (n,), above 0; None where all count the same.
         duplicates: int64 (n,), the same number for pictures that show the same, once they have been compared.
+        notes: what was inferred about the source, in sentences, for the user to see before anything is trained.
     """
 
     source: str
@@ -52,18 +53,21 @@ class PictureSet:
     groups: tuple[str, ...] | None = None
     weights: np.ndarray | None = None
     duplicates: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.keys:
             raise DataError(f"{self.source} holds no pictures; Graft needs a folder of pictures for each class")
-        if self.task == SINGLE_LABEL and len(self.class_names) < 2:
-            raise DataError(
-                f"{self.source} holds one class only ({self.class_names[0]!r}); "
-                "add a folder of pictures for at least one more class"
-            )
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    def require_classes(self) -> None:
+        """Raise `DataError` where there is nothing to tell apart: one class only."""
+        if self.task == SINGLE_LABEL and len(self.class_names) < 2:
+            raise DataError(
+                f"{self.source} holds one class only ({self.class_names[0]!r}); add images of at least one more class"
+            )
 
     def subset(self, indices: Indices) -> PictureSet:
         """The same set with only the pictures at `indices`, in that order."""

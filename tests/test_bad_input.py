@@ -62,7 +62,7 @@ def test_pictures_without_class_folders(pictures: Path, refused: Refused) -> Non
 
 def test_a_class_folder_without_pictures(pictures: Path, refused: Refused) -> None:
     (pictures / "cherry").mkdir()
-    assert "cherry holds no pictures; add some or remove the folder" in refused("train", pictures)
+    assert "cherry holds no images; add some or remove the folder" in refused("train", pictures)
 
 
 def test_one_class_only(pictures: Path, refused: Refused) -> None:

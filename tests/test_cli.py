@@ -286,7 +286,13 @@ def test_train_is_quiet_and_needs_no_network(finished_process: Process) -> None:
         "Warning",
     ):
         assert word not in out
-    for word in ("Found 24 pictures of 3 classes", "18 train, 3 validation, 3 test", "accuracy", "exported", "report"):
+    for word in (
+        "Found 24 pictures of 3 classes (apple, banana, cherry)",
+        "18 train, 3 validation, 3 test",
+        "accuracy",
+        "exported",
+        "report",
+    ):
         assert word in ended.out
     assert str(ended.run.export / "model_float32.tflite") in ended.out
     assert "I0000" in ended.run.log.read_text()  # TensorFlow's chatter went there

@@ -101,3 +101,23 @@ def test_pictures_that_came_later_are_left_out(tiny_copy: app.Run, fruit: Path, 
     shutil.copy(more / "apple" / "00.png", more / "banana" / "later.png")
     move_source(tiny_copy, more)
     assert app.evaluate(str(tiny_copy.path))["confusion"] == tiny_copy.metrics["test"]["confusion"]
+
+
+def test_one_class_can_be_evaluated(tiny_copy: app.Run, tmp_path: Path) -> None:
+    source = write_folder(tmp_path / "other", classes=1, pictures=4, seed=5)
+    assert app.evaluate(str(tiny_copy.path), str(source))["classes"]["apple"]["n"] == 4
+
+
+def test_a_list_may_have_other_columns_than_the_run_s(tiny_copy: app.Run, tmp_path: Path) -> None:
+    source = write_folder(tmp_path / "other", classes=2, pictures=2, seed=5)
+    rows = [f"{path.relative_to(source)};{path.parent.name}" for path in sorted(source.rglob("*.png"))]
+    (tmp_path / "list.csv").write_text("\n".join(["foto;sorte", *rows]))
+    found = app.evaluate(
+        str(tiny_copy.path),
+        str(tmp_path / "list.csv"),
+        columns=("path=foto", "label=sorte"),
+        image_folder=str(source),
+    )
+    assert found["n"] == 4
+    with pytest.raises(UsageError, match="say how OTHER_SOURCE is read"):
+        app.evaluate(str(tiny_copy.path), columns=("path=foto",))

@@ -97,7 +97,7 @@ def test_paths_are_those_of_the_user_s_folder_whose_own_packages_are_left_alone(
         (tmp_path / name / "__init__.py").write_text("raise SystemExit('this is the package of the user')")
     ended = call(checkout / "graft", "audit", "my images", "--no-labels", "--output", "a report", cwd=tmp_path)
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert "Found 4 pictures of 2 classes in my images." in ended.stdout
+    assert "Found 4 pictures of 2 classes (apple, banana) in my images." in ended.stdout
     assert (tmp_path / "a report" / "audit.html").is_file()
     ended = call(checkout / "graft", "train", "no images", cwd=tmp_path)
     assert ended.returncode == 2 and "no images" in ended.stderr

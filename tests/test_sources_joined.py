@@ -90,7 +90,7 @@ def test_groups_and_weights(tmp_path: Path) -> None:
         (["0", "1"] * 3, ["0", "1"], "single_label"),  # alone, the two would be numbers
         (["1.5", "2"], ["1", "2", "1", "2", "1", "2"], "regression"),
         (["a|b", "c", ""], ["c", "a"], MULTI_LABEL),
-        (["a;b", "c", ""], ["c;b", "a"], MULTI_LABEL),
+        (["a;b", "c;b", ""], ["c;b", "a"], MULTI_LABEL),
     ],
 )
 def test_the_task_is_that_of_training(labels: list[str], others: list[str], task: str, tmp_path: Path) -> None:

@@ -169,7 +169,7 @@ def test_one_split_for_all_is_none(split: str, folder: Path) -> None:
         (["1|2", "3|4", "5|6"], {}, MULTI_LABEL, ("1", "2", "3", "4", "5", "6")),
         (["1|2", "3|4", "5|6"], {"task": REGRESSION}, REGRESSION, ("label 1", "label 2")),
         (["1|2.5", "3", "5|6"], {}, MULTI_LABEL, None),
-        (["1_0", "nan", "1e"], {}, SINGLE_LABEL, ("1_0", "1e", "nan")),
+        (["1_0", "none", "1e"], {}, SINGLE_LABEL, ("1_0", "1e", "none")),
     ],
 )
 def test_the_task_follows_from_the_labels(
@@ -229,7 +229,7 @@ def test_labels_in_json(labels: list[Any], task: str, texts: list[str], folder: 
     ("text", "message"),
     [
         ("", "none of them is named as the path usually is"),
-        ("path,label\n", "has no pictures"),
+        ("path,label\n", "has no images"),
         ("0.png,rose\n1.png,tulip\n", "has '0.png', 'rose', and none of them is named as the path usually is (path, "),
         ("path,remark\n0.png,rose\n", "none of them is named as the label usually is (label, "),
         ("file,image,label\n0.png,0.png,a\n", "'file' and 'image' could each be the path; say which it is, as in path=file"),
@@ -243,21 +243,21 @@ def test_labels_in_json(labels: list[Any], task: str, texts: list[str], folder: 
         (b"path,label\n0.png,rose\n1.png,caf\xe9\n", "line 3 of"),
         ("path,label\n0.png,rose\n1.png,tulip\n".encode("utf-16"), "line 1 of"),
         ("path,label\n0.png,rose\n1.png, \n", "line 3 of"),
-        ("path,label\n0.png,rose\n1.png,\n", "the label is empty; name a class, or set the task to multi_label"),
+        ("path,label\n0.png,rose\n1.png,\n", "the label is empty or missing; name a class, or set the task to multi_label"),
+        ("path,label\n0.png,rose\n1.png,\n", "or leave such images out with --skip-unreadable"),
         ("path,label\n,rose\n", "line 2 of"),
         ("path,label\n,rose\n", "the path is ''"),
         ('path,label\n0.png,"ro\nse"\n1.png,b\n', "has a line break in it"),
         ("path,label\n0.png,rose\n./0.png,tulip\n", "names './0.png' again, after line 2 of"),
-        ("path,label\n0.png,rose\n9.png,tulip\n", "1 picture is not there: '9.png' (line 3 of"),
-        ("path,label\n6.png,a\n7.png,a\n8.png,b\n9.png,b\n", "4 pictures are not there: '6.png'"),
-        ("path,label\n.,a\n", "1 picture is not there: '.'"),
+        ("path,label\n0.png,rose\n9.png,tulip\n", "1 image is not there: '9.png' (line 3 of"),
+        ("path,label\n6.png,a\n7.png,a\n8.png,b\n9.png,b\n", "4 images are not there: '6.png'"),
+        ("path,label\n.,a\n", "1 image is not there: '.'"),
         ("path,label,split\n0.png,a,train\n1.png,b,tset\n", "line 3 of"),
         ("path,label,split\n0.png,a,train\n1.png,b,tset\n", "'tset' is none of train, validation, test. Did you mean 'test'?"),
         ("path,label,split\n0.png,a,train\n1.png,b,\n", "the split '' is none of"),
         ("path,label,split\n0.png,a,val\n1.png,b,test\n", "but none for train"),
         *((f"path,label,weight\n0.png,a,1\n1.png,b,{bad}\n", f"the weight {bad!r} is not a number above 0")
           for bad in ("0", "-1", "nan", "inf", "1e-60", "", "heavy")),
-        ("path,label\n0.png,a\n1.png,a\n", "one class only ('a')"),
     ],
 )  # fmt: skip
 def test_bad_lists(text: str | bytes, message: str, folder: Path) -> None:
@@ -273,10 +273,10 @@ def test_bad_lists(text: str | bytes, message: str, folder: Path) -> None:
         ("[" * 100_000, "is not JSON"),
         ('{"path": "0.png", "label": {"name": "a"}}', "the label is {'name': 'a'}, not the name of one class"),
         ('{"path": "0.png", "label": [["a"]]}', "['a'] is not the name of a class"),
-        ('{"path": 5, "label": "a"}', "the path is 5"),
+        ('{"path": 55, "label": "a"}', "1 image is not there: '55'"),
         ('{"path": "0.png", "label": "a"}\n{"path": "1.png"}', "line 2 of"),
         ('{"path": "0.png", "label": "a"}\n{"label": "b"}', "the path is None"),
-        ('{"path": "0\\u0000.png", "label": "a"}', "give that of a picture file"),
+        ('{"path": "0\\u0000.png", "label": "a"}', "give that of an image file"),
         ('{"path": "\\ud800.png", "label": "a"}', "is not UTF-8"),
         ('{"path": "0.png", "label": "\\ud800"}\n{"path": "1.png", "label": "b"}', "is not text"),
         ('{"path": "0.png", "label": "a", "group": ["b"]}', "the group is ['b']"),
@@ -293,13 +293,13 @@ def test_bad_json(text: str, message: str, folder: Path) -> None:
         (["a", "b"], {"columns": {"label": "lable"}}, "has no column 'lable'. Did you mean 'label'?"),
         (["a", "b"], {"columns": {"lable": "label"}}, "Did you mean 'label'?"),
         (["a", "b"], {"task": "multilabel"}, "Did you mean 'multi_label'?"),
-        (["a", "b"], {"label_separator": " "}, "the separator of labels is empty"),
+        (["a", "b"], {"label_separator": ""}, "the separator of labels is empty"),
         (["a", "b"], {"task": REGRESSION}, "line 2 of"),
-        (["1,5", "2"], {"task": REGRESSION}, "'1,5' is not a number; write one such as 3.5"),
-        (["1", "nan"], {}, "'nan' is not a number"),
-        (["1.5", ""], {}, "'' is not a number"),
+        (["1:5", "2"], {"task": REGRESSION}, "'1:5' is not a number; write one such as 3.5"),
+        (["1", "nan"], {}, "the label is empty or missing; write a number"),
+        (["1.5", ""], {}, "the label is empty or missing; write a number"),
         (["1.5", "1e39"], {}, "'1e39' is not a number"),
-        (["", " "], {"task": MULTI_LABEL}, "no picture has a label"),
+        (["", " "], {"task": MULTI_LABEL}, "no image has a label"),
         (["a|b;c", "c"], {"label_separator": ";"}, "has a | in it, which separates labels"),
     ],
 )
@@ -312,7 +312,7 @@ def test_labels_and_options_that_do_not_fit(
 @pytest.mark.parametrize(
     ("task", "message"),
     [
-        (SINGLE_LABEL, "but in several columns (cat, dog); name one of them"),
+        (SINGLE_LABEL, "the columns cat, dog may hold 0 and 1 only"),
         (MULTI_LABEL, "the columns cat, dog may hold 0 and 1 only"),
         (None, "line 3 of"),
     ],
@@ -343,8 +343,11 @@ def test_a_folder_may_be_called_like_a_list(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"columns": {"label": "x"}}, "has no use for columns; leave it out"),
-        ({"label_separator": "|"}, "has no use for label separator; leave it out"),
+        (
+            {"columns": {"label": "x"}},
+            "holds no list (metadata.csv, metadata.jsonl, metadata.tsv, _classes.csv), so that --columns says nothing",
+        ),
+        ({"label_separator": "|"}, "so that --label-separator says nothing; leave it out, or give the list itself"),
         ({"task": REGRESSION}, "is single_label, which cannot be regression; give a list"),
     ],
 )

@@ -144,11 +144,19 @@ def test_records_as_tfds_writes_them(tmp_path: Path) -> None:
     assert len(pictures) == 2 and pictures.ignored["without a label"] == 1
 
 
+def test_records_may_have_other_names(tmp_path: Path) -> None:
+    records = ({"jpg": different(i), "class_id": i % 2} for i in range(6))
+    path = write_records(tmp_path / "a.tfrecord", *records)
+    assert "--columns path=FEATURE label=FEATURE" in refusal(path)
+    pictures = open_source(str(path), SourceOptions(columns={"path": "jpg", "label": "class_id"}))
+    assert pictures.class_names == ("0", "1") and pictures.encoded(1) == different(1)
+
+
 def test_records_that_cannot_be_used(tmp_path: Path) -> None:
     write_records(tmp_path / "no_picture.tfrecord", {"image/height": 3})
-    assert "has no picture in image/encoded, but image/height" in refusal(tmp_path / "no_picture.tfrecord")
+    assert "has no image in image/encoded, but image/height" in refusal(tmp_path / "no_picture.tfrecord")
     write_records(tmp_path / "no_label.tfrecord", record(0, label=1), record(1))
-    assert "record no_label.tfrecord/000001: the label is empty" in refusal(tmp_path / "no_label.tfrecord")
+    assert "say which it is, with --columns label=FEATURE" in refusal(tmp_path / "no_label.tfrecord")
     write_records(tmp_path / "empty.tfrecord")
     assert "no pictures with a label" in refusal(tmp_path / "empty.tfrecord")
     with tf.io.TFRecordWriter(str(tmp_path / "other.tfrecord")) as writer:

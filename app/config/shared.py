@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from tyro.conf import arg
@@ -14,11 +14,11 @@ from app.exporting.formats import DEFAULT_FORMATS, FORMATS
 from data.pictures import TASKS
 from data.sources import SOURCES
 from data.sources.columns import ROLES
-from data.sources.options import SourceOptions
+from data.sources.options import UNCERTAIN, SourceOptions
 
 if TYPE_CHECKING:
     from app.config.training import TrainConfig
-    from app.config.verbs import AuditConfig, ExportConfig
+    from app.config.verbs import AuditConfig, EvaluateConfig, ExportConfig
 
 SOURCE_HELP = f"where the images are; 'list sources' explains {', '.join(one.syntax for one in SOURCES.values())}"
 MAX_IMAGE_SIZE = 2048  # three times what the largest network was made for; far above it no memory suffices
@@ -108,6 +108,22 @@ Columns = Annotated[
 LabelSeparator = Annotated[
     str | None, option("what stands between the labels of one cell", metavar="SIGN", default="by the labels")
 ]
+LabelPattern = Annotated[
+    str | None,
+    option(
+        "labels from file names: a regular expression whose first group finds the class in the path of each image of a folder, "
+        "such as '([a-z]+)_[0-9]+'",
+        metavar="REGEX",
+    ),
+]
+ImageFolder = Annotated[
+    str | None, option("where the paths of a list start", metavar="FOLDER", default="the list's folder")
+]
+ImageSuffix = Annotated[str | None, option("what is added to each path of a list, such as .jpg", metavar="SUFFIX")]
+Uncertain = Annotated[
+    str | None,
+    option("what an empty cell or -1 among columns of 0 and 1 counts as", UNCERTAIN, metavar="0|1", default="an error"),
+]
 Validation = Annotated[str | None, option("another source, with the pictures for validation", metavar="SOURCE")]
 Test = Annotated[str | None, option("another source, with the pictures for the test", metavar="SOURCE")]
 
@@ -122,19 +138,15 @@ CacheFolder = Annotated[
 ]
 
 
-def source_options(config: TrainConfig | AuditConfig) -> SourceOptions:
+def source_options(config: TrainConfig | AuditConfig | EvaluateConfig) -> SourceOptions:
+    """How a source is to be read, by all options of a verb that are about that."""
     columns = {}
     for one in config.columns:
         role, _, column = one.partition("=")
         require("=" in one, f"--columns takes ROLE=COLUMN, such as label=species, not {one!r}")
         columns[role] = column
-    return SourceOptions(
-        task=config.task,
-        columns=columns,
-        label_separator=config.label_separator,
-        validation=config.validation,
-        test=config.test,
-    )
+    names = {field.name for field in fields(SourceOptions)} & {field.name for field in fields(config)}
+    return SourceOptions(**{**{name: getattr(config, name) for name in names}, "columns": columns})
 
 
 def check_exports(config: TrainConfig | ExportConfig) -> None:

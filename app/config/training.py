@@ -17,6 +17,9 @@ from app.config.shared import (
     CacheFolder,
     Columns,
     Formats,
+    ImageFolder,
+    ImageSuffix,
+    LabelPattern,
     LabelSeparator,
     Locales,
     MaxDrop,
@@ -26,6 +29,7 @@ from app.config.shared import (
     ScoreThreshold,
     Task,
     Test,
+    Uncertain,
     Validation,
     check_choice,
     check_exports,
@@ -73,6 +77,10 @@ class TrainConfig(Options):
     task: Task = None
     columns: Columns = ()
     label_separator: LabelSeparator = None
+    label_pattern: LabelPattern = None
+    image_folder: ImageFolder = None
+    image_suffix: ImageSuffix = None
+    uncertain: Uncertain = None
     validation: Validation = None
     test: Test = None
     skip_unreadable: Annotated[bool, option("leave out pictures that cannot be read instead of stopping")] = False

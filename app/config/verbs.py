@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
 from tyro.conf import Positional
@@ -19,6 +19,9 @@ from app.config.shared import (
     CacheFolder,
     Columns,
     Formats,
+    ImageFolder,
+    ImageSuffix,
+    LabelPattern,
     LabelSeparator,
     Locales,
     MaxDrop,
@@ -28,6 +31,7 @@ from app.config.shared import (
     ScoreThreshold,
     Task,
     Test,
+    Uncertain,
     Validation,
     check_choice,
     check_exports,
@@ -56,11 +60,27 @@ class EvaluateConfig(Options):
     source: Annotated[
         Positional[str | None], option("other pictures of the same classes, all of them used", metavar="[OTHER_SOURCE]")
     ] = None
+    columns: Columns = ()
+    label_separator: LabelSeparator = None
+    label_pattern: LabelPattern = None
+    image_folder: ImageFolder = None
+    image_suffix: ImageSuffix = None
+    uncertain: Uncertain = None
     batch_size: Annotated[int, option("pictures a step")] = 32
     skip_unreadable: Annotated[bool, option("leave out pictures that cannot be read instead of stopping")] = False
 
+    @property
+    def source_options(self) -> SourceOptions:
+        """How the other source is to be read, as far as it differs from the run's."""
+        return source_options(self)
+
     def check(self) -> None:
         """Raise `UsageError` for what cannot be carried out."""
+        given = self.source_options  # raises what is wrong with them
+        require(
+            self.source is not None or given == SourceOptions(skip_unreadable=self.skip_unreadable),
+            "options about a source say how OTHER_SOURCE is read; name it, or leave them out",
+        )
         check_positive("batch_size", self.batch_size)
 
 
@@ -151,6 +171,10 @@ class AuditConfig(Options):
     task: Task = None
     columns: Columns = ()
     label_separator: LabelSeparator = None
+    label_pattern: LabelPattern = None
+    image_folder: ImageFolder = None
+    image_suffix: ImageSuffix = None
+    uncertain: Uncertain = None
     validation: Validation = None
     test: Test = None
 
@@ -176,8 +200,8 @@ class AuditConfig(Options):
 
     @property
     def source_options(self) -> SourceOptions:
-        """How the source is to be read."""
-        return source_options(self)
+        """How the source is to be read; what is not there is reported, and no error."""
+        return replace(source_options(self), skip_unreadable=True)
 
     def check(self) -> None:
         """Raise `UsageError` or `ModelError` for what cannot be carried out."""

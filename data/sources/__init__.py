@@ -9,13 +9,15 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from data.decoding import SUFFIXES
 from data.errors import DataError
 from data.pictures import PictureSet
 from data.sources.archive import open_archive, open_url
+from data.sources.described import is_described
 from data.sources.folder import open_folder
 from data.sources.joining import join_splits
 from data.sources.lists import open_list
-from data.sources.options import SourceOptions
+from data.sources.options import LIST_OPTIONS, SourceOptions
 from data.sources.sample import open_sample
 from data.sources.tfds import open_tfds
 from data.sources.tfrecord import open_tfrecord
@@ -32,7 +34,7 @@ class Source:
         open: makes the `PictureSet` from the whole SOURCE string.
         prefixes: how such a string begins, in lower case; one that has none is the path of a file or folder.
         names: patterns, in lower case, of names of such files; a path that fits no row is that of a folder.
-        uses: which of `task`, `columns` and `label_separator` it can follow; a task that it cannot must be its own.
+        uses: which options it can follow, of `data.sources.options`.
     """
 
     syntax: str
@@ -43,50 +45,51 @@ class Source:
     uses: tuple[str, ...] = ()
 
 
-_LABELS = ("task", "label_separator")
-_LISTS = ("task", "columns", "label_separator")
+_FOLDERS = (*LIST_OPTIONS, "label_pattern")
+_RECORDS = ("columns", "label_separator")
 
 # A string is of the first row with its prefix; else it is a path: of a folder that exists, or of the first row with its name.
 SOURCES: dict[str, Source] = {
     "folder": Source(
         "FOLDER",
-        "a folder for each class, or train/validation/test over such folders",
-        lambda text, _: open_folder(text),
+        "a folder for each class, or train/validation/test over such folders; or images with a metadata.csv",
+        open_folder,
+        uses=_FOLDERS,
     ),
     "list": Source(
         "FILE.csv",
-        "a list of paths and labels, maybe with split, group and weight; .tsv and .jsonl too",
+        "a list of paths and labels, maybe with split, group and weight; .tsv, .jsonl and .txt too",
         open_list,
-        names=("*.csv", "*.tsv", "*.jsonl"),
-        uses=_LISTS,
+        names=("*.csv", "*.tsv", "*.jsonl", "*.txt"),
+        uses=LIST_OPTIONS,
     ),
     "webdataset": Source(
         "SHARDS-{000..012}.tar",
         "tar shards as WebDataset writes them, also as SHARDS-*.tar",
         open_webdataset,
         names=("*{*}*.tar", "*[*?]*.tar"),
-        uses=_LISTS,
+        uses=_RECORDS,
     ),
     "archive": Source(
         "FILE.zip",
-        "a folder or list in an archive; .tar, .tar.gz and .tgz too",
+        "a folder or list in an archive; .tar and .tar.gz, .tar.bz2 and .tar.xz too",
         open_archive,
-        names=("*.zip", "*.tar", "*.tar.gz", "*.tgz"),
-        uses=_LISTS,
+        names=("*.zip", "*.tar", "*.tar.gz", "*.tgz", "*.tar.bz2", "*.tbz2", "*.tar.xz", "*.txz"),
+        uses=_FOLDERS,
     ),
     "url": Source(
         "https://HOST/FILE.zip",
         "such an archive to download, with #sha256=… at the end to be sure of it",
         open_url,
         prefixes=("https://", "http://"),
-        uses=_LISTS,
+        uses=_FOLDERS,
     ),
     "tfrecord": Source(
         "FILE.tfrecord",
         "TFRecord files with image/encoded and image/class/label or …/text, also as FILE*.tfrecord*",
         open_tfrecord,
         names=("*.tfrecord*", "*.tfrec", "*.tfrec[*?]*"),
-        uses=_LABELS,
+        uses=_RECORDS,
     ),
     "sample": Source(
         "sample:digits",
@@ -134,9 +137,9 @@ def open_source(text: str, options: SourceOptions = DEFAULTS) -> PictureSet:
 
 def _open(text: str, options: SourceOptions) -> PictureSet:
     source = _find(text)
-    for name in ("columns", "label_separator"):
+    for name in _FOLDERS:
         if getattr(options, name) and name not in source.uses:
-            raise DataError(f"{text} ({source.syntax}) has no use for {name.replace('_', ' ')}; leave it out")
+            raise DataError(f"{text} ({source.syntax}) has no use for --{name.replace('_', '-')}; leave it out")
     pictures = source.open(text, options)
     if options.task not in (None, pictures.task):
         raise DataError(
@@ -147,11 +150,11 @@ def _open(text: str, options: SourceOptions) -> PictureSet:
 
 def as_far_as_used(text: str, options: SourceOptions) -> SourceOptions:
     """The options without those that a source cannot follow."""
-    uses = _find(text).uses
-    columns = options.columns if "columns" in uses else {}
-    return replace(
-        options, columns=columns, label_separator=options.label_separator if "label_separator" in uses else None
-    )
+    source, folder = _find(text), Path(text).expanduser()
+    unused = set(_FOLDERS) - set(source.uses)
+    if source is SOURCES["folder"] and folder.is_dir() and not is_described(folder):
+        unused |= set(LIST_OPTIONS)
+    return replace(options, **{name: getattr(DEFAULTS, name) for name in unused})
 
 
 def _find(text: str) -> Source:
@@ -164,8 +167,11 @@ def _find(text: str) -> Source:
     name = Path(text).name.lower()
     fitting = [source for source in SOURCES.values() if any(fnmatchcase(name, one) for one in source.names)]
     if _is_path(text):
-        is_folder = not fitting or os.path.isdir(os.path.expanduser(text))
-        return SOURCES["folder"] if is_folder else fitting[0]
+        if os.path.isdir(os.path.expanduser(text)):
+            return SOURCES["folder"]
+        if not fitting and os.path.isfile(os.path.expanduser(text)):
+            raise DataError(f"{text} is a file that Graft does not read: {_instead_of(name)}")
+        return fitting[0] if fitting else SOURCES["folder"]
     kind, _, rest = text.partition(":")
     near = difflib.get_close_matches(f"{kind.lower()}:", _PREFIXES, n=1)
     hint = (
@@ -174,6 +180,37 @@ def _find(text: str) -> Source:
         else f"Known sources: a folder, {', '.join(_known())}"
     )
     raise DataError(f"unknown kind of source {kind + ':'!r} in {text!r}. {hint}")
+
+
+# What to do with files of other kinds, by the end of their names.
+_INSTEAD = {
+    (".xlsx", ".xls", ".ods", ".numbers"): "save the table as CSV, in UTF-8, and give that",
+    (
+        ".parquet",
+        ".feather",
+        ".arrow",
+        ".json",
+        ".xml",
+        ".yaml",
+    ): "write a .csv or .jsonl with a path and a label a line",
+    (".7z", ".rar", ".zst", ".lz4", ".gz", ".bz2", ".xz"): "extract it, and give the folder",
+    tuple(SUFFIXES): "it is one image; give a folder with a folder of images for each class, or a list",
+    (
+        ".h5",
+        ".hdf5",
+        ".npz",
+        ".npy",
+        ".pkl",
+        ".mat",
+        ".db",
+        ".lmdb",
+    ): "write its images to a folder for each class, and give that",
+}
+
+
+def _instead_of(name: str) -> str:
+    known = next((advice for suffixes, advice in _INSTEAD.items() if name.endswith(suffixes)), None)
+    return known or f"give a folder, or {', '.join(_known())}"
 
 
 def _known() -> list[str]:

@@ -14,12 +14,13 @@ from urllib.parse import urldefrag
 
 from data.errors import DataError
 from data.pictures import PictureSet
+from data.sources.described import NAMES as DESCRIPTIONS
 from data.sources.download import downloaded
-from data.sources.extraction import extract
+from data.sources.extraction import Extracted, extract
 from data.sources.folder import open_folder
 from data.sources.lists import SUFFIXES as LISTS
 from data.sources.lists import open_list
-from data.sources.names import SPLIT_NAMES, existing_file
+from data.sources.names import existing_file, split_word
 from data.sources.options import SourceOptions
 from data.sources.store import Entry, add_entry, explained, find_entry, sha256_of, store_folder, write_json
 from data.sources.webdataset import is_webdataset, open_webdataset
@@ -80,47 +81,63 @@ def _sha256_of_url(known: Path) -> str:
         return "unknown"
 
 
-def _fill(folder: Path, archive: Path, name: str, options: SourceOptions) -> dict[str, int]:
+def _fill(folder: Path, archive: Path, name: str, options: SourceOptions) -> Extracted:
     """Put into a folder of the store what is kept of an archive."""
     if is_webdataset(archive):
         shutil.copyfile(archive, folder / "archive.tar")
-        return {}
+        return Extracted(Counter(), [])
     (folder / "files").mkdir()
-    return dict(extract(archive, name, folder / "files", options))
+    return extract(archive, name, folder / "files", options)
 
 
 def _open_entry(entry: Entry, text: str, options: SourceOptions) -> PictureSet:
     if entry.path.is_file():
         return replace(open_webdataset(str(entry.path), options), source=text)
-    folder, lists = _within(entry.path)
     try:
-        pictures = _open_list_within(lists[0], options) if len(lists) == 1 else _open_folder_within(folder, options)
+        pictures = _open_extracted(entry.path, options)
     except DataError as error:
         raise DataError(f"{text} was extracted; {error}") from error
-    return replace(pictures, source=text, ignored=Counter(pictures.ignored) + Counter(entry.ignored))
+    return replace(
+        pictures,
+        source=text,
+        ignored=Counter(pictures.ignored) + Counter(entry.ignored),
+        notes=(*entry.notes, *pictures.notes),
+    )
 
 
-def _within(root: Path) -> tuple[Path, list[Path]]:
-    """The folder that holds the set, which may be a folder in the archive, and the lists in it."""
-    folder = root
-    while True:
-        inside = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
-        lists = [path for path in inside if path.suffix.lower() in LISTS and path.is_file()]
-        folders = [path for path in inside if path.is_dir()]
-        if lists or len(folders) != 1 or folders[0].name.lower() in SPLIT_NAMES or not _holds_more(folders[0]):
-            return folder, lists
-        folder = folders[0]
+def _open_extracted(root: Path, options: SourceOptions) -> PictureSet:
+    """Open the one list that there is, else the folder; a list that names none of the images is left out."""
+    lists = [] if options.label_pattern else _lists(root)
+    if len(lists) != 1:
+        return _open_folder_within(root, lists, options)
+    try:
+        return _open_list_within(lists[0], options)
+    except DataError as error:
+        if options.columns:  # they are about the list
+            raise
+        try:
+            pictures = open_folder(str(root), options)
+        except DataError:
+            raise error from None
+        return replace(pictures, notes=(*pictures.notes, f"{lists[0].name} in it is left out: {error}."))
 
 
-def _holds_more(folder: Path) -> bool:
-    """Whether a folder has folders or lists in it: then it is no class."""
-    return any(path.is_dir() or path.suffix.lower() in LISTS for path in folder.iterdir())
+def _lists(root: Path) -> list[Path]:
+    """The lists in a folder, or in the only folder in it."""
+    inside = [path for path in sorted(root.iterdir()) if not path.name.startswith(".")]
+    lists = [path for path in inside if path.suffix.lower() in LISTS and path.name not in DESCRIPTIONS]
+    folders = [path for path in inside if path.is_dir()]
+    return lists or (_lists(folders[0]) if len(folders) == 1 and not split_word(folders[0].name) else [])
 
 
-def _open_folder_within(folder: Path, options: SourceOptions) -> PictureSet:
-    if options.columns:
-        raise DataError("it holds no list, or several, so that columns cannot be named")
-    return open_folder(str(folder))
+def _open_folder_within(root: Path, lists: list[Path], options: SourceOptions) -> PictureSet:
+    try:
+        return open_folder(str(root), options)
+    except DataError as error:
+        if not lists:
+            raise
+        names = ", ".join(path.name for path in lists)
+        raise DataError(f"it holds several lists ({names}); extract it yourself and give one of them") from error
 
 
 def _open_list_within(file: Path, options: SourceOptions) -> PictureSet:

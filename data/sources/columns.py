@@ -29,7 +29,10 @@ ROLES: dict[str, tuple[str, ...]] = {
         ),
         *("target", "targets", "tag", "tags", "y"),
     ),
-    "split": ("split", "set", "subset", "partition"),
+    "split": (
+        *("split", "set", "subset", "partition"),
+        *("is_valid", "is_validation", "is_val", "is_test", "is_train"),
+    ),
     "group": ("group", "patient", "subject", "video", "camera", "session"),
     "weight": ("weight", "sample_weight"),
 }
@@ -72,6 +75,15 @@ def check_columns(columns: Mapping[str, Sequence[str]], found: Sequence[str], ro
             )
 
 
+def plain_name(column: str) -> str:
+    """A column's name without what people write in different ways.
+
+    >>> plain_name("Is valid")
+    'is_valid'
+    """
+    return column.strip().casefold().replace(" ", "_").replace("-", "_")
+
+
 def _given_columns(name: str, found: Sequence[str], where: str) -> tuple[str, ...]:
     if not name.strip():
         return ()
@@ -86,7 +98,7 @@ def _given_columns(name: str, found: Sequence[str], where: str) -> tuple[str, ..
 
 def _guess(role: str, found: Sequence[str], where: str) -> tuple[str, ...]:
     usual = ROLES[role]
-    plain = {name: name.strip().casefold().replace(" ", "_").replace("-", "_") for name in found}
+    plain = {name: plain_name(name) for name in found}
     for simplify in (lambda text: text, lambda text: text.removesuffix("_id")):
         likely = [name for name in dict.fromkeys(found) if simplify(plain[name]) in usual]
         first = [name for name in likely if simplify(plain[name]) == usual[0]]

@@ -6,17 +6,24 @@ and devices of an archive have no effect.
 
 from __future__ import annotations
 
+import bz2
 import errno
 import gzip
+import lzma
+import os
 import re
+import shutil
 import stat
+import struct
 import tarfile
+import unicodedata
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from data.errors import DataError
 from data.sources.options import SourceOptions
@@ -27,23 +34,42 @@ MAX_BYTES = 2**38  # 256 GiB: ImageNet has 155
 MAX_MEMBERS = 3_000_000  # ImageNet has 1.4 million
 MAX_RATIO = 100  # extracted to compressed; pictures are compressed already, and have 1
 FREE_BYTES = 100 * 2**20  # which any archive may have whatever its ratio: a few plain bitmaps compress well
-_GZIP = b"\x1f\x8b"
+# What opens a tar that is compressed, by its first bytes.
+_COMPRESSED: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
+_UTF8 = 0x800  # flag of a zip's member
+_UNICODE_PATH = 0x7075
 _CONTROL = re.compile(r"[\0-\x1f\x7f]")
 _DRIVE = re.compile(r"[A-Za-z]:")
-_DAMAGED = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, NotImplementedError)
+_DAMAGED = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    gzip.BadGzipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,
+)
 
 
 class _Member(NamedTuple):
-    """A member of an archive: a plain file of `size` bytes that `stream` reads, or else something of a kind."""
+    """A member of an archive: a plain file of `size` bytes that `stream` reads, a link to another, or something of a kind."""
 
     name: str
     size: int = 0
     stream: IO[bytes] | None = None
     kind: str = ""
+    target: str = ""
 
 
-def extract(archive: Path, name: str, folder: Path, options: SourceOptions) -> Counter[str]:
-    """Extract a zip or tar archive; the tar may be compressed by gzip.
+class Extracted(NamedTuple):
+    """What became of an archive, besides files: what was left out, by kind, and what was inferred, in sentences."""
+
+    ignored: Counter[str]
+    notes: list[str]
+
+
+def extract(archive: Path, name: str, folder: Path, options: SourceOptions) -> Extracted:
+    """Extract a zip or tar archive; the tar may be compressed by gzip, bzip2 or xz. Links to files in it become files.
 
     Args:
         archive: the file.
@@ -52,7 +78,7 @@ def extract(archive: Path, name: str, folder: Path, options: SourceOptions) -> C
         options: `progress` is told of bytes.
 
     Returns:
-        What was left out, by kind: links, devices, and what macOS adds.
+        What was left out: links to elsewhere, devices, and what macOS adds; and names that were read by guess.
 
     Raises:
         DataError: no archive, a damaged or encrypted one, or one with a name or a size that is not safe.
@@ -60,9 +86,11 @@ def extract(archive: Path, name: str, folder: Path, options: SourceOptions) -> C
     """
     allowed = min(MAX_BYTES, max(FREE_BYTES, MAX_RATIO * archive.stat().st_size), room(folder))
     ignored: Counter[str] = Counter()
+    notes: list[str] = []
+    links: dict[PurePosixPath, _Member] = {}
     done = 0
     try:
-        for number, member in enumerate(_members(archive, name, allowed), start=1):
+        for number, member in enumerate(_members(archive, name, allowed, notes), start=1):
             done += member.size
             if number > MAX_MEMBERS or done > allowed:
                 raise Oversized
@@ -72,8 +100,11 @@ def extract(archive: Path, name: str, folder: Path, options: SourceOptions) -> C
             elif member.stream is not None:
                 _write(member.stream, member.name, folder / path, name)
                 options.report("extracting", done, None)
+            elif member.target:
+                links[path] = member
             elif member.kind:
                 ignored[member.kind] += 1
+        ignored["links"] += _follow(links, folder, allowed - done)
     except Oversized as error:
         raise DataError(
             f"{name} holds more than {MAX_MEMBERS:,} files, more than {allowed / 1e9:,.1f} GB, or far more than its own size; "
@@ -81,51 +112,117 @@ def extract(archive: Path, name: str, folder: Path, options: SourceOptions) -> C
         ) from error
     except _DAMAGED as error:
         raise DataError(f"{name} cannot be extracted ({error}); get it again, or extract it yourself") from error
-    return ignored
+    return Extracted(+ignored, notes)
 
 
-def _members(archive: Path, name: str, allowed: int) -> Iterator[_Member]:
+def _follow(links: Mapping[PurePosixPath, _Member], folder: Path, allowed: int) -> int:
+    """Put a copy of its file in the place of each link; gives the number of links that lead to no file of the archive."""
+    left = dict(links)
+    while left:
+        found = {path: file for path, member in left.items() if (file := _file_of(path, member, folder)) is not None}
+        for path, file in found.items():
+            allowed -= file.stat().st_size
+            if allowed < 0:
+                raise Oversized
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            if not (folder / path).exists():
+                shutil.copyfile(file, folder / path)
+            del left[path]
+        if not found:  # what is left leads elsewhere, to folders, or in a circle
+            break
+    return len(left)
+
+
+def _file_of(path: PurePosixPath, member: _Member, folder: Path) -> Path | None:
+    """The file of the archive that a link leads to: a hard link's from its top, a symbolic one's from the link's folder."""
+    start = PurePosixPath() if member.kind == "hard link" else path.parent
+    target = PurePosixPath(os.path.normpath(start / _composed(member.target.replace("\\", "/"))))
+    if target.is_absolute() or ".." in target.parts:
+        return None
+    file = folder / target
+    return file if file.is_file() else None
+
+
+def _members(archive: Path, name: str, allowed: int, notes: list[str]) -> Iterator[_Member]:
     """The members one by one; a stream is to be read before the next is asked for."""
     with open(archive, "rb") as file:
-        is_gzip = file.read(2) == _GZIP
-    if zipfile.is_zipfile(archive) and not is_gzip:
-        yield from _members_of_zip(archive, name)
-    elif is_gzip:
-        with gzip.open(archive) as stream:
-            yield from _members_of_tar(stream, allowed)
+        start = file.read(6)
+    opened = next((opener for magic, opener in _COMPRESSED.items() if start.startswith(magic)), None)
+    if opened is None and zipfile.is_zipfile(archive):
+        yield from _members_of_zip(archive, name, notes)
     else:
-        with open(archive, "rb") as plain:
-            yield from _members_of_tar(plain, allowed)
+        with (opened or open)(archive, "rb") as stream:
+            yield from _members_of_tar(stream, allowed)
 
 
-def _members_of_zip(archive: Path, name: str) -> Iterator[_Member]:
+def _members_of_zip(archive: Path, name: str, notes: list[str]) -> Iterator[_Member]:
     with zipfile.ZipFile(archive) as file:
+        guessed = []
         for info in file.infolist():
+            member, is_certain = member_name(info)
+            if not is_certain:
+                guessed.append(member)
             kind = stat.S_IFMT(info.external_attr >> 16)  # as Unix has it; 0 from elsewhere
             if info.is_dir():
-                yield _Member(info.filename)
+                yield _Member(member)
+            elif kind == stat.S_IFLNK and info.file_size < CHUNK and not info.flag_bits & 1:
+                yield _Member(member, kind="symbolic link", target=file.read(info).decode(errors="replace"))
             elif kind not in (0, stat.S_IFREG):
-                yield _Member(info.filename, kind="links" if kind == stat.S_IFLNK else "devices")
+                yield _Member(member, kind="links" if kind == stat.S_IFLNK else "devices")
             elif info.flag_bits & 1:
                 raise DataError(f"{name} is encrypted; extract it yourself and give the folder")
             elif info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise NotImplementedError(f"it is compressed by method {info.compress_type}")
             else:
                 with file.open(info) as stream:
-                    yield _Member(info.filename, info.file_size, stream)
+                    yield _Member(member, info.file_size, stream)
+        if guessed:
+            notes.append(
+                f"{len(guessed):,} names in {name} do not say how they are encoded and are read as code page 437, such as "
+                f"{guessed[0]!r}; if they are wrong, extract it yourself and give the folder."
+            )
 
 
-def _members_of_tar(stream: IO[bytes] | gzip.GzipFile, allowed: int) -> Iterator[_Member]:
+def member_name(info: zipfile.ZipInfo) -> tuple[str, bool]:
+    """The name of a zip's member, and whether it is certain.
+
+    Names without the flag for UTF-8 are code page 437 by the standard, but UTF-8 in archives of most Unix and macOS programs;
+    text in another encoding is hardly ever valid UTF-8. The extra field 0x7075 has the name in UTF-8 whatever the flag
+    (APPNOTE 4.6.9, https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT).
+    """
+    if info.flag_bits & _UTF8 or info.orig_filename.isascii():
+        return info.filename, True
+    raw = info.orig_filename.encode("cp437")
+    for name in (_unicode_path(info.extra, raw), raw):
+        with suppress(UnicodeDecodeError):
+            if name is not None:
+                return name.decode(), True
+    return info.filename, False
+
+
+def _unicode_path(extra: bytes, raw: bytes) -> bytes | None:
+    """The name in the extra field 0x7075, unless the name has been changed since, as its checksum tells."""
+    while len(extra) >= 4:
+        kind, size = struct.unpack_from("<HH", extra)
+        field, extra = extra[4 : 4 + size], extra[4 + size :]
+        if kind == _UNICODE_PATH and len(field) > 5 and field[0] == 1:
+            (checksum,) = struct.unpack_from("<I", field, 1)
+            return field[5:] if checksum == zlib.crc32(raw) else None
+    return None
+
+
+def _members_of_tar(stream: IO[bytes], allowed: int) -> Iterator[_Member]:
     for file, info in tar_members(stream, 2 * allowed + FREE_BYTES):  # members are counted elsewhere, headers here
         if info.isfile():
             yield _Member(info.name, info.size, file.extractfile(info))
+        elif info.issym() or info.islnk():
+            yield _Member(info.name, kind="hard link" if info.islnk() else "symbolic link", target=info.linkname)
         else:
-            kind = "" if info.isdir() else "links" if info.issym() or info.islnk() else "devices"
-            yield _Member(info.name, kind=kind)
+            yield _Member(info.name, kind="" if info.isdir() else "devices")
 
 
 def _safe_path(member: str, name: str) -> PurePosixPath:
-    text = member.replace("\\", "/")  # as some programs for Windows write them
+    text = _composed(member.replace("\\", "/"))  # as some programs for Windows write them
     path = PurePosixPath(text)
     if path.is_absolute() or _DRIVE.match(text) or ".." in path.parts:
         raise DataError(
@@ -134,6 +231,11 @@ def _safe_path(member: str, name: str) -> PurePosixPath:
     if _CONTROL.search(text):
         raise DataError(f"{name} is not safe: the name {member!r} in it has control characters; rename the file")
     return path
+
+
+def _composed(name: str) -> str:
+    """A name in Unicode's composed form, which lists and other systems than macOS write."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _write(stream: IO[bytes], member: str, path: Path, name: str) -> None:

@@ -1,12 +1,19 @@
-"""Source: a folder with a sub-folder of pictures for each class, or train/validation/test over such folders."""
+"""Source: a folder with a sub-folder of images for each class, or train/validation/test over such folders.
+
+Where the folder has a list of its images under a usual name, that says the labels (`data.sources.described`), and so does a
+pattern of file names (`--label-pattern`).
+"""
 
 from __future__ import annotations
 
 import difflib
 import os
-from collections import Counter
-from collections.abc import Iterator
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,42 +21,110 @@ from data.decoding import SUFFIXES
 from data.errors import DataError
 from data.pictures import PictureSet
 from data.reading import read_picture
-from data.sources.names import SPLIT_NAMES, check_key
+from data.sources.described import NAMES as DESCRIPTIONS
+from data.sources.described import open_described
+from data.sources.labelling import order_classes
+from data.sources.lists import SUFFIXES as LISTS
+from data.sources.names import SYSTEM_FOLDERS, check_class_name, check_key, clean_name, split_word, splits_of
+from data.sources.options import LIST_OPTIONS, SourceOptions
+
+# Suffixes of images that Graft does not read, which explain why a folder seems empty.
+_OTHER_IMAGES = frozenset(
+    [
+        ".tif",
+        ".tiff",
+        ".heic",
+        ".heif",
+        ".avif",
+        ".ppm",
+        ".pgm",
+        ".pbm",
+        ".pnm",
+        ".jp2",
+        ".j2k",
+        ".ico",
+        ".tga",
+        ".exr",
+        ".dcm",
+        ".nef",
+        ".cr2",
+        ".dng",
+        ".psd",
+        ".svg",
+    ]
+)
+_NAMED = 3
 
 
-def open_folder(text: str) -> PictureSet:
-    """List the pictures of a folder; a class is a folder's name, classes are in alphabetical order.
+class _ClassFolder(NamedTuple):
+    split: str
+    name: str
+    path: Path
+
+
+@dataclass
+class _Found:
+    """What is seen on the way through a folder: what is left out, and what is said; `top` holds the class or split folders."""
+
+    ignored: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
+    top: Path | None = None
+
+
+def open_folder(text: str, options: SourceOptions) -> PictureSet:
+    """List the images of a folder; a class is a folder's name, classes are in alphabetical order.
 
     Args:
         text: path of the folder.
+        options: `label_pattern` is used; for a folder with a list of its images, all others.
 
     Returns:
-        The pictures, keyed by their path within the folder. Hidden files, loose files, files without a picture's suffix
-        and links that lead in a circle or to nested folders are counted in `ignored`, by kind.
+        The images, keyed by their path within the folder. Hidden files, loose files, files without an image's suffix and links
+        that lead in a circle or to nested folders are counted in `ignored`, by kind.
 
     Raises:
-        DataError: no such folder, no class folders, a class folder without pictures, one class only, a mixture of split
-            folders and others, or a folder or name that cannot be read.
+        DataError: no such folder, no class folders, a class folder without images, folders of which some look like splits and
+            some like classes, or a folder or name that cannot be read.
     """
     root = Path(os.path.expanduser(text))
-    ignored: Counter[str] = Counter()
-    keys: list[str] = []
-    classes: list[str] = []
-    splits: list[str] = []
+    found = _Found()
     try:
         _check_is_folder(root)
-        for split, class_folder in _class_folders(root, ignored):
-            found = sorted(_pictures(class_folder, ignored))
-            if not found:
-                raise DataError(f"the class folder {class_folder} holds no pictures; add some or remove the folder")
-            keys += [path.relative_to(root).as_posix() for path in found]
-            classes += [class_folder.name] * len(found)
-            splits += [split] * len(found)
-        if not keys:
-            raise DataError(_nothing_found(root))
+        if options.label_pattern is not None:
+            return _by_pattern(text, root, options.label_pattern, found)
+        described = open_described(root, options)
+        if described is not None:
+            return replace(described, source=text)
+        _refuse_list_options(root, options)
+        folders = _class_folders(root, found)
+        images = [(folder, path) for folder in folders for path in _images_of_class(folder, found)]
+        if not images:
+            raise DataError(_nothing_found(root, found))
     except OSError as error:
         raise DataError(f"{error.filename} cannot be read: {error.strerror}") from error
-    _check_names(keys, classes)
+    splits = tuple(folder.split for folder, _ in images)
+    labelled = [(path, folder.name) for folder, path in images]
+    return _pictures(text, found.top or root, labelled, splits if splits[0] else None, found)
+
+
+def _refuse_list_options(root: Path, options: SourceOptions) -> None:
+    for name in LIST_OPTIONS:
+        if getattr(options, name):
+            raise DataError(
+                f"{root} holds no list ({', '.join(DESCRIPTIONS)}), so that --{name.replace('_', '-')} says nothing; leave it "
+                "out, or give the list itself"
+            )
+
+
+def _pictures(
+    text: str, root: Path, images: Sequence[tuple[Path, str]], splits: tuple[str, ...] | None, found: _Found
+) -> PictureSet:
+    keys = [path.relative_to(root).as_posix() for path, _ in images]
+    classes = [name for _, name in images]
+    for name in dict.fromkeys(classes):
+        check_class_name(name, "the class folder")
+    for key in keys:
+        check_key(key)
     class_names = tuple(sorted(set(classes)))
     label_of = {name: label for label, name in enumerate(class_names)}
     return PictureSet(
@@ -58,8 +133,9 @@ def open_folder(text: str) -> PictureSet:
         keys=tuple(keys),
         labels=np.array([label_of[name] for name in classes], dtype=np.int64),
         encoded=lambda i: read_picture(root / keys[i]),
-        given_splits=tuple(splits) if splits[0] else None,
-        ignored=ignored,
+        given_splits=splits,
+        ignored=found.ignored,
+        notes=tuple(found.notes),
     )
 
 
@@ -67,40 +143,131 @@ def _check_is_folder(root: Path) -> None:
     if root.is_dir():
         return
     if root.exists():
-        raise DataError(f"{root} is a file; give the folder that holds a folder of pictures for each class")
+        raise DataError(f"{root} is a file; give the folder that holds a folder of images for each class")
     siblings = [path.name for path in root.parent.iterdir() if path.is_dir()] if root.parent.is_dir() else []
     near = difflib.get_close_matches(root.name, siblings, n=1)
     hint = f"Did you mean {root.parent / near[0]}?" if near else "Check the path"
     raise DataError(f"there is no folder {root}. {hint}")
 
 
-def _class_folders(root: Path, ignored: Counter[str]) -> list[tuple[str, Path]]:
-    """The class folders, each with its split's name, which is empty when the folder brings no splits."""
-    folders = _sub_folders(root, ignored)
-    names = [SPLIT_NAMES.get(path.name.lower(), "") for path in folders]
-    given = set(names) - {""}
-    if "train" in given and all(names):
-        return [
-            (name, class_folder)
-            for name, folder in sorted(zip(names, folders, strict=True))
-            for class_folder in _sub_folders(folder, ignored)
-        ]
-    if len(given) > 1:  # one such name alone may be a class: a train among vehicles
-        others = [path.name for path, name in zip(folders, names, strict=True) if not name]
-        found = (
-            f"besides them {', '.join(map(repr, others))}; move those away" if others else "no train folder; add one"
+# --- Class folders ------------------------------------------------------------------------------------------------------
+
+
+def _class_folders(root: Path, found: _Found) -> list[_ClassFolder]:
+    """The class folders, each with its split, which is empty when the folder brings no splits."""
+    top = found.top = _entered(root, found)
+    folders = sub_folders(top, found.ignored)
+    splits = splits_of([path.name for path in folders])
+    named = [(path, split) for path, split in zip(folders, splits, strict=True) if split]
+    others = [path for path, split in zip(folders, splits, strict=True) if not split]
+    if "train" in splits and any(_has_folders(path) for path, split in named if split == "train"):
+        return _under_splits(top, named, others, found)
+    if any(_has_folders(path) for path, _ in named) or len({split for _, split in named}) > 1 or (named and not others):
+        _refuse_splits(top, named, others)
+    if len(named) == 1 and others and named[0][0].name.lower() != "train":  # there is a train among vehicles
+        path = named[0][0]
+        raise DataError(
+            f"{path} looks like a split, beside the class folders {_listed(others)}; move it out of {top}, or rename it if it "
+            "is a class"
         )
-        raise DataError(f"{root} holds folders for {' and '.join(sorted(given))}, but {found}")
-    return [("", folder) for folder in folders]
+    by_class = _splits_under_classes(folders)
+    if by_class:
+        found.notes.append(f"Each class folder of {top} holds splits ({_listed(sub_folders(folders[0], Counter()))}).")
+        return by_class
+    _refuse_same_folders(top, folders)
+    return [_ClassFolder("", clean_name(path.name), path) for path in folders]
 
 
-def _sub_folders(folder: Path, ignored: Counter[str]) -> list[Path]:
+def _entered(folder: Path, found: _Found) -> Path:
+    """The folder that holds several, where each of those above it holds nothing but the next."""
+    inner = folder
+    while True:
+        visible = [path for path in inner.iterdir() if not _is_of_system(path)]
+        inside = [path for path in visible if path.is_dir()]
+        loose = any(path.suffix.lower() in SUFFIXES for path in visible if not path.is_dir())
+        if loose or len(inside) != 1 or not _holds_classes(inside[0]):
+            break
+        if split_word(inside[0].name) not in ("", split_word(inner.name)):  # a split, and not the same one again
+            break
+        inner = inside[0]
+    if inner != folder:
+        found.notes.append(f"The class folders are in {inner}.")
+    return inner
+
+
+def _under_splits(
+    top: Path, named: Sequence[tuple[Path, str]], others: Sequence[Path], found: _Found
+) -> list[_ClassFolder]:
+    for path in others:
+        if _count_images(path):
+            raise DataError(
+                f"{top} holds folders for splits ({_listed([one for one, _ in named])}), but besides them {path.name!r} with "
+                f"images; move {path} away, or rename it after the split that it is"
+            )
+        found.ignored["folders without images"] += 1
+    folders = []
+    for path, split in sorted(named, key=lambda one: one[1]):
+        classes = sub_folders(_entered(path, found), found.ignored)
+        if not classes:
+            found.notes.append(f"{path.name} is left out: it has no class folders ({_count_images(path):,} images).")
+        folders += [_ClassFolder(split, clean_name(one.name), one) for one in classes]
+    return folders
+
+
+def _refuse_splits(top: Path, named: Sequence[tuple[Path, str]], others: Sequence[Path]) -> None:
+    """Splits without a train, without class folders, or beside classes."""
+    names = _listed([path for path, _ in named])
+    if not any(split == "train" for _, split in named):
+        raise DataError(f"{top} holds folders for splits ({names}), but no train folder; add one")
+    if not any(_has_folders(path) for path, _ in named):
+        besides = f"besides them {_listed(others)}" if others else "no class folders in them"
+        raise DataError(
+            f"{top} holds folders for splits ({names}), but {besides}; put the images of each class into a folder of its own, "
+            "or name the class in each file's name and give --label-pattern"
+        )
+    without = _listed([path for path, split in named if split == "train"])
+    raise DataError(f"{top} holds folders for splits ({names}), but {without} has no class folders; add them")
+
+
+def _splits_under_classes(folders: Sequence[Path]) -> list[_ClassFolder]:
+    """Class folders that hold train/test each; nothing if these are not all that they hold."""
+    found = []
+    for folder in folders:
+        inside = sub_folders(folder, Counter())
+        splits = splits_of([path.name for path in inside])
+        if "train" not in splits or not all(splits):
+            return []
+        found += [
+            _ClassFolder(split, clean_name(folder.name), path) for path, split in zip(inside, splits, strict=True)
+        ]
+    return found if len(folders) > 1 and len({one.split for one in found}) > 1 else []
+
+
+def _refuse_same_folders(top: Path, folders: Sequence[Path]) -> None:
+    """Folders that hold the same folders may be splits under names that nobody knows."""
+    holders: dict[str, list[Path]] = defaultdict(list)
+    for folder in folders:
+        for inside in sub_folders(folder, Counter()):
+            holders[clean_name(inside.name).casefold()].append(folder)
+    shared = {name: within for name, within in holders.items() if len(within) > 1}
+    if len(shared) < 2:
+        return
+    within = next(iter(shared.values()))
+    raise DataError(
+        f"{_listed(within)} in {top} hold the same folders ({', '.join(list(shared)[:_NAMED])}), as splits do and classes do "
+        f"not; name them train, validation and test, give one of them ({within[0]}), or, if they are classes, put their images "
+        "into one folder each"
+    )
+
+
+def sub_folders(folder: Path, ignored: Counter[str]) -> list[Path]:
+    """The folders in a folder, but hidden ones, those of the system, and links that lead in a circle."""
     found = []
     for path in sorted(folder.iterdir()):
-        if path.name.startswith("."):
-            ignored["hidden"] += 1
-        elif not path.is_dir():
-            ignored["loose files"] += 1
+        if not path.is_dir():
+            ignored["hidden" if path.name.startswith(".") else "loose files"] += 1
+        elif _is_of_system(path):
+            ignored["hidden" if path.name.startswith(".") else "of the system"] += 1
         elif path.is_symlink() and folder.resolve().is_relative_to(path.resolve()):
             ignored["circular links"] += 1
         else:
@@ -108,16 +275,47 @@ def _sub_folders(folder: Path, ignored: Counter[str]) -> list[Path]:
     return found
 
 
-def _pictures(folder: Path, ignored: Counter[str]) -> Iterator[Path]:
+def _is_of_system(path: Path) -> bool:
+    return path.name.startswith(".") or path.name.lower() in SYSTEM_FOLDERS
+
+
+def _has_folders(folder: Path) -> bool:
+    return any(path.is_dir() and not _is_of_system(path) for path in folder.iterdir())
+
+
+def _holds_classes(folder: Path) -> bool:
+    """Whether the images of a folder are in folders of it, and not in itself."""
+    inside = [path for path in folder.iterdir() if not _is_of_system(path)]
+    loose = any(path.suffix.lower() in SUFFIXES for path in inside if not path.is_dir())
+    return not loose and any(path.is_dir() for path in inside)
+
+
+# --- Images -------------------------------------------------------------------------------------------------------------
+
+
+def _images_of_class(folder: _ClassFolder, found: _Found) -> list[Path]:
+    others = Counter[str]()
+    images = sorted(_images(folder.path, others))
+    if not images:
+        raise DataError(
+            f"the class folder {folder.path} holds no images{_that_are_read(others)}; add some or remove the folder"
+        )
+    found.ignored += others
+    return images
+
+
+def _images(folder: Path, ignored: Counter[str]) -> Iterator[Path]:
     def fail(error: OSError) -> None:
         raise error
 
-    for parent, sub_folders, files in os.walk(folder, onerror=fail):
-        hidden = {name for name in sub_folders if name.startswith(".")}
-        links = {name for name in sub_folders if os.path.islink(os.path.join(parent, name))} - hidden
+    for parent, inside, files in os.walk(folder, onerror=fail):
+        hidden = {name for name in inside if name.startswith(".")}
+        links = {name for name in inside if os.path.islink(os.path.join(parent, name))} - hidden
+        system = {name for name in inside if name.lower() in SYSTEM_FOLDERS}
         ignored["hidden"] += len(hidden)
+        ignored["of the system"] += len(system)
         ignored["links to folders"] += len(links)  # os.walk does not follow them, so that a circle of links ends
-        sub_folders[:] = sorted(set(sub_folders) - hidden)
+        inside[:] = sorted(set(inside) - hidden - system)
         for name in files:
             suffix = Path(name).suffix.lower()
             if name.startswith("."):
@@ -128,17 +326,53 @@ def _pictures(folder: Path, ignored: Counter[str]) -> Iterator[Path]:
                 ignored[suffix or "no suffix"] += 1
 
 
-def _check_names(keys: list[str], classes: list[str]) -> None:
-    """Names are written to text files, a class a line, so they must be text and a class must be one line."""
-    for name in dict.fromkeys(classes):
-        if name.splitlines() != [name]:
-            raise DataError(f"the class folder {name!r} has a line break in its name; rename it")
-    for key in keys:
-        check_key(key)
+def _by_pattern(text: str, root: Path, pattern: str, found: _Found) -> PictureSet:
+    """All images of a folder, wherever they lie in it, with the class that a pattern finds in their paths."""
+    search, label = re.compile(pattern), "label" if "label" in re.compile(pattern).groupindex else 1
+    paths = sorted(_images(root, found.ignored))
+    if not paths:
+        raise DataError(f"{root} holds no images{_that_are_read(found.ignored)}")
+    matches = [(path, search.search(path.relative_to(root).as_posix())) for path in paths]
+    images = [(path, clean_name(match[label])) for path, match in matches if match and match[label]]
+    if len(images) < len(paths):
+        known = {path for path, _ in images}
+        other = next(path for path in paths if path not in known).relative_to(root).as_posix()
+        raise DataError(
+            f"the pattern {pattern!r} finds no class in {len(paths) - len(images):,} of {len(paths):,} paths, such as "
+            f"{other!r}; correct the pattern or move these images away"
+        )
+    examples = ", ".join(
+        f"{path.relative_to(root).as_posix()}: {name}" for path, name in images[:: max(1, len(images) // _NAMED)]
+    )
+    found.notes.append(f"Classes are from file names: {examples}.")
+    pictures = _pictures(text, root, images, None, found)
+    return pictures.with_classes(order_classes([name for _, name in images]))
 
 
-def _nothing_found(root: Path) -> str:
-    within = [*root.iterdir(), *root.glob("*/*")]  # split folders too
-    if any(path.suffix.lower() in SUFFIXES and not path.name.startswith(".") for path in within):
-        return f"{root} holds pictures but no class folders; put the pictures of each class into a folder of its own"
-    return f"{root} holds no pictures; Graft needs a folder of pictures for each class in it"
+def _count_images(folder: Path) -> int:
+    return sum(1 for _ in _images(folder, Counter()))
+
+
+def _that_are_read(ignored: Counter[str]) -> str:
+    """What kind of images there are instead of those that Graft reads."""
+    kinds = [f"{count:,} {suffix}" for suffix, count in ignored.items() if suffix in _OTHER_IMAGES]
+    return f" that Graft reads, but {' and '.join(kinds)}, which convert to PNG or JPEG first" if kinds else ""
+
+
+def _nothing_found(root: Path, found: _Found) -> str:
+    ignored: Counter[str] = Counter()
+    if any(True for _ in _images(root, ignored)):
+        lists = [path for path in sorted(root.iterdir()) if path.suffix.lower() in LISTS]
+        siblings = sub_folders(root.parent, Counter())
+        if lists:
+            hint = f"Did you mean the list {lists[0]}?"
+        elif len(siblings) > 1 and all(_count_images(path) for path in siblings[:_NAMED]):
+            hint = f"If {root.name} is one of the classes, give the folder above it: {root.parent}"
+        else:
+            hint = "Put those of each class into a folder of its own, or give --label-pattern if their names have the class"
+        return f"{root} holds images but no class folders. {hint}"
+    return f"{root} holds no images{_that_are_read(ignored)}; Graft needs a folder of images for each class in it"
+
+
+def _listed(paths: Sequence[Path]) -> str:
+    return ", ".join(path.name for path in paths[:_NAMED]) + (", …" if len(paths) > _NAMED else "")

@@ -52,6 +52,7 @@ def join_splits(train: PictureSet, others: Mapping[str, PictureSet]) -> PictureS
         task=train.task,
         groups=_joined_groups(parts),
         weights=_joined_weights(parts),
+        notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
     )
 
 

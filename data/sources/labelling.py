@@ -1,14 +1,14 @@
 """From labels as they are written, in text or in JSON, to the labels of a `PictureSet`, and to the task that they set.
 
-What is not said is inferred from the labels alone:
+What is not said is inferred from the labels alone, and `Labelling.reading` says what was:
 
 - several columns are regression, or, if they hold nothing but 0 and 1, a class each (multi-label);
 - lists, and numbers with `|` between them, are regression if all have the same length and one number is not whole;
 - other lists are multi-label;
-- numbers are regression if one of them is no whole number, or if there are fewer than three pictures for each different
+- numbers are regression if one of them is no whole number, or if there are fewer than three images for each different
   number: with so few, classes could not be split into train, validation and test. Else they are classes;
-- text is multi-label if one cell has a `|` or `;` in it, or if cells split at their commas have fewer different parts than
-  there are different cells: then parts come again in other combinations. Else a cell is a class.
+- text is multi-label if `data.sources.inference.find_separator` finds what stands between several labels of a cell. Else a
+  cell is a class.
 """
 
 from __future__ import annotations
@@ -21,52 +21,73 @@ import numpy as np
 
 from data.errors import DataError
 from data.pictures import LABEL_SEPARATOR, MULTI_LABEL, REGRESSION, SINGLE_LABEL
+from data.sources.inference import cleaned, find_separator, parts_of, read_numbers
+from data.sources.names import check_class_name
+from data.sources.options import SourceOptions
 
-_SEPARATORS = (LABEL_SEPARATOR, ";", ",")
-_FEWEST = 3  # pictures of a class: one a split
-_MOST_CELLS = 2**30  # of a matrix of pictures and classes: 4 GB
+_FEWEST = 3  # images of a class: one a split
+_FLAGS = {"true": 1, "false": 0}
+_MOST_CELLS = 2**30  # of a matrix of images and classes: 4 GB
 
-Cells = Sequence[object]  # one a picture: text, a number, a list of them, or None
-Place = Callable[[int], str]  # says where the label of a picture is written
+Cells = Sequence[object]  # one an image: text, a number, a list of them, or None
+Place = Callable[[int], str]  # says where the label of an image is written
 
 
 class Labelling(NamedTuple):
-    """What `PictureSet` calls by the same names."""
+    """What `PictureSet` calls by the same names, and what was made of the cells.
+
+    Attributes:
+        reading: what the labels were taken for, in words.
+        kept: positions of the images that have a label, int (n,); the others' rows of `labels` mean nothing.
+    """
 
     class_names: tuple[str, ...]
     labels: np.ndarray
     task: str
+    reading: str
+    kept: np.ndarray
 
 
 def label_pictures(
-    columns: Sequence[str], cells: Sequence[Cells], place: Place, *, task: str | None, separator: str | None
+    columns: Sequence[str],
+    cells: Sequence[Cells],
+    place: Place,
+    options: SourceOptions,
+    *,
+    comma_separates: bool = True,
 ) -> Labelling:
     """Make labels out of cells.
 
     Args:
         columns: names of the label columns.
-        cells: one sequence a column, each with one cell a picture.
+        cells: one sequence a column, each with one cell an image.
         place: for errors.
-        task: one of `TASKS`, or None to infer it.
-        separator: between several labels in one cell, or None to guess it.
+        options: `task`, `label_separator`, `uncertain` and `skip_unreadable` are used.
+        comma_separates: a comma in a cell may separate labels, since it need not be that of a decimal number.
 
     Raises:
-        DataError: an empty label, a label that does not fit the task, or a task that does not fit the columns.
+        DataError: a missing label that is not to be skipped, one that does not fit the task, a task that does not fit the
+            columns, or labels that can be read in two ways.
     """
+    table = [cleaned(column) for column in cells]
+    task, separator = options.task, options.label_separator
+    if separator is None and task in (None, REGRESSION):
+        certain = task == REGRESSION
+        table = [read_numbers(column, comma_separates=comma_separates, certain=certain) for column in table]
     if len(columns) > 1:
-        return _several_columns(columns, cells, place, task)
-    cells_of_column = cells[0]
-    vectors = _vectors(cells_of_column) if task in (None, REGRESSION) and separator is None else []
-    if vectors and (task == REGRESSION or not all(_is_whole(cell) for column in vectors for cell in column)):
+        return _several_columns(columns, table, place, options)
+    (column,) = table
+    vectors = _vectors(column) if task in (None, REGRESSION) and separator is None else []
+    if vectors and (task == REGRESSION or not all(_is_whole(cell) for one in vectors for cell in one)):
         names = [f"{columns[0]} {number}" for number in range(1, len(vectors) + 1)]
-        return Labelling(tuple(names), _numbers(vectors, place), REGRESSION)
+        return _numbers(names, vectors, place, options)
     if task is None:
-        task, separator = _infer(cells_of_column, separator)
+        task, separator = _infer(column, separator)
     if task == REGRESSION:
-        return Labelling(tuple(columns), _numbers(cells, place), task)
+        return _numbers(columns, table, place, options)
     if task == MULTI_LABEL:
-        return _many_classes(cells_of_column, place, separator or _used_separator(cells_of_column))
-    return _one_class(cells_of_column, place)
+        return _many_classes(column, place, separator or _used_separator(column))
+    return _one_class(column, place, options)
 
 
 def order_classes(names: Sequence[str]) -> tuple[str, ...]:
@@ -76,32 +97,68 @@ def order_classes(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted(distinct, key=lambda name: (int(name), name)) if whole else sorted(distinct))
 
 
-def _several_columns(columns: Sequence[str], cells: Sequence[Cells], place: Place, task: str | None) -> Labelling:
-    names = ", ".join(columns)
+def _several_columns(columns: Sequence[str], table: Sequence[Cells], place: Place, options: SourceOptions) -> Labelling:
+    """A class each, in columns of 0 and 1, or a number each."""
+    task, names = options.task, ", ".join(columns)
+    table = [[_FLAGS.get(str(cell).lower(), cell) for cell in column] for column in table]
+    if task == REGRESSION:
+        return _numbers(columns, table, place, options)
+    known = {_number(cell) for column in table for cell in column if not _is_uncertain(cell)}
+    if not known <= {0, 1}:
+        if task is None:
+            return _numbers(columns, table, place, options)
+        raise DataError(f"for {task}, the columns {names} may hold 0 and 1 only; name one column, or other ones")
+    for name in columns:
+        _check_class(name, "the column", MULTI_LABEL)
+    labels = _zeros_and_ones(columns, table, place, options)
+    exclusive = bool((labels.sum(axis=1) == 1).all())
     if task == SINGLE_LABEL:
-        raise DataError(f"the label is of one class a picture, but in several columns ({names}); name one of them")
-    binary = task != REGRESSION and all(_number(cell) in (0, 1) for column in cells for cell in column)
-    if task == MULTI_LABEL and not binary:
-        raise DataError(f"for multi_label, the columns {names} may hold 0 and 1 only; name one column, or other ones")
-    for name in columns if binary else ():
-        _check_class(name, f"column {name!r}", MULTI_LABEL)
-    return Labelling(tuple(columns), _numbers(cells, place), MULTI_LABEL if binary else REGRESSION)
+        wrong = int(np.argmax(labels.sum(axis=1) != 1))
+        if not exclusive:
+            raise DataError(
+                f"{place(wrong)}: {labels[wrong].sum():.0f} of the columns {names} are 1; for one class an image it is one"
+            )
+        reading = "one class each, the column with a 1"
+        return Labelling(tuple(columns), labels.argmax(axis=1), SINGLE_LABEL, reading, np.arange(len(labels)))
+    more = "; each row has one 1: for classes that exclude each other, give --task single_label" if exclusive else ""
+    return Labelling(
+        tuple(columns),
+        labels,
+        MULTI_LABEL,
+        f"any number of {len(columns)} classes, a column each{more}",
+        np.arange(len(labels)),
+    )
+
+
+def _zeros_and_ones(columns: Sequence[str], table: Sequence[Cells], place: Place, options: SourceOptions) -> np.ndarray:
+    """float32 (n, columns)."""
+    labels = np.zeros((len(table[0]), len(table)), np.float32)
+    for position, column in enumerate(table):
+        for index, cell in enumerate(column):
+            value = options.uncertain if _is_uncertain(cell) else _number(cell)
+            if value is None:
+                raise DataError(
+                    f"{place(index)}: the cell of {columns[position]!r} is {_shown(cell)}, where others are 0 or 1; "
+                    "fill it in, or say what such cells mean: --uncertain 0, or --uncertain 1"
+                )
+            labels[index, position] = value
+    return labels
+
+
+def _is_uncertain(cell: object) -> bool:
+    return cell == "" or _number(cell) == -1
 
 
 def _infer(cells: Cells, separator: str | None) -> tuple[str, str | None]:
     """The task, and the separator if several labels share a cell."""
     if separator is not None or any(isinstance(cell, list) for cell in cells):
         return MULTI_LABEL, separator
-    numbers = [_number(cell) for cell in cells if _text(cell) != ""]
+    numbers = [_number(cell) for cell in cells if cell != ""]
     if numbers and None not in numbers:
         whole = all(_is_whole(number) for number in numbers)
         return (SINGLE_LABEL if whole and len(set(numbers)) * _FEWEST <= len(numbers) else REGRESSION), None
-    distinct = {text for cell in cells if (text := _text(cell))}
-    for sign in _SEPARATORS[:2]:
-        if any(sign in text for text in distinct):
-            return MULTI_LABEL, sign
-    parts = {part for text in distinct for part in _split(text, ",")}
-    return (MULTI_LABEL, ",") if len(parts) < len(distinct) else (SINGLE_LABEL, None)
+    separator = find_separator(cells)
+    return (MULTI_LABEL if separator else SINGLE_LABEL), separator
 
 
 def _vectors(cells: Cells) -> list[Cells]:
@@ -114,26 +171,37 @@ def _vectors(cells: Cells) -> list[Cells]:
 
 
 def _used_separator(cells: Cells) -> str | None:
-    texts = [_text(cell) for cell in cells]
-    return next((sign for sign in _SEPARATORS if any(text and sign in text for text in texts)), None)
+    signs = (LABEL_SEPARATOR, ";", ",")
+    return next((sign for sign in signs if any(isinstance(cell, str) and sign in cell for cell in cells)), None)
 
 
-def _one_class(cells: Cells, place: Place) -> Labelling:
-    names = []
-    for index, cell in enumerate(cells):
-        name = _text(cell)
+def _one_class(cells: Cells, place: Place, options: SourceOptions) -> Labelling:
+    kept = _labelled(cells, place, options, "name a class, or set the task to multi_label if it has none")
+    names: dict[int, str] = {}
+    for index in kept.tolist():
+        name = _text(cells[index])
         if name is None:
-            raise DataError(f"{place(index)}: the label is {_shown(cell)}, not the name of one class")
-        if not name:
-            raise DataError(
-                f"{place(index)}: the label is empty; name a class, or set the task to multi_label if it has none"
-            )
-        names.append(name)
-    class_names = order_classes(names)
-    position_of = {name: position for position, name in enumerate(class_names)}
+            raise DataError(f"{place(index)}: the label is {_shown(cells[index])}, not the name of one class")
+        names[index] = name
+    class_names = order_classes(list(names.values()))
+    first_with = {name: index for index, name in reversed(names.items())}
     for name in class_names:
-        _check_class(name, place(names.index(name)), SINGLE_LABEL)
-    return Labelling(class_names, np.array([position_of[name] for name in names], np.int64), SINGLE_LABEL)
+        _check_class(name, f"{place(first_with[name])}: the label", SINGLE_LABEL)
+    position_of = {name: position for position, name in enumerate(class_names)}
+    labels = np.zeros(len(cells), np.int64)
+    labels[kept] = [position_of[name] for name in names.values()]
+    return Labelling(class_names, labels, SINGLE_LABEL, f"one of {len(class_names)} classes each", kept)
+
+
+def _labelled(cells: Cells, place: Place, options: SourceOptions, fix: str) -> np.ndarray:
+    """Positions of the images with a label; others are refused unless they are to be skipped."""
+    lacking = [index for index, cell in enumerate(cells) if cell == ""]
+    if lacking and not options.skip_unreadable:
+        more = f", as of {len(lacking):,} images" if len(lacking) > 1 else ""
+        raise DataError(
+            f"{place(lacking[0])}: the label is empty or missing{more}; {fix}, or leave such images out with --skip-unreadable"
+        )
+    return np.setdiff1d(np.arange(len(cells)), lacking)
 
 
 def _many_classes(cells: Cells, place: Place, separator: str | None) -> Labelling:
@@ -141,19 +209,22 @@ def _many_classes(cells: Cells, place: Place, separator: str | None) -> Labellin
     first_with = {name: index for index in reversed(range(len(cells))) for name in names_of[index]}
     class_names = order_classes(list(first_with))
     if not class_names:
-        raise DataError(f"{place(0)}: no picture has a label; name the classes of each, or the right column")
+        raise DataError(f"{place(0)}: no image has a label; name the classes of each, or the right column")
     if len(class_names) * len(cells) > _MOST_CELLS:
         raise DataError(
-            f"{len(class_names):,} different labels for {len(cells):,} pictures (such as {class_names[0]!r}) are too many; "
+            f"{len(class_names):,} different labels for {len(cells):,} images (such as {class_names[0]!r}) are too many; "
             "check the column and the separator"
         )
     for name in class_names:
-        _check_class(name, place(first_with[name]), MULTI_LABEL)
+        _check_class(name, f"{place(first_with[name])}: the label", MULTI_LABEL)
     position_of = {name: position for position, name in enumerate(class_names)}
     labels = np.zeros((len(cells), len(class_names)), np.float32)
     for index, names in enumerate(names_of):
         labels[index, [position_of[name] for name in names]] = 1
-    return Labelling(class_names, labels, MULTI_LABEL)
+    split = f", with {separator!r} between them" if separator else ""
+    return Labelling(
+        class_names, labels, MULTI_LABEL, f"any number of {len(class_names)} classes{split}", np.arange(len(cells))
+    )
 
 
 def _names_within(cell: object, place: Place, index: int, separator: str | None) -> list[str]:
@@ -163,44 +234,39 @@ def _names_within(cell: object, place: Place, index: int, separator: str | None)
         text = _text(part)
         if text is None:
             raise DataError(f"{place(index)}: {_shown(part)} is not the name of a class")
-        names += _split(text, separator if isinstance(cell, str) else None)
+        names += parts_of(text, separator if isinstance(cell, str) else None)
     return names
 
 
-def _numbers(cells: Sequence[Cells], place: Place) -> np.ndarray:
-    """float32 (n, columns)."""
-    labels = np.zeros((len(cells[0]), len(cells)), np.float32)
-    for column, one in enumerate(cells):
-        for index, cell in enumerate(one):
-            number = _number(cell)
-            if number is None or not abs(number) <= float(np.finfo(np.float32).max):  # NaN is not either
-                raise DataError(f"{place(index)}: {_shown(cell)} is not a number; write one such as 3.5")
-            labels[index, column] = number
-    return labels
+def _numbers(columns: Sequence[str], table: Sequence[Cells], place: Place, options: SourceOptions) -> Labelling:
+    """Labels of regression, float32 (n, columns)."""
+    labels = np.zeros((len(table[0]), len(table)), np.float32)
+    kept = np.arange(len(labels))
+    for column in table:
+        kept = np.intersect1d(kept, _labelled(column, place, options, "write a number"))
+    for position, column in enumerate(table):
+        for index in kept.tolist():
+            number = _number(column[index])
+            if number is None or not abs(number) <= float(np.finfo(np.float32).max):
+                raise DataError(f"{place(index)}: {_shown(column[index])} is not a number; write one such as 3.5")
+            labels[index, position] = number
+    return Labelling(tuple(columns), labels, REGRESSION, "numbers", kept)
 
 
 def _check_class(name: str, where: str, task: str) -> None:
     """Class names are written to a text file, one a line, and `PictureSet.label_text` puts `|` between several."""
-    if name.splitlines() != [name] or name.encode(errors="ignore").decode() != name:
-        raise DataError(f"{where}: the label {name!r} has a line break in it, or is not text; rename it")
+    check_class_name(name, where)
     if task == MULTI_LABEL and LABEL_SEPARATOR in name:
-        raise DataError(f"{where}: the label {name!r} has a {LABEL_SEPARATOR} in it, which separates labels; rename it")
-
-
-def _split(text: str, separator: str | None) -> list[str]:
-    parts = text.split(separator) if separator else [text]
-    return [part.strip() for part in parts if part.strip()]
+        raise DataError(f"{where} {name!r} has a {LABEL_SEPARATOR} in it, which separates labels; rename it")
 
 
 def _text(cell: object) -> str | None:
     """A cell as the name of a class, "" if it is empty; None if it cannot be one."""
-    if cell is None:
-        return ""
     if isinstance(cell, bool):
         return str(cell).lower()
     if isinstance(cell, float):
         return str(int(cell)) if cell.is_integer() else repr(cell)
-    return str(cell).strip() if isinstance(cell, str | int) else None
+    return str(cell) if isinstance(cell, str | int) else None
 
 
 def _number(cell: object) -> float | None:

@@ -5,22 +5,34 @@ from __future__ import annotations
 import csv
 import difflib
 import json
-import os
+import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from data.decoding import SUFFIXES as IMAGES
 from data.errors import DataError
 from data.pictures import SPLITS, PictureSet
 from data.reading import read_picture
-from data.sources.columns import ROLES, check_columns, find_columns
-from data.sources.labelling import Place, label_pictures
-from data.sources.names import SPLIT_NAMES, check_key, existing_file
+from data.sources.columns import ROLES, check_columns, find_columns, plain_name
+from data.sources.labelling import Labelling, Place, label_pictures
+from data.sources.names import existing_file, splits_of
 from data.sources.options import SourceOptions
+from data.sources.paths import find_files
 
-_NAMED = 3  # files in an error message
+ONE_HOT = "_classes.csv"  # Roboflow's: a column of 0 and 1 for each class
+_EXAMPLES = 3
+# Columns of yes and no, as fastai has them: the splits of no and of yes.
+_FLAG_COLUMNS = {
+    **dict.fromkeys(("is_valid", "is_validation", "is_val"), ("train", "validation")),
+    "is_test": ("train", "test"),
+    "is_train": ("test", "train"),
+}
+_FLAGS = {"true": 1, "1": 1, "yes": 1, "t": 1, "1.0": 1, "false": 0, "0": 0, "no": 0, "f": 0, "0.0": 0}
 
 
 class _Table(NamedTuple):
@@ -28,59 +40,90 @@ class _Table(NamedTuple):
 
     columns: list[str]
     rows: Iterator[tuple[int, Sequence[object]]]
+    delimiter: str = ""
+    has_names: bool = True
 
 
 def open_list(text: str, options: SourceOptions) -> PictureSet:
-    """Open a list of pictures.
+    """Open a list of images.
 
     The first line of a `.csv` (separated by commas, semicolons or tabs) or `.tsv` names the columns; a line of a `.jsonl` is
-    an object. `data.sources.columns` says which columns are used, `data.sources.labelling` what is made of labels.
+    an object; a line of a `.txt` is a path and a label, without names. `data.sources.columns` says which columns are used,
+    `data.sources.paths` where the images are, `data.sources.labelling` what is made of labels.
 
     Args:
         text: path of the list.
-        options: `task`, `columns` and `label_separator` are used.
+        options: all but `label_pattern` are used.
 
     Returns:
-        The pictures, keyed by their paths as in the list, normalised; relative ones start at the folder of the list.
+        The images, keyed by their paths as in the list, normalised; relative ones start at the folder of the list.
 
     Raises:
         DataError: the list cannot be read, lacks a column, or has a line that cannot be used.
     """
     file = existing_file(text)
     try:
-        lines, cells = _read(file, options)
+        rows = _read(file, options)
     except OSError as error:
         raise DataError(f"{file} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise DataError(
             f"line {_line_that_is_not_utf8(file)} of {file} is not UTF-8; save the list as UTF-8"
         ) from error
-    if not lines:
-        raise DataError(f"{file} has no pictures; name one a line")
+    if not rows.lines:
+        raise DataError(f"{file} has no images; name one a line")
 
     def place(index: int) -> str:
-        return f"line {lines[index]} of {file}"
+        return f"line {rows.lines[index]} of {file}"
 
-    keys = _keys(_only(cells["path"]), file, place)
+    cells = rows.cells
+    paths = find_files(rows.only("path"), file, place, options)
     names, labels = list(cells["label"]), list(cells["label"].values())
-    labelling = label_pictures(names, labels, place, task=options.task, separator=options.label_separator)
-    return PictureSet(
+    labelling = label_pictures(names, labels, place, options, comma_separates=rows.delimiter not in (";", "\t"))
+    splits, found = _splits(rows, place, file)
+    pictures = PictureSet(
         source=text,
         class_names=labelling.class_names,
-        keys=tuple(keys),
+        keys=tuple(paths.keys),
         labels=labelling.labels,
-        encoded=lambda i: read_picture(file.parent / keys[i]),
-        given_splits=_splits(_only(cells["split"]), place, file),
+        encoded=lambda i: read_picture(paths.folder / paths.keys[i]),
+        given_splits=splits,
         task=labelling.task,
-        groups=_groups(_only(cells["group"]), place),
-        weights=_weights(_only(cells["weight"]), place),
+        groups=_groups(rows.only("group"), place),
+        weights=_weights(rows.only("weight"), place),
+        notes=(*paths.notes, *found),
     )
+    kept = np.setdiff1d(labelling.kept, paths.missing)
+    pictures = pictures.subset(kept)
+    left_out = {"without a file": len(paths.missing), "without a label": len(labels[0]) - len(labelling.kept)}
+    note = _reading(rows, labelling, pictures, file)
+    return replace(pictures, notes=(note, *pictures.notes), ignored=Counter(left_out))
 
 
-def _read(file: Path, options: SourceOptions) -> tuple[list[int], dict[str, dict[str, list[object]]]]:
-    """The line of each picture, and for each role its columns with their cells; others are not kept."""
+class _Rows(NamedTuple):
+    """What is used of a list.
+
+    Attributes:
+        lines: the line of each image.
+        cells: for each role its columns with their cells; others are not kept.
+        delimiter: what separates columns; nothing where none does.
+    """
+
+    lines: list[int]
+    cells: dict[str, dict[str, list[object]]]
+    delimiter: str
+
+    def only(self, role: str) -> list[object]:
+        """The cells of a role that has one column; none if it has none."""
+        return next(iter(self.cells[role].values()), [])
+
+
+def _read(file: Path, options: SourceOptions) -> _Rows:
     table = _FORMATS[file.suffix.lower()](file)
-    columns = find_columns(table.columns, options.columns, str(file))
+    given = dict(options.columns)
+    columns = find_columns(table.columns, given, str(file))
+    if "label" not in given and (file.name.lower() == ONE_HOT or not table.has_names):
+        columns["label"] = tuple(name for name in table.columns if name not in columns["path"])
     check_columns(columns, table.columns, ("path", "label"), str(file))
     cells: dict[str, dict[str, list[object]]] = {role: {name: [] for name in columns[role]} for role in ROLES}
     targets = [(table.columns.index(name), kept) for of_role in cells.values() for name, kept in of_role.items()]
@@ -89,12 +132,16 @@ def _read(file: Path, options: SourceOptions) -> tuple[list[int], dict[str, dict
         lines.append(line)
         for position, kept in targets:
             kept.append(row[position])
-    return lines, cells
+    return _Rows(lines, cells, table.delimiter)
 
 
-def _only(columns: dict[str, list[object]]) -> list[object]:
-    """The cells of a role that has one column; none if it has none."""
-    return next(iter(columns.values()), [])
+def _reading(rows: _Rows, labelling: Labelling, pictures: PictureSet, file: Path) -> str:
+    """What was made of a list, with examples, for the user to see before anything is trained."""
+    path, labels = next(iter(rows.cells["path"])), list(rows.cells["label"])
+    named = f"column {labels[0]!r}" if len(labels) == 1 else f"{len(labels)} columns ({labels[0]!r} to {labels[-1]!r})"
+    positions = np.unique(np.linspace(0, len(pictures) - 1, _EXAMPLES).astype(int))
+    examples = ", ".join(f"{pictures.keys[i]}: {pictures.label_text(int(i)) or 'no class'}" for i in positions)
+    return f"{file.name}: images from column {path!r}, labels from {named}, read as {labelling.reading}. {examples}."
 
 
 # --- Formats ------------------------------------------------------------------------------------------------------------
@@ -127,7 +174,7 @@ def _read_csv(file: Path, delimiter: str | None = None) -> _Table:
             if any(map(str.strip, row)):
                 yield reader.line_num, row
 
-    return _Table(columns, cells())
+    return _Table(columns, cells(), delimiter)
 
 
 def _read_tsv(file: Path) -> _Table:
@@ -160,8 +207,40 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not a number in JSON")
 
 
-_FORMATS: dict[str, Callable[[Path], _Table]] = {".csv": _read_csv, ".tsv": _read_tsv, ".jsonl": _read_jsonl}
-SUFFIXES = tuple(_FORMATS)
+def _read_txt(file: Path) -> _Table:
+    """Lines of a path and what is behind it: a label, or several of equal number, such as those of columns of 0 and 1."""
+    with open(file, encoding="utf-8-sig") as stream:
+        lines = [(number, line.strip()) for number, line in enumerate(stream, start=1) if line.strip()]
+    pattern = _WITH_SUFFIX if any(_WITH_SUFFIX.match(line) for _, line in lines) else _FIRST_WORD
+    rows = [(number, pattern.match(line)) for number, line in lines]
+    if len(rows) > 1 and rows[0][1] is None and rows[1][1] is not None:
+        del rows[0]  # a line with names
+    bare = next((number for number, match in rows if match is None), None)
+    if bare is not None:
+        raise DataError(
+            f"line {bare} of {file} is no image's path and a label with a blank between them; write each line so, or "
+            "give the folder of the images, with --label-pattern where their names have the labels"
+        )
+    cells = [(number, match[1], match[2].split()) for number, match in rows if match]
+    counts = {len(labels) for _, _, labels in cells}
+    if counts <= {1} or len(counts) > 1 or not all(one.lstrip("-").isdigit() for _, _, row in cells for one in row):
+        return _Table(
+            ["path", "label"], ((number, [path, " ".join(row)]) for number, path, row in cells), has_names=False
+        )
+    # Numbers, of several columns; their names are all that is lacking.
+    names = [f"label {number}" for number in range(1, counts.pop() + 1)]
+    return _Table(["path", *names], ((number, [path, *row]) for number, path, row in cells), has_names=False)
+
+
+_WITH_SUFFIX = re.compile(rf"(.+?(?:{'|'.join(map(re.escape, sorted(IMAGES)))}))[\s,;]+(.+)$", re.IGNORECASE)
+_FIRST_WORD = re.compile(r"(\S+)[\s,;]+(.+)$")
+_FORMATS: dict[str, Callable[[Path], _Table]] = {
+    ".csv": _read_csv,
+    ".tsv": _read_tsv,
+    ".jsonl": _read_jsonl,
+    ".txt": _read_txt,
+}
+SUFFIXES = (".csv", ".tsv", ".jsonl")  # of files that are lists by their names; a .txt may be anything
 
 
 def _line_that_is_not_utf8(file: Path) -> int:
@@ -175,58 +254,25 @@ def _line_that_is_not_utf8(file: Path) -> int:
 # --- Columns ------------------------------------------------------------------------------------------------------------
 
 
-def _keys(cells: Sequence[object], file: Path, place: Place) -> list[str]:
-    """The paths, normalised, each of them once and of a file that is there."""
-    first_with: dict[str, int] = {}
-    missing, keys = [], []
-    for index, cell in enumerate(cells):
-        if not isinstance(cell, str) or not cell.strip() or "\0" in cell:
-            raise DataError(f"{place(index)}: the path is {cell!r}; give that of a picture file")
-        key, there = _normalised(cell, file.parent)
-        check_key(key)
-        whole = os.path.normpath(file.parent / key)
-        earlier = first_with.setdefault(whole, index)
-        if earlier != index:
-            raise DataError(
-                f"{place(index)} names {cell!r} again, after {place(earlier)}; keep one line a picture, with all of its labels"
-            )
-        if not there:
-            missing.append(index)
-        keys.append(key)
-    if missing:
-        verb = "picture is" if len(missing) == 1 else "pictures are"
-        named = ", ".join(f"{cells[index]!r} ({place(index)})" for index in missing[:_NAMED])
-        more = ", …" if len(missing) > _NAMED else ""
-        raise DataError(
-            f"{len(missing):,} {verb} not there: {named}{more}; correct the paths, which start at {file.parent.absolute()}"
-        )
-    return keys
-
-
-def _normalised(path: str, folder: Path) -> tuple[str, bool]:
-    """A path as a key, and whether it is that of a file."""
-    for text in dict.fromkeys((path, path.replace("\\", "/"))):  # lists are written on Windows, too
-        key = Path(os.path.normpath(text)).as_posix()
-        if os.path.isfile(folder / key):
-            return key, True
-    return key, False
-
-
-def _splits(cells: Sequence[object], place: Place, file: Path) -> tuple[str, ...] | None:
-    """The splits; None where the list has no column for them, leaves it empty, or has all of its pictures in one."""
+def _splits(rows: _Rows, place: Place, file: Path) -> tuple[tuple[str, ...] | None, list[str]]:
+    """The splits, and where they were found if not in words; None where there are none, or all images are in one."""
+    column, cells = next(iter(rows.cells["split"].items()), ("", []))
     if all(cell is None or cell == "" for cell in cells):
-        return None
-    splits = []
-    for index, cell in enumerate(cells):
-        split = SPLIT_NAMES.get(str(cell).strip().lower())
-        if split is None:
-            near = difflib.get_close_matches(str(cell).lower(), list(SPLIT_NAMES), n=1)
+        return None, []
+    flagged = _FLAG_COLUMNS.get(plain_name(column))
+    if flagged and {str(cell).strip().lower() for cell in cells} <= set(_FLAGS):
+        splits = [flagged[_FLAGS[str(cell).strip().lower()]] for cell in cells]
+        counts = ", ".join(f"{count:,} {split}" for split, count in Counter(splits).items())
+        return tuple(splits), [f"Column {column!r} of {file.name} says which images are for which split: {counts}."]
+    splits = splits_of([str(cell) for cell in cells])
+    for index, (cell, split) in enumerate(zip(cells, splits, strict=True)):
+        if not split:
+            near = difflib.get_close_matches(str(cell).lower(), SPLITS, n=1)
             hint = f". Did you mean {near[0]!r}?" if near else "; correct it"
             raise DataError(f"{place(index)}: the split {cell!r} is none of {', '.join(SPLITS)}{hint}")
-        splits.append(split)
     if set(splits) == {"validation", "test"}:
-        raise DataError(f"{file} has pictures for validation and test, but none for train; add some")
-    return tuple(splits) if len(set(splits)) > 1 else None
+        raise DataError(f"{file} has images for validation and test, but none for train; add some")
+    return (tuple(splits) if len(set(splits)) > 1 else None), []
 
 
 def _groups(cells: Sequence[object], place: Place) -> tuple[str, ...] | None:

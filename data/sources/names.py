@@ -4,23 +4,107 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from data.errors import DataError
 
-SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "test": "test",
-    "testing": "test",
+# What systems and programs put beside files. Names with a dot at their beginning are hidden anyway.
+SYSTEM_FOLDERS = frozenset(
+    {"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found"}
+)
+
+_SPLIT_WORDS = {
+    **dict.fromkeys(("train", "training", "trn"), "train"),
+    **dict.fromkeys(
+        ("validation", "valid", "validate", "validating", "val", "vld", "dev", "development"), "validation"
+    ),
+    **dict.fromkeys(("test", "testing", "tst", "holdout"), "test"),
+    **dict.fromkeys(("eval", "evaluation"), "eval"),
 }
+_FILLERS = frozenset(
+    {
+        *(
+            "set",
+            "sets",
+            "data",
+            "dataset",
+            "datasets",
+            "split",
+            "splits",
+            "sample",
+            "samples",
+            "part",
+            "seg",
+            "all",
+            "full",
+        ),
+        *("image", "images", "img", "imgs", "picture", "pictures", "pic", "pics", "photo", "photos"),
+        *("folder", "dir", "file", "files", "the", "my", "new", "final"),
+    }
+)
+_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+|[^\W\d_A-Za-z]+")
+_GLUED = re.compile("(.+?)(set|data|images|imgs)")
+
+
+def split_word(name: str) -> str:
+    """The split that a folder's or list's name means: one of `data.pictures.SPLITS`, `eval`, or nothing.
+
+    Besides its word (train, val, dev …) a name may have a number and words such as "set" or "images".
+
+    >>> split_word("training_set"), split_word("Test1"), split_word("seg_train"), split_word("valset")
+    ('train', 'test', 'train', 'validation')
+    >>> split_word("trainer"), split_word("train station")
+    ('', '')
+    """
+    words = [word.casefold() for word in _WORDS.findall(name) if not word.isdigit()]
+    glued = [_GLUED.fullmatch(word) for word in words]
+    words = [match[1] if match and match[1] in _SPLIT_WORDS else word for word, match in zip(words, glued, strict=True)]
+    telling = [word for word in words if word not in _FILLERS]
+    return _SPLIT_WORDS.get(telling[0], "") if len(telling) == 1 else ""
+
+
+def splits_of(names: Sequence[str]) -> list[str]:
+    """The split of each of several names that stand beside each other, or nothing.
+
+    "eval" is the test where no other name is, else validation.
+
+    >>> splits_of(["train", "dev", "eval"]), splits_of(["train", "eval", "test"])
+    (['train', 'validation', 'test'], ['train', 'validation', 'test'])
+    """
+    words = [split_word(name) for name in names]
+    evaluation = "validation" if "test" in words else "test"
+    return [evaluation if word == "eval" else word for word in words]
+
+
+def clean_name(name: str) -> str:
+    """The name of a class without blanks around it, in Unicode's composed form (NFC), which macOS does not write."""
+    return unicodedata.normalize("NFC", name).strip()
+
+
+def spellings(names: Iterable[str]) -> list[list[str]]:
+    """Names that differ in case, blanks, hyphens and underscores only, together.
+
+    >>> spellings(["Rose", "rose", "tulip", "sea-rose", "sea rose"])
+    [['Rose', 'rose'], ['sea rose', 'sea-rose']]
+    """
+    alike = defaultdict(list)
+    for name in names:
+        alike[re.sub(r"[\s_-]+", " ", unicodedata.normalize("NFKC", name)).casefold().strip()].append(name)
+    return [sorted(group) for group in alike.values() if len(group) > 1]
+
+
+def check_class_name(name: str, where: str) -> None:
+    """Raise `DataError` for a name that cannot be one line of a text file."""
+    if name.splitlines() != [name] or name.encode(errors="ignore").decode() != name:
+        raise DataError(f"{where} {name!r} has a line break in its name, or is not text; rename it")
 
 
 def check_key(key: str) -> None:
-    """Raise `DataError` for a picture's name that cannot be written to a text file."""
+    """Raise `DataError` for an image's name that cannot be written to a text file."""
     if "\r" in key or key.encode(errors="ignore").decode() != key:
         raise DataError(f"the name {key!r} is not UTF-8 or has a carriage return; rename the file or its folder")
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from data.errors import DataError
@@ -12,6 +13,8 @@ from data.sources.columns import ROLES
 
 # Called while a source is fetched or read: what is done, how many bytes are, and how many in all, if that is known.
 Progress = Callable[[str, int, int | None], None]
+UNCERTAIN = ("0", "1")
+LIST_OPTIONS = ("columns", "label_separator", "image_folder", "image_suffix", "uncertain")  # that lists can follow
 
 
 @dataclass(frozen=True)
@@ -24,14 +27,25 @@ class SourceOptions:
             `data.sources.columns.ROLES`. A label of several numbers names its columns as "width,height". An empty name
             says that there is no such column.
         label_separator: what stands between the labels of one cell.
-        validation: another SOURCE, all of whose pictures are for validation.
-        test: another SOURCE, all of whose pictures are for the test.
+        label_pattern: a regular expression that is searched for in the path of each image of a folder; its group `label`,
+            or its first group, is the class.
+        image_folder: where the paths of a list start; None for the folder that the list lies in.
+        image_suffix: what is added to each path of a list, such as ".jpg".
+        uncertain: one of `UNCERTAIN`, what an empty cell or -1 means among columns of 0 and 1; None refuses them.
+        skip_unreadable: leave out the rows of a list whose image is not there, or that have no label.
+        validation: another SOURCE, all of whose images are for validation.
+        test: another SOURCE, all of whose images are for the test.
         progress: is told how far a download or an extraction is.
     """
 
     task: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     label_separator: str | None = None
+    label_pattern: str | None = None
+    image_folder: str | None = None
+    image_suffix: str | None = None
+    uncertain: str | None = None
+    skip_unreadable: bool = False
     validation: str | None = None
     test: str | None = None
     progress: Progress | None = field(default=None, compare=False, repr=False)
@@ -42,8 +56,25 @@ class SourceOptions:
         for role in self.columns:
             if role not in ROLES:
                 raise DataError(f"a list has no column for {role!r}. {_nearest(role, tuple(ROLES))}")
-        if self.label_separator is not None and not self.label_separator.strip():
+        if self.label_separator == "":
             raise DataError("the separator of labels is empty; give the sign that stands between them, such as |")
+        if self.uncertain is not None and self.uncertain not in UNCERTAIN:
+            raise DataError(
+                f"an uncertain label cannot count as {self.uncertain!r}; choose from {', '.join(UNCERTAIN)}"
+            )
+        self._check_pattern()
+
+    def _check_pattern(self) -> None:
+        if self.label_pattern is None:
+            return
+        try:
+            groups = re.compile(self.label_pattern).groups
+        except re.error as error:
+            raise DataError(f"the pattern {self.label_pattern!r} is no regular expression: {error}") from error
+        if not groups:
+            raise DataError(
+                f"the pattern {self.label_pattern!r} has no group; put parentheses around the class, as in '(.+)_[0-9]+'"
+            )
 
     def report(self, activity: str, done: int, total: int | None) -> None:
         """Tell `progress`, if there is one."""
@@ -51,6 +82,6 @@ class SourceOptions:
             self.progress(activity, done, total)
 
 
-def _nearest(name: str, names: tuple[str, ...]) -> str:
+def _nearest(name: str, names: Sequence[str]) -> str:
     near = difflib.get_close_matches(name, names, n=1)
     return f"Did you mean {near[0]!r}?" if near else f"Choose from {', '.join(names)}"

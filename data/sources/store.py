@@ -1,8 +1,8 @@
 """Where archives are kept once they are downloaded and extracted: one folder for all runs, by content.
 
-    sources/SHA256/about.json     what it was, and what was left out
-    sources/SHA256/files/         what the archive SHA256 holds; or, of tar shards that are read in place,
-    sources/SHA256/archive.tar    the archive itself
+    sources/SHA256-2/about.json     what it was, and what was left out
+    sources/SHA256-2/files/         what the archive SHA256 holds; or, of tar shards that are read in place,
+    sources/SHA256-2/archive.tar    the archive itself
     sources/urls/HASH.json        which SHA256 a URL gave
     sources/urls/HASH….part       a download that is not finished
 
@@ -22,17 +22,21 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import platformdirs
 
 from data.errors import DataError
 
+if TYPE_CHECKING:
+    from data.sources.extraction import Extracted
+
 RESERVE = 2**30  # bytes of the disk that are left to others
 LEFTOVER_SECONDS = 24 * 3600.0  # a younger temporary folder may be one that another process is still filling
 NAME = "sources"  # of the folder in the cache
 _CHUNK = 2**20
-_OURS = re.compile(r"[0-9a-f]{64}(\.[0-9a-f]{32}\.tmp)?|urls")
+_VERSION = 2  # of what extraction makes of an archive: entries of an earlier one are made again
+_OURS = re.compile(r"[0-9a-f]{64}(-\d+)?(\.[0-9a-f]{32}\.tmp)?|urls")
 
 
 class Entry(NamedTuple):
@@ -40,6 +44,7 @@ class Entry(NamedTuple):
 
     path: Path
     ignored: dict[str, int]
+    notes: tuple[str, ...] = ()
 
 
 def store_folder() -> Path:
@@ -48,26 +53,31 @@ def store_folder() -> Path:
     return (Path(named).expanduser() if named else platformdirs.user_cache_path("graft")) / NAME
 
 
+def _name_of(sha256: str) -> str:
+    return f"{sha256}-{_VERSION}"
+
+
 def find_entry(sha256: str) -> Entry | None:
     """What there is of the archive with this SHA-256."""
-    folder = store_folder() / sha256
+    folder = store_folder() / _name_of(sha256)
     try:
-        ignored = dict(json.loads((folder / "about.json").read_bytes())["ignored"])
+        about = json.loads((folder / "about.json").read_bytes())
+        ignored, notes = dict(about["ignored"]), tuple(about["notes"])
     except (OSError, ValueError, TypeError, KeyError):
         return None
     with suppress(OSError):  # a cache that may only be read
         os.utime(folder)
     archive = folder / "archive.tar"
-    return Entry(archive if archive.is_file() else folder / "files", ignored)
+    return Entry(archive if archive.is_file() else folder / "files", ignored, notes)
 
 
-def add_entry(sha256: str, name: str, fill: Callable[[Path], dict[str, int]]) -> Entry:
+def add_entry(sha256: str, name: str, fill: Callable[[Path], Extracted]) -> Entry:
     """Make an entry, unless another process did meanwhile.
 
     Args:
         sha256: of the archive.
         name: of the archive, for people who look into the cache.
-        fill: puts what is to be kept into a new folder, and says what it left out.
+        fill: puts what is to be kept into a new folder, and says what it left out and inferred.
 
     Raises:
         DataError: the disk is full, or the cache cannot be written.
@@ -79,15 +89,16 @@ def add_entry(sha256: str, name: str, fill: Callable[[Path], dict[str, int]]) ->
         folder = store / f"{sha256}.{uuid.uuid4().hex}.tmp"
         folder.mkdir()
         try:
-            about: dict[str, Any] = {"name": name, "ignored": fill(folder)}
+            made = fill(folder)
+            about = {"name": name, "ignored": dict(made.ignored), "notes": made.notes}
             (folder / "about.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
             with suppress(OSError):  # the other process' is there, and equal
-                folder.rename(store / sha256)
+                folder.rename(store / _name_of(sha256))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
     entry = find_entry(sha256)
     if entry is None:
-        raise DataError(f"{store / sha256} is damaged; remove it, and it is made anew")
+        raise DataError(f"{store / _name_of(sha256)} is damaged; remove it, and it is made anew")
     return entry
 
 

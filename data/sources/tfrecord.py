@@ -10,7 +10,7 @@ import os
 import struct
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -37,7 +37,7 @@ def open_tfrecord(text: str, options: SourceOptions) -> PictureSet:
 
     Args:
         text: a file, a pattern, or one of several shards, which stands for all of them.
-        options: `task` and `label_separator` are used.
+        options: `task`, `columns` (names of features, for path and label) and `label_separator` are used.
 
     Returns:
         The pictures, keyed by file and number.
@@ -46,7 +46,7 @@ def open_tfrecord(text: str, options: SourceOptions) -> PictureSet:
         DataError: no such files, damaged ones, or records without a picture or label.
     """
     files = expand(text)
-    index = _Index(Places(files))
+    index = _Index(Places(files), *_feature_names(options))
     for number, (file, name) in enumerate(zip(files, shard_names(files), strict=True)):
         index.add_file(number, file, name, options)
     if not index.keys:
@@ -56,13 +56,12 @@ def open_tfrecord(text: str, options: SourceOptions) -> PictureSet:
         ["label"],
         [cells],
         lambda i: f"record {index.keys[i]}",
-        task=options.task or (None if options.label_separator else task),
-        separator=options.label_separator,
+        replace(options, task=options.task or (None if options.label_separator else task), skip_unreadable=False),
     )
 
     def encoded(i: int) -> bytes:
         with index.places.opened(i) as (file, _):
-            return bytes(_values(_features(_read_record(file), index.keys[i]), _IMAGES)[0])
+            return bytes(_values(_features(_read_record(file), index.keys[i]), index.images)[0])
 
     return PictureSet(
         source=text,
@@ -81,12 +80,18 @@ class _Index:
 
     Attributes:
         places: of records.
+        images: names of features that may be the image, the first that is there is.
+        texts: the same of names of classes.
+        numbers: the same of numbers.
         keys: of each record, in the order of `places`.
         labels: of each record, the names and the numbers of its classes.
         ignored: as in `PictureSet`.
     """
 
     places: Places
+    images: tuple[str, ...]
+    texts: tuple[str, ...]
+    numbers: tuple[str, ...]
     keys: list[str] = field(default_factory=list)
     labels: list[tuple[list[Any], list[Any]]] = field(default_factory=list)
     ignored: Counter[str] = field(default_factory=Counter)
@@ -94,12 +99,20 @@ class _Index:
     def add_file(self, number: int, file: Path, name: str, options: SourceOptions) -> None:
         for record, (offset, data) in enumerate(_records(file, options)):
             features = _features(data, f"record {record} of {file}")
-            names, numbers = _values(features, _TEXTS), _values(features, _LABELS)
+            names, numbers = _labels(features, self.texts), _labels(features, self.numbers)
             if any(value < 0 for value in numbers if isinstance(value, int)):  # how TFDS marks a contest's test
                 self.ignored["without a label"] += 1
                 continue
-            if not _values(features, _IMAGES):
-                raise DataError(f"record {record} of {file} has no picture in {_IMAGES[0]}, but {_named(features)}")
+            if not _values(features, self.images):
+                raise DataError(
+                    f"record {record} of {file} has no image in {self.images[0]}, but {_named(features)}; say which they are, "
+                    "with --columns path=FEATURE label=FEATURE"
+                )
+            if not any(name in features for name in (*self.texts, *self.numbers)):
+                raise DataError(
+                    f"record {record} of {file} has no label in {self.texts[0]} or {self.numbers[0]}, but "
+                    f"{_named(features)}; say which it is, with --columns label=FEATURE"
+                )
             self.keys.append(f"{name}/{record:06d}")
             self.labels.append((names, numbers))
             self.places.add(number, offset)
@@ -179,18 +192,25 @@ def _features(data: bytes, where: str) -> Any:
 
 
 def _values(features: Any, names: Sequence[str]) -> list[Any]:
-    """The values of the first of these features that is there: numbers, text, or bytes if it is no text."""
+    """The values of the first of these features that is there: numbers, or bytes."""
     for name in names:
         if name in features:  # a look at one that is not would add it
             kind = features[name].WhichOneof("kind")
             values = list(getattr(features[name], kind).value) if kind else []
             if values:
-                return [_decoded(value) for value in values] if names is _TEXTS or names is _LABELS else values
+                return values
     return []
 
 
-def _decoded(value: Any) -> Any:
-    return value.decode(errors="replace") if isinstance(value, bytes) else value
+def _labels(features: Any, names: Sequence[str]) -> list[Any]:
+    values = _values(features, names)
+    return [value.decode(errors="replace") if isinstance(value, bytes) else value for value in values]
+
+
+def _feature_names(options: SourceOptions) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """Of images, of labels as text, and of labels as numbers."""
+    image, label = options.columns.get("path"), options.columns.get("label")
+    return (image,) if image else _IMAGES, (label,) if label else _TEXTS, (label,) if label else _LABELS
 
 
 def _named(features: Any) -> str:

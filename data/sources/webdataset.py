@@ -7,7 +7,7 @@ import sys
 import tarfile
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -80,8 +80,11 @@ def open_webdataset(text: str, options: SourceOptions) -> PictureSet:
         ["label"],
         [cells],
         lambda i: f"{keys[i]} of {text}",
-        task=options.task or (SINGLE_LABEL if suffix == ".cls" and not options.label_separator else None),
-        separator=options.label_separator,
+        replace(
+            options,
+            task=options.task or (SINGLE_LABEL if suffix == ".cls" and not options.label_separator else None),
+            skip_unreadable=False,
+        ),
     )
 
     def encoded(i: int) -> bytes:
@@ -139,17 +142,21 @@ class _Index:
 
 
 def _parts(file: Path, ignored: Counter[str]) -> Iterator[_Part]:
+    places: dict[str, tuple[int, int]] = {}  # of files, for hard links to them
     with open(file, "rb") as stream:
         for _, member in tar_members(stream, sys.maxsize):
             path = PurePosixPath(member.name)
             if member.isdir():
                 continue
-            if not member.isfile() or member.issparse() or path.name.startswith("."):
+            if member.isfile() and not member.issparse():
+                places[path.as_posix()] = (member.offset_data, member.size)
+            place = places.get(PurePosixPath(member.linkname if member.islnk() else member.name).as_posix())
+            if place is None or path.name.startswith("."):
                 ignored["hidden" if path.name.startswith(".") else "links"] += 1
                 continue
             stem, dot, rest = path.name.partition(".")
             sample = (path.parent / stem).as_posix() if stem else path.as_posix()
-            yield _Part(path.as_posix(), sample, (dot + rest).lower(), member.offset_data, member.size)
+            yield _Part(path.as_posix(), sample, (dot + rest).lower(), *place)
 
 
 def _read_label(file: Path, part: _Part) -> object:

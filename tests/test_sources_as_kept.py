@@ -1,0 +1,549 @@
+"""Folders, lists and archives as people keep them: what is read of them, what is asked, and what is said."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import struct
+import tarfile
+import unicodedata
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data.pictures import MULTI_LABEL, REGRESSION, SINGLE_LABEL, PictureSet
+from data.sources import SourceOptions, open_source
+from data.sources.names import split_word, splits_of
+from tests.sources import PICTURE, different, flowers, put, refusal, tarred, zipped
+
+CAFE = "caf\u00e9"
+
+
+def opened(source: Path, **options: Any) -> PictureSet:
+    return open_source(str(source), SourceOptions(**options))
+
+
+def texts(pictures: PictureSet) -> list[str]:
+    return [pictures.label_text(index) for index in range(len(pictures))]
+
+
+def said(pictures: PictureSet) -> str:
+    return "\n".join(pictures.notes)
+
+
+def folder_of(root: Path, *paths: str) -> Path:
+    """A folder with an image at each path; a path that ends in a slash stands for two images."""
+    put(*(root / one for path in paths for one in ([f"{path}0.png", f"{path}1.png"] if path.endswith("/") else [path])))
+    return root
+
+
+def list_of(
+    root: Path, labels: Sequence[str], *, name: str = "list.csv", delimiter: str = ",", column: str = "label"
+) -> Path:
+    """A list of images that are there, one a label."""
+    root.mkdir(exist_ok=True)
+    text = io.StringIO()
+    rows = csv.writer(text, delimiter=delimiter)
+    rows.writerow(["file", column])
+    for number, label in enumerate(labels):
+        (root / f"{number}.png").write_bytes(different(number))
+        rows.writerow([f"{number}.png", label])
+    (root / name).write_text(text.getvalue(), encoding="utf-8")
+    return root / name
+
+
+# --- Split folders ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("names", "splits"),
+    [
+        (("training_set", "test_set"), ["train", "test"]),
+        (("train", "dev", "eval"), ["train", "validation", "test"]),
+        (("train", "eval", "test"), ["train", "validation", "test"]),
+        (("Training Data", "Validation Data"), ["train", "validation"]),
+        (("images-train", "images-val"), ["train", "validation"]),
+        (("trainset", "valset", "testset"), ["train", "validation", "test"]),
+        (("train1", "test1"), ["train", "test"]),
+        (("seg_train", "seg_test"), ["train", "test"]),
+        (("TrainImages", "TestImages"), ["train", "test"]),
+        (("trn", "tst"), ["train", "test"]),
+    ],
+)
+def test_split_folders_are_known_by_their_usual_names(
+    names: tuple[str, ...], splits: list[str], tmp_path: Path
+) -> None:
+    pictures = opened(folder_of(tmp_path, *(f"{name}/{label}/" for name in names for label in ("cats", "dogs"))))
+    assert pictures.class_names == ("cats", "dogs")
+    assert pictures.given_splits is not None and set(pictures.given_splits) == set(splits)
+    assert splits_of(names) == splits
+
+
+@pytest.mark.parametrize(
+    "name", ["rose", "trainer", "train station", "latest", "valley", "evaluated", "set", "images", ""]
+)
+def test_other_names_are_no_splits(name: str) -> None:
+    assert split_word(name) == ""
+
+
+@pytest.mark.parametrize("name", ["test1", "test", "testing_images"])
+def test_an_unlabelled_split_is_left_out_and_said(name: str, tmp_path: Path) -> None:
+    pictures = opened(folder_of(tmp_path, "train/cat/", "train/dog/", f"{name}/"))
+    assert pictures.class_names == ("cat", "dog") and len(pictures) == 4
+    assert f"{name} is left out: it has no class folders (2 images)." in said(pictures)
+
+
+@pytest.mark.parametrize(
+    ("paths", "message"),
+    [
+        (("a/cats/", "a/dogs/", "b/cats/", "b/dogs/"), "a, b in"),
+        (("a/cats/", "a/dogs/", "b/cats/", "b/dogs/"), "name them train, validation and test"),
+        (("cats/", "dogs/", "test/"), "test looks like a split, beside the class folders cats, dogs"),
+        (("cats/", "dogs/", "training_set/"), "looks like a split"),
+        (("train/", "test/"), "no class folders in them"),
+        (("train/", "val/cats/", "val/dogs/"), "train has no class folders"),
+        (("train/cats/", "train/dogs/", "annotations/x/"), "besides them 'annotations'"),
+    ],
+)
+def test_folders_that_may_be_splits_or_classes_are_refused(
+    paths: tuple[str, ...], message: str, tmp_path: Path
+) -> None:
+    assert message in refusal(folder_of(tmp_path, *paths))
+
+
+def test_a_folder_without_images_beside_splits_is_left_out(tmp_path: Path) -> None:
+    folder_of(tmp_path, "train/cats/", "train/dogs/", "test/cats/", "test/dogs/")
+    (tmp_path / "labels").mkdir()
+    assert opened(tmp_path).ignored["folders without images"] == 1
+
+
+def test_splits_may_be_within_classes(tmp_path: Path) -> None:
+    paths = (f"{label}/{split}/" for label in ("cats", "dogs") for split in ("train", "test"))
+    pictures = opened(folder_of(tmp_path, *paths))
+    assert pictures.class_names == ("cats", "dogs")
+    assert pictures.given_splits is not None and pictures.given_splits.count("test") == 4
+
+
+@pytest.mark.parametrize("above", ["set", "set/images"])
+def test_class_folders_may_lie_deeper(above: str, tmp_path: Path) -> None:
+    pictures = opened(folder_of(tmp_path, f"{above}/cats/", f"{above}/dogs/"))
+    assert pictures.class_names == ("cats", "dogs") and pictures.keys[0] == "cats/0.png"
+    assert f"The class folders are in {tmp_path / above}." in said(pictures)
+
+
+def test_split_folders_may_hold_themselves(tmp_path: Path) -> None:
+    """As archives of Intel's image classification and others unpack."""
+    paths = (f"{split}/{split}/{label}/" for split in ("seg_train", "seg_test") for label in ("sea", "street"))
+    assert opened(folder_of(tmp_path, *paths)).class_names == ("sea", "street")
+
+
+@pytest.mark.parametrize("name", ["__MACOSX", "@eaDir", "$RECYCLE.BIN", "lost+found"])
+def test_folders_of_systems_are_no_classes(name: str, tmp_path: Path) -> None:
+    pictures = opened(folder_of(tmp_path, "cats/", "dogs/", f"{name}/", f"cats/{name}/"))
+    assert pictures.class_names == ("cats", "dogs") and len(pictures) == 4
+    assert pictures.ignored["of the system"] == 2
+
+
+def test_a_folder_that_is_one_class_is_said_to_be(tmp_path: Path) -> None:
+    folder_of(tmp_path, "cats/", "dogs/")
+    assert f"give the folder above it: {tmp_path}" in refusal(tmp_path / "cats")
+
+
+def test_a_folder_of_images_and_a_list_names_the_list(tmp_path: Path) -> None:
+    path = list_of(tmp_path, ["a", "b"], name="labels.csv")
+    assert f"Did you mean the list {path}?" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".ppm", ".jp2", ".dcm"])
+def test_images_of_other_kinds_are_named(suffix: str, tmp_path: Path) -> None:
+    put(*(tmp_path / label / f"0{suffix}" for label in ("cats", "dogs")))
+    assert f"holds no images that Graft reads, but 1 {suffix}, which convert to PNG or JPEG first" in refusal(tmp_path)
+
+
+# --- Names --------------------------------------------------------------------------------------------------------------
+
+
+def test_class_names_are_composed_and_trimmed(tmp_path: Path) -> None:
+    folder_of(tmp_path, f"{unicodedata.normalize('NFD', CAFE)}/a.png", f"{CAFE}/b.png", "rose /c.png")
+    assert opened(tmp_path).class_names == (CAFE, "rose")
+
+
+def test_labels_are_composed_and_trimmed(tmp_path: Path) -> None:
+    labels = [CAFE, unicodedata.normalize("NFD", CAFE), f" {CAFE}\u00a0", "tea"]
+    assert opened(list_of(tmp_path, labels)).class_names == (CAFE, "tea")
+
+
+# --- Labels -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("labels", "options", "task", "answers"),
+    [
+        # Names that hold what may be a separator.
+        (["AT&amp;T", "Rock &#38; Roll", "Jazz"], {}, SINGLE_LABEL, None),
+        (["AT&amp;T;phone", "phone", ""], {}, MULTI_LABEL, ["AT&amp;T|phone", "phone", ""]),
+        (["tench, Tinca tinca", "goldfish, Carassius", "shark"], {}, SINGLE_LABEL, None),
+        (["small, red", "large, red", "small, blue", "large, blue"], {"task": SINGLE_LABEL}, SINGLE_LABEL, None),
+        # Lists in text.
+        (["['a', 'b']", "['b']", "[]"], {}, MULTI_LABEL, ["a|b", "b", ""]),
+        (['["a", "b"]', '["b"]', ""], {}, MULTI_LABEL, ["a|b", "b", ""]),
+        (["('a', 'b')", "('b',)"], {}, MULTI_LABEL, ["a|b", "b"]),
+        (["[0.5, 1]", "[2, 3]"], {}, REGRESSION, ["0.5|1", "2|3"]),
+        (["[unknown]", "[known]"], {}, SINGLE_LABEL, ["[unknown]", "[known]"]),
+        # Blanks between labels.
+        (["haze primary", "cloudy road water", "haze"], {"label_separator": " "}, MULTI_LABEL,
+         ["haze|primary", "cloudy|road|water", "haze"]),
+        (["golden retriever", "border collie"], {}, SINGLE_LABEL, None),
+        # Numbers.
+        (["3,5", "4,25", "5"], {"task": REGRESSION}, REGRESSION, ["3.5", "4.25", "5"]),
+        (["1.234,5", "12,25", "7"], {}, REGRESSION, ["1234.5", "12.25", "7"]),
+        (["1,234.5", "12.25", "7"], {}, REGRESSION, ["1234.5", "12.25", "7"]),
+        (["1,234,567", "12", "7"], {"task": REGRESSION}, REGRESSION, ["1234567", "12", "7"]),
+    ],
+)  # fmt: skip
+def test_labels_are_read_with_care(
+    labels: list[str], options: dict[str, Any], task: str, answers: list[str] | None, tmp_path: Path
+) -> None:
+    pictures = opened(list_of(tmp_path, labels), **options)
+    assert pictures.task == task and texts(pictures) == (answers or labels)
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_decimal_commas_where_no_comma_separates(delimiter: str, tmp_path: Path) -> None:
+    pictures = opened(list_of(tmp_path, ["3,5", "2", "7,25"], delimiter=delimiter, column="target"))
+    assert pictures.task == REGRESSION and texts(pictures) == ["3.5", "2", "7.25"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "options", "ways"),
+    [
+        (["3,5", "4", "3,4"], {}, ("--task regression", "--task multi_label")),
+        (["120,000", "350,500"], {"task": REGRESSION}, ("120000", "120.000")),
+        (["small, red", "large, red", "small, blue", "large, blue"], {},
+         ("--task single_label", "--label-separator ','")),
+        (["Paris; Texas", "London"], {}, ("--task single_label", "--label-separator ';'")),
+        ([f"{a} {b} {c}" for a in "xyz" for b in "mno" for c in "pq"], {},
+         ("--task single_label", "--label-separator ' '")),
+    ],
+)  # fmt: skip
+def test_labels_with_two_readings_are_asked_about(
+    labels: list[str], options: dict[str, Any], ways: tuple[str, str], tmp_path: Path
+) -> None:
+    sentence = refusal(list_of(tmp_path, labels), **options)
+    assert all(way in sentence for way in ways) and labels[0] in sentence
+
+
+@pytest.mark.parametrize("missing", ["", "nan", "NaN", "NULL", "N/A", "#N/A", "<NA>"])
+def test_missing_labels_are_no_classes(missing: str, tmp_path: Path) -> None:
+    path = list_of(tmp_path, ["a", "b", missing, "a"])
+    assert "line 4 of" in refusal(path) and "leave such images out with --skip-unreadable" in refusal(path)
+    pictures = opened(path, skip_unreadable=True)
+    assert texts(pictures) == ["a", "b", "a"] and pictures.ignored["without a label"] == 1
+
+
+def test_missing_numbers_are_no_numbers(tmp_path: Path) -> None:
+    path = list_of(tmp_path, ["1.5", "NA", "2.5"])
+    assert texts(opened(path, skip_unreadable=True)) == ["1.5", "2.5"]
+
+
+def test_what_was_read_is_said_with_three_examples(tmp_path: Path) -> None:
+    pictures = opened(list_of(tmp_path, ["3,5", "2", "7,25", "1"], delimiter=";", column="target"))
+    assert "images from column 'file', labels from column 'target', read as numbers" in said(pictures)
+    assert "0.png: 3.5, 1.png: 2, 3.png: 1" in said(pictures)
+
+
+# --- Columns ------------------------------------------------------------------------------------------------------------
+
+
+def one_hot(root: Path, *rows: str, header: str = "file,cat,dog,owl", name: str = "list.csv") -> Path:
+    list_of(root, ["x"] * len(rows), name="other.csv")
+    (root / "other.csv").unlink()
+    lines = [header, *(f"{number}.png,{row}" for number, row in enumerate(rows))]
+    (root / name).write_text("\n".join(lines))
+    return root / name
+
+
+ONE_HOT = {"label": "cat,dog,owl"}
+
+
+def test_columns_of_zeros_and_ones_can_be_one_class_each(tmp_path: Path) -> None:
+    path = one_hot(tmp_path, "1,0,0", "0,0,1", "0,1,0")
+    assert "give --task single_label" in said(opened(path, columns=ONE_HOT))
+    pictures = opened(path, columns=ONE_HOT, task=SINGLE_LABEL)
+    assert pictures.task == SINGLE_LABEL and texts(pictures) == ["cat", "owl", "dog"]
+
+
+@pytest.mark.parametrize("row", ["0,0,0", "1,1,0"])
+def test_one_class_each_means_one_1(row: str, tmp_path: Path) -> None:
+    sentence = refusal(one_hot(tmp_path, "1,0,0", row), columns=ONE_HOT, task=SINGLE_LABEL)
+    assert "line 3 of" in sentence and "it is one" in sentence
+
+
+@pytest.mark.parametrize("cell", ["", "-1", "nan", "-1.0"])
+@pytest.mark.parametrize(("uncertain", "expected"), [("0", "cat"), ("1", "cat|owl")])
+def test_uncertain_cells_count_as_the_user_says(cell: str, uncertain: str, expected: str, tmp_path: Path) -> None:
+    path = one_hot(tmp_path, "1,1,0", f"1,0,{cell}")
+    assert "--uncertain 0, or --uncertain 1" in refusal(path, columns=ONE_HOT, task=MULTI_LABEL)
+    assert texts(opened(path, columns=ONE_HOT, uncertain=uncertain)) == ["cat|dog", expected]
+
+
+def test_columns_of_true_and_false(tmp_path: Path) -> None:
+    path = one_hot(tmp_path, "True,False,True", "False,False,False")
+    assert texts(opened(path, columns=ONE_HOT)) == ["cat|owl", ""]
+
+
+@pytest.mark.parametrize(
+    ("column", "cells", "splits"),
+    [
+        ("is_valid", ("True", "False", "True"), ("validation", "train", "validation")),
+        ("is_valid", ("0", "1", "0"), ("train", "validation", "train")),
+        ("Is Test", ("no", "yes", "no"), ("train", "test", "train")),
+        ("is_train", ("true", "true", "false"), ("train", "train", "test")),
+        ("split", ("training", "dev", "eval"), ("train", "validation", "test")),
+    ],
+)
+def test_splits_in_columns(column: str, cells: Sequence[str], splits: Sequence[str], tmp_path: Path) -> None:
+    path = one_hot(tmp_path, *(f"{'abc'[i]},{cell}" for i, cell in enumerate(cells)), header=f"file,label,{column}")
+    assert opened(path).given_splits == tuple(splits)
+
+
+# --- Paths --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("written", "file"),
+    [
+        ("A.JPG", "a.jpg"),
+        ("a.jpg ", "a.jpg"),
+        ("sub\\a.jpg", "sub/a.jpg"),
+        ("a", "a.jpg"),
+        (unicodedata.normalize("NFD", f"{CAFE}.jpg"), f"{CAFE}.jpg"),
+        (f"{CAFE}.jpg", unicodedata.normalize("NFD", f"{CAFE}.jpg")),
+    ],
+)
+def test_paths_are_found_as_people_write_them(written: str, file: str, tmp_path: Path) -> None:
+    put(tmp_path / file, tmp_path / "other.png")
+    (tmp_path / "list.csv").write_text(f"path,label\n{written},a\nother.png,b\n")
+    pictures = opened(tmp_path / "list.csv")
+    assert pictures.encoded(0) == PICTURE
+    assert "\\" in written or "differ from the files" in said(pictures)
+
+
+def test_two_files_that_a_path_may_mean_are_not_chosen_from(tmp_path: Path) -> None:
+    put(tmp_path / "a.jpg", tmp_path / "a.png", tmp_path / "b.png")
+    (tmp_path / "list.csv").write_text("path,label\na,x\nb,y\n")
+    assert "1 image is not there: 'a'" in refusal(tmp_path / "list.csv")
+    assert len(opened(tmp_path / "list.csv", image_suffix=".png")) == 2
+
+
+def test_images_may_be_in_another_folder(tmp_path: Path) -> None:
+    put(tmp_path / "images" / "a.png", tmp_path / "images" / "b.png")
+    (tmp_path / "list.csv").write_text("id,label\na,x\nb,y\n")
+    options = {"columns": {"path": "id"}}
+    assert "There is" in refusal(tmp_path / "list.csv", **options)
+    assert "--image-folder" in refusal(tmp_path / "list.csv", **options)
+    pictures = opened(tmp_path / "list.csv", image_folder=str(tmp_path / "images"), image_suffix=".png", **options)
+    assert pictures.keys == ("a.png", "b.png") and pictures.encoded(1) == PICTURE
+    assert "check --image-folder" in refusal(tmp_path / "list.csv", image_folder=str(tmp_path / "nowhere"), **options)
+
+
+def test_missing_images_can_be_left_out(tmp_path: Path) -> None:
+    path = list_of(tmp_path, ["a", "b", "a"])
+    (tmp_path / "1.png").unlink()
+    assert "--skip-unreadable leaves such images out" in refusal(path)
+    pictures = opened(path, skip_unreadable=True)
+    assert pictures.keys == ("0.png", "2.png") and pictures.encoded(1) == different(2)
+    assert pictures.ignored["without a file"] == 1
+
+
+# --- Other kinds of lists -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("lines", "task", "answers"),
+    [
+        (["0.png cat", "1.png dog"], SINGLE_LABEL, ["cat", "dog"]),
+        (["0.png\t0", "1.png\t1", "2.png\t0", "3.png\t1", "4.png\t0", "5.png\t1"], SINGLE_LABEL, list("010101")),
+        (["0.png, golden retriever", "1.png, collie"], SINGLE_LABEL, ["golden retriever", "collie"]),
+        (["image label", "0.png cat", "1.png dog"], SINGLE_LABEL, ["cat", "dog"]),
+        (["0.png 1 0", "1.png 1 1"], MULTI_LABEL, ["label 1", "label 1|label 2"]),
+    ],
+)
+def test_text_files_of_paths_and_labels(lines: list[str], task: str, answers: list[str], tmp_path: Path) -> None:
+    list_of(tmp_path, ["x"] * 6)
+    (tmp_path / "train.txt").write_text("\n".join(lines))
+    pictures = opened(tmp_path / "train.txt")
+    assert pictures.task == task and texts(pictures) == answers
+
+
+def test_a_text_file_without_labels_is_refused(tmp_path: Path) -> None:
+    list_of(tmp_path, ["a"])
+    (tmp_path / "train.txt").write_text("0.png\n")
+    assert "--label-pattern" in refusal(tmp_path / "train.txt")
+
+
+@pytest.mark.parametrize("name", ["metadata.csv", "metadata.jsonl"])
+def test_hugging_face_image_folders(name: str, tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        put(tmp_path / split / "0.png", tmp_path / split / "1.png")
+        rows = [{"file_name": f"{number}.png", "label": label} for number, label in enumerate(("cat", "dog"))]
+        text = "\n".join(map(json.dumps, rows)) if name.endswith("l") else "file_name,label\n0.png,cat\n1.png,dog\n"
+        (tmp_path / split / name).write_text(text)
+    pictures = opened(tmp_path)
+    assert pictures.class_names == ("cat", "dog") and pictures.given_splits == ("train", "train", "test", "test")
+    assert pictures.encoded(3) == PICTURE
+
+
+def test_metadata_above_split_folders(tmp_path: Path) -> None:
+    folder_of(tmp_path, "train/", "test/")
+    rows = "".join(
+        f"{split}/{number}.png,{label}\n" for split in ("train", "test") for number, label in enumerate("ab")
+    )
+    (tmp_path / "metadata.csv").write_text(f"file_name,label\n{rows}")
+    pictures = opened(tmp_path)
+    assert pictures.given_splits == ("train", "train", "test", "test") and "Splits are the folders" in said(pictures)
+
+
+def test_roboflow_folders(tmp_path: Path) -> None:
+    for split in ("train", "valid", "test"):
+        put(tmp_path / split / "0.png", tmp_path / split / "1.png")
+        (tmp_path / split / "_classes.csv").write_text("filename, cat, dog\n0.png, 1, 0\n1.png, 1, 1\n")
+    pictures = opened(tmp_path)
+    assert pictures.task == MULTI_LABEL and pictures.class_names == ("cat", "dog")
+    assert texts(pictures)[:2] == ["cat", "cat|dog"]
+    assert pictures.given_splits is not None and set(pictures.given_splits) == {"train", "validation", "test"}
+
+
+def test_labels_from_file_names(tmp_path: Path) -> None:
+    put(*(tmp_path / name for name in ("beagle_1.png", "beagle_2.png", "more/shiba_inu_10.png")))
+    pictures = opened(tmp_path, label_pattern=r"([a-z_]+)_\d+\.png$")
+    assert texts(pictures) == ["beagle", "beagle", "shiba_inu"]
+    assert "beagle_1.png: beagle" in said(pictures)
+    assert opened(tmp_path, label_pattern=r"(?P<n>x?)(?P<label>[a-z]+)_").class_names == ("beagle", "shiba")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("(", "is no regular expression"),
+        ("[a-z]+", "has no group"),
+        (r"(beagle)_\d+", "finds no class in 1 of 2 paths"),
+    ],
+)
+def test_patterns_that_do_not_fit(pattern: str, message: str, tmp_path: Path) -> None:
+    put(tmp_path / "beagle_1.png", tmp_path / "pug_1.png")
+    assert message in refusal(tmp_path, label_pattern=pattern)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("labels.xlsx", "save the table as CSV"),
+        ("images.7z", "extract it, and give the folder"),
+        ("images.rar", "extract it, and give the folder"),
+        ("data.parquet", "write a .csv or .jsonl"),
+        ("a.jpg", "it is one image"),
+        ("a.unknown", "give a folder, or FILE.csv"),
+    ],
+)
+def test_files_that_are_no_sources(name: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"something")
+    assert message in refusal(tmp_path / name)
+
+
+# --- Archives -----------------------------------------------------------------------------------------------------------
+
+
+def without_flag(path: Path, members: Mapping[bytes, bytes], extra: Mapping[bytes, bytes] = {}) -> Path:
+    """A zip whose names are these bytes, and whose flag for UTF-8 is not set, as Info-ZIP writes them on Unix."""
+    with zipfile.ZipFile(path, "w") as file:
+        for name, content in members.items():
+            info = zipfile.ZipInfo("x" * len(name))
+            info.extra = extra.get(name, b"")
+            file.writestr(info, content)
+    content = path.read_bytes()
+    for name in members:  # in the order of writing, in local headers and in the directory
+        placeholder = b"x" * len(name)
+        for start in (b"PK\x03\x04", b"PK\x01\x02"):
+            length = 30 if start == b"PK\x03\x04" else 46
+            position = content.index(start)
+            while content[position + length :][: len(name)] != placeholder or _length(content, position) != len(name):
+                position = content.index(start, position + 1)
+            content = content[: position + length] + name + content[position + length + len(name) :]
+    path.write_bytes(content)
+    return path
+
+
+def _length(content: bytes, position: int) -> int:
+    return int(struct.unpack_from("<H", content, position + (26 if content[position + 2] == 3 else 28))[0])
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_names_in_a_zip_are_utf8_though_it_does_not_say_so(form: Any, tmp_path: Path) -> None:
+    names = [f"{unicodedata.normalize(form, name)}/0.png".encode() for name in (CAFE, "th\u00e9")]
+    pictures = opened(without_flag(tmp_path / "u.zip", dict.fromkeys(names, PICTURE)))
+    assert pictures.class_names == (CAFE, "th\u00e9") and not pictures.notes
+
+
+def test_the_unicode_path_of_a_zip_counts(tmp_path: Path) -> None:
+    raw, name = b"caf\x82/0.png", f"{CAFE}/0.png".encode()
+    field = struct.pack("<HHBI", 0x7075, 5 + len(name), 1, zlib.crc32(raw)) + name
+    path = without_flag(tmp_path / "u.zip", {raw: PICTURE, b"tea/0.png": PICTURE}, {raw: field})
+    assert opened(path).class_names == (CAFE, "tea")
+
+
+def test_names_that_are_not_utf8_are_said_to_be_guessed(tmp_path: Path) -> None:
+    path = without_flag(tmp_path / "u.zip", {b"caf\x82/0.png": PICTURE, b"tea/0.png": PICTURE})
+    pictures = opened(path)
+    assert pictures.class_names == (CAFE, "tea") and "read as code page 437" in said(pictures)
+    assert said(opened(path)) == said(pictures)  # out of the cache, too
+
+
+def test_a_list_in_a_zip_finds_its_files(tmp_path: Path) -> None:
+    list_text = f"path,label\n{CAFE}.png,a\nb.png,b\n".encode()
+    name = unicodedata.normalize("NFD", f"{CAFE}.png").encode()
+    path = without_flag(tmp_path / "u.zip", {name: PICTURE, b"b.png": PICTURE, b"list.csv": list_text})
+    assert opened(path).keys == (f"{CAFE}.png", "b.png")
+
+
+@pytest.mark.parametrize("kind", [tarfile.LNKTYPE, tarfile.SYMTYPE])
+def test_links_within_a_tar_are_files(kind: bytes, tmp_path: Path) -> None:
+    link, nowhere = tarfile.TarInfo("twin/0.png"), tarfile.TarInfo("twin/1.png")
+    link.type = nowhere.type = kind
+    link.linkname = "rose/0.png" if kind == tarfile.LNKTYPE else "../rose/0.png"
+    nowhere.linkname = "../../etc/passwd"
+    pictures = opened(tarred(tmp_path / "a.tar", flowers(), link, nowhere))
+    assert pictures.class_names == ("rose", "tulip", "twin") and pictures.ignored["links"] == 1
+    assert pictures.encoded(pictures.keys.index("twin/0.png")) == pictures.encoded(pictures.keys.index("rose/0.png"))
+
+
+@pytest.mark.parametrize("suffix", ["xz", "bz2", "gz"])
+def test_compressed_tars(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a.tar.{suffix}"
+    with tarfile.open(path, f"w:{suffix}") as file:  # type: ignore[call-overload]
+        for name, content in flowers().items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            file.addfile(info, io.BytesIO(content))
+    assert opened(path).class_names == ("rose", "tulip")
+
+
+def test_a_stray_list_in_an_archive_is_left_out(tmp_path: Path) -> None:
+    pictures = opened(zipped(tmp_path / "a.zip", {**flowers(), "credits.csv": b"author,year\nme,2020\n"}))
+    assert pictures.class_names == ("rose", "tulip") and "credits.csv in it is left out" in said(pictures)
+
+
+def test_two_lists_in_an_archive_are_named(tmp_path: Path) -> None:
+    lists = dict.fromkeys(("a.csv", "b.csv"), b"path,label\nimages/0.png,a\n")
+    sentence = refusal(zipped(tmp_path / "a.zip", {"images/0.png": PICTURE, **lists}), columns={"label": "label"})
+    assert "several lists (a.csv, b.csv)" in sentence and "give one of them" in sentence
+
+
+def test_a_folder_and_two_lists_in_an_archive_are_a_folder(tmp_path: Path) -> None:
+    lists = {"a.csv": b"x\n", "b.csv": b"y\n"}
+    assert opened(zipped(tmp_path / "a.zip", {**flowers(), **lists})).class_names == ("rose", "tulip")
