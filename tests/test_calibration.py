@@ -19,6 +19,7 @@ from app.evaluation.calibration import (
     TEMPERATURES,
     Calibrator,
     calibration_error,
+    error_by_chance,
     reliability,
 )
 from app.evaluation.results import calibrate
@@ -150,6 +151,14 @@ def test_calibration_error_weighs_bins_by_their_pictures() -> None:
     answers = np.array([[0.9, 0.1]] * 6 + [[0.61, 0.39]] * 2)
     labels = np.array([0] * 6 + [0, 1])
     assert calibration_error(*ONE_CLASS.decisions(answers, labels)) == pytest.approx((6 * 0.1 + 2 * 0.11) / 8)
+
+
+def test_a_perfect_model_has_an_error_by_chance_that_falls_with_examples() -> None:
+    confidence = np.random.default_rng(0).uniform(0.3, 1, 40_000)
+    few, many = error_by_chance(confidence[:200]), error_by_chance(confidence)
+    assert 0.05 < few < 0.15 and many < 0.01
+    right = np.random.default_rng(1).random(len(confidence)) < confidence
+    assert calibration_error(confidence, right) == pytest.approx(many, abs=0.005)
 
 
 def test_gaps_of_different_bins_do_not_cancel() -> None:

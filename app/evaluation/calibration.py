@@ -20,6 +20,7 @@ TEMPERATURES = (0.2, 10.0)  # colder or hotter is what few examples suggest, not
 FOLDS = 5  # of the cross-validation that decides whether to calibrate at all
 _SPREAD = 0.5  # standard deviation of the logarithms of the classes' temperatures around the shared one
 _MOST = 5_000  # examples that are looked at: more change the second digit after the point
+_MOST_DRAWN = 10**7  # decisions
 _LEAST = 1e-7  # probability: float32 has none between 1 - 6e-8 and 1
 
 # From logits and labels to temperatures, float64 (outputs,).
@@ -73,10 +74,16 @@ class Calibrator:
         return float(losses.mean())
 
     def figures(self, probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-        """How well probabilities say how often they are right: `log_loss`, in nats, and `ece`, see `calibration_error`."""
+        """How well probabilities say how often they are right.
+
+        Returns:
+            `log_loss`, in nats; `ece`, see `calibration_error`; and `ece_by_chance`, see `error_by_chance`.
+        """
+        confidence, right = self.decisions(probabilities, labels)
         return {
             "log_loss": float(self.loss(self.logits(probabilities), labels).mean()),
-            "ece": calibration_error(*self.decisions(probabilities, labels)),
+            "ece": calibration_error(confidence, right),
+            "ece_by_chance": error_by_chance(confidence),
         }
 
     def at(self, probabilities: np.ndarray, temperatures: np.ndarray) -> np.ndarray:
@@ -126,6 +133,24 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
     """
     bins = reliability(confidence, right)
     return float(np.nansum(np.abs(bins.accuracy - bins.confidence) * bins.counts) / len(right))
+
+
+def error_by_chance(confidence: np.ndarray) -> float:
+    """The calibration error that a model with these confidences has on so few examples though each of them is true.
+
+    It is above 0, since what is right in a bin differs from what is expected by chance; the mean of up to 200 draws.
+
+    Args:
+        confidence: float (decisions,), in [0, 1].
+
+    Returns:
+        A number in [0, 1], the same for the same confidences.
+    """
+    random = np.random.default_rng(0)
+    draws = max(5, min(200, _MOST_DRAWN // len(confidence)))
+    return float(
+        np.mean([calibration_error(confidence, random.random(len(confidence)) < confidence) for _ in range(draws)])
+    )
 
 
 def _one_temperature(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from scipy.stats import binomtest
 
-from app.evaluation.calibration import BINS, Reliability, calibration_error
+from app.evaluation.calibration import BINS, Reliability, calibration_error, error_by_chance
 from app.evaluation.calibration import reliability as reliability_of
 from app.runs import written_whole
 
@@ -116,8 +116,8 @@ def reliability(versions: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure
     for (name, (confidence, right)), colour in zip(versions.items(), (LIGHT_BLUE, BLUE)[-len(versions) :], strict=True):
         bins = reliability_of(confidence, right)
         filled = bins.counts > 0
-        error = calibration_error(confidence, right)
-        label = f"{name}: calibration error {error:.3f}"
+        error, chance = calibration_error(confidence, right), error_by_chance(confidence)
+        label = f"{name}: calibration error {error:.3f} (by chance {chance:.3f})"
         places, heights = bins.confidence[filled], bins.accuracy[filled]
         above.errorbar(places, heights, _wilson(bins, filled), fmt="none", color=colour, lw=1)
         sizes = 10 + 120 * bins.counts[filled] / bins.counts.max()
