@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 
 from data.errors import DataError
+from data.pictures import PictureSet
 from data.sources import SourceOptions, open_source
 from tests.pictures import encode, smooth
 
 PICTURE = encode(smooth(12, 9))
+CAFE = "caf\u00e9"
 
 
 def put(*paths: Path) -> None:
@@ -66,3 +68,21 @@ def tarred(path: Path, members: Mapping[str, bytes], *special: tarfile.TarInfo) 
         for info in special:
             file.addfile(info)
     return path
+
+
+def opened(source: Path, **options: Any) -> PictureSet:
+    return open_source(str(source), SourceOptions(**options))
+
+
+def texts(pictures: PictureSet) -> list[str]:
+    return [pictures.label_text(index) for index in range(len(pictures))]
+
+
+def said(pictures: PictureSet) -> str:
+    return "\n".join(pictures.notes)
+
+
+def folder_of(root: Path, *paths: str) -> Path:
+    """A folder with an image at each path; a path that ends in a slash stands for two images."""
+    put(*(root / one for path in paths for one in ([f"{path}0.png", f"{path}1.png"] if path.endswith("/") else [path])))
+    return root

@@ -52,12 +52,12 @@ def pictures(tmp_path: Path) -> Path:
 
 def test_an_empty_folder(tmp_path: Path, refused: Refused) -> None:
     (tmp_path / "empty").mkdir()
-    assert "holds no pictures; Graft needs a folder of pictures for each class" in refused("train", "empty")
+    assert "holds no images; Graft needs a folder of images for each class" in refused("train", "empty")
 
 
 def test_pictures_without_class_folders(pictures: Path, refused: Refused) -> None:
     sentence = refused("train", pictures / "apple")
-    assert "put the pictures of each class into a folder of its own" in sentence
+    assert "give the folder above it" in sentence
 
 
 def test_a_class_folder_without_pictures(pictures: Path, refused: Refused) -> None:
@@ -73,7 +73,7 @@ def test_one_class_only(pictures: Path, refused: Refused) -> None:
 
 def test_a_file_instead_of_a_folder(pictures: Path, refused: Refused) -> None:
     sentence = refused("train", pictures / "apple" / "00.png")
-    assert "is a file; give the folder that holds a folder of pictures for each class" in sentence
+    assert "it is one image; give a folder with a folder of images for each class" in sentence
 
 
 def test_a_missing_path_offers_the_nearest(pictures: Path, refused: Refused) -> None:
