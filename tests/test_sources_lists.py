@@ -85,6 +85,9 @@ def test_formats(name: str, text: str, folder: Path) -> None:
         ("file,species", {}),
         ("Image Path,Class-Name", {}),
         ("image_id,category_id", {}),
+        ("id,label", {}),
+        ("fname,labels", {}),
+        ("file,label,id", {}),  # which is another
         ("path,label,file,species", {}),  # the plainest names are meant
         ("one,two", {"columns": {"path": "one", "label": "two"}}),
         ("file,species,class", {"columns": {"label": "species"}}),

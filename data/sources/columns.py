@@ -38,6 +38,10 @@ ROLES: dict[str, tuple[str, ...]] = {
 }
 
 
+# Names that mean a role only where no column has a usual name of it.
+FALLBACKS: dict[str, tuple[str, ...]] = {"path": ("id", "fname")}
+
+
 def find_columns(found: Sequence[str], given: Mapping[str, str], where: str) -> dict[str, tuple[str, ...]]:
     """Give each role its columns.
 
@@ -97,11 +101,11 @@ def _given_columns(name: str, found: Sequence[str], where: str) -> tuple[str, ..
 
 
 def _guess(role: str, found: Sequence[str], where: str) -> tuple[str, ...]:
-    usual = ROLES[role]
     plain = {name: plain_name(name) for name in found}
-    for simplify in (lambda text: text, lambda text: text.removesuffix("_id")):
-        likely = [name for name in dict.fromkeys(found) if simplify(plain[name]) in usual]
-        first = [name for name in likely if simplify(plain[name]) == usual[0]]
+    without_id = {name: text.removesuffix("_id") for name, text in plain.items()}
+    for usual, simple in ((ROLES[role], plain), (ROLES[role], without_id), (FALLBACKS.get(role, ()), plain)):
+        likely = [name for name in dict.fromkeys(found) if simple[name] in usual]
+        first = [name for name in likely if simple[name] == usual[0]]
         if len(first or likely) > 1:
             names = " and ".join(map(repr, first or likely))
             raise DataError(f"in {where}, {names} could each be the {role}; say which it is, as in {role}={likely[0]}")
