@@ -58,6 +58,13 @@ def test_an_unlabelled_split_is_left_out_and_said(name: str, tmp_path: Path) -> 
     assert f"{name} is left out: it has no class folders (2 images)." in said(pictures)
 
 
+@pytest.mark.parametrize("within", ["unknown", "images", "test1"])
+def test_a_split_whose_folders_are_no_classes_is_unlabelled(within: str, tmp_path: Path) -> None:
+    pictures = opened(folder_of(tmp_path, "train/cat/", "train/dog/", f"test/{within}/"))
+    assert pictures.class_names == ("cat", "dog") and len(pictures) == 4
+    assert f"test is left out: train has no class {within!r} (2 images)." in said(pictures)
+
+
 @pytest.mark.parametrize(
     ("paths", "message"),
     [

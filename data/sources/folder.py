@@ -205,13 +205,19 @@ def _under_splits(
                 f"images; move {path} away, or rename it after the split that it is"
             )
         found.ignored["folders without images"] += 1
-    folders = []
-    for path, split in sorted(named, key=lambda one: one[1]):
-        classes = sub_folders(_entered(path, found), found.ignored)
-        if not classes:
-            found.notes.append(f"{path.name} is left out: it has no class folders ({_count_images(path):,} images).")
-        folders += [_ClassFolder(split, clean_name(one.name), one) for one in classes]
-    return folders
+    classes = {
+        path: [
+            _ClassFolder(split, clean_name(one.name), one) for one in sub_folders(_entered(path, found), found.ignored)
+        ]
+        for path, split in sorted(named, key=lambda one: one[1])
+    }
+    trained = {one.name for folders in classes.values() for one in folders if one.split == "train"}
+    for path, folders in classes.items():
+        if not trained & {one.name for one in folders}:
+            reason = f"train has no class {folders[0].name!r}" if folders else "it has no class folders"
+            found.notes.append(f"{path.name} is left out: {reason} ({_count_images(path):,} images).")
+            folders.clear()
+    return [one for folders in classes.values() for one in folders]
 
 
 def _refuse_splits(top: Path, named: Sequence[tuple[Path, str]], others: Sequence[Path]) -> None:
