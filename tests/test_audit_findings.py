@@ -114,9 +114,9 @@ def in_two_splits(folder: Path) -> set[str]:
     return {"test/apple/leak.jpg", "train/apple/3.jpg"}
 
 
-def small_class(count: int) -> Plant:
+def small_class(count: int, label: str = "cherry") -> Plant:
     def plant(folder: Path) -> set[str]:
-        names = {f"cherry/{number:02d}.jpg" for number in range(count)}
+        names = {f"{label}/{number:02d}.jpg" for number in range(count)}
         for number, name in enumerate(sorted(names)):
             write(folder / name, as_jpeg(photograph(100 + number)))
         return names
@@ -159,6 +159,7 @@ PLANTS: dict[str, Plant] = {
     "contradictions": copied("banana/copy.jpg"),
     "exact_duplicates": copied("apple/copy.jpg", "apple/copy of it.jpg"),
     "near_duplicates": encoded_anew,
+    "spellings": small_class(5, "Banana_"),
     "few_examples": small_class(5),
     "imbalance": small_class(1),
     "shortcuts": class_in_another_format,

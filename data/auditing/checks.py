@@ -11,6 +11,7 @@ from data.auditing.findings import ERROR, NOTE, WARNING, Check, Evidence, Exampl
 from data.auditing.groups import contradictions, larger_first, leaks
 from data.auditing.shortcuts import shortcuts
 from data.pictures import MULTI_LABEL, REGRESSION, SINGLE_LABEL, SPLITS, PictureSet
+from data.sources.names import spellings
 
 _TINY = 32  # pixels; backbones look at 96 or more, and what was enlarged so much is a blur
 _FEW = 20  # pictures of a class: three are left for the test
@@ -182,6 +183,18 @@ def _small_classes(evidence: Evidence) -> list[Example]:
     ]
 
 
+def _spelled_alike(evidence: Evidence) -> list[Example]:
+    """The rarer spellings of what may be one class, a case each."""
+    if evidence.pictures.task == REGRESSION:
+        return []
+    counts = class_counts(evidence.pictures)
+    cases = []
+    for alike in spellings(counts):
+        usual = max(alike, key=lambda name: counts[name])
+        cases += [_class(evidence, name, f"class {name!r} beside {usual!r}") for name in alike if name != usual]
+    return cases
+
+
 def _shortcuts(evidence: Evidence) -> list[Example]:
     return [
         _class(evidence, name, note) if name else Example((), note)
@@ -254,6 +267,12 @@ CHECKS: dict[str, Check[Evidence]] = {
         WARNING,
         "Look at them and keep one of each, as --fix does; train keeps them in one split.",
         _near_copies,
+    ),
+    "spellings": Check(
+        "classes whose names differ in their spelling only",
+        ERROR,
+        "Spell them alike, in the list or as folders, if they are one class: else each is learned as the mistake of the other.",
+        _spelled_alike,
     ),
     "few_examples": Check(
         f"classes with fewer than {_FEW} pictures",
