@@ -75,6 +75,27 @@ def oriented(number: int) -> tuple[int, int, int, bytes]:
     return 0x0112, 3, 1, struct.pack("<HH", number, 0)
 
 
+def tiff(width: int, height: int, rows: bytes, *, orientation: int = 1, loops: bool = False) -> bytes:
+    """An uncompressed RGB TIFF; that of one that loops says that its only page is the next one, too."""
+    entries = [
+        (256, 4, width),
+        (257, 4, height),
+        (258, 3, 0),
+        (259, 3, 1),
+        (262, 3, 2),
+        (273, 4, 0),
+        (274, 3, orientation),
+    ]
+    entries += [(277, 3, 3), (278, 4, height), (279, 4, len(rows))]
+    bits = 8 + 2 + 12 * len(entries) + 4
+    places = {258: (3, bits), 273: (1, bits + 6)}
+    page = struct.pack("<H", len(entries))
+    for tag, kind, value in entries:
+        count, value = places.get(tag, (1, value))
+        page += struct.pack("<HHII", tag, kind, count, value)
+    return b"II*\0" + struct.pack("<I", 8) + page + struct.pack("<I", 8 * loops) + b"\x08\0" * 3 + rows
+
+
 def lossless_jpeg(width: int, height: int) -> bytes:
     """A JPEG of the lossless kind: libjpeg-turbo reads it, but not at a part of its size."""
     levels = (np.arange(width)[None] // 2 + np.arange(height)[:, None] // 3) % 256
