@@ -37,7 +37,11 @@ def export(run: str, **options: Any) -> dict[str, Any]:
     source = config.source or trained.source
     assert source is not None
     pictures, _ = open_readable(
-        source, trained.source_options, skip_unreadable=trained.skip_unreadable, cache_folder=trained.cache_folder
+        source,
+        trained.source_options,
+        skip_unreadable=trained.skip_unreadable,
+        cache_folder=trained.cache_folder,
+        preparation=trained.preparation,
     )
     pictures, splits = read_splits(opened.splits, pictures)
     indices = split_indices(splits)

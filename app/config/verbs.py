@@ -16,10 +16,12 @@ from app.config.shared import (
     MAX_THREADS,
     SOURCE_HELP,
     Author,
+    Background,
     CacheFolder,
     Columns,
     Formats,
     LabelSeparator,
+    Levels,
     Locales,
     MaxDrop,
     ModelVersion,
@@ -39,6 +41,7 @@ from app.config.shared import (
 )
 from app.training.engines import CHOICES
 from data.decoding import RESIZES
+from data.preparing import Preparation
 from data.sources.options import SourceOptions
 from models.backbones import HUB_PREFIX, find_backbone
 
@@ -58,10 +61,13 @@ class EvaluateConfig(Options):
     ] = None
     batch_size: Annotated[int, option("pictures a step")] = 32
     skip_unreadable: Annotated[bool, option("leave out pictures that cannot be read instead of stopping")] = False
+    background: Background = None
+    levels: Levels = None
 
     def check(self) -> None:
-        """Raise `UsageError` for what cannot be carried out."""
+        """Raise `UsageError` or `DataError` for what cannot be carried out."""
         check_positive("batch_size", self.batch_size)
+        Preparation.parse(self.background, self.levels)
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,8 @@ class PredictConfig(Options):
         str | None,
         option("how pictures become square", RESIZES, metavar="STR", default="as the run did, else stretch"),
     ] = None
+    background: Background = None
+    levels: Levels = None
     batch_size: Annotated[int, option("pictures a step")] = 32
     skip_unreadable: Annotated[bool, option("leave out pictures that cannot be read instead of stopping")] = False
 
@@ -94,6 +102,7 @@ class PredictConfig(Options):
         check_positive("batch_size", self.batch_size)
         if self.resize is not None:
             check_choice("resize", self.resize, RESIZES)
+        Preparation.parse(self.background, self.levels)
 
 
 @dataclass(frozen=True)
@@ -132,6 +141,7 @@ class AuditConfig(Options):
     examples: ClassVar = {
         "a report to look at": "my_images --output audit",
         "a list without what was found, to train on": "my_images --fix clean.csv --drop-suspects",
+        "images without labels": "a_folder --unlabelled --no-labels",
     }
 
     source: Annotated[Positional[str], option(SOURCE_HELP, metavar="SOURCE")]
@@ -144,6 +154,12 @@ class AuditConfig(Options):
     ] = None
     drop_suspects: Annotated[bool, option("leave pictures with suspected labels out of that list, too")] = False
     json: Annotated[bool, option("print the findings as JSON instead of the table")] = False
+    unlabelled: Annotated[
+        bool,
+        option(
+            "look at all images of a folder, whatever the folders in it are; a folder of images alone needs no option"
+        ),
+    ] = False
     labels: Annotated[
         bool, option("also look for wrong labels and outliers, for which every picture goes through a network once")
     ] = True
@@ -153,6 +169,8 @@ class AuditConfig(Options):
     label_separator: LabelSeparator = None
     validation: Validation = None
     test: Test = None
+    background: Background = None
+    levels: Levels = None
 
     backbone: Annotated[
         str, option(f"pretrained network: a name from 'list backbones', or {HUB_PREFIX}HANDLE of TF Hub")
@@ -182,6 +200,7 @@ class AuditConfig(Options):
     def check(self) -> None:
         """Raise `UsageError` or `ModelError` for what cannot be carried out."""
         source_options(self)  # raises what is wrong with them
+        Preparation.parse(self.background, self.levels)
         require(self.fix is None or self.fix.endswith(".csv"), f"--fix must be a .csv file, not {self.fix}")
         require(
             not self.drop_suspects or self.fix is not None,
