@@ -6,7 +6,7 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,7 +22,9 @@ from data.auditing.findings import Finding, find_all
 from data.checking import lost_classes
 from data.errors import DataError
 from data.preparing import Preparation
-from data.sources.unlabelled import is_unlabelled
+
+if TYPE_CHECKING:
+    from app.auditing.labels import Judged
 
 _NO_OPINION = "labels were not looked at: there are too few pictures, or classes, to tell"
 _NO_LABELS = "labels were not looked at: there are none"
@@ -129,7 +131,7 @@ def _look(config: AuditConfig) -> Audit:
         config.source_options,
         cache_folder=config.cache_folder,
         preparation=Preparation.parse(config.background, config.levels),
-        unlabelled=config.unlabelled or is_unlabelled(config.source),
+        unlabelled=config.unlabelled,
     )
     with status("looking at files and pixels"):
         findings = find_all(CHECKS, reading.evidence)
@@ -153,9 +155,17 @@ def _look(config: AuditConfig) -> Audit:
         judged = Judged(pictures, features, cross_validate(pictures, features))
         with status("looking at labels"):
             findings += find_all(LABEL_CHECKS, judged)
-        reason = _NO_OPINION if pictures.class_names else _NO_LABELS
-        reasons = () if judged.opinions is not None else (reason,)
-        return Audit(reading, tuple(findings), reasons, judged.quality, judged.suspects)
+        return Audit(reading, tuple(findings), _not_judged(judged), judged.quality, judged.suspects)
+
+
+def _not_judged(judged: Judged) -> tuple[str, ...]:
+    """Whose labels were not looked at, and why, a sentence each."""
+    if judged.opinions is None:
+        return (_NO_OPINION if judged.pictures.class_names else _NO_LABELS,)
+    count = int(judged.told_by_turning.sum())
+    if not count:
+        return ()
+    return (f"{count:,} labels were not looked at: turning or mirroring tells them apart, which a network hardly sees",)
 
 
 def _write_report(audit: Audit, folder: Path) -> None:

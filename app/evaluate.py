@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 
 from app.config import EvaluateConfig, make_config
-from app.console import chatter_to, console, print_path, status, table
+from app.console import chatter_to, print_path, status, table
 from app.errors import UsageError
 from app.pictures import open_readable
 from app.runs import Run, write_json
+from app.splits import say_changed
 from app.starting import start_tensorflow
 from data.pictures import REGRESSION, PictureSet
 from data.preparing import Preparation
 from data.sources import as_far_as_used
-from data.splits import changed_since, describe_changed, read_splits, split_indices
+from data.splits import read_splits, split_indices
 
 
 def evaluate(run: str, source: str | None = None, **options: Any) -> dict[str, Any]:
@@ -70,8 +71,7 @@ def _pictures(run: Run, config: EvaluateConfig) -> tuple[PictureSet, np.ndarray]
             preparation=preparation,
         )
         pictures, splits = read_splits(run.splits, pictures)
-        if changed := changed_since(run.splits, pictures):
-            console.print(f"Note: {describe_changed(changed, pictures.source)} have changed since the run was trained.")
+        say_changed(run, pictures)
         return pictures, split_indices(splits)["test"]
     options = replace(trained.source_options, validation=None, test=None)
     pictures, _ = open_readable(

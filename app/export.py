@@ -12,6 +12,7 @@ from app.exporting.metadata import absolute_locales, read_locales
 from app.exporting.summary import say_exports
 from app.pictures import open_readable
 from app.runs import Run
+from app.splits import say_changed
 from app.starting import start_tensorflow
 from data.splits import read_splits, split_indices
 
@@ -44,6 +45,7 @@ def export(run: str, **options: Any) -> dict[str, Any]:
         preparation=trained.preparation,
     )
     pictures, splits = read_splits(opened.splits, pictures)
+    say_changed(opened, pictures)
     indices = split_indices(splits)
     formats, quantize = resolve_exports(config.formats, config.quantize)
     resolved = replace(

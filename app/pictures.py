@@ -24,7 +24,7 @@ from data.pictures import REGRESSION, PictureSet
 from data.preparing import PLAIN, Preparation
 from data.sources import DEFAULTS, open_source
 from data.sources.options import SourceOptions
-from data.sources.unlabelled import open_unlabelled
+from data.sources.unlabelled import is_unlabelled, open_unlabelled
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def read_source(
     Raises:
         DataError: no such source, or none of its pictures can be read.
     """
-    pictures = open_unlabelled(source) if unlabelled else _open(source, options)
+    pictures = open_unlabelled(source) if unlabelled else _open_labelled_or_not(source, options)
     pictures = replace(pictures, encoded=preparation.applied_to(pictures.encoded))
     checked = _check(pictures, cache_folder)
     faults = tuple(one for one in checked if one.fault)
@@ -160,6 +160,15 @@ def _open(source: str, options: SourceOptions) -> PictureSet:
             bars.update(tasks[activity], completed=done / 1e6, total=None if total is None else total / 1e6)
 
         return open_source(source, replace(options, progress=report))
+
+
+def _open_labelled_or_not(source: str, options: SourceOptions) -> PictureSet:
+    try:
+        return _open(source, options)
+    except DataError:
+        if not is_unlabelled(source):
+            raise
+        return open_unlabelled(source)
 
 
 def _check(pictures: PictureSet, cache_folder: str | None) -> list[Checked]:

@@ -66,6 +66,18 @@ def _check_numbers(pictures: PictureSet) -> None:
             )
 
 
+def say_changed(run: Run, pictures: PictureSet) -> None:
+    """Say which images of a finished run have changed since: figures about them are about other images.
+
+    Args:
+        run: the run.
+        pictures: what `data.splits.read_splits` gives for it.
+    """
+    changed = changed_since(run.splits, pictures)
+    if changed:
+        console.print(f"Note: {describe_changed(changed, pictures.source)} have changed since the run was trained.")
+
+
 def splits_of(run: Run, pictures: PictureSet) -> tuple[PictureSet, np.ndarray]:
     """Give an interrupted run the images that it began with, and say which came later.
 

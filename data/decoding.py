@@ -59,9 +59,10 @@ _TOO_OFTEN = f"it has more than {_MOST_SCANS} scans or {_MOST_SEGMENTS:,} segmen
 TOO_LONG = f"the file is larger than {LARGEST_FILE >> 20} MB"
 # How files begin that Pillow does not know, and what is wrong with them.
 _OTHERS = {
-    rb"\xff\xd8\xff|\x89PNG|GIF8|RIFF....WEBP|II[*+]\0|MM\0[*+]": f"{_DAMAGED} (its header cannot be read)",
+    rb"\xff\xd8\xff|\x89PNG|GIF8|RIFF....WEBP": f"{_DAMAGED} (its header cannot be read)",
+    rb"II[*+]\0|MM\0[*+]": f"a TIFF of an unknown kind of pixels, or {_DAMAGED}; save it as 8-bit RGB",
     rb"....ftypavi[fs]": f"{_DAMAGED} (its header cannot be read)" if _HAS_AVIF else f"AVIF, {_UNKNOWN}",
-    rb"....ftyp(hei|hev|mif1|msf1)": f"HEIC, {_UNKNOWN}",
+    rb"....ftyp(hei|hev|mif1|msf1)": f"HEIC, {_UNKNOWN}; save it as JPEG",
     rb"%PDF": f"PDF, {_UNKNOWN}",
     rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?<(svg|!DOCTYPE svg)": f"SVG, {_UNKNOWN}",
     rb"\s*(<!--.*?-->\s*)?<(html|!DOCTYPE html)": f"a web page, {_UNKNOWN}",

@@ -58,7 +58,7 @@ class Preparation:
             return encoded
         with opened(encoded) as image:
             is_deep = self.levels is not None and depth_of(image, encoded) > 8
-            if not is_deep and (self.background is None or not image.has_transparency_data):
+            if not is_deep and (self.background is None or not is_transparent(image)):
                 return encoded
             upright = loaded(image, partial(self._convert, encoded=encoded, is_deep=is_deep))
             return _encode(upright)
@@ -75,7 +75,7 @@ class Preparation:
             if values.ndim == 3 and values.shape[2] == 4:  # alpha has levels of its own
                 values[..., 3] = deep_values(image, encoded)[..., 3] / (2.0**16 - 1)
             image = Image.fromarray(np.rint(np.clip(np.nan_to_num(values), 0, 1) * 255).astype(np.uint8))
-        if self.background is None or not image.has_transparency_data:
+        if self.background is None or not is_transparent(image):
             return image.convert("RGB")
         ground = Image.new("RGBA", image.size, self.background)
         return Image.alpha_composite(ground, image.convert("RGBA")).convert("RGB")
@@ -91,6 +91,14 @@ def depth_of(image: Image.Image, encoded: bytes) -> int:
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         return int(max(image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (1,))))
     return bits_of(image)
+
+
+def is_transparent(image: Image.Image) -> bool:
+    """Whether an image has parts that may be transparent."""
+    try:
+        return image.has_transparency_data
+    except AssertionError:  # a palette that is missing, which decoders take for black
+        return False
 
 
 def deep_values(image: Image.Image, encoded: bytes) -> np.ndarray:

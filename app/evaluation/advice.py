@@ -107,7 +107,10 @@ def _flip(measured: Measured) -> str | None:
 def flip_advice(mirrored: tuple[str, str]) -> str:
     """What to do about images that `find_mirrored` has found."""
     one, other = mirrored
-    return f"{one} and {other} are turned or mirrored to each other and have different labels: train with --no-flip."
+    return (
+        f"{one} and {other} are turned or mirrored to each other and have different labels: train with --no-flip, "
+        "unless a mirrored image keeps its label."
+    )
 
 
 def _labels(measured: Measured) -> str | None:

@@ -274,7 +274,7 @@ CHECKS: dict[str, Check[Evidence]] = {
     "orientations": Check(
         "images that only turning or mirroring tells from those of another label",
         WARNING,
-        "Train with --no-flip, since a mirrored image may have another label; see that your app turns images upright.",
+        "Train with --no-flip, unless a mirrored image keeps its label; see that your app shows images upright.",
         _told_by_orientation,
     ),
     "exact_duplicates": Check(

@@ -8,7 +8,7 @@ import numpy as np
 
 from data.pictures import REGRESSION, SPLITS, PictureSet
 
-# From so many groups on, and this part of a class, images that mirror those of another class are no mistakes of labelling.
+# From so many images of a class on, and this part of it, those that mirror images of another class are no mistakes.
 _OFTEN, _MANY = 3, 0.2
 
 
@@ -39,11 +39,13 @@ class Conflicts(NamedTuple):
         contradictions: of each, not all labels can be right.
         orientations: images that are turned or mirrored to each other, so often that it is this which tells the labels apart.
         alike: int64 (n,), the same number for images that show the same and mean the same: as `shown`, but for these.
+        told_by_turning: bool (n,), whether an image has a label of `orientations`.
     """
 
     contradictions: list[np.ndarray]
     orientations: list[np.ndarray]
     alike: np.ndarray
+    told_by_turning: np.ndarray
 
 
 def find_conflicts(pictures: PictureSet, upright: np.ndarray, shown: np.ndarray) -> Conflicts:
@@ -71,7 +73,8 @@ def find_conflicts(pictures: PictureSet, upright: np.ndarray, shown: np.ndarray)
             alike[same] = same[0]
         parts = (members[upright[members] == number] for number in np.unique(upright[members]))
         contradictions += [part for part in parts if _differ(pictures, part)]
-    return Conflicts(sorted(contradictions, key=lambda one: (-len(one), one[0])), orientations, alike)
+    told = np.isin(kinds, kinds[np.concatenate([*orientations, np.zeros(0, np.int64)])])
+    return Conflicts(sorted(contradictions, key=lambda one: (-len(one), one[0])), orientations, alike, told)
 
 
 def _differ(pictures: PictureSet, members: np.ndarray) -> bool:
@@ -85,9 +88,6 @@ def _first_of_each(numbers: np.ndarray, members: np.ndarray) -> np.ndarray:
 def _telling(labels: np.ndarray, groups: list[np.ndarray]) -> np.ndarray:
     """For each label, whether its images are turned or mirrored to those of others too often for a mistake, bool (labels,)."""
     counts = np.bincount(labels)
-    turned, times = np.zeros(len(counts)), np.zeros(len(counts))
-    for members in groups:
-        found, each = np.unique(labels[members], return_counts=True)
-        turned[found] += each
-        times[found] += 1
-    return (times >= _OFTEN) & (turned >= _MANY * counts)
+    members = np.concatenate([*groups, np.zeros(0, np.int64)])
+    turned = np.bincount(labels[members], minlength=len(counts))
+    return (turned >= _OFTEN) & (turned >= _MANY * counts)

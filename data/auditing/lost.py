@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from data.decoding import loaded, opened
-from data.preparing import deep_values, depth_of
+from data.preparing import deep_values, depth_of, is_transparent
 
 VISIBLE, ON_WHITE, ON_BLACK = range(3)  # with its transparency dropped; only on a white ground; only on a black one
 _FLAT = 0.2  # of its contrast on that ground, below which an image has lost it
@@ -21,13 +21,13 @@ def note_lost(facts: np.void, encoded: bytes) -> None:
     """Note in a record of `data.auditing.facts.FACTS` what its image loses when it is decoded."""
     with opened(encoded) as image:
         is_deep = depth_of(image, encoded) > 8
-        if not is_deep and not image.has_transparency_data:
+        if not is_deep and not is_transparent(image):
             return
         image.load()
         if is_deep:
             values = deep_values(image, encoded)[..., None][..., :3].reshape(-1)
             facts["low"], facts["high"] = np.percentile(values[:: 1 + len(values) // _MOST_VALUES], [0.1, 99.9])
-        if image.has_transparency_data:
+        if is_transparent(image):
             facts["hidden"] = _hidden(facts["thumbnail"], loaded(image, lambda one: one.convert("RGBA")))
 
 

@@ -13,17 +13,18 @@ from data.decoding import SUFFIXES
 from data.errors import DataError
 from data.pictures import MULTI_LABEL, PictureSet
 from data.reading import read_picture
+from data.sources.lists import SUFFIXES as LISTS
 from data.sources.names import check_key
 
 
 def is_unlabelled(text: str) -> bool:
-    """Whether a SOURCE string is a folder with images in it, and none in the folders in it, which could be classes."""
+    """Whether a SOURCE string is a folder of images, without a list and without images in the folders in it: classes."""
     root = Path(os.path.expanduser(text))
     if not root.is_dir():
         return False
     ignored: Counter[str] = Counter()
     parents = {path.parent for path in _images(root, ignored)}
-    return parents == {root}
+    return parents == {root} and not any(ignored[suffix] for suffix in LISTS)
 
 
 def open_unlabelled(text: str) -> PictureSet:
