@@ -19,7 +19,7 @@ from data.errors import DataError
 from data.preparing import PLAIN, Preparation
 from tests.conftest import TINY, Ended
 from tests.pictures import coloured, encode, smooth
-from tests.raw_files import tiff
+from tests.raw_files import packed, tiff
 
 Cli = Callable[..., Ended]
 WHITE = Preparation.parse("white", None)
@@ -74,6 +74,15 @@ def test_levels_stretch_what_is_nearly_black(encoded: bytes) -> None:
     assert np.asarray(decode(encoded)).max() == 15
     expected = np.rint(VALUES / 4095 * 255)
     assert np.abs(np.asarray(decode(TWELVE_BITS(encoded)))[..., 0] - expected).max() <= 1
+
+
+def test_a_file_of_12_bits_needs_no_levels() -> None:
+    """Only one of 16 bits does not say that it holds 12."""
+    encoded = tiff(40, 30, packed(VALUES, 12), channels=1, bits=12)
+    expected = VALUES >> 4
+    assert (np.asarray(decode(encoded))[..., 0] == expected).all()
+    assert levels_for(facts_about(encoded)) is None
+    assert np.abs(np.asarray(decode(TWELVE_BITS(encoded)))[..., 0] - expected.astype(float)).max() <= 1
 
 
 def test_levels_make_fractions_readable() -> None:

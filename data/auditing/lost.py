@@ -20,13 +20,15 @@ _MOST_VALUES = 2**20  # that are looked at
 def note_lost(facts: np.void, encoded: bytes) -> None:
     """Note in a record of `data.auditing.facts.FACTS` what its image loses when it is decoded."""
     with opened(encoded) as image:
-        is_deep = depth_of(image, encoded) > 8
-        if not is_deep and not is_transparent(image):
+        depth = depth_of(image, encoded)
+        if depth <= 8 and not is_transparent(image):
             return
         image.load()
-        if is_deep:
-            values = deep_values(image, encoded)[..., None][..., :3].reshape(-1)
-            facts["low"], facts["high"] = np.percentile(values[:: 1 + len(values) // _MOST_VALUES], [0.1, 99.9])
+        if depth > 8:
+            values = deep_values(image, encoded)
+            values = np.ravel(values[..., :3] if values.ndim == 3 else values)
+            ends = np.percentile(values[:: 1 + len(values) // _MOST_VALUES], [0.1, 99.9])
+            facts["low"], facts["high"] = ends * 2.0 ** max(0, 16 - depth)  # a file of 12 bits is decoded as such
         if is_transparent(image):
             facts["hidden"] = _hidden(facts["thumbnail"], loaded(image, lambda one: one.convert("RGBA")))
 
