@@ -6,7 +6,7 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,13 +16,18 @@ from app.errors import UsageError
 from app.pictures import Reading, read_source
 from app.runs import write_json, write_text
 from app.starting import start_tensorflow
-from data.auditing.checks import CHECKS
+from data.auditing.checks import CHECKS, class_counts
 from data.auditing.cleaned import worth_keeping, write_list
 from data.auditing.findings import Finding, find_all
 from data.checking import lost_classes
 from data.errors import DataError
+from data.preparing import Preparation
+
+if TYPE_CHECKING:
+    from app.auditing.labels import Judged
 
 _NO_OPINION = "labels were not looked at: there are too few pictures, or classes, to tell"
+_NO_LABELS = "labels were not looked at: there are none"
 
 
 @dataclass(frozen=True, repr=False)
@@ -60,7 +65,7 @@ class Audit:
         return {
             "source": pictures.source,
             "sha256": self.reading.sha256,
-            "task": pictures.task,
+            "task": pictures.task if pictures.class_names else None,
             "classes": list(pictures.class_names),
             "pictures": len(pictures),
             "findings": [
@@ -97,12 +102,13 @@ def audit(source: str, **options: Any) -> Audit:
         audit = _look(config)
         if config.output is not None:
             _write_report(audit, Path(config.output).expanduser())
-        if config.fix is not None:
-            _write_list(audit, Path(config.fix).expanduser(), config)
         if not (config.json or console.in_notebook):  # in a notebook it shows itself
             _say(audit)
     if config.json:
         print(json.dumps(audit.as_json(), indent=2, ensure_ascii=False))
+    with console.aside(config.json):
+        if config.fix is not None:  # last, since there may be nothing to be written
+            _write_list(audit, Path(config.fix).expanduser(), config)
     return audit
 
 
@@ -120,11 +126,18 @@ def _check_outputs(config: AuditConfig) -> None:
 
 
 def _look(config: AuditConfig) -> Audit:
-    reading = read_source(config.source, config.source_options, cache_folder=config.cache_folder)
+    reading = read_source(
+        config.source,
+        config.source_options,
+        cache_folder=config.cache_folder,
+        preparation=Preparation.parse(config.background, config.levels),
+        unlabelled=config.unlabelled,
+    )
     with status("looking at files and pixels"):
         findings = find_all(CHECKS, reading.evidence)
     if not config.labels:
-        return Audit(reading, tuple(findings), (), None, np.zeros(0, np.int64))
+        reasons = () if reading.pictures.class_names else (_NO_LABELS,)
+        return Audit(reading, tuple(findings), reasons, None, np.zeros(0, np.int64))
     with chatter_to(Path(os.devnull)):
         start_tensorflow()
         from app.auditing.features import extract_features
@@ -142,8 +155,17 @@ def _look(config: AuditConfig) -> Audit:
         judged = Judged(pictures, features, cross_validate(pictures, features))
         with status("looking at labels"):
             findings += find_all(LABEL_CHECKS, judged)
-        reasons = () if judged.opinions is not None else (_NO_OPINION,)
-        return Audit(reading, tuple(findings), reasons, judged.quality, judged.suspects)
+        return Audit(reading, tuple(findings), _not_judged(judged), judged.quality, judged.suspects)
+
+
+def _not_judged(judged: Judged) -> tuple[str, ...]:
+    """Whose labels were not looked at, and why, a sentence each."""
+    if judged.opinions is None:
+        return (_NO_OPINION if judged.pictures.class_names else _NO_LABELS,)
+    count = int(judged.told_by_turning.sum())
+    if not count:
+        return ()
+    return (f"{count:,} labels were not looked at: turning or mirroring tells them apart, which a network hardly sees",)
 
 
 def _write_report(audit: Audit, folder: Path) -> None:
@@ -159,13 +181,19 @@ def _write_report(audit: Audit, folder: Path) -> None:
 def _write_list(audit: Audit, file: Path, config: AuditConfig) -> None:
     pictures = audit.reading.evidence.pictures
     suspects = audit.suspects.tolist() if config.drop_suspects else []
-    kept = worth_keeping(pictures, audit.reading.evidence.duplicates.shown, suspects)
+    duplicates = audit.reading.evidence.duplicates
+    kept = worth_keeping(pictures, duplicates.shown, suspects, duplicates.upright)
     lost = lost_classes(pictures, kept.tolist())
-    if not len(kept) or lost:
+    left = len(class_counts(pictures)) - len(lost)
+    reason = "each image of it has another label elsewhere" + (", or is a suspect" if suspects else "")
+    if not len(kept) or (lost and left < 2):
         what = f"class {lost[0]!r}" if lost else audit.reading.pictures.source
         raise DataError(
-            f"nothing of {what} would be left in {file}; decide which of its contradictory labels are right first"
+            f"{file} is not written, since nothing of {what} would be left in it: {reason}; decide which of the labels "
+            "above are right first"
         )
+    if lost:
+        console.print(f"No image of class {', '.join(map(repr, lost))} is in the list: {reason}.")
     others = {split: source for split in ("validation", "test") if (source := getattr(config, split)) is not None}
     write_text(file, write_list(pictures, kept, file.parent, others))
     print_path("list", f"{file}: {len(kept):,} of {len(audit.reading.pictures):,} pictures")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 from data.errors import DataError
 from models.errors import ModelError
 
@@ -19,3 +22,19 @@ class Interrupted(KeyboardInterrupt):
 
 
 BAD_INPUT = (UsageError, DataError, ModelError)
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error, or what it came from, is about a disk without room; libraries in C++ say so in their text only."""
+    seen: set[int] = set()
+    one: BaseException | None = error
+    while one is not None and id(one) not in seen:
+        seen.add(id(one))
+        if isinstance(one, OSError) and one.errno in _FULL:
+            return True
+        if any(os.strerror(number) in str(one) for number in _FULL):
+            return True
+        one = one.__cause__ or one.__context__
+    return False

@@ -12,8 +12,10 @@ from app.console import chatter_to, print_path, status, table
 from app.errors import UsageError
 from app.pictures import open_readable
 from app.runs import Run, write_json
+from app.splits import say_changed
 from app.starting import start_tensorflow
 from data.pictures import REGRESSION, PictureSet
+from data.preparing import Preparation
 from data.sources import DEFAULTS, as_far_as_used
 from data.sources.options import SourceOptions
 from data.splits import read_splits, split_indices
@@ -59,6 +61,7 @@ def evaluate(run: str, source: str | None = None, **options: Any) -> dict[str, A
 
 def _pictures(run: Run, config: EvaluateConfig) -> tuple[PictureSet, np.ndarray]:
     trained = run.config
+    preparation = Preparation.parse(config.background or trained.background, config.levels or trained.levels)
     if config.source is None:
         assert trained.source is not None
         pictures, _ = open_readable(
@@ -66,8 +69,10 @@ def _pictures(run: Run, config: EvaluateConfig) -> tuple[PictureSet, np.ndarray]
             trained.source_options,
             skip_unreadable=trained.skip_unreadable,
             cache_folder=trained.cache_folder,
+            preparation=preparation,
         )
         pictures, splits = read_splits(run.splits, pictures)
+        say_changed(run, pictures)
         return pictures, split_indices(splits)["test"]
     options = replace(
         as_far_as_used(config.source, trained.source_options),
@@ -76,7 +81,7 @@ def _pictures(run: Run, config: EvaluateConfig) -> tuple[PictureSet, np.ndarray]
         test=None,
         **_given(config.source_options),
     )
-    pictures, _ = open_readable(config.source, options, skip_unreadable=config.skip_unreadable)
+    pictures, _ = open_readable(config.source, options, skip_unreadable=config.skip_unreadable, preparation=preparation)
     if pictures.task == REGRESSION:
         if pictures.class_names != run.class_names:
             raise UsageError(

@@ -12,6 +12,7 @@ from app.exporting.metadata import absolute_locales, read_locales
 from app.exporting.summary import say_exports
 from app.pictures import open_readable
 from app.runs import Run
+from app.splits import say_changed
 from app.starting import start_tensorflow
 from data.splits import read_splits, split_indices
 
@@ -37,9 +38,14 @@ def export(run: str, **options: Any) -> dict[str, Any]:
     source = config.source or trained.source
     assert source is not None
     pictures, _ = open_readable(
-        source, trained.source_options, skip_unreadable=trained.skip_unreadable, cache_folder=trained.cache_folder
+        source,
+        trained.source_options,
+        skip_unreadable=trained.skip_unreadable,
+        cache_folder=trained.cache_folder,
+        preparation=trained.preparation,
     )
     pictures, splits = read_splits(opened.splits, pictures)
+    say_changed(opened, pictures)
     indices = split_indices(splits)
     formats, quantize = resolve_exports(config.formats, config.quantize)
     resolved = replace(

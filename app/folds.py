@@ -84,7 +84,8 @@ def _train_fold(
 ) -> None:
     try:
         if (run.path / "splits.csv").exists():
-            go_on(run, pictures, sha256)
+            with run.in_use():
+                go_on(run, pictures, sha256)
         else:
             shutil.rmtree(run.path, ignore_errors=True)  # it was interrupted before it had begun
             begin(replace(config, output=str(run.path)), pictures, sha256)

@@ -13,16 +13,19 @@ from app.console import TaskID, chatter_to, console, progress, status, track, wh
 from app.errors import UsageError
 from app.program import command
 from app.training.cache import open_cache
-from data.auditing.duplicates import find_duplicates
+from data.auditing.duplicates import Duplicates, find_duplicates
 from data.auditing.findings import Evidence
-from data.auditing.groups import contradictions, leaks
+from data.auditing.groups import find_conflicts, leaks
+from data.auditing.lost import VISIBLE, background_for, deep_ones, levels_for
 from data.auditing.store import FactStore
 from data.checking import Checked, check_pictures, describe, facts_among, fingerprint, readable_only
 from data.errors import DataError
 from data.pictures import REGRESSION, PictureSet
+from data.preparing import PLAIN, Preparation
 from data.sources import DEFAULTS, open_source
 from data.sources.names import spellings
 from data.sources.options import SourceOptions
+from data.sources.unlabelled import is_unlabelled, open_unlabelled
 
 _NAMED = 8  # classes that are listed when a source is opened
 
@@ -43,7 +46,12 @@ class Reading:
 
 
 def open_readable(
-    source: str, options: SourceOptions = DEFAULTS, *, skip_unreadable: bool, cache_folder: str | None = None
+    source: str,
+    options: SourceOptions = DEFAULTS,
+    *,
+    skip_unreadable: bool,
+    cache_folder: str | None = None,
+    preparation: Preparation = PLAIN,
 ) -> tuple[PictureSet, str]:
     """Open a source and read every picture once.
 
@@ -52,6 +60,7 @@ def open_readable(
         options: how it is to be read.
         skip_unreadable: leave out what cannot be read.
         cache_folder: where facts about pictures are kept, so that none is decoded again; None for the usual place.
+        preparation: what is made of each file before it is decoded.
 
     Returns:
         The readable pictures with their digests and duplicates, and one SHA-256 over all.
@@ -60,24 +69,35 @@ def open_readable(
         DataError: no such source, or it holds unreadable pictures and they are not to be skipped.
     """
     pictures = _open(source, options)
+    pictures = replace(pictures, encoded=preparation.applied_to(pictures.encoded))
     checked = _check(pictures, cache_folder)
     readable = readable_only(pictures, checked, skip_unreadable=skip_unreadable)
     with status("looking for duplicates"):
-        readable = replace(readable, duplicates=find_duplicates(facts_among(checked)).shown)
+        facts = facts_among(checked)
+        readable = _with_duplicates(readable, find_duplicates(facts))
     _say_found(readable, pictures)
     if len(readable) < len(pictures):
         console.print(f"Left out: {describe([one for one in checked if one.fault])}")
     _say_duplicates(readable)
+    _say_lost(readable, facts)
     return readable, fingerprint(checked)
 
 
-def read_source(source: str, options: SourceOptions = DEFAULTS, *, cache_folder: str | None = None) -> Reading:
-    """Open a source and find out about every picture, for an audit: pictures that cannot be read are no error.
+def read_source(
+    source: str,
+    options: SourceOptions = DEFAULTS,
+    *,
+    cache_folder: str | None = None,
+    preparation: Preparation = PLAIN,
+    unlabelled: bool = False,
+) -> Reading:
+    """Open a source, or a folder of images without labels, for an audit: pictures that cannot be read are no error.
 
     Raises:
         DataError: no such source, or none of its pictures can be read.
     """
-    pictures = _open(source, options)
+    pictures = open_unlabelled(source) if unlabelled else _open_labelled_or_not(source, options)
+    pictures = replace(pictures, encoded=preparation.applied_to(pictures.encoded))
     checked = _check(pictures, cache_folder)
     faults = tuple(one for one in checked if one.fault)
     if len(faults) == len(checked):
@@ -87,17 +107,22 @@ def read_source(source: str, options: SourceOptions = DEFAULTS, *, cache_folder:
         duplicates = find_duplicates(facts)
     readable = replace(pictures, digests=tuple(one.sha256 for one in checked))
     readable = readable.subset([index for index, one in enumerate(checked) if not one.fault])
-    readable = replace(readable, duplicates=duplicates.shown)
+    readable = _with_duplicates(readable, duplicates)
     _say_found(pictures, pictures)
     return Reading(pictures, Evidence(readable, facts, faults, duplicates), fingerprint(checked))
 
 
-def refuse_leakage(pictures: PictureSet, options: SourceOptions) -> None:
+def _with_duplicates(pictures: PictureSet, duplicates: Duplicates) -> PictureSet:
+    return replace(pictures, duplicates=duplicates.shown, upright=duplicates.upright)
+
+
+def refuse_leakage(pictures: PictureSet, options: SourceOptions, mend: str = "") -> None:
     """Refuse splits that a source brings if a picture is in several of them.
 
     Args:
         pictures: with their splits and duplicates.
         options: how they were read, for the command that finds all such pictures.
+        mend: what to do about it; by default, to clean the source or to go on.
 
     Raises:
         UsageError: there is one; the text names it.
@@ -111,11 +136,11 @@ def refuse_leakage(pictures: PictureSet, options: SourceOptions) -> None:
     one, *others = leaked[0].tolist()
     other = next(index for index in others if splits[index] != splits[one])
     count = "1 picture is" if len(leaked) == 1 else f"{len(leaked):,} pictures are"
+    clean = command("audit", pictures.source, *_words(options), "--fix", "clean.csv")
+    mend = mend or f"write a list without them, with {clean}, and train on that, or go on with --allow-leakage"
     raise UsageError(
         f"{count} in several splits of {pictures.source}: {pictures.keys[one]} in {splits[one]} shows the same as "
-        f"{pictures.keys[other]} in {splits[other]}; write a list without them, with "
-        f"{command('audit', pictures.source, *_words(options), '--fix', 'clean.csv')}, and train on that, or go on with "
-        "--allow-leakage"
+        f"{pictures.keys[other]} in {splits[other]}; {mend}"
     )
 
 
@@ -153,6 +178,15 @@ def _open(source: str, options: SourceOptions) -> PictureSet:
         return open_source(source, replace(options, progress=report))
 
 
+def _open_labelled_or_not(source: str, options: SourceOptions) -> PictureSet:
+    try:
+        return _open(source, options)
+    except DataError:
+        if not is_unlabelled(source):
+            raise
+        return open_unlabelled(source)
+
+
 def _check(pictures: PictureSet, cache_folder: str | None) -> list[Checked]:
     store = fact_store(cache_folder)
     checked: list[Checked] = []
@@ -170,7 +204,8 @@ def _say_found(readable: PictureSet, pictures: PictureSet) -> None:
     names = readable.class_names
     what = "numbers" if readable.task == REGRESSION else "class" if len(names) == 1 else "classes"
     listed = ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
-    console.print(f"Found {len(readable):,} pictures of {len(names)} {what} ({listed}) in {whole(readable.source)}.")
+    labels = f"of {len(names)} {what} ({listed})" if names else "without labels"
+    console.print(f"Found {len(readable):,} pictures {labels} in {whole(readable.source)}.")
     for alike in spellings(names):
         named = " and ".join(map(repr, alike))
         console.print(
@@ -182,14 +217,29 @@ def _say_found(readable: PictureSet, pictures: PictureSet) -> None:
 
 
 def _say_duplicates(pictures: PictureSet) -> None:
-    assert pictures.duplicates is not None
+    assert pictures.duplicates is not None and pictures.upright is not None
     repeated = len(pictures) - len(np.unique(pictures.duplicates))
     if not repeated:
         return
-    contradicting = _contradicting(pictures, contradictions(pictures, pictures.duplicates))
+    contradicting = _contradicting(
+        pictures, find_conflicts(pictures, pictures.upright, pictures.duplicates).contradictions
+    )
     shows = "picture shows" if repeated == 1 else "pictures show"
     audit = whole(command("audit", pictures.source))
     console.print(f"{repeated:,} {shows} the same as others{contradicting}; {audit} tells more.")
+
+
+def _say_lost(pictures: PictureSet, facts: np.ndarray) -> None:
+    """Say which images show nothing, or hardly anything, as they are decoded."""
+    for which, what, option in (
+        (facts["hidden"] != VISIBLE, "in one colour without transparency, which is dropped", background_for(facts)),
+        (deep_ones(facts), "nearly black, since they use a small part of 16 bits", levels_for(facts)),
+    ):
+        count = int(which.sum())
+        if count:
+            name = "--background" if option in ("white", "black", "gray") else "--levels"
+            are, first = "image is" if count == 1 else "images are", pictures.keys[int(np.flatnonzero(which)[0])]
+            console.print(f"Warning: {count:,} {are} {what} ({first}): give {name} {option}.")
 
 
 def _contradicting(pictures: PictureSet, groups: Sequence[np.ndarray]) -> str:

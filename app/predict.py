@@ -25,6 +25,7 @@ from data.checking import Checked, describe
 from data.decoding import SUFFIXES, UnreadablePicture, load_pixels
 from data.errors import DataError
 from data.pictures import MULTI_LABEL, REGRESSION, SINGLE_LABEL
+from data.preparing import PLAIN, Preparation
 from data.reading import read_picture
 from data.sources.names import check_key
 from models.heads import OUTPUTS
@@ -108,7 +109,7 @@ def predict(model: str, paths: Sequence[str], **options: Any) -> Predictions:
     files = list(_picture_files(config.paths))
     for file in files:
         check_key(str(file))
-    opened = _Model.find(Path(config.model).expanduser())
+    opened, prepare = _Model.find(Path(config.model).expanduser()), _preparation(config)
     # In a pipe, standard output is for the answers alone.
     with console.aside(config.json or not console.is_watched), chatter_to(Path(os.devnull)), ExitStack() as stack:
         with status("loading the model"):
@@ -117,7 +118,7 @@ def predict(model: str, paths: Sequence[str], **options: Any) -> Predictions:
         starts = range(0, len(files), config.batch_size)
         for start in track(starts, len(files), "asking", step=config.batch_size, transient=True):
             batch, unreadable = _load(
-                files[start : start + config.batch_size], runtime.image_size, config.resize or opened.resize
+                files[start : start + config.batch_size], runtime.image_size, config.resize or opened.resize, prepare
             )
             faults += unreadable
             if faults and not config.skip_unreadable:
@@ -202,10 +203,15 @@ def _first(paths: Iterable[Path]) -> Path | None:
 
 def _resize_of_run_around(path: Path) -> str:
     """How the run that a model file lies in resized its pictures; "stretch" where it lies in none."""
-    for folder in path.resolve().parents[:2]:
-        if all((folder / name).is_file() for name in ("config.json", "classes.txt", "splits.csv")):
-            return Run.open(str(folder)).config.resize
-    return "stretch"
+    run = Run.around(path)
+    return run.config.resize if run else "stretch"
+
+
+def _preparation(config: PredictConfig) -> Preparation:
+    """What is made of image files first: as the options say, else as the run did that the model lies in."""
+    run = Run.around(Path(config.model).expanduser())
+    kept = run.config if run else config
+    return Preparation.parse(config.background or kept.background, config.levels or kept.levels)
 
 
 def _picture_files(paths: Sequence[str]) -> Iterator[Path]:
@@ -228,12 +234,14 @@ def _picture_files(paths: Sequence[str]) -> Iterator[Path]:
             raise UsageError(f"there is no picture {path}")
 
 
-def _load(files: Sequence[Path], image_size: int, resize: str) -> tuple[list[tuple[Path, np.ndarray]], list[Checked]]:
+def _load(
+    files: Sequence[Path], image_size: int, resize: str, prepare: Preparation = PLAIN
+) -> tuple[list[tuple[Path, np.ndarray]], list[Checked]]:
     """The pixels of readable pictures, and what is wrong with the others."""
 
     def load(path: Path) -> np.ndarray | Checked:
         try:
-            return load_pixels(read_picture(path), image_size, resize)
+            return load_pixels(prepare(read_picture(path)), image_size, resize)
         except UnreadablePicture as error:
             return Checked(str(path), "", str(error))
 

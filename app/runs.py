@@ -11,13 +11,14 @@ import re
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from app.errors import GateError, UsageError
+from app.locking import FolderLock, Held
 from app.program import command
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class Run:
         self.report = path / "report.html"
         self.summary = path / "folds.json"
         self._made: list[Path] = []
+        self._lock = FolderLock(path)
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r}, {self.state})"
@@ -107,11 +109,13 @@ class Run:
             run.path.mkdir(parents=True, exist_ok=True)
             for folder in () if config.is_of_folds else (run.plots, run.checkpoints):
                 folder.mkdir()
+            run.write_config(config)
         except OSError as error:
+            if not isinstance(error, FileExistsError) and path.is_dir():  # else another process has just made it
+                run.remove()
             raise UsageError(
                 f"cannot make the run folder {path}: {error.strerror}. Choose another with --output"
             ) from error
-        run.write_config(config)
         return run
 
     @classmethod
@@ -125,6 +129,30 @@ class Run:
         if run.state == "missing":
             raise UsageError(f"{text} is not a run folder: it has no config.json")
         return run
+
+    @classmethod
+    def around(cls, path: Path) -> Run | None:
+        """The run that a folder is, or that a model file or folder lies in; None where there is none."""
+        for folder in (path, *path.resolve().parents[:2]):
+            if all((folder / name).is_file() for name in ("config.json", "classes.txt", "splits.csv")):
+                return cls(folder)
+        return None
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Keep other processes from training this run meanwhile.
+
+        Raises:
+            UsageError: another one does.
+        """
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self._lock.held())
+            except Held as error:
+                raise UsageError(
+                    f"{self.path} is in use: another process is training it; wait until that ends, or stop it first"
+                ) from error
+            yield
 
     @property
     def is_finished(self) -> bool:
@@ -274,6 +302,7 @@ class Run:
 
     def remove(self) -> None:
         """Delete a run that could not begin, and what was made for it; a folder of the user stays, empty as it was."""
+        self._lock.release()
         shutil.rmtree(self.path)
         if self.path not in self._made:
             self.path.mkdir()

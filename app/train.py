@@ -14,21 +14,22 @@ from typing import TYPE_CHECKING, Any
 
 from app.config import TrainConfig, make_config
 from app.console import chatter_to, console, print_path, status, whole
-from app.errors import BAD_INPUT, Interrupted, UsageError
+from app.errors import BAD_INPUT, Interrupted, UsageError, is_disk_full
 from app.exporting.metadata import absolute_locales, read_locales
 from app.exporting.summary import say_exports
 from app.folds import train_folds
 from app.pictures import open_readable, refuse_leakage
 from app.program import command
 from app.runs import Run, check_free, write_text, written_whole
-from app.splits import choose_splits
+from app.splits import choose_splits, splits_of
 from app.starting import start_tensorflow
 from app.training.cache import open_cache
 from app.training.hyperrule import resolve
 from app.training.strategies import STRATEGIES
 from data.pictures import REGRESSION, SINGLE_LABEL, PictureSet
+from data.preparing import PLAIN
 from data.sources import absolute_source
-from data.splits import read_splits, split_indices, write_splits
+from data.splits import split_indices, write_splits
 from models.backbones import find_backbone
 
 if TYPE_CHECKING:
@@ -79,14 +80,18 @@ def train(source: str | None = None, *, resume: str | None = None, **options: An
         locales=absolute_locales(config.locales),
     )
     read_locales(config.locales, len(pictures.class_names))  # what is wrong with them is to be said now
-    if config.is_of_folds:
-        return _train_folds(Run.create(config), pictures, sha256)
-    return _begin(config, pictures, sha256)
+    if not config.is_of_folds:
+        return _begin(config, pictures, sha256)
+    run = Run.create(config)
+    with run.in_use():
+        return _train_folds(run, pictures, sha256)
 
 
 def _begin(config: TrainConfig, pictures: PictureSet, sha256: str) -> Run:
     pictures, splits = choose_splits(pictures, config)
-    return _start(Run.create(config), pictures, splits, sha256)
+    run = Run.create(config)
+    with run.in_use():
+        return _start(run, pictures, splits, sha256)
 
 
 def _start(run: Run, pictures: PictureSet, splits: np.ndarray, sha256: str) -> Run:
@@ -94,7 +99,7 @@ def _start(run: Run, pictures: PictureSet, splits: np.ndarray, sha256: str) -> R
     write_text(run.path / "splits.csv", write_splits(pictures, splits))
     try:
         return _carry_out(run, pictures, splits, sha256)
-    except BAD_INPUT:
+    except (*BAD_INPUT, OSError):
         if not run.history:  # found bad before anything was trained: leave no half run in the way of the next try
             run.remove()
         raise
@@ -105,20 +110,28 @@ def _continue(given: TrainConfig) -> Run:
         raise UsageError("--resume takes every option from the run; give it alone")
     assert given.resume is not None
     run = Run.open(given.resume)
+    with run.in_use():
+        return _take_up(run)
+
+
+def _take_up(run: Run) -> Run:
     if run.is_finished:
         raise UsageError(f"{run.path} is finished; there is nothing to resume")
     config = run.config
     pictures, sha256 = _open_source(config)
     if config.is_of_folds:
         return _train_folds(run, pictures, sha256)
-    if not (run.path / "splits.csv").exists():  # interrupted before it had begun
-        return _start(run, *choose_splits(pictures, config), sha256)
-    return _go_on(run, pictures, sha256)
+    if (run.path / "splits.csv").exists():
+        return _go_on(run, pictures, sha256)
+    if not config.allow_leakage:  # it was interrupted before it had begun
+        refuse_leakage(pictures, config.source_options)
+    return _start(run, *choose_splits(pictures, config), sha256)
 
 
 def _go_on(run: Run, pictures: PictureSet, sha256: str) -> Run:
+    pictures, splits = splits_of(run, pictures)
     run.checkpoints.mkdir(exist_ok=True)  # gone if the run was finished once, and its report deleted
-    return _carry_out(run, *read_splits(run.splits, pictures), sha256, resumed=True)
+    return _carry_out(run, pictures, splits, sha256, resumed=True)
 
 
 def _train_folds(run: Run, pictures: PictureSet, sha256: str) -> Run:
@@ -134,6 +147,7 @@ def _open_source(config: TrainConfig) -> tuple[PictureSet, str]:
         config.source_options,
         skip_unreadable=config.skip_unreadable,
         cache_folder=config.cache_folder,
+        preparation=config.preparation,
     )
 
 
@@ -143,8 +157,9 @@ def _carry_out(run: Run, pictures: PictureSet, splits: np.ndarray, sha256: str, 
         start_tensorflow()
         import keras
 
-        from app.evaluation.advice import Measured, advise, describe_best, find_mirrored
+        from app.evaluation.advice import Measured, advise, describe_best, find_mirrored, flip_advice
         from app.evaluation.answers import predictor
+        from app.evaluation.fonts import say_undrawable
         from app.evaluation.report import write_report
         from app.evaluation.results import (
             calibrate,
@@ -174,11 +189,16 @@ def _carry_out(run: Run, pictures: PictureSet, splits: np.ndarray, sha256: str, 
         blocks = len(blocks_of(model, spec))
         config = resolve(run.config, train_size=len(indices["train"]), blocks=blocks, image_size=spec.image_size)
         run.write_config(config)
+        if resumed and (run.path / "environment.json").exists():
+            sha256 = run.environment["data_sha256"]  # images that came later are not trained on
         run.write_environment(data_sha256=sha256, backbone_weights=model.get_layer("backbone").get_weights())
         phases = STRATEGIES[config.strategy].phases(config, spec)
         for phase in phases:  # what does not fit the backbone is to be said now, not when a phase begins
             phase.prepare(model)
         _say_plan(run, config, indices)
+        mirrored = find_mirrored(pictures)
+        if mirrored is not None and config.flip:
+            console.print(f"Note: {flip_advice(mirrored)}")
         if resumed:
             console.print(f"Resuming {FitState.read(run).describe(phases)}.")
 
@@ -230,7 +250,7 @@ def _carry_out(run: Run, pictures: PictureSet, splits: np.ndarray, sha256: str, 
                 pictures=pictures.subset(indices["validation"]),
                 validation=metrics["validation"],
                 probabilities=answers["validation"],
-                mirrored=find_mirrored(pictures, loader.load),
+                mirrored=mirrored,
             )
         )
         run.write_metrics(metrics)
@@ -240,6 +260,7 @@ def _carry_out(run: Run, pictures: PictureSet, splits: np.ndarray, sha256: str, 
         if not config.keep_checkpoints:
             run.remove_checkpoints()
     say_metrics(run, pictures.task)
+    say_undrawable(pictures.class_names)
     _say_results(run)
     run.check_parity()
     return run
@@ -327,6 +348,10 @@ def _say_results(run: Run) -> None:
     say_exports(run)
     for name, path in (("model", run.model), ("pictures", run.plots), ("report", run.report)):
         print_path(name, path)
+    if run.config.preparation != PLAIN:
+        console.print(
+            "note      apps must fill transparent parts and stretch values as this run did, before they ask a file."
+        )
     if "extraction" in metrics:
         _say_extraction(metrics["extraction"])
     for number, advice in enumerate(metrics["advice"]):
@@ -344,7 +369,7 @@ def _say_extraction(extraction: dict[str, Any]) -> None:
 
 @contextmanager
 def _resumable(run: Run) -> Iterator[None]:
-    """Turn Ctrl-C and SIGTERM into an end that says how to continue."""
+    """Turn Ctrl-C, SIGTERM and a full disk into an end that says how to continue."""
 
     def stop(number: int, frame: Any) -> None:
         raise KeyboardInterrupt
@@ -355,6 +380,11 @@ def _resumable(run: Run) -> Iterator[None]:
         yield
     except KeyboardInterrupt as error:
         raise Interrupted(f"Interrupted. Continue with: {command('train', '--resume', run.path)}") from error
+    except Exception as error:
+        if not (run.history and is_disk_full(error)):
+            raise
+        resume = command("train", "--resume", run.path)
+        raise UsageError(f"the disk is full; make room, and continue after the last epoch with: {resume}") from error
     finally:
         if in_main_thread:
             signal.signal(signal.SIGTERM, previous)

@@ -2,6 +2,7 @@
 
 Pillow decodes every colour type, and minds EXIF orientation. Alpha is dropped, not blended, and 16-bit
 channels keep their high byte: so do TensorFlow's decoders and the phone's, and a model should see one picture everywhere.
+Where that loses what is to be seen, `data.preparing` makes other files of such pictures before they are decoded.
 It is resized as MediaPipe Tasks does on a phone, so that the accuracy that is reported is the one that a phone gets; training
 also sees antialiased pictures, as other clients make them.
 
@@ -13,17 +14,21 @@ from __future__ import annotations
 
 import io
 import re
-import threading
 import warnings
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, TiffImagePlugin, features
 
-FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
-SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".webp"})
+from data.room import Room
+
+_HAS_AVIF = features.check("avif")  # Pillow has it on all but a few systems
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", *(["AVIF"] if _HAS_AVIF else []))
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", *([".avif"] if _HAS_AVIF else [])}
+)
 LARGEST_PICTURE = 2**29 // 3  # pixels: 179 million, as many as Pillow and TensorFlow take
 LARGEST_SIDE = 2**16 - 1  # pixels, as in JPEG and GIF: longer lines make decoders and resizers slow
 LARGEST_FILE = 2**28  # bytes
@@ -47,13 +52,17 @@ _DAMAGED = "truncated or damaged"
 _UNKNOWN = f"not a picture in a known format ({', '.join(FORMATS)})"
 _TOO_LARGE = f"its header announces more than {LARGEST_PICTURE / 1e6:.0f} million pixels"
 _TOO_WIDE = f"its header announces a side of more than {LARGEST_SIDE:,} pixels"
+_TOO_DEEP = (
+    "its pixels are 32-bit numbers, of which none is known to be white; say which are black and white with --levels"
+)
 _TOO_OFTEN = f"it has more than {_MOST_SCANS} scans or {_MOST_SEGMENTS:,} segments"
 TOO_LONG = f"the file is larger than {LARGEST_FILE >> 20} MB"
 # How files begin that Pillow does not know, and what is wrong with them.
 _OTHERS = {
     rb"\xff\xd8\xff|\x89PNG|GIF8|RIFF....WEBP": f"{_DAMAGED} (its header cannot be read)",
-    rb"....ftyp(hei|hev|mif1|msf1|avif)": f"HEIC or AVIF, {_UNKNOWN}",
-    rb"II\*\0|MM\0\*": f"TIFF, {_UNKNOWN}",
+    rb"II[*+]\0|MM\0[*+]": f"a TIFF of an unknown kind of pixels, or {_DAMAGED}; save it as 8-bit RGB",
+    rb"....ftypavi[fs]": f"{_DAMAGED} (its header cannot be read)" if _HAS_AVIF else f"AVIF, {_UNKNOWN}",
+    rb"....ftyp(hei|hev|mif1|msf1)": f"HEIC, {_UNKNOWN}; save it as JPEG",
     rb"%PDF": f"PDF, {_UNKNOWN}",
     rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?<(svg|!DOCTYPE svg)": f"SVG, {_UNKNOWN}",
     rb"\s*(<!--.*?-->\s*)?<(html|!DOCTYPE html)": f"a web page, {_UNKNOWN}",
@@ -70,28 +79,8 @@ class UnreadablePicture(ValueError):  # noqa: N818 - it names the thing
     """Bytes that are not a whole picture in one of `FORMATS`; the text is the reason, in a few words."""
 
 
-class _Room:
-    """An allowance of pixels that all threads share: whoever needs more than is left waits for the others."""
-
-    def __init__(self, pixels: int) -> None:
-        self._left = pixels
-        self._changed = threading.Condition()
-
-    @contextmanager
-    def reserved(self, pixels: int) -> Iterator[None]:
-        with self._changed:
-            self._changed.wait_for(lambda: self._left >= pixels)
-            self._left -= pixels
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._left += pixels
-                self._changed.notify_all()
-
-
 # The largest picture takes 2 GB while it is decoded and resized, and WebP 3.7 GB. Several at once take no more than one.
-_ROOM = _Room(LARGEST_PICTURE)
+_ROOM = Room(LARGEST_PICTURE)
 
 
 def decode(encoded: bytes) -> Image.Image:
@@ -108,12 +97,12 @@ def decode(encoded: bytes) -> Image.Image:
 @contextmanager
 def decoded(encoded: bytes) -> Iterator[Image.Image]:
     """As `decode`, for threads that go on with the picture: as long as they have it, its memory is not given to others."""
-    with _opened(encoded) as image:
-        yield _loaded(image)
+    with opened(encoded) as image:
+        yield loaded(image)
 
 
 @contextmanager
-def _opened(encoded: bytes) -> Iterator[Image.Image]:
+def opened(encoded: bytes) -> Iterator[Image.Image]:
     """A picture whose header is read and whose pixels are not, with room in memory for them."""
     if not encoded:
         raise UnreadablePicture("the file is empty")
@@ -176,20 +165,20 @@ def _check_segments(encoded: bytes) -> None:
             place += int.from_bytes(encoded[place : place + 2], "big")
 
 
-def _loaded(image: Image.Image) -> Image.Image:
-    """The pixels of an opened picture, upright and in RGB."""
+def loaded(image: Image.Image, convert: Callable[[Image.Image], Image.Image] | None = None) -> Image.Image:
+    """The pixels of a picture from `opened`, upright and in RGB, or in whatever `convert` makes of them."""
     with _faults_named():
         image.load()
-        in_rgb = _to_rgb(image)
+        converted = (convert or _to_rgb)(image)
         turn = _TURNS.get(_orientation(image))
-        return in_rgb if turn is None else in_rgb.transpose(turn)
+        return converted if turn is None else converted.transpose(turn)
 
 
 def reads_alike_in_tensorflow(encoded: bytes) -> bool:
     """Whether TensorFlow's decoders give these pixels too.
 
-    They know no EXIF orientation, convert CMYK otherwise, take palettes of BMP for greyscale, fill transparent parts of a GIF,
-    refuse WebP that is animated or has alpha, and refuse files without an end mark.
+    They know no TIFF, AVIF and EXIF orientation, convert CMYK otherwise, take palettes of BMP for greyscale, fill
+    transparent parts of a GIF, refuse WebP that is animated or has alpha, and refuse files without an end mark.
 
     Args:
         encoded: the bytes of a picture that `decode` can read.
@@ -199,6 +188,8 @@ def reads_alike_in_tensorflow(encoded: bytes) -> bool:
         if image.mode == "CMYK" or _orientation(image) != 1:
             return False
         return {
+            "TIFF": False,
+            "AVIF": False,
             "PNG": _PNG_END in encoded,
             "BMP": encoded[28:30] == b"\x18\0",  # 24 bits a pixel
             "GIF": fills_canvas and "transparency" not in image.info and encoded.endswith(b"\0;"),
@@ -226,12 +217,19 @@ def read_header(encoded: bytes) -> Header:
     """The header of a picture that `decode` can read."""
     with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
         try:
-            is_animated = bool(getattr(image, "is_animated", False))
+            is_animated = _has_more(image)
         except Exception:  # GIF looks for a second frame, which may be damaged
             is_animated = True
         if image.format == "MPO":  # a JPEG with other views, or a map of depths, behind it: it does not move
             return Header("JPEG", image.mode, False, _orientation(image))
         return Header(image.format or "", image.mode, is_animated, _orientation(image))
+
+
+def _has_more(image: Image.Image) -> bool:
+    """Whether further frames or pages follow."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return image.tag_v2.next != 0  # to count them all, Pillow would read as many headers
+    return bool(getattr(image, "is_animated", False))
 
 
 def _orientation(image: Image.Image) -> int:
@@ -243,9 +241,19 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16-bit greyscale: Pillow's own conversion would clip it to white
-        image = Image.fromarray(np.clip(np.asarray(image) >> 8, 0, 255).astype(np.uint8))
+    bits = bits_of(image)
+    if bits > 16:
+        raise UnreadablePicture(_TOO_DEEP)
+    if image.mode.startswith("I"):  # more than 8 bits of grey: Pillow's own conversion would clip them to white
+        image = Image.fromarray(np.clip(np.asarray(image) >> (bits - 8), 0, 255).astype(np.uint8))
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def bits_of(image: Image.Image) -> int:
+    """Bits of a channel, where these are greyscale and more than 8; else 8, which is what Pillow makes of colours."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile) and image.mode[0] in "IF":
+        return int(image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (32,))[0])
+    return 16 if image.mode.startswith("I") else 8
 
 
 Box = tuple[int, int, int, int]  # left, top, right and bottom, in pixels
@@ -344,10 +352,10 @@ def load_each_way(encoded: bytes, image_size: int, resize: str, ways: Collection
 def _load_each_way(
     encoded: bytes, size: int, fit_of: FitOf, ways: Collection[bool], *, shrink: bool
 ) -> dict[bool, np.ndarray]:
-    with _opened(encoded) as image:
+    with opened(encoded) as image:
         whole = image.size
         scale = _draft(image, fit_of(*whole, size)) if shrink else 1
-        upright = _loaded(image)
+        upright = loaded(image)
         on_its_side = upright.size != image.size
         fit = fit_of(*(whole[::-1] if on_its_side else whole), size)
         drawn = {way: _like_phone(upright, fit) if way else _antialiased(upright, fit, scale) for way in ways}

@@ -26,7 +26,7 @@ class PictureSet:
 
     Attributes:
         source: the SOURCE string that gave it.
-        class_names: one name a label, in label order; for regression, one a number.
+        class_names: one name a label, in label order; for regression, one a number; none where there are no labels.
         keys: one unique, stable name a picture: its path within the source.
         labels: by task; single_label: int64 (n,), indices into `class_names`; multi_label: float32 (n, classes), 1 for
             each class of a picture and else 0; regression: float32 (n, numbers).
@@ -38,6 +38,7 @@ class PictureSet:
         groups: of each picture, what it comes from (a patient, a video, a camera), where the source says so; "" for none.
         weights: of each picture in training, float32 (n,), above 0; None where all count the same.
         duplicates: int64 (n,), the same number for pictures that show the same, once they have been compared.
+        upright: the same, but for pictures that are neither turned nor mirrored to each other.
         notes: what was inferred about the source, in sentences, for the user to see before anything is trained.
     """
 
@@ -53,6 +54,7 @@ class PictureSet:
     groups: tuple[str, ...] | None = None
     weights: np.ndarray | None = None
     duplicates: np.ndarray | None = None
+    upright: np.ndarray | None = None
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -86,6 +88,7 @@ class PictureSet:
             groups=of_chosen(self.groups),
             weights=None if self.weights is None else self.weights[chosen],
             duplicates=None if self.duplicates is None else self.duplicates[chosen],
+            upright=None if self.upright is None else self.upright[chosen],
         )
 
     def label_text(self, index: int) -> str:

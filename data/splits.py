@@ -14,6 +14,7 @@ from data.pictures import MULTI_LABEL, REGRESSION, SPLITS, PictureSet
 from data.stratification import FREE, IndivisibleError, Units, divide, gather, units_of
 
 _COLUMNS = ("path", "label", "split")
+_DIGEST = "sha256"  # a further column, which runs of earlier versions lack
 
 
 def split_pictures(pictures: PictureSet, *, validation_fraction: float, test_fraction: float, seed: int) -> np.ndarray:
@@ -192,12 +193,13 @@ def _plural(count: int, name: str) -> str:
 
 
 def write_splits(pictures: PictureSet, splits: Sequence[str] | np.ndarray) -> str:
-    """The text of `splits.csv`: path,label,split, with the label as text."""
+    """The text of `splits.csv`: path,label,split, with the label as text, and sha256 once the images have been read."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(_COLUMNS)
-    for index, (key, split) in enumerate(zip(pictures.keys, splits, strict=True)):
-        writer.writerow((key, pictures.label_text(index), split))
+    digests = [[one] for one in pictures.digests] if pictures.digests else [[]] * len(pictures)
+    writer.writerow((*_COLUMNS, *([_DIGEST] if pictures.digests else [])))
+    for index, (key, split, digest) in enumerate(zip(pictures.keys, splits, digests, strict=True)):
+        writer.writerow((key, pictures.label_text(index), split, *digest))
     return file.getvalue()
 
 
@@ -235,9 +237,29 @@ def read_splits(text: str, pictures: PictureSet) -> tuple[PictureSet, np.ndarray
     return chosen, np.array([row["split"] for row in rows], dtype=object)
 
 
+def changed_since(text: str, pictures: PictureSet) -> list[str]:
+    """The images whose files are no longer those of an earlier run.
+
+    Args:
+        text: a `splits.csv`; without digests, as earlier versions wrote it, nothing can be told.
+        pictures: what `read_splits` gives for it.
+    """
+    digests = pictures.digests or ()
+    return [
+        row["path"]
+        for row, digest in zip(_read_rows(text), digests, strict=False)
+        if row.get(_DIGEST, digest) != digest
+    ]
+
+
+def describe_changed(names: Sequence[str], source: str) -> str:
+    """A clause that says which images have changed."""
+    return f"the files of {len(names):,} {'image' if len(names) == 1 else 'images'} of {source} ({_first(names)})"
+
+
 def _read_rows(text: str) -> list[dict[str, str]]:
     rows = list(csv.DictReader(io.StringIO(text)))
-    if not rows or any(set(row) != set(_COLUMNS) or row["split"] not in SPLITS for row in rows):
+    if not rows or any(set(row) - {_DIGEST} != set(_COLUMNS) or row["split"] not in SPLITS for row in rows):
         raise DataError(f"the run's splits.csv is damaged; every line of it is {','.join(_COLUMNS)}")
     return rows
 

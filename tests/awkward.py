@@ -41,6 +41,7 @@ from tests.raw_files import (
     oriented,
     png,
     segment,
+    tiff,
     webp_header,
     webp_of_many_frames,
     with_chunk,
@@ -197,9 +198,26 @@ CORPUS: dict[str, Awkward] = {
     ),
     "SVG.png": Awkward(lambda: b"<?xml version='1.0'?>\n<!-- made -->\n<svg/>", "SVG, not a picture"),
     "PDF.jpg": Awkward(lambda: b"%PDF-1.7\n", "PDF, not a picture"),
-    "TIFF.jpg": Awkward(lambda: encode(PIXELS, "TIFF"), "TIFF, not a picture"),
-    "HEIC.jpg": Awkward(lambda: FILE_OF_A_PHONE % b"heic", "HEIC or AVIF, not a picture"),
-    "AVIF.jpg": Awkward(lambda: FILE_OF_A_PHONE % b"avif", "HEIC or AVIF, not a picture"),
+    "TIFF named.jpg": Awkward(lambda: encode(PIXELS, "TIFF")),
+    "HEIC.jpg": Awkward(lambda: FILE_OF_A_PHONE % b"heic", "HEIC, not a picture"),
+    "a header of AVIF.jpg": Awkward(lambda: FILE_OF_A_PHONE % b"avif", "truncated or damaged|AVIF, not a picture"),
+    # TIFF.
+    "black and white.tif": Awkward(lambda: encode(RGB.convert("1"), "TIFF", compression="group4")),
+    "palette.tif": Awkward(lambda: encode(PALETTE, "TIFF")),
+    "inks.tif": Awkward(lambda: encode(RGB.convert("CMYK"), "TIFF")),
+    "colours with alpha.tif": Awkward(lambda: encode(RGB.convert("RGBA"), "TIFF")),
+    "16 bits of grey.tif": Awkward(lambda: encode(np.full(SIZE[::-1], 40_000, np.uint16), "TIFF")),
+    "whole numbers.tif": Awkward(
+        lambda: encode(np.full(SIZE[::-1], 7, np.int32), "TIFF"), "say which are black and white"
+    ),
+    "fractions.tif": Awkward(
+        lambda: encode(np.full(SIZE[::-1], 0.5, np.float32), "TIFF"), "say which are black and white"
+    ),
+    "several pages.tif": Awkward(lambda: encode(RGB, "TIFF", save_all=True, append_images=[RGB.rotate(90)])),
+    "a page that leads back to itself.tif": Awkward(lambda: tiff(*SIZE, PIXELS.tobytes(), loops=True)),
+    "on its side.tif": Awkward(lambda: tiff(*SIZE, PIXELS.tobytes(), orientation=6), SIZE[::-1]),
+    "truncated.tif": Awkward(lambda: encode(RGB, "TIFF")[:-20], "truncated or damaged"),
+    "10 gigapixels.tif": Awkward(lambda: tiff(100_000, 100_000, b""), "179 million pixels"),
     # What is made to do harm.
     "ten gigapixels.png": Awkward(lambda: png(100_000, 100_000, colour=2, depth=8, rows=b""), "179 million pixels"),
     "4 gigapixels.jpg": Awkward(

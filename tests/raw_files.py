@@ -75,6 +75,28 @@ def oriented(number: int) -> tuple[int, int, int, bytes]:
     return 0x0112, 3, 1, struct.pack("<HH", number, 0)
 
 
+def tiff(
+    width: int, height: int, rows: bytes, *, orientation: int = 1, loops: bool = False, channels: int = 3, bits: int = 8
+) -> bytes:
+    """An uncompressed TIFF of RGB or grey; that of one that loops says that its only page is the next one, too."""
+    entries = [(256, 4, width), (257, 4, height), (258, 3, bits), (259, 3, 1), (262, 3, 2 if channels == 3 else 1)]
+    entries += [(273, 4, 0), (274, 3, orientation), (277, 3, channels), (278, 4, height), (279, 4, len(rows))]
+    behind = 8 + 2 + 12 * len(entries) + 4
+    places = {258: (channels, behind), 273: (1, behind + 6)} if channels == 3 else {273: (1, behind + 6)}
+    page = struct.pack("<H", len(entries))
+    for tag, kind, value in entries:
+        count, value = places.get(tag, (1, value))
+        page += struct.pack("<HHII", tag, kind, count, value)
+    next_page = struct.pack("<I", 8 * loops)
+    return b"II*\0" + struct.pack("<I", 8) + page + next_page + struct.pack("<H", bits) * 3 + rows
+
+
+def packed(values: np.ndarray, bits: int) -> bytes:
+    """Rows of numbers with so many bits each, one right behind another; a row fills whole bytes."""
+    texts = ("".join(f"{value:0{bits}b}" for value in row) for row in values.tolist())
+    return b"".join(int(text, 2).to_bytes(len(text) // 8, "big") for text in texts)
+
+
 def lossless_jpeg(width: int, height: int) -> bytes:
     """A JPEG of the lossless kind: libjpeg-turbo reads it, but not at a part of its size."""
     levels = (np.arange(width)[None] // 2 + np.arange(height)[:, None] // 3) % 256

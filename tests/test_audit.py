@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 
 import app
+from app.audit import _not_judged
 from app.auditing.labels import LABEL_CHECKS, Judged
 from app.auditing.opinions import cross_validate
 from app.pictures import open_readable
@@ -300,6 +302,17 @@ def test_a_copy_does_not_confirm_a_wrong_label() -> None:
     labels[[2, 5, 8]] = 0
     one = judged(SINGLE_LABEL, labels, together)
     assert {2, 5, 8} <= set(one.suspects.tolist())
+
+
+def test_labels_that_turning_tells_apart_are_no_suspects() -> None:
+    one = judged(SINGLE_LABEL, labels_of(SINGLE_LABEL))
+    of_c = np.flatnonzero(one.pictures.labels == 2)
+    together = np.arange(120)
+    together[1:40:3] = together[0:39:3]  # of a and b
+    mirrored = Judged(replace(one.pictures, duplicates=together, upright=np.arange(120)), one.features, one.opinions)
+    assert set(np.flatnonzero(~mirrored.told_by_turning)) == set(of_c)
+    assert set(mirrored.suspects) == set(one.suspects) & set(of_c)
+    assert "turning or mirroring" in _not_judged(mirrored)[0] and _not_judged(one) == ()
 
 
 def test_classes_with_too_few_pictures_are_not_judged() -> None:

@@ -17,8 +17,9 @@ from data.auditing.cleaned import worth_keeping
 from data.auditing.duplicates import find_duplicates
 from data.auditing.facts import facts_of
 from data.auditing.findings import SEVERITIES, Evidence, Finding, find_all
+from data.auditing.groups import Conflicts, find_conflicts
 from data.auditing.shortcuts import shortcuts
-from data.pictures import MULTI_LABEL, REGRESSION
+from data.pictures import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from tests.conftest import contents
 from tests.pictures import encode, smooth
 
@@ -114,6 +115,13 @@ def in_two_splits(folder: Path) -> set[str]:
     return {"test/apple/leak.jpg", "train/apple/3.jpg"}
 
 
+def mirrored_class(folder: Path) -> set[str]:
+    for number in range(8):
+        mirrored = photograph(number).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        (folder / f"banana/{number:02d}.jpg").write_bytes(as_jpeg(mirrored))
+    return {f"{name}/{number:02d}.jpg" for name in CLASSES for number in range(8)}
+
+
 def small_class(count: int, label: str = "cherry") -> Plant:
     def plant(folder: Path) -> set[str]:
         names = {f"{label}/{number:02d}.jpg" for number in range(count)}
@@ -151,18 +159,26 @@ def darkened(image: Image.Image, factor: float, offset: int = 0) -> Image.Image:
     return image.point(lambda level: int(level * factor) + offset)
 
 
+def in_transparency_alone(image: Image.Image) -> bytes:
+    ground = Image.new("L", image.size)
+    return encode(Image.merge("LA", [ground, image.convert("L")]))
+
+
 PLANTS: dict[str, Plant] = {
     "unreadable": replaced("banana/03.jpg", b"these are words, and no picture"),
     "truncated": truncated,
     "empty": replaced("apple/07.jpg", b""),
     "leakage": in_two_splits,
     "contradictions": copied("banana/copy.jpg"),
+    "orientations": mirrored_class,
     "exact_duplicates": copied("apple/copy.jpg", "apple/copy of it.jpg"),
     "near_duplicates": encoded_anew,
     "spellings": small_class(5, "Banana_"),
     "few_examples": small_class(5),
     "imbalance": small_class(1),
     "shortcuts": class_in_another_format,
+    "hidden": replaced("apple/01.jpg", in_transparency_alone(photograph(1))),
+    "deep": replaced("apple/01.jpg", encode(np.asarray(photograph(1).convert("L"), np.uint16) * 16)),
     "blurred": replaced("apple/01.jpg", as_jpeg(photograph(1).filter(ImageFilter.GaussianBlur(6)))),
     "dark": replaced("apple/01.jpg", as_jpeg(darkened(photograph(1), 0.2))),
     "bright": replaced("apple/01.jpg", as_jpeg(darkened(photograph(1), 0.03, 247))),
@@ -230,7 +246,7 @@ def facts_about(files: list[bytes]) -> np.ndarray:
 
 @pytest.mark.parametrize("name", SAME)
 def test_changed_copies_show_the_same(name: str) -> None:
-    exact, shown = find_duplicates(facts_about([OTHERS["another"], as_jpeg(ORIGINAL), SAME[name]]))
+    exact, _, shown = find_duplicates(facts_about([OTHERS["another"], as_jpeg(ORIGINAL), SAME[name]]))
     assert exact.tolist() == [0, 1, 2] and shown.tolist() == [0, 1, 1]
 
 
@@ -249,7 +265,9 @@ def test_blank_pictures_are_duplicates_only_if_their_files_are() -> None:
 
 def test_every_turn_finds_every_other() -> None:
     turned = [as_jpeg(ORIGINAL.transpose(turn)) for turn in Image.Transpose]
-    assert set(find_duplicates(facts_about(turned)).shown.tolist()) == {0}
+    found = find_duplicates(facts_about(turned))
+    assert set(found.shown.tolist()) == {0}
+    assert len(set(found.upright.tolist())) == len(turned)
 
 
 def test_groups_in_any_order_and_number() -> None:
@@ -267,6 +285,46 @@ def test_groups_in_any_order_and_number() -> None:
 
 def test_no_pictures_have_no_duplicates() -> None:
     assert find_duplicates(facts_about([as_jpeg(ORIGINAL)])[:0]).shown.tolist() == []
+
+
+# --- Classes that turning or mirroring tells apart -------------------------------------------------------------------------
+
+LEFT_RIGHT = [photograph(number) for number in range(4)]
+
+
+def conflicts_of(images: list[Image.Image], labels: np.ndarray, folder: Path, task: str = SINGLE_LABEL) -> Conflicts:
+    pictures = replace(read_source(str(folder)).pictures.subset(range(len(images))), labels=labels, task=task)
+    duplicates = find_duplicates(facts_about([as_jpeg(image) for image in images]))
+    return find_conflicts(pictures, duplicates.upright, duplicates.shown)
+
+
+@pytest.mark.parametrize(
+    "turn", [Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180]
+)
+@pytest.mark.parametrize("task", [SINGLE_LABEL, MULTI_LABEL, REGRESSION])
+def test_a_class_of_mirror_images_is_no_contradiction(turn: Image.Transpose, task: str, folder: Path) -> None:
+    images = [*LEFT_RIGHT, *(image.transpose(turn) for image in LEFT_RIGHT)]
+    labels = np.repeat([0, 1], 4)
+    if task == MULTI_LABEL:
+        labels = np.eye(2, dtype=np.float32)[labels]
+    elif task == REGRESSION:  # an angle, which a mirror turns round
+        labels = np.array([[1, 2, 3, 4, -1, -2, -3, -4]], np.float32).T
+    found = conflicts_of(images, labels, folder, task)
+    assert found.contradictions == []
+    assert [one.tolist() for one in found.orientations] == [[0, 4], [1, 5], [2, 6], [3, 7]]
+    assert found.alike.tolist() == list(range(8))
+
+
+def test_a_copy_in_the_wrong_class_is_one_among_mirror_images_too(folder: Path) -> None:
+    images = [*LEFT_RIGHT, *(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for image in LEFT_RIGHT), LEFT_RIGHT[0]]
+    found = conflicts_of(images, np.array([0] * 4 + [1] * 5), folder)
+    assert [one.tolist() for one in found.contradictions] == [[0, 8]]
+
+
+def test_one_mirror_image_with_another_label_is_a_contradiction(folder: Path) -> None:
+    images = [*(photograph(number) for number in range(8)), LEFT_RIGHT[0].transpose(Image.Transpose.FLIP_LEFT_RIGHT)]
+    found = conflicts_of(images, np.array([0] * 4 + [1] * 5), folder)
+    assert [one.tolist() for one in found.contradictions] == [[0, 8]] and found.orientations == []
 
 
 # --- What stays -----------------------------------------------------------------------------------------------------------

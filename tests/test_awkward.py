@@ -260,7 +260,7 @@ def test_a_name_that_no_text_can_hold_is_refused_by_all(source: Path) -> None:
 
 def test_threads_share_one_allowance_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     pixels, most = LARGE.shape[0] * LARGE.shape[1], []
-    monkeypatch.setattr(decoding, "_ROOM", decoding._Room(3 * pixels))
+    monkeypatch.setattr(decoding, "_ROOM", decoding.Room(3 * pixels))
     load, inside, lock = JpegImagePlugin.JpegImageFile.load, [0], threading.Lock()
 
     def watched(image: Image.Image) -> Any:

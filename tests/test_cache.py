@@ -267,3 +267,25 @@ def test_a_disk_that_is_full(
         write(space, range(3, 6))
     assert len(list(space.folder.iterdir())) == 3  # nothing is left of it
     np.testing.assert_array_equal(read(space, range(3)), rows_of(range(3)))
+
+
+@pytest.mark.parametrize("place", ["a file/cache", "a file"])
+def test_a_folder_that_cannot_be_written_to_is_full(place: str, tmp_path: Path) -> None:
+    """As a folder that may only be read: the caller goes on without a cache."""
+    (tmp_path / "a file").write_bytes(b"")
+    cache = ActivationCache(tmp_path / place, 10**9)
+    space = cache.space(CONTENT, SHAPE)
+    for attempt in (cache.check_writable, lambda: write(space, range(3))):
+        with pytest.raises(CacheFull, match=r"cannot be written to \(.*\); name another with --cache-folder"):
+            attempt()
+    assert space.missing(keys_of(range(3))).all() and cache.spaces() == []
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.EIO])
+def test_a_folder_that_becomes_unwritable(number: int, space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(CacheFull, match="cannot be written to"):
+        write(space, range(3))

@@ -192,3 +192,17 @@ def test_numbers_are_measured_as_by_scikit_learn() -> None:
 def test_one_number_of_one_picture_has_no_interval() -> None:
     found = measure_regression(np.array([[2.5]]), np.array([[3.0]]), ("weight",))
     assert (found["n"], found["mae"], found["rmse"], found["mae_ci95"], found["r2"]) == (1, 0.5, 0.5, None, 0.0)
+
+
+@pytest.mark.parametrize("answer", [3.5, 3.6])
+def test_a_constant_number_has_nothing_to_explain(answer: float) -> None:
+    found = measure_regression(np.full((5, 1), answer, np.float32), np.full((5, 1), 3.5, np.float32), ("weight",))
+    assert found["r2"] == found["numbers"]["weight"]["r2"] == 0.0
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+def test_r2_is_the_same_in_any_unit(scale: float) -> None:
+    truth, answers = np.array([[1.0], [2.0], [4.0]]), np.array([[1.5], [2.0], [4.0]])
+    found = measure_regression((scale * answers).astype(np.float32), (scale * truth).astype(np.float32), ("weight",))
+    assert found["r2"] == pytest.approx(1 - 0.25 / (14 / 3), rel=1e-4)
+    assert all(np.isfinite(found[name]) for name in ("mae", "rmse"))

@@ -11,7 +11,7 @@ import pytest
 from data.errors import DataError
 from data.pictures import MULTI_LABEL, REGRESSION, SPLITS, TASKS, PictureSet
 from data.sources import open_source
-from data.splits import read_splits, split_indices, write_splits
+from data.splits import changed_since, read_splits, split_indices, write_splits
 from tests.labelled import count, crossing, picture_set, random_set, split
 from tests.pictures import write_folder
 
@@ -216,3 +216,13 @@ def test_pictures_of_another_class_now_are_named() -> None:
 def test_a_damaged_file_is_refused(text: str) -> None:
     with pytest.raises(DataError, match=r"splits\.csv is damaged"):
         read_splits(text, picture_set(2, 2))
+
+
+def test_images_whose_files_changed_are_told_by_their_digests() -> None:
+    pictures = replace(picture_set(2, 2), digests=("a", "b", "c", "d"))
+    text = write_splits(pictures, ["train", "train", "test", "test"])
+    assert text.startswith("path,label,split,sha256\na/0.png,a,train,a\n")
+    assert changed_since(text, read_splits(text, pictures)[0]) == []
+    assert changed_since(text, replace(pictures, digests=("a", "x", "c", "y"))) == [pictures.keys[1], pictures.keys[3]]
+    without = write_splits(picture_set(2, 2), ["train", "train", "test", "test"])
+    assert changed_since(without, pictures) == []  # of an earlier version

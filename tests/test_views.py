@@ -101,8 +101,8 @@ def test_a_picture_is_read_and_decoded_once_for_all_its_views(
 ) -> None:
     read: list[int] = []
     decoded: list[bytes] = []
-    opened = decoding._opened
-    monkeypatch.setattr(decoding, "_opened", lambda encoded: decoded.append(encoded) or opened(encoded))
+    opened = decoding.opened
+    monkeypatch.setattr(decoding, "opened", lambda encoded: decoded.append(encoded) or opened(encoded))
     loader = loader_of(FILES, read.append)
     loader.views(5, DEFAULT, seeds)
 

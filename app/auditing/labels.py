@@ -11,6 +11,7 @@ import numpy as np
 from app.auditing.opinions import Opinions
 from app.training.shards import Rows
 from data.auditing.findings import NOTE, WARNING, Check, Example
+from data.auditing.groups import find_conflicts
 from data.pictures import LABEL_SEPARATOR, MULTI_LABEL, REGRESSION, SINGLE_LABEL, PictureSet
 
 _NEIGHBOURS = 10
@@ -51,7 +52,16 @@ class Judged:
             return np.zeros(0, np.int64)
         members = np.flatnonzero(self.opinions.judged)
         found = members[_SUSPECTS[self.pictures.task](self, self.opinions, members)]
+        found = found[~self.told_by_turning[found]]
         return found[np.argsort(self.quality[found], kind="stable")]
+
+    @cached_property
+    def told_by_turning(self) -> np.ndarray:
+        """Which images only turning or mirroring tells from those of another label, bool (n,): hardly seen in features."""
+        pictures = self.pictures
+        if pictures.duplicates is None or pictures.upright is None:
+            return np.zeros(len(pictures), bool)
+        return find_conflicts(pictures, pictures.upright, pictures.duplicates).told_by_turning
 
 
 # --- One class a picture --------------------------------------------------------------------------------------------------

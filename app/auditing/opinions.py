@@ -90,8 +90,10 @@ def _targets(
         return targets, lambda logits: softmax(logits, axis=1)
     if pictures.task == MULTI_LABEL:
         return targets, expit
-    mean, scale = targets[judged].mean(axis=0), np.maximum(targets[judged].std(axis=0), 1e-12)
-    return (targets - mean) / scale, lambda logits: logits * scale + mean
+    numbers = targets[judged].astype(np.float64)  # squares of large ones are beyond float32
+    spread = numbers.std(axis=0)
+    mean, scale = numbers.mean(axis=0), np.where(spread > 0, spread, 1.0)
+    return ((targets - mean) / scale).astype(np.float32), lambda logits: logits * scale + mean
 
 
 def _folds(pictures: PictureSet, units: np.ndarray, judged: np.ndarray) -> np.ndarray:
@@ -100,8 +102,9 @@ def _folds(pictures: PictureSet, units: np.ndarray, judged: np.ndarray) -> np.nd
 
     members = np.flatnonzero(judged)
     _, first, unit = np.unique(units[members], return_index=True, return_inverse=True)
-    if pictures.task == SINGLE_LABEL:
-        labels = pictures.labels[members[first]]
+    labels = pictures.labels[members[first]]
+    # What shows the same and has several labels counts for the first: too few may be left of each class to be stratified.
+    if pictures.task == SINGLE_LABEL and np.unique(labels, return_counts=True)[1].max() >= FOLDS:
         parts = StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(labels, labels)
     else:
         parts = KFold(FOLDS, shuffle=True, random_state=0).split(first)

@@ -127,6 +127,24 @@ Uncertain = Annotated[
 Validation = Annotated[str | None, option("another source, with the pictures for validation", metavar="SOURCE")]
 Test = Annotated[str | None, option("another source, with the pictures for the test", metavar="SOURCE")]
 
+# Options about image files, which a run keeps.
+Background = Annotated[
+    str | None,
+    option(
+        "colour behind transparent parts of images, such as white, black or '#f0f0f0'",
+        metavar="COLOUR",
+        default="transparency is dropped",
+    ),
+]
+Levels = Annotated[
+    str | None,
+    option(
+        "values of black and white in images of more than 8 bits, such as 0-4095 for 12",
+        metavar="LOW-HIGH",
+        default="the high byte is kept",
+    ),
+]
+
 # Options that `train` and `cache` share.
 CacheFolder = Annotated[
     str | None,

@@ -14,6 +14,7 @@ from app.config.shared import (
     MAX_MIXUP,
     SOURCE_HELP,
     Author,
+    Background,
     CacheFolder,
     Columns,
     Formats,
@@ -21,6 +22,7 @@ from app.config.shared import (
     ImageSuffix,
     LabelPattern,
     LabelSeparator,
+    Levels,
     Locales,
     MaxDrop,
     ModelVersion,
@@ -42,6 +44,7 @@ from app.training.engines import CHOICES
 from app.training.strategies import STRATEGIES
 from data.augmentation import AUGMENTATIONS
 from data.decoding import RESIZES
+from data.preparing import Preparation
 from data.sources.options import SourceOptions
 from models.backbones import HUB_PREFIX, find_backbone
 from models.heads import HEADS
@@ -84,6 +87,8 @@ class TrainConfig(Options):
     validation: Validation = None
     test: Test = None
     skip_unreadable: Annotated[bool, option("leave out pictures that cannot be read instead of stopping")] = False
+    background: Background = None
+    levels: Levels = None
     allow_leakage: Annotated[
         bool,
         option("train even if the source's own splits have pictures in common, which makes test figures too good"),
@@ -216,6 +221,11 @@ class TrainConfig(Options):
         return source_options(self)
 
     @property
+    def preparation(self) -> Preparation:
+        """What is made of image files before they are decoded."""
+        return Preparation.parse(self.background, self.levels)
+
+    @property
     def is_of_folds(self) -> bool:
         """All of several folds are to be trained, each as a run of its own."""
         return self.folds is not None and self.fold is None
@@ -270,6 +280,7 @@ class TrainConfig(Options):
             "--positive is about a threshold; give --target-precision or --target-recall with it",
         )
         source_options(self)  # raises what is wrong with them
+        Preparation.parse(self.background, self.levels)
         require(0 <= self.seed < 2**31, f"--seed must be from 0 to 2147483647, not {self.seed}")
         require(
             not (self.unfreeze_blocks and self.unfreeze_from),

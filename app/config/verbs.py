@@ -16,6 +16,7 @@ from app.config.shared import (
     MAX_THREADS,
     SOURCE_HELP,
     Author,
+    Background,
     CacheFolder,
     Columns,
     Formats,
@@ -23,6 +24,7 @@ from app.config.shared import (
     ImageSuffix,
     LabelPattern,
     LabelSeparator,
+    Levels,
     Locales,
     MaxDrop,
     ModelVersion,
@@ -43,6 +45,7 @@ from app.config.shared import (
 )
 from app.training.engines import CHOICES
 from data.decoding import RESIZES
+from data.preparing import Preparation
 from data.sources.options import SourceOptions
 from models.backbones import HUB_PREFIX, find_backbone
 
@@ -68,6 +71,8 @@ class EvaluateConfig(Options):
     uncertain: Uncertain = None
     batch_size: Annotated[int, option("pictures a step")] = 32
     skip_unreadable: Annotated[bool, option("leave out pictures that cannot be read instead of stopping")] = False
+    background: Background = None
+    levels: Levels = None
 
     @property
     def source_options(self) -> SourceOptions:
@@ -75,13 +80,14 @@ class EvaluateConfig(Options):
         return source_options(self)
 
     def check(self) -> None:
-        """Raise `UsageError` for what cannot be carried out."""
+        """Raise `UsageError` or `DataError` for what cannot be carried out."""
         given = self.source_options  # raises what is wrong with them
         require(
             self.source is not None or given == SourceOptions(skip_unreadable=self.skip_unreadable),
             "options about a source say how OTHER_SOURCE is read; name it, or leave them out",
         )
         check_positive("batch_size", self.batch_size)
+        Preparation.parse(self.background, self.levels)
 
 
 @dataclass(frozen=True)
@@ -104,6 +110,8 @@ class PredictConfig(Options):
         str | None,
         option("how pictures become square", RESIZES, metavar="STR", default="as the run did, else stretch"),
     ] = None
+    background: Background = None
+    levels: Levels = None
     batch_size: Annotated[int, option("pictures a step")] = 32
     skip_unreadable: Annotated[bool, option("leave out pictures that cannot be read instead of stopping")] = False
 
@@ -114,6 +122,7 @@ class PredictConfig(Options):
         check_positive("batch_size", self.batch_size)
         if self.resize is not None:
             check_choice("resize", self.resize, RESIZES)
+        Preparation.parse(self.background, self.levels)
 
 
 @dataclass(frozen=True)
@@ -152,6 +161,7 @@ class AuditConfig(Options):
     examples: ClassVar = {
         "a report to look at": "my_images --output audit",
         "a list without what was found, to train on": "my_images --fix clean.csv --drop-suspects",
+        "images without labels": "a_folder --unlabelled --no-labels",
     }
 
     source: Annotated[Positional[str], option(SOURCE_HELP, metavar="SOURCE")]
@@ -164,6 +174,12 @@ class AuditConfig(Options):
     ] = None
     drop_suspects: Annotated[bool, option("leave pictures with suspected labels out of that list, too")] = False
     json: Annotated[bool, option("print the findings as JSON instead of the table")] = False
+    unlabelled: Annotated[
+        bool,
+        option(
+            "look at all images of a folder, whatever the folders in it are; a folder of images alone needs no option"
+        ),
+    ] = False
     labels: Annotated[
         bool, option("also look for wrong labels and outliers, for which every picture goes through a network once")
     ] = True
@@ -177,6 +193,8 @@ class AuditConfig(Options):
     uncertain: Uncertain = None
     validation: Validation = None
     test: Test = None
+    background: Background = None
+    levels: Levels = None
 
     backbone: Annotated[
         str, option(f"pretrained network: a name from 'list backbones', or {HUB_PREFIX}HANDLE of TF Hub")
@@ -206,6 +224,7 @@ class AuditConfig(Options):
     def check(self) -> None:
         """Raise `UsageError` or `ModelError` for what cannot be carried out."""
         source_options(self)  # raises what is wrong with them
+        Preparation.parse(self.background, self.levels)
         require(self.fix is None or self.fix.endswith(".csv"), f"--fix must be a .csv file, not {self.fix}")
         require(
             not self.drop_suspects or self.fix is not None,

@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 
 from app.config import TrainConfig
-from data.auditing.groups import contradictions
+from data.auditing.groups import find_conflicts
 from data.pictures import PictureSet
 
 MOST = 3  # pieces of advice: more is not read
 _SURE = 0.95  # probability of another class than the label, from which on the label is suspected
 _GAP = 0.1  # between training and validation, in parts of 1
 _LEAST_CONFUSED = 3  # images: fewer are chance
-_MOST_PAIRS = 20  # of mirror images that are looked for
 
 PHASES = {"head": "the head", "fine_tune": "fine-tuning", "deeper": "fine-tuning of more blocks"}
 
@@ -36,7 +35,8 @@ class Measured:
         pictures: of the validation split.
         validation: its metrics.
         probabilities: of the validation split, float (n, outputs).
-        mirrored: names of two images that mirror each other and have different labels, if there are any.
+        mirrored: names of two images that are turned or mirrored to each other and have different labels, as many
+            images of these labels are; None where there are none.
     """
 
     config: TrainConfig
@@ -81,31 +81,36 @@ def advise(measured: Measured) -> list[str]:
     return [text for rule in RULES for text in [rule(measured)] if text][:MOST]
 
 
-def find_mirrored(pictures: PictureSet, load: Callable[[int], np.ndarray]) -> tuple[str, str] | None:
-    """Two images that mirror each other and have different labels.
+def find_mirrored(pictures: PictureSet) -> tuple[str, str] | None:
+    """Two images that are turned or mirrored to each other and have different labels, as many images of these labels are.
 
     Args:
         pictures: with their duplicates.
-        load: gives the pixels of an image, (size, size, 3).
 
     Returns:
         Their names; None where there are none.
     """
-    assert pictures.duplicates is not None  # `app.pictures.open_readable` gives them
-    for members in contradictions(pictures, pictures.duplicates)[:_MOST_PAIRS]:
+    assert pictures.duplicates is not None and pictures.upright is not None  # `app.pictures.open_readable` gives them
+    for members in find_conflicts(pictures, pictures.upright, pictures.duplicates).orientations:
         one, *others = members.tolist()
         other = next(index for index in others if np.any(pictures.labels[index] != pictures.labels[one]))
-        first, second = load(one).astype(np.float32), load(other).astype(np.float32)
-        if np.abs(first - second[:, ::-1]).mean() < np.abs(first - second).mean():
-            return pictures.keys[one], pictures.keys[other]
+        return pictures.keys[one], pictures.keys[other]
     return None
 
 
 def _flip(measured: Measured) -> str | None:
     if measured.mirrored is None or not measured.config.flip:
         return None
-    one, other = measured.mirrored
-    return f"{one} and {other} mirror each other and have different labels: train with --no-flip."
+    return flip_advice(measured.mirrored)
+
+
+def flip_advice(mirrored: tuple[str, str]) -> str:
+    """What to do about images that `find_mirrored` has found."""
+    one, other = mirrored
+    return (
+        f"{one} and {other} are turned or mirrored to each other and have different labels: train with --no-flip, "
+        "unless a mirrored image keeps its label."
+    )
 
 
 def _labels(measured: Measured) -> str | None:

@@ -171,7 +171,11 @@ def _mean_interval(errors: np.ndarray) -> list[float]:
 
 
 def _r2(truth: np.ndarray, answers: np.ndarray) -> float:
-    return float(r2_score(truth, answers)) if len(truth) > 1 else 0.0  # one picture has no variance to explain
+    if (truth == truth[0]).all():  # one number has no variance to explain
+        return 0.0
+    return float(
+        r2_score(truth.astype(np.float64), answers.astype(np.float64))
+    )  # squares of large ones are beyond float32
 
 
 def _accuracy(right: np.ndarray) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from app.console import console, status, table
 from app.errors import UsageError
 from app.evaluation import plots
 from app.evaluation.calibration import Calibrator
+from app.evaluation.fonts import fonts_for
 from app.figures import beyond
 from app.runs import Run
 from app.tasks import TASKS
@@ -157,8 +158,20 @@ def write_plots(
         thresholds: (outputs,), or None.
         temperatures: from `calibrate`, (outputs,), or None.
     """
-    pictures, task = loader.pictures, TASKS[loader.pictures.task]
-    labels, names = pictures.labels[test], pictures.class_names
+    with fonts_for(loader.pictures.class_names) as names:
+        _draw(run, loader, test, answers, thresholds, temperatures, names)
+
+
+def _draw(
+    run: Run,
+    loader: PictureLoader,
+    test: np.ndarray,
+    answers: np.ndarray,
+    thresholds: np.ndarray | None,
+    temperatures: np.ndarray | None,
+    names: Sequence[str],
+) -> None:
+    task, labels = TASKS[loader.pictures.task], loader.pictures.labels[test]
     plots.save_figure(plots.curves(run.history, task.metric, run.metrics["best"]), run.plots / "curves.png")
     for name, figure in task.figures(answers, labels, names, thresholds).items():
         plots.save_figure(figure, run.plots / f"{name}.png")

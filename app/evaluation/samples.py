@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -10,6 +11,7 @@ from matplotlib.figure import Figure
 from app.config import TrainConfig
 from app.console import status
 from app.evaluation import plots
+from app.evaluation.fonts import fonts_for
 from app.runs import Run
 from app.training.activations import view_seed
 from app.training.inputs import FitData
@@ -37,19 +39,26 @@ def write_samples(run: Run, data: FitData, splits: dict[str, np.ndarray], *, cac
     Raises:
         DataError: a picture can no longer be read.
     """
-    plots.save_figure(labelled(data.loader, splits), run.plots / "data.png")
+    with fonts_for(data.loader.pictures.class_names) as names:
+        plots.save_figure(labelled(data.loader, splits, names), run.plots / "data.png")
     plots.save_figure(augmented(run.config, data, cached=cached), run.plots / "augmentation.png")
 
 
-def labelled(loader: PictureLoader, splits: dict[str, np.ndarray]) -> Figure:
-    """How many pictures of each class, or which numbers, each split has; and training pictures under their labels."""
-    pictures = loader.pictures
+def labelled(loader: PictureLoader, splits: dict[str, np.ndarray], names: Sequence[str] | None = None) -> Figure:
+    """How many pictures of each class, or which numbers, each split has; and training pictures under their labels.
+
+    Args:
+        loader: of the pictures.
+        splits: by name, which pictures, int (n,).
+        names: of the classes as they are drawn; None for their own.
+    """
+    pictures = replace(loader.pictures, class_names=tuple(names or loader.pictures.class_names))
     labels = {split: pictures.labels[members] for split, members in splits.items()}
     title = f"{len(pictures):,} pictures"
     title += f", {len(pictures.class_names):,} classes" if pictures.task != REGRESSION else ""
     if pictures.task == SINGLE_LABEL:
         counts = {split: np.bincount(one, minlength=len(pictures.class_names)) for split, one in labels.items()}
-        return plots.classes(counts, pictures.class_names, *_of_each_class(loader, splits["train"]), title)
+        return plots.classes(counts, pictures.class_names, *_of_each_class(loader, pictures, splits["train"]), title)
     shown = _evenly(_sorted_by_label(pictures, splits["train"]), _UNSORTED)
     samples = (_load(loader, shown), [pictures.label_text(index) for index in shown.tolist()], title)
     if pictures.task == REGRESSION:
@@ -58,15 +67,17 @@ def labelled(loader: PictureLoader, splits: dict[str, np.ndarray]) -> Figure:
     return plots.classes(counts, pictures.class_names, *samples)
 
 
-def _of_each_class(loader: PictureLoader, members: np.ndarray) -> tuple[list[np.ndarray | None], list[str]]:
+def _of_each_class(
+    loader: PictureLoader, pictures: PictureSet, members: np.ndarray
+) -> tuple[list[np.ndarray | None], list[str]]:
     """Training pictures of each class, in as many places for each, and the classes' names."""
-    names, labels = loader.pictures.class_names, loader.pictures.labels[members]
+    names, labels = pictures.class_names, pictures.labels[members]
     shown = _evenly(np.arange(len(names)), _MOST_SAMPLES)
     places = next(places for places in _OF_A_CLASS if places * len(shown) <= _MOST_SAMPLES)
     chosen = [_evenly(members[labels == label], places) for label in shown]
     loaded = iter(_load(loader, np.concatenate(chosen)))
-    pictures = [next(loaded) if place < len(some) else None for some in chosen for place in range(places)]
-    return pictures, [names[label] for label in shown]
+    shown_there = [next(loaded) if place < len(some) else None for some in chosen for place in range(places)]
+    return shown_there, [names[label] for label in shown]
 
 
 def augmented(config: TrainConfig, data: FitData, *, cached: bool) -> Figure:

@@ -18,8 +18,8 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -38,6 +38,7 @@ from app.training.shards import (
     temporary_name,
     write_whole,
 )
+from app.training.summaries import SpaceSummary, read_about, summarise_space
 
 SHARD_BYTES = 256 * 2**20  # small enough to be removed one by one, large enough that few files are open at once
 SHARD_SECONDS = 30.0  # of work that an interrupted writer may lose
@@ -50,7 +51,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class CacheFull(Exception):  # noqa: N818 - no error: the caller goes on without a cache
-    """The disk, or the size limit, has no room; the text says which and how much was needed."""
+    """The disk, or the size limit, has no room, or the folder cannot be written to; the text says which."""
 
 
 def default_cache_folder() -> Path:
@@ -70,28 +71,9 @@ def open_cache(folder: str | None, gigabytes: float) -> ActivationCache:
         UsageError: there is a file in its place.
     """
     path = Path(folder).expanduser() if folder else default_cache_folder()
-    if path.is_file():
+    if os.path.isfile(path):
         raise UsageError(f"{path} is a file; name the cache's folder with --cache-folder")
     return ActivationCache(path, int(gigabytes * 1e9))
-
-
-@dataclass(frozen=True)
-class SpaceSummary:
-    """What a space holds.
-
-    Attributes:
-        content: what its rows depend on, as `ActivationCache.space` got it; empty if that can no longer be read.
-        pictures: how many different ones, if keys are `PICTURE-VIEW`.
-        rows: how many different ones.
-        size: in bytes, with leftovers.
-        last_used: in seconds since 1970; 0 if it holds no rows.
-    """
-
-    content: dict[str, Any]
-    pictures: int
-    rows: int
-    size: int
-    last_used: float
 
 
 class ActivationCache:
@@ -124,7 +106,7 @@ class ActivationCache:
 
     def spaces(self) -> list[SpaceSummary]:
         """What is there, the last used first."""
-        return sorted(map(_summary, self._folders()), key=lambda one: -one.last_used)
+        return sorted(map(summarise_space, self._folders()), key=lambda one: -one.last_used)
 
     def pictures(self) -> set[str]:
         """Which pictures have rows: what their keys begin with."""
@@ -161,6 +143,19 @@ class ActivationCache:
             pass  # a cache that may only be read
         self._in_use.add(manifest)
         return True
+
+    def check_writable(self) -> None:
+        """Find out whether anything can be written, before there is something to write.
+
+        Raises:
+            CacheFull: nothing can.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with TemporaryFile(dir=self.folder):
+                pass
+        except OSError as error:
+            raise CacheFull(_unwritable(self.folder, error)) from error
 
     def make_room(self, needed: int) -> int:
         """Remove the least recently used shards until so many bytes fit.
@@ -213,13 +208,14 @@ class ActivationCache:
         size = sum(status.st_size for status in files.values())
         removable = [shard for shard in shards_among(files) if shard.manifest not in self._in_use]
         folder = self.folder.absolute()
-        made = next(one for one in (folder, *folder.parents) if one.exists())
+        made = next(one for one in (folder, *folder.parents) if os.path.exists(one))
         return self.limit - size, shutil.disk_usage(made).free - RESERVE, removable
 
     def _folders(self) -> list[Path]:
-        if not self.folder.is_dir():
+        try:
+            return sorted(path for path in self.folder.iterdir() if _SPACE.fullmatch(path.name) and path.is_dir())
+        except OSError:  # it is not there, or may not be looked into
             return []
-        return sorted(path for path in self.folder.iterdir() if _SPACE.fullmatch(path.name) and path.is_dir())
 
 
 class Space:
@@ -356,7 +352,7 @@ class Writer:
     def _open_shard(self) -> BinaryIO:
         folder = self._space.folder
         folder.mkdir(parents=True, exist_ok=True)
-        if not _read_about(folder):
+        if not read_about(folder):
             write_whole(folder / "space.json", json.dumps(self._space.about, indent=2, ensure_ascii=False) + "\n")
         self._path = folder / f"shard-{uuid.uuid4().hex}.bin"
         self._file = open(temporary_name(self._path), "xb")  # noqa: SIM115 - it stays open until the shard is finished
@@ -369,25 +365,9 @@ class Writer:
         if isinstance(error, OSError) and error.errno in _FULL:
             text = f"the disk has no room for {needed / 1e6:,.1f} MB more in {self._space.folder}: {error.strerror}"
             raise CacheFull(text) from error
+        if isinstance(error, OSError):
+            raise CacheFull(_unwritable(self._space.cache.folder, error)) from error
 
 
-def _read_about(folder: Path) -> dict[str, Any]:
-    """What `space.json` says; nothing if it is damaged or not there."""
-    try:
-        about = json.loads((folder / "space.json").read_bytes())
-    except (FileNotFoundError, ValueError):
-        return {}
-    return about if isinstance(about, dict) and isinstance(about.get("content"), dict) else {}
-
-
-def _summary(folder: Path) -> SpaceSummary:
-    files = files_of_space(folder)
-    shards = list(shards_among(files))
-    keys = {key for shard in shards for key in read_keys(shard.manifest)}
-    return SpaceSummary(
-        content=_read_about(folder).get("content", {}),
-        pictures=len({key.rpartition("-")[0] for key in keys}),
-        rows=len(keys),
-        size=sum(status.st_size for status in files.values()),
-        last_used=max((shard.last_used for shard in shards), default=0.0),
-    )
+def _unwritable(folder: Path, error: OSError) -> str:
+    return f"the cache folder {folder} cannot be written to ({error.strerror}); name another with --cache-folder"

@@ -151,7 +151,7 @@ def shards_among(paths: Iterable[Path]) -> Iterator[Shard]:
 def files_of_space(folder: Path) -> dict[Path, os.stat_result]:
     """Graft's own files in the folder of a space; those that vanish meanwhile are left out."""
     found = {}
-    with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError, NotADirectoryError, PermissionError):  # nothing is there, for this user
         for path in folder.iterdir():
             if _OURS.fullmatch(path.name):
                 with suppress(FileNotFoundError):
@@ -163,7 +163,7 @@ def read_keys(manifest: Path) -> list[str]:
     """The keys of a shard; none if they are damaged, or if it was removed meanwhile."""
     try:
         keys = json.loads(manifest.read_bytes())
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, PermissionError, ValueError):
         return []
     return keys if isinstance(keys, list) and all(isinstance(key, str) for key in keys) else []
 

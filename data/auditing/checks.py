@@ -8,7 +8,8 @@ from functools import partial
 import numpy as np
 
 from data.auditing.findings import ERROR, NOTE, WARNING, Check, Evidence, Example
-from data.auditing.groups import contradictions, larger_first, leaks
+from data.auditing.groups import Conflicts, find_conflicts, larger_first, leaks
+from data.auditing.lost import VISIBLE, background_for, deep_ones, levels_for
 from data.auditing.shortcuts import shortcuts
 from data.pictures import MULTI_LABEL, REGRESSION, SINGLE_LABEL, SPLITS, PictureSet
 from data.sources.names import spellings
@@ -57,7 +58,23 @@ def _animated(evidence: Evidence) -> list[Example]:
 def _not_rgb(evidence: Evidence) -> list[Example]:
     modes = evidence.facts["mode"]
     _, kind, counts = np.unique(modes, return_inverse=True, return_counts=True)
-    return _pictures_where(evidence, modes != b"RGB", counts[kind], lambda one: _MODES.get(_text(one["mode"]), "other"))
+    converted = (modes != b"RGB") & (evidence.facts["hidden"] == VISIBLE) & ~deep_ones(evidence.facts)
+    return _pictures_where(evidence, converted, counts[kind], lambda one: _MODES.get(_text(one["mode"]), "other"))
+
+
+def _hidden(evidence: Evidence) -> list[Example]:
+    hidden, ground = evidence.facts["hidden"], background_for(evidence.facts)
+    return _pictures_where(evidence, hidden != VISIBLE, hidden, lambda one: f"can be seen with --background {ground}")
+
+
+def _deep(evidence: Evidence) -> list[Example]:
+    facts, levels = evidence.facts, levels_for(evidence.facts)
+    return _pictures_where(
+        evidence,
+        deep_ones(facts),
+        facts["high"],
+        lambda one: f"values from {one['low']:,.0f} to {one['high']:,.0f} of 65,535: --levels {levels}",
+    )
 
 
 def _turned(evidence: Evidence) -> list[Example]:
@@ -132,10 +149,10 @@ def _copies(evidence: Evidence) -> list[Example]:
 
 def _near_copies(evidence: Evidence) -> list[Example]:
     """Groups that show the same, in more than one file."""
-    exact, shown = evidence.duplicates
+    exact = evidence.duplicates.exact
     return [
         _group(evidence, members, "show the same")
-        for members in larger_first(shown)
+        for members in larger_first(_conflicts(evidence).alike)
         if len(np.unique(exact[members])) > 1
     ]
 
@@ -150,10 +167,21 @@ def _leaked(evidence: Evidence) -> list[Example]:
 
 
 def _contradicting(evidence: Evidence) -> list[Example]:
-    pictures = evidence.pictures
+    return _labelled(evidence, _conflicts(evidence).contradictions)
+
+
+def _told_by_orientation(evidence: Evidence) -> list[Example]:
+    return _labelled(evidence, _conflicts(evidence).orientations)
+
+
+def _conflicts(evidence: Evidence) -> Conflicts:
+    return find_conflicts(evidence.pictures, evidence.duplicates.upright, evidence.duplicates.shown)
+
+
+def _labelled(evidence: Evidence, groups: list[np.ndarray]) -> list[Example]:
+    text = evidence.pictures.label_text
     return [
-        _group(evidence, members, "labelled " + " and ".join(dict.fromkeys(map(pictures.label_text, members))))
-        for members in contradictions(pictures, evidence.duplicates.shown)
+        _group(evidence, members, "labelled " + " and ".join(dict.fromkeys(map(text, members)))) for members in groups
     ]
 
 
@@ -256,6 +284,12 @@ CHECKS: dict[str, Check[Evidence]] = {
         "Decide which label is right and remove the others; --fix leaves all of them out.",
         _contradicting,
     ),
+    "orientations": Check(
+        "images that only turning or mirroring tells from those of another label",
+        WARNING,
+        "Train with --no-flip, unless a mirrored image keeps its label; see that your app shows images upright.",
+        _told_by_orientation,
+    ),
     "exact_duplicates": Check(
         "copies of the same file",
         WARNING,
@@ -292,6 +326,18 @@ CHECKS: dict[str, Check[Evidence]] = {
         "Collect all classes in the same way: the model may learn this instead of what is to be seen.",
         _shortcuts,
     ),
+    "hidden": Check(
+        "images that are in one colour without their transparency",
+        ERROR,
+        "Train and predict with --background, else transparency is dropped and nothing is to be seen in them.",
+        _hidden,
+    ),
+    "deep": Check(
+        "images that use a small part of their 16 bits",
+        ERROR,
+        "Train and predict with --levels LOW-HIGH, the values of black and white, else the images are nearly black.",
+        _deep,
+    ),
     "blurred": Check("blurred pictures", WARNING, "Remove those in which you cannot see the class.", _blurred),
     "dark": Check("dark pictures", WARNING, "Remove those in which you cannot see the class.", _dark),
     "bright": Check("overexposed pictures", WARNING, "Remove those in which you cannot see the class.", _bright),
@@ -319,7 +365,7 @@ CHECKS: dict[str, Check[Evidence]] = {
     "not_rgb": Check(
         "pictures that are not RGB",
         NOTE,
-        "Nothing to do here: Graft converts them; see that no class is told by it.",
+        "Graft converts them and drops transparency; see that no class is told by it.",
         _not_rgb,
     ),
 }

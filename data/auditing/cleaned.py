@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.auditing.groups import contradictions, groups_in
+from data.auditing.groups import find_conflicts, groups_in
 from data.errors import DataError
 from data.pictures import REGRESSION, PictureSet
 
@@ -18,13 +18,16 @@ from data.pictures import REGRESSION, PictureSet
 _STAYS = ("test", "validation", "train")
 
 
-def worth_keeping(pictures: PictureSet, shown: np.ndarray, suspects: Collection[int] = ()) -> np.ndarray:
+def worth_keeping(
+    pictures: PictureSet, shown: np.ndarray, suspects: Collection[int] = (), upright: np.ndarray | None = None
+) -> np.ndarray:
     """Which pictures stay: one of those that show the same, and none of those whose labels contradict each other.
 
     Args:
         pictures: those that can be read.
         shown: int64 (n,), the same number for pictures that show the same.
         suspects: others that are left out, by position.
+        upright: as `shown`, but for pictures that are neither turned nor mirrored to each other; `shown` if it is not known.
 
     Returns:
         Positions, ascending.
@@ -32,13 +35,14 @@ def worth_keeping(pictures: PictureSet, shown: np.ndarray, suspects: Collection[
     stays = np.ones(len(pictures), bool)
     stays[list(suspects)] = False
     splits = pictures.given_splits
-    for members in groups_in(shown):
+    conflicts = find_conflicts(pictures, shown if upright is None else upright, shown)
+    for members in groups_in(conflicts.alike):
         among = [one for one in members if stays[one]] or [members[0]]
         first = min(among, key=lambda one: (_STAYS.index(splits[one]), one)) if splits else among[0]
         kept = stays[first]
         stays[members] = False
         stays[first] = kept
-    for members in contradictions(pictures, shown):
+    for members in conflicts.contradictions:
         stays[members] = False
     return np.flatnonzero(stays)
 
@@ -48,7 +52,8 @@ def write_list(
 ) -> str:
     """A list that is a source: `path,label`, with `split`, `group` and `weight` where the pictures have them.
 
-    Several classes of a picture have `|` between them; of several numbers, each has a column with its own name.
+    Several classes of a picture have `|` between them; of several numbers, each has a column with its own name. Of images
+    without labels, it has the paths alone.
 
     Args:
         pictures: the pictures.
@@ -64,10 +69,15 @@ def write_list(
     extras = {name: values for name, values in given.items() if values is not None}
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["path", *(pictures.class_names if numbers else ["label"]), *extras])
+    names = pictures.class_names if numbers or not pictures.class_names else ("label",)
+    writer.writerow(["path", *names, *extras])
     files = _Files(pictures.source, others or {})
     for one in kept:
-        label = [f"{number:.7g}" for number in pictures.labels[one]] if numbers else [pictures.label_text(one)]
+        label = (
+            [f"{number:.7g}" for number in pictures.labels[one]]
+            if numbers
+            else [pictures.label_text(one)][: len(names)]
+        )
         path = _relative(files.find(pictures.keys[one]), folder)
         writer.writerow([path, *label, *(values[one] for values in extras.values())])
     return text.getvalue()

@@ -8,7 +8,7 @@ place.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -27,10 +27,12 @@ class Duplicates(NamedTuple):
 
     Attributes:
         exact: int64 (n,); a group is the same file, byte for byte.
+        upright: int64 (n,); a group shows the same, neither turned nor mirrored.
         shown: int64 (n,); a group shows the same: the same files, and near duplicates of these, and so on.
     """
 
     exact: np.ndarray
+    upright: np.ndarray
     shown: np.ndarray
 
 
@@ -45,7 +47,7 @@ def find_duplicates(facts: np.ndarray) -> Duplicates:
     """
     _, first, same = np.unique(facts["sha256"], return_index=True, return_inverse=True)
     exact = first[same].astype(np.int64)
-    shown = exact.copy()
+    upright, shown = exact.copy(), exact.copy()
     files = np.sort(first)  # one picture each
     contrast = _contrast(facts)
     files = files[contrast[files] >= _LEAST_CONTRAST]
@@ -55,25 +57,32 @@ def find_duplicates(facts: np.ndarray) -> Duplicates:
     hashes = np.ascontiguousarray(facts["hashes"][files])
     for rows, columns, turn in _alike(hashes, brightness[order]):
         one, other = files[rows], files[columns]
-        apart = shown[one] != shown[other]  # so that many pictures of one scene do not take the square of their number
+        groups = (shown,) if turn else (upright, shown)
+        apart = groups[0][one] != groups[0][other]  # many images of one scene would take the square of their number
         for start in range(0, int(apart.sum()), _COLUMNS):
             some = slice(start, start + _COLUMNS)
-            _join(shown, facts, contrast, one[apart][some], other[apart][some], turn)
-    return Duplicates(exact, shown)
+            _join(groups, facts, contrast, one[apart][some], other[apart][some], turn)
+    return Duplicates(exact, upright, shown)
 
 
 def _join(
-    shown: np.ndarray, facts: np.ndarray, contrast: np.ndarray, one: np.ndarray, other: np.ndarray, turn: int
+    groups: Sequence[np.ndarray],
+    facts: np.ndarray,
+    contrast: np.ndarray,
+    one: np.ndarray,
+    other: np.ndarray,
+    turn: int,
 ) -> None:
-    """Make one group of the groups of each pair that shows the same."""
+    """Make one group of the groups of each pair that shows the same, in each of `groups`."""
     limit = np.minimum(_MOST_LEVELS, _MOST_CONTRAST * np.minimum(contrast[one], contrast[other]))
     thumbnails = facts["thumbnail"]
     differences = thumbnails[one].astype(np.float32) - _turned(thumbnails[other], turn)
     same = np.sqrt(np.mean(np.square(differences), axis=(1, 2, 3))) <= limit
     for first, second in zip(one[same], other[same], strict=True):
-        groups = sorted((shown[first], shown[second]))
-        if groups[0] != groups[1]:
-            shown[shown == groups[1]] = groups[0]
+        for numbers in groups:
+            low, high = sorted((numbers[first], numbers[second]))
+            if low != high:
+                numbers[numbers == high] = low
 
 
 def _contrast(facts: np.ndarray) -> np.ndarray:

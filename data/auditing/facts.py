@@ -8,10 +8,11 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
+from data.auditing.lost import note_lost
 from data.decoding import decoded, read_header
 
 # Raised when other facts are kept, or the same are found in another way; those of other versions are not read.
-VERSION = 1
+VERSION = 2
 
 THUMBNAIL = 16  # pixels
 _SQUARE = 32  # pixels, as many as a perceptual hash of 64 bits looks at
@@ -41,6 +42,9 @@ FACTS = np.dtype(
         ("sharpness", "f4"),  # of the sharpest part, in levels
         ("hashes", "u8", len(_TURNS)),  # perceptual, of the picture turned in each way
         ("thumbnail", "u1", (THUMBNAIL, THUMBNAIL, 3)),
+        ("hidden", "u1"),  # on which ground it can be seen, see `data.auditing.lost`
+        ("low", "f4"),  # of the values of an image with more than 8 bits a channel, but for a thousandth; else 0
+        ("high", "f4"),
     ]
 )
 
@@ -64,7 +68,9 @@ def facts_of(encoded: bytes, sha256: str) -> np.void:
         UnreadablePicture: see `data.decoding.decode`.
     """
     with decoded(encoded) as image:
-        return _facts_of(image, encoded, sha256)
+        facts = _facts_of(image, encoded, sha256)
+    note_lost(facts, encoded)
+    return facts
 
 
 def _facts_of(image: Image.Image, encoded: bytes, sha256: str) -> np.void:

@@ -55,15 +55,16 @@ def _telling(
         yield from _telling_numbers(pictures, labels, feature, name)
         return
     multi = pictures.task == MULTI_LABEL
+    members = [labels[:, label] > 0 if multi else labels == label for label in range(len(pictures.class_names))]
+    large = [label for label, is_of in enumerate(members) if _LEAST <= is_of.sum() <= len(labels) - _LEAST]
+    if not large:
+        return
     predicted = _predicted(labels, feature, classes=True)
-    for label, class_name in enumerate(pictures.class_names):
-        is_of, is_said = (
-            (labels[:, label] > 0, predicted[:, label] > 0) if multi else (labels == label, predicted == label)
-        )
-        if not _LEAST <= is_of.sum() <= len(labels) - _LEAST:
-            continue
+    for label in large:
+        is_of, is_said = members[label], predicted[:, label] > 0 if multi else predicted == label
         found, false = float(is_said[is_of].mean()), float(is_said[~is_of].mean())
         if found - false >= _TELLING:
+            class_name = pictures.class_names[label]
             yield (
                 found - false,
                 class_name,
@@ -78,7 +79,9 @@ def _telling_numbers(
 
     predicted = _predicted(labels, feature, classes=False).reshape(labels.shape)
     for column, number in enumerate(pictures.class_names):
-        explained = float(r2_score(labels[:, column], predicted[:, column]))
+        if (labels[:, column] == labels[0, column]).all():  # there is nothing to be explained
+            continue
+        explained = float(r2_score(labels[:, column].astype(np.float64), predicted[:, column]))
         if explained >= _TELLING_R2:
             yield explained, "", f"{number!r}: {name} alone explains {explained:.0%} of its variance"
 

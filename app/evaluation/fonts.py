@@ -1,0 +1,81 @@
+"""Fonts for names in any script: those of the system, for letters that the figures' own font lacks."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+
+import matplotlib
+from matplotlib.font_manager import FontEntry, FontProperties, fontManager
+from matplotlib.ft2font import FT2Font
+
+from app.console import console
+
+_UNSEEN = ("Cc", "Cf", "Zs", "Zl", "Zp")  # categories of Unicode that need no glyph
+_MOST_FONTS = 5  # more scripts than that are hardly in the names of one data set
+
+
+@contextmanager
+def fonts_for(names: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Within it, figures are drawn with fonts that have the letters of these names.
+
+    Gives:
+        The names as they can be drawn: those with letters that no font has are called "class 3", by their position.
+    """
+    families, missing = _find_fonts("".join(sorted(set("".join(names)))))
+    shown = tuple(f"class {number}" if missing & set(name) else name for number, name in enumerate(names))
+    with matplotlib.rc_context({"font.family": [*matplotlib.rcParams["font.family"], *families]}):
+        yield shown
+
+
+def undrawable(names: Sequence[str]) -> list[str]:
+    """The names with letters that no font of this system has."""
+    _, missing = _find_fonts("".join(sorted(set("".join(names)))))
+    return [name for name in names if missing & set(name)]
+
+
+def say_undrawable(class_names: Sequence[str]) -> None:
+    """Say which names the figures have to do without."""
+    names = undrawable(class_names)
+    if names:
+        others = f" and {len(names) - 1:,} other {'name' if len(names) == 2 else 'names'}" if len(names) > 1 else ""
+        console.print(
+            f"Note: no font on this system has the letters of {names[0]!r}{others}; the plots call these classes by number, "
+            "from class 0, in the order of classes.txt. Install a font that has them, such as Noto Sans.",
+        )
+
+
+@cache
+def _find_fonts(letters: str) -> tuple[list[str], set[str]]:
+    """Families that have the letters which the figures' own font lacks, and the letters that none has."""
+    missing = {one for one in letters if unicodedata.category(one) not in _UNSEEN}
+    missing -= _letters_of(fontManager.findfont(FontProperties(), rebuild_if_missing=False), 0, missing)
+    families: list[str] = []
+    while missing and len(families) < _MOST_FONTS:
+        found = {entry.name: _letters_of(entry.fname, entry.index, missing) for entry in _upright_fonts()}
+        best = max(sorted(found), key=lambda name: len(found[name]), default=None)
+        if best is None or not found[best]:
+            break
+        families.append(best)
+        missing -= found[best]
+    return families, missing
+
+
+def _upright_fonts() -> list[FontEntry]:
+    """Those that a family's name stands for in a figure, but for the one that has a box for every letter."""
+    fonts = [one for one in fontManager.ttflist if not one.name.startswith("Last Resort")]
+    return [one for one in fonts if one.style == "normal" and one.weight in (400, "normal", "regular")]
+
+
+def _letters_of(path: str, index: int, letters: set[str]) -> set[str]:
+    """Which of the letters a font file can draw."""
+    try:
+        font = FT2Font(path, face_index=index)
+        known = set(map(chr, font.get_charmap())) & letters
+        for one in known:
+            font.load_char(ord(one))  # fonts of emoji hold pictures, which cannot be drawn
+    except (OSError, RuntimeError):
+        return set()
+    return known

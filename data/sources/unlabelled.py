@@ -1,0 +1,71 @@
+"""Images without labels, which an audit can look at too: whatever lies in a folder and in the folders in it."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from data.decoding import SUFFIXES
+from data.errors import DataError
+from data.pictures import MULTI_LABEL, PictureSet
+from data.reading import read_picture
+from data.sources.lists import SUFFIXES as LISTS
+from data.sources.names import check_key
+
+
+def is_unlabelled(text: str) -> bool:
+    """Whether a SOURCE string is a folder of images, without a list and without images in the folders in it: classes."""
+    root = Path(os.path.expanduser(text))
+    if not root.is_dir():
+        return False
+    ignored: Counter[str] = Counter()
+    parents = {path.parent for path in _images(root, ignored)}
+    return parents == {root} and not any(ignored[suffix] for suffix in LISTS)
+
+
+def open_unlabelled(text: str) -> PictureSet:
+    """List all images of a folder.
+
+    Args:
+        text: path of the folder.
+
+    Returns:
+        The images, of no class, keyed by their path within the folder. Other files are counted in `ignored`, by kind.
+
+    Raises:
+        DataError: no such folder, it holds no images, or it cannot be read.
+    """
+    root = Path(os.path.expanduser(text))
+    if not root.is_dir():
+        raise DataError(f"there is no folder {root}; images without labels are those of a folder")
+    ignored: Counter[str] = Counter()
+    keys = tuple(sorted(path.relative_to(root).as_posix() for path in _images(root, ignored)))
+    for key in keys:
+        check_key(key)
+    return PictureSet(
+        source=text,
+        class_names=(),
+        keys=keys,
+        labels=np.zeros((len(keys), 0), np.float32),
+        encoded=lambda index: read_picture(root / keys[index]),
+        ignored=ignored,
+        task=MULTI_LABEL,
+    )
+
+
+def _images(root: Path, ignored: Counter[str]) -> Iterator[Path]:
+    def fail(error: OSError) -> None:
+        raise DataError(f"{error.filename} cannot be read: {error.strerror}") from error
+
+    for parent, folders, files in os.walk(root, onerror=fail):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in files:
+            suffix = Path(name).suffix.lower()
+            if suffix in SUFFIXES and not name.startswith("."):
+                yield Path(parent) / name
+            else:
+                ignored["hidden" if name.startswith(".") else suffix or "no suffix"] += 1
