@@ -23,7 +23,8 @@ try:
     from app.evaluate import evaluate
     from app.export import export
     from app.list import list_choices
-    from app.predict import Prediction, Predictions, predict
+    from app.predict import predict
+    from app.predictions import Prediction, Predictions
     from app.runs import Run
     from app.train import train
 except ModuleNotFoundError as error:

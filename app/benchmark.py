@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from app.console import chatter_to, console, print_path, progress, table
 from app.errors import UsageError
 from app.exporting.formats import FORMATS
 from app.exporting.process import ModelProcess, usual_client
+from app.output import output_path
+from app.predictor import failure_of
 from app.runs import Run, write_json
 
 Row = dict[str, Any]
@@ -38,24 +41,27 @@ def benchmark(files: Sequence[str], **options: Any) -> dict[str, Any]:
         **options: the fields of `app.config.BenchmarkConfig`.
 
     Returns:
-        What the JSON file holds: `machine`, `versions`, `settings`, and `rows`, one a file and number of threads: `file`,
-        `client`, `threads`, `median_ms` and `p95_ms` of a picture, `images_per_second`, `peak_memory_mb` (None where the
-        system does not tell it, as on Windows) and `size_mb` in millions of bytes, `image_size` in pixels, and `runs`, the
-        number of pictures measured.
+        What the JSON file holds: `machine`, `versions`, `settings`, `rows`, and `failed`, the files that cannot be run, each
+        with the `reason`. A row is about one file and number of threads: `file`, `client`, `threads`, `median_ms` and `p95_ms`
+        of a picture, `images_per_second`, `peak_memory_mb` (None where the system does not tell it, as on Windows) and
+        `size_mb` in millions of bytes, `image_size` in pixels (height and width where they differ), `runs`, the number of
+        calls measured, and `batch`, the images that each of them took, where these are several.
 
     Raises:
-        UsageError: there is no such file, or it is no model, or cannot be run; or the figures cannot be written.
+        UsageError: there is no such file, or it is no model, or none of them can be run; or the figures cannot be written.
     """
     config = make_config(BenchmarkConfig, files=tuple(str(file) for file in files), **options)
     clients = _clients(config.files)
     output = _output(config)
-    rows = _measure_all(clients, config)
+    rows, failed = _measure_all(clients, config)
     figures = {
         "machine": _machine(),
         "versions": _versions(),
         "settings": {"threads": list(dict.fromkeys(config.threads)), "seconds": config.seconds, "pictures_at_once": 1},
         "rows": rows,
+        "failed": failed,
     }
+    _warn(clients, rows, failed)
     if config.json:
         print(json.dumps(figures, indent=2, ensure_ascii=False))
     else:
@@ -93,33 +99,50 @@ def _output(config: BenchmarkConfig) -> Path | None:
     first = Path(config.files[0]).expanduser()
     if config.output is None:
         return first / "benchmark.json" if _is_run(first) and not config.json else None
-    output = Path(config.output).expanduser()
-    if output.is_dir() or not output.parent.is_dir():
-        reason = "it is a folder" if output.is_dir() else f"there is no folder {output.parent}"
-        raise UsageError(f"cannot write {output}: {reason}; choose another --output")
-    return output
+    return output_path(config.output)
 
 
-def _measure_all(clients: dict[Path, str], config: BenchmarkConfig) -> list[Row]:
-    threads = dict.fromkeys(config.threads)
+def _measure_all(clients: dict[Path, str], config: BenchmarkConfig) -> tuple[list[Row], list[Row]]:
+    """The rows, and the files that cannot be run with the reason; if none can, it is an error."""
+    threads = list(dict.fromkeys(config.threads))
     rows: list[Row] = []
+    failed: list[Row] = []
     # With --json, standard output is for the figures alone.
     with console.aside(config.json), chatter_to(Path(os.devnull)), progress("rows", transient=config.json) as bars:
         task = bars.add_task("timing", total=len(clients) * len(threads), note="")
         for file, client in clients.items():
-            for number in threads:
-                bars.update(task, note=f"{file.name}, threads: {number}")
-                rows.append(_measure(file, client, number, config.seconds))
-                bars.advance(task)
+            try:
+                for number in threads:
+                    bars.update(task, note=f"{file.name}, threads: {number}")
+                    rows.append(_measure(file, client, number, config))
+                    bars.advance(task)
+            except UsageError as error:
+                rows = [row for row in rows if row["file"] != str(file)]
+                failed.append({"file": str(file), "client": client, "reason": str(error)})
+                bars.update(task, completed=(list(clients).index(file) + 1) * len(threads))
         bars.update(task, note="")
-    return rows
+    if not rows:
+        raise UsageError("\n".join(one["reason"] for one in failed))
+    return rows, failed
 
 
-def _measure(file: Path, client: str, threads: int, seconds: float) -> Row:
-    with ModelProcess(file, client, threads=threads) as model:
-        latencies = model.latencies(seconds)
+def _warn(clients: dict[Path, str], rows: Sequence[Row], failed: Sequence[Row]) -> None:
+    """Say on standard error what figures do not tell."""
+    for line in filter(None, map(failure_of, clients)):
+        print(f"Warning: {line}", file=sys.stderr)
+    for one in failed:
+        print(f"Left out: {one['reason']}", file=sys.stderr)
+    for file, batch in {row["file"]: row["batch"] for row in rows if "batch" in row}.items():
+        print(
+            f"{Path(file).name} takes {batch} images a call; a time is a call's, divided by {batch}.", file=sys.stderr
+        )
+
+
+def _measure(file: Path, client: str, threads: int, config: BenchmarkConfig) -> Row:
+    with ModelProcess(file, client, threads=threads, image_size=config.image_size) as model:
+        latencies = model.latencies(config.seconds)
         memory = model.ask("peak_memory")
-        image_size = model.image_size
+        given = model.input
     return {
         "file": str(file),
         "client": client,
@@ -129,9 +152,9 @@ def _measure(file: Path, client: str, threads: int, seconds: float) -> Row:
         "images_per_second": float(len(latencies) / latencies.sum()),
         "peak_memory_mb": None if memory is None else memory / 1e6,
         "size_mb": sum(one.stat().st_size for one in (file, *file.rglob("*")) if one.is_file()) / 1e6,
-        "image_size": image_size,
+        "image_size": given.width if given.width == given.height else [given.height, given.width],
         "runs": len(latencies),
-    }
+    } | ({"batch": given.batch} if (given.batch or 1) > 1 else {})
 
 
 def _machine() -> dict[str, Any]:

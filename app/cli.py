@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import select
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -45,6 +47,17 @@ def main(arguments: Sequence[str]) -> int:
         The exit code: 0 done, 2 bad input or usage, 3 a quality gate failed, 130 interrupted and resumable. A defect of
         Graft's own leaves with its traceback, and code 1.
     """
+    try:
+        code = _dispatch(arguments)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        if not _is_left_alone():
+            raise
+        return 0
+
+
+def _dispatch(arguments: Sequence[str]) -> int:
     verb, *words = arguments or [""]
     if verb in ("-h", "--help"):
         print(overview({name: kind for name, (kind, _) in VERBS.items()}))
@@ -75,6 +88,18 @@ def _carry_out(function: Callable[..., Any], options: dict[str, Any]) -> int:
     except KeyboardInterrupt:
         return _end("\nInterrupted; nothing was started", 130)
     return 0
+
+
+def _is_left_alone() -> bool:
+    """Whether nobody reads standard output any more, as after `head`; then what is still to come goes nowhere."""
+    if not hasattr(select, "poll"):  # on Windows
+        return False
+    pipe = select.poll()
+    pipe.register(sys.stdout.fileno(), 0)
+    broken = any(event & (select.POLLERR | select.POLLHUP) for _, event in pipe.poll(0))
+    if broken:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return broken
 
 
 def _no_verb(given: str) -> str:

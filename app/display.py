@@ -24,7 +24,7 @@ from data.pictures import REGRESSION, SINGLE_LABEL
 
 if TYPE_CHECKING:
     from app.audit import Audit
-    from app.predict import Prediction
+    from app.predictions import Prediction
 
 Table = tuple[Sequence[str], Sequence[Sequence[Any]]]
 

@@ -130,14 +130,6 @@ class Run:
             raise UsageError(f"{text} is not a run folder: it has no config.json")
         return run
 
-    @classmethod
-    def around(cls, path: Path) -> Run | None:
-        """The run that a folder is, or that a model file or folder lies in; None where there is none."""
-        for folder in (path, *path.resolve().parents[:2]):
-            if all((folder / name).is_file() for name in ("config.json", "classes.txt", "splits.csv")):
-                return cls(folder)
-        return None
-
     @contextmanager
     def in_use(self) -> Iterator[None]:
         """Keep other processes from training this run meanwhile.

@@ -358,7 +358,7 @@ def _load_each_way(
         upright = loaded(image)
         on_its_side = upright.size != image.size
         fit = fit_of(*(whole[::-1] if on_its_side else whole), size)
-        drawn = {way: _like_phone(upright, fit) if way else _antialiased(upright, fit, scale) for way in ways}
+        drawn = {way: draw_like_phone(upright, fit) if way else _antialiased(upright, fit, scale) for way in ways}
     return {way: _in_square(pixels, size) for way, pixels in drawn.items()}
 
 
@@ -371,7 +371,8 @@ def _draft(image: Image.Image, fit: Fit) -> int:
     return scale if drafted else 1  # other formats know no such thing
 
 
-def _like_phone(image: Image.Image, fit: Fit) -> np.ndarray:
+def draw_like_phone(image: Image.Image, fit: Fit) -> np.ndarray:
+    """What is seen of an image, resized as MediaPipe Tasks does: uint8 (fit.height, fit.width, 3)."""
     import cv2  # slow to import, and `--help` reads this module
 
     # MediaPipe maps corner to corner: pixel i of the result is what lies at i * scale, between the nearest four pixels, where

@@ -298,3 +298,13 @@ def test_train_is_quiet_and_needs_no_network(finished_process: Process) -> None:
     assert "I0000" in ended.run.log.read_text()  # TensorFlow's chatter went there
     assert ended.processes >= 2  # the watch was set on this one and on those that it starts
     assert ended.network == ""
+
+
+@pytest.mark.parametrize("words", [("list", "backbones"), ("--help",)], ids=" ".join)
+def test_a_reader_that_has_enough_is_no_error(words: tuple[str, ...]) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "app", *words], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()  # as `head` does
+        assert (process.stderr.read(), process.wait()) == (b"", 0)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from ai_edge_litert.tools import flatbuffer_utils
 
 import app
 from app.errors import UsageError
@@ -36,6 +39,15 @@ def loose(tmp_path: Path, tiny_run: app.Run) -> Path:
     folder = tmp_path / "phone" / "assets"
     folder.mkdir(parents=True)
     return Path(shutil.copy(tiny_run.export / "model_float32.tflite", folder / "model.tflite"))
+
+
+@pytest.fixture
+def bare(loose: Path) -> Path:
+    """The same without its description."""
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(loose.read_bytes()))
+    model.metadata = []
+    loose.write_bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+    return loose
 
 
 def rows(predictions: list[app.Prediction], names: tuple[str, ...]) -> np.ndarray:
@@ -138,6 +150,15 @@ def test_json_is_all_that_is_on_standard_output(
         assert one["probabilities"] == pytest.approx(right.probabilities, abs=1e-5)
 
 
+def test_json_may_be_read_in_part(tflite: Path, fruit: Path) -> None:
+    command = [sys.executable, "-m", "app", "predict", str(tflite), str(fruit), "--json"]
+    root = Path(app.__file__).parents[1]
+    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()  # as `head` does
+        assert (process.stderr.read(), process.wait()) == (b"", 0)
+
+
 @pytest.mark.usefixtures("wide")
 @pytest.mark.parametrize("top", [1, 2, 99])
 def test_top_says_how_many_classes_are_named(top: int, tflite: Path, fruit: Path, cli: Cli) -> None:
@@ -199,25 +220,31 @@ def test_pictures_that_are_missing(paths: list[str], text: str, tflite: Path, tm
 # --- Labels -----------------------------------------------------------------------------------------------------------
 
 
-def test_without_labels_classes_have_numbers(loose: Path, tflite: Path, tiny_run: app.Run, fruit: Path) -> None:
+def test_a_file_brings_its_labels_along(loose: Path, tflite: Path, fruit: Path) -> None:
     picture = str(fruit / "cherry" / "00.png")
     (found,), (expected,) = (app.predict(str(model), [picture]) for model in (loose, tflite))
+    assert (found.label, found.probabilities) == (expected.label, expected.probabilities)
+
+
+def test_without_labels_classes_have_numbers(bare: Path, tflite: Path, tiny_run: app.Run, fruit: Path) -> None:
+    picture = str(fruit / "cherry" / "00.png")
+    (found,), (expected,) = (app.predict(str(model), [picture]) for model in (bare, tflite))
     assert set(found.probabilities) == {"class 0", "class 1", "class 2"}
     assert found.label == f"class {tiny_run.class_names.index(expected.label)}"
 
 
-def test_labels_beside_a_file_are_used(loose: Path, fruit: Path) -> None:
+def test_labels_beside_a_file_are_used(bare: Path, fruit: Path) -> None:
     names = ["rose\u2028red", " tulip ", "ça\x85va"]  # separators that str.splitlines() would break at
-    (loose.parent / "labels.txt").write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
-    (found,) = app.predict(str(loose), [str(fruit / "cherry" / "00.png")])
+    (bare.parent / "labels.txt").write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+    (found,) = app.predict(str(bare), [str(fruit / "cherry" / "00.png")])
     assert set(found.probabilities) == set(names)
 
 
 @pytest.mark.parametrize("count", [2, 4])
-def test_a_wrong_number_of_labels_is_refused(count: int, loose: Path, fruit: Path) -> None:
-    (loose.parent / "labels.txt").write_text("".join(f"{label}\n" for label in range(count)))
+def test_a_wrong_number_of_labels_is_refused(count: int, bare: Path, fruit: Path) -> None:
+    (bare.parent / "labels.txt").write_text("".join(f"{label}\n" for label in range(count)))
     with pytest.raises(UsageError, match=f"knows 3 classes, but the labels beside it name {count}"):
-        app.predict(str(loose), [str(fruit)])
+        app.predict(str(bare), [str(fruit)])
 
 
 @pytest.mark.parametrize("text", ['{"architecture": "foreign"}', "[]", "{"])
@@ -309,15 +336,13 @@ def save(model: keras.Model, path: Path) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize(
-    ("shape", "suffix"), [((7,), ".onnx"), ((8, 9, 3), ".keras"), ((8, 8, 1), ".onnx"), ((None, None, 3), ".onnx")]
-)
+@pytest.mark.parametrize(("shape", "suffix"), [((7,), ".onnx"), ((8, 9), ".keras"), ((8, 8, 1), ".onnx")])
 def test_a_model_of_something_else_is_refused(
     shape: tuple[int | None, ...], suffix: str, tmp_path: Path, fruit: Path
 ) -> None:
     model = keras.Sequential([keras.Input(shape), keras.layers.Rescaling(2.0)])
     text = re.escape(f"its input has shape {(None, *shape)}")
-    with pytest.raises(UsageError, match=f"does not take square RGB pictures; {text}"):
+    with pytest.raises(UsageError, match=f"does not take RGB images; {text}"):
         app.predict(save(model, tmp_path / f"model{suffix}"), [str(fruit)])
 
 

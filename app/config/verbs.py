@@ -45,6 +45,7 @@ from app.config.shared import (
 )
 from app.training.engines import CHOICES
 from data.decoding import RESIZES
+from data.pictures import TASKS
 from data.preparing import Preparation
 from data.sources.options import SourceOptions
 from models.backbones import HUB_PREFIX, find_backbone
@@ -94,9 +95,11 @@ class EvaluateConfig(Options):
 class PredictConfig(Options):
     """Say what is on images."""
 
+    groups: ClassVar = {"model": "labels"}
     examples: ClassVar = {
         "one image": "runs/my_images new.jpg",
         "a folder of them, by an exported file": "runs/my_images/export/model_float32.tflite a_folder --json",
+        "a table of them, by a file from elsewhere": "other.tflite a_folder --labels names.txt --output answers.csv",
     }
 
     model: Annotated[
@@ -106,23 +109,59 @@ class PredictConfig(Options):
     paths: Annotated[Positional[tuple[str, ...]], option("image files, or folders of them", metavar="PATH...")]
     top: Annotated[int, option("how many classes to name for each picture")] = 1
     json: Annotated[bool, option("print JSON, one object a picture, with every class's probability")] = False
+    output: Annotated[
+        str | None, option("write the answers as a table, with path, label and probability", metavar="FILE.csv")
+    ] = None
+    all_probabilities: Annotated[bool, option("give that table a column for each class's probability, too")] = False
+    locale: Annotated[
+        str | None, option("language of the class names, where the model has several: de, en-GB", metavar="LOCALE")
+    ] = None
+    batch_size: Annotated[int, option("pictures a step")] = 32
+    skip_unreadable: Annotated[bool, option("leave out pictures that cannot be read instead of stopping")] = False
+
+    labels: Annotated[
+        str | None, option("the class names: one a line, in the order of the model's values", metavar="FILE.txt")
+    ] = None
+    task: Annotated[str | None, option("what the model's values are", TASKS, metavar="TASK", default="by the file")] = (
+        None
+    )
     resize: Annotated[
         str | None,
         option("how pictures become square", RESIZES, metavar="STR", default="as the run did, else stretch"),
     ] = None
+    image_size: Annotated[
+        int | None, option("side of the images in pixels, for a model that takes them in any size", metavar="INT")
+    ] = None
+    mean: Annotated[
+        tuple[float, ...],
+        option(
+            "what to subtract from pixels of 0 to 255, one number or one for red, green and blue", metavar="FLOAT..."
+        ),
+    ] = ()
+    std: Annotated[tuple[float, ...], option("what to divide them by after that", metavar="FLOAT...")] = ()
     background: Background = None
     levels: Levels = None
-    batch_size: Annotated[int, option("pictures a step")] = 32
-    skip_unreadable: Annotated[bool, option("leave out pictures that cannot be read instead of stopping")] = False
 
     def check(self) -> None:
         """Raise `UsageError` for what cannot be carried out."""
         require(bool(self.paths), "name at least one picture or folder to predict")
         check_positive("top", self.top)
         check_positive("batch_size", self.batch_size)
-        if self.resize is not None:
-            check_choice("resize", self.resize, RESIZES)
         Preparation.parse(self.background, self.levels)
+        check_positive("image_size", self.image_size, most=MAX_IMAGE_SIZE)
+        for name, value, table in (("resize", self.resize, RESIZES), ("task", self.task, TASKS)):
+            if value is not None:
+                check_choice(name, value, table)
+        require(self.output is None or self.output.endswith(".csv"), f"--output must be a .csv file, not {self.output}")
+        require(
+            not self.all_probabilities or self.output is not None,
+            "--all-probabilities is about the table that --output writes; give both",
+        )
+        for name, numbers in (("mean", self.mean), ("std", self.std)):
+            given = " ".join(map(str, numbers))
+            require(len(numbers) in (0, 1, 3), f"--{name} takes one number or three, not {given}")
+            require(all(map(math.isfinite, numbers)), f"--{name} takes numbers, not {given}")
+        require(all(one > 0 for one in self.std), f"--std must be above 0, not {' '.join(map(str, self.std))}")
 
 
 @dataclass(frozen=True)
@@ -264,6 +303,9 @@ class BenchmarkConfig(Options):
         tuple[int, ...], option("numbers of threads, each of them a row in the table", metavar="INT...")
     ] = (1, 2, 4)
     seconds: Annotated[float, option("measured time of each row, after a warm-up; ten pictures in any case")] = 3.0
+    image_size: Annotated[
+        int | None, option("side of the images in pixels, for a model that takes them in any size", metavar="INT")
+    ] = None
     output: Annotated[
         str | None,
         option(
@@ -281,6 +323,7 @@ class BenchmarkConfig(Options):
         for number in self.threads:
             check_positive("threads", number, most=MAX_THREADS)
         check_positive("seconds", self.seconds, most=MAX_SECONDS)
+        check_positive("image_size", self.image_size, most=MAX_IMAGE_SIZE)
         require(
             self.output is None or self.output.endswith(".json"), f"--output must be a .json file, not {self.output}"
         )

@@ -72,6 +72,13 @@ class Output(Console):
             objects = tuple("\n".join(self._lines(one)) if isinstance(one, str) else one for one in objects)
         super().print(*objects, soft_wrap=True, **options)
 
+    def on_broken_pipe(self) -> None:
+        """Nobody reads what is printed any more, as after `head`: the work goes on in silence."""
+        self.quiet = True
+        descriptor = descriptor_of(self.file)
+        if descriptor is not None:  # what Python still holds back for it goes nowhere
+            os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+
     def _lines(self, text: str) -> Iterator[str]:
         for line in text.split("\n"):
             yield from wrap(line, self.width)

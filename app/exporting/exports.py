@@ -109,6 +109,7 @@ def _describe(run: Run, config: TrainConfig) -> Description:
         name=run.path.resolve().name,
         text=f"{what}, by {spec.name} at {config.image_size} pixels. Made with Graft.",
         task=task,
+        resize=config.resize,
         thresholds=run.thresholds,
         version=config.model_version,
         author=config.author,

@@ -6,6 +6,7 @@ normalisation and the label files from here.
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
 import math
@@ -13,6 +14,7 @@ import re
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from data.pictures import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 
 MIN_PARSER_VERSION = "1.0.0"  # of the schema: no field used here is newer
 FILE_KEY = "TFLITE_METADATA"
+OWN_KEY = "GRAFT"  # of another entry, for what the schema has no place for
 LABELS = "labels.txt"
 THRESHOLDS = "thresholds.json"
 _ADDS_UP = {SINGLE_LABEL: "one a class; they add up to 1", MULTI_LABEL: "one a class, each by itself from 0 to 1"}
@@ -45,6 +48,7 @@ class Description:
         std: what it is to divide them by after that. The defaults leave the pixels alone, as Graft's models expect.
         task: one of `data.pictures.TASKS`.
         thresholds: from which probability on each class is answered, (classes,), NaN for those without one.
+        resize: how images become the size that the model takes, a key of `data.decoding.RESIZES`.
     """
 
     name: str
@@ -59,6 +63,7 @@ class Description:
     std: float = 1.0
     task: str = SINGLE_LABEL
     thresholds: np.ndarray | None = None
+    resize: str = "stretch"
 
     @property
     def files(self) -> dict[str, str]:
@@ -123,12 +128,13 @@ def with_metadata(file: bytes, description: Description) -> bytes:
     from ai_edge_litert.tools import flatbuffer_utils
 
     model = flatbuffer_utils.read_model_from_bytearray(file)
-    buffer = schema.BufferT()
-    buffer.data = np.frombuffer(_packed(description), np.uint8)
-    model.buffers.append(buffer)
-    entry = schema.MetadataT()
-    entry.name, entry.buffer = FILE_KEY, len(model.buffers) - 1
-    model.metadata = [*(model.metadata or []), entry]
+    own = json.dumps({"task": description.task, "resize": description.resize}).encode()
+    for key, content in ((FILE_KEY, _packed(description)), (OWN_KEY, own)):
+        buffer, entry = schema.BufferT(), schema.MetadataT()
+        buffer.data = np.frombuffer(content, np.uint8)
+        model.buffers.append(buffer)
+        entry.name, entry.buffer = key, len(model.buffers) - 1
+        model.metadata = [*(model.metadata or []), entry]
     model.description = description.text
     archive = io.BytesIO(flatbuffer_utils.convert_object_to_bytearray(model))
     with zipfile.ZipFile(archive, "a", zipfile.ZIP_STORED) as files:
@@ -138,16 +144,34 @@ def with_metadata(file: bytes, description: Description) -> bytes:
     return archive.getvalue()
 
 
-def _metadata_schema() -> Any:
-    from mediapipe.tasks.metadata import metadata_schema_py_generated
+def properties(description: Description) -> dict[str, Any]:
+    """What a file of a format without metadata of its own says of itself, as JSON has it; lists are in label order."""
+    found: dict[str, Any] = {"task": description.task, "resize": description.resize}
+    found |= {"labels": list(description.class_names), "score_threshold": description.score_threshold}
+    found |= {f"labels_{locale}": list(names) for locale, names in description.locales.items()}
+    if description.thresholds is not None:
+        found["thresholds"] = [one if math.isfinite(one) else None for one in description.thresholds.tolist()]
+    return found
 
-    return metadata_schema_py_generated
+
+@cache
+def metadata_schema() -> Any:
+    """MediaPipe's code for the schema, without the package around it, which takes seconds to import."""
+    package = importlib.util.find_spec("mediapipe")
+    assert package is not None and package.submodule_search_locations is not None
+    name = "metadata_schema_py_generated"
+    file = Path(package.submodule_search_locations[0], "tasks", "metadata", f"{name}.py")
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def _packed(description: Description) -> bytes:
     import flatbuffers
 
-    schema = _metadata_schema()
+    schema = metadata_schema()
     graph = schema.SubGraphMetadataT()
     graph.name = "image regressor" if description.task == REGRESSION else "image classifier"
     graph.inputTensorMetadata = [_input(schema, description)]

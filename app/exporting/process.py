@@ -14,6 +14,8 @@ import numpy as np
 
 import app
 from app.errors import UsageError
+from app.exporting.description import ModelDescription
+from app.exporting.inputs import ModelInput
 
 
 class ModelProcess:
@@ -24,16 +26,20 @@ class ModelProcess:
     program that may write files with the rights of its user.
     """
 
-    def __init__(self, file: Path, client: str | None = None, *, threads: int | None = None) -> None:
+    def __init__(
+        self, file: Path, client: str | None = None, *, threads: int | None = None, image_size: int | None = None
+    ) -> None:
         """Load the file.
 
         Args:
             file: a `.keras`, `.tflite` or `.onnx` file or a SavedModel folder.
             client: a key of `app.exporting.runtimes.CLIENTS`; None for the usual one of the file's kind.
             threads: None for one a processor.
+            image_size: side of the images for a file that takes them in any size, in pixels.
 
         Raises:
-            UsageError: there is no such file, or it cannot be loaded.
+            UsageError: there is no such file, or it cannot be loaded; or it takes no RGB images, or those of any size where
+                neither the file nor `image_size` says which.
         """
         self.file = file
         self._process = subprocess.Popen(
@@ -44,6 +50,7 @@ class ModelProcess:
                 client or usual_client(file),
                 str(file.resolve()),
                 str(threads or os.cpu_count() or 1),
+                *([str(image_size)] if image_size else []),
             ],
             cwd=Path(app.__file__).parent.parent,
             stdin=subprocess.PIPE,
@@ -51,11 +58,17 @@ class ModelProcess:
         )
         try:
             about = self._answer()
-            self.image_size: int = about["image_size"]
+            self.input: ModelInput = about["input"]
             self.output: str = about["output"]
+            self.says: ModelDescription = about["says"]
         except BaseException:
             self.close()
             raise
+
+    @property
+    def image_size(self) -> int:
+        """Side of the images, in pixels; the longer one."""
+        return max(self.input.height, self.input.width)
 
     def __enter__(self) -> ModelProcess:
         return self
@@ -69,7 +82,7 @@ class ModelProcess:
         self._process.communicate()
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
-        """Answer pixels, uint8 (n, image_size, image_size, 3), with float32 (n, classes).
+        """Answer pixels, uint8 (n, height, width, 3), with float32 (n, classes).
 
         Raises:
             UsageError: the model cannot be run, or is not a classifier.
@@ -142,7 +155,8 @@ class ModelProcess:
         return answers
 
 
-_CLIENT_OF_SUFFIX = {".keras": "keras", ".tflite": "litert", ".onnx": "onnxruntime"}
+_CLIENT_OF_SUFFIX = {".keras": "keras", ".tflite": "litert", ".lite": "litert", ".onnx": "onnxruntime"}
+_TFLITE_MARK = b"TFL3"  # from the fifth byte on
 
 
 def usual_client(file: Path) -> str:
@@ -155,8 +169,14 @@ def usual_client(file: Path) -> str:
         raise UsageError(f"there is no model {file}")
     if (file / "saved_model.pb").is_file():
         return "tensorflow"
-    if file.is_file() and file.suffix in _CLIENT_OF_SUFFIX:
-        return _CLIENT_OF_SUFFIX[file.suffix]
+    client = _CLIENT_OF_SUFFIX.get(file.suffix.lower())
+    if file.is_file() and (client or _begins_as_tflite(file)):
+        return client or "litert"
     raise UsageError(
         f"{file} is not a model: give a run folder, a .keras, .tflite or .onnx file, or a SavedModel folder"
     )
+
+
+def _begins_as_tflite(file: Path) -> bool:
+    with open(file, "rb") as content:
+        return content.read(8)[4:] == _TFLITE_MARK

@@ -3,73 +3,135 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from app.errors import UsageError
+from app.exporting.description import LINEAR, SIGMOID, SOFTMAX, ModelDescription
+from app.exporting.inputs import ModelInput, as_rows, model_input
 from app.exporting.saved_model import ENCODED_SIGNATURE
+from app.exporting.self_description import (
+    describe_onnx,
+    describe_saved_model,
+    describe_tflite,
+    end_of_onnx,
+    end_of_tflite,
+)
+from models.heads import OUTPUTS
 
 if TYPE_CHECKING:
     import keras
+
+_OURS = {output.answers for output in OUTPUTS.values()}
 
 
 class Runtime(Protocol):
     """A model file, loaded."""
 
-    image_size: int
     output: str  # what the model calls its answers
+    says: ModelDescription  # of itself
+
+    @property
+    def input(self) -> ModelInput | None:
+        """What it takes; None for a client that takes images of any size."""
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
-        """Answer pixels, uint8 (n, image_size, image_size, 3), with float32 (n, classes)."""
+        """Answer pixels, uint8 (n, height, width, 3), with float32 (n, classes)."""
         ...
 
 
-class KerasRuntime:
-    """A `.keras` file of Graft, which ends with logits or numbers, or of others, taken to give probabilities."""
+class PixelRuntime(ABC):
+    """A model file that is given tensors; this makes them of pixels."""
 
-    def __init__(self, path: Path, threads: int) -> None:
+    input: ModelInput
+    output = ""
+    says = ModelDescription()
+
+    def probabilities(self, pixels: np.ndarray) -> np.ndarray:
+        parts = [as_rows(self._run(tensor), len(tensor))[:count] for tensor, count in self.input.batches(pixels)]
+        return np.concatenate(parts).astype(np.float32, copy=False)
+
+    def scale_pixels(self, by: tuple[tuple[float, ...], tuple[float, ...]]) -> None:
+        """Subtract the first from pixels in [0, 255] and divide by the second, whatever the file says."""
+        self.input = replace(self.input, mean=by[0], std=by[1])
+
+    def end(self, _: None) -> str | None:
+        """How the network ends: a name from `app.exporting.description`, or None where that cannot be told."""
+        return None
+
+    def _follow(self, says: ModelDescription) -> None:
+        """Keep what the file says of itself, and scale pixels by it."""
+        self.says = says
+        if says.mean is not None and says.std is not None:
+            self.scale_pixels((says.mean, says.std))
+        self.input = replace(self.input, bgr=bool(says.bgr))
+
+    @abstractmethod
+    def _run(self, tensor: np.ndarray) -> np.ndarray: ...
+
+
+class KerasRuntime(PixelRuntime):
+    """A `.keras` file of Graft, which ends with logits or numbers, or of others, taken as it is."""
+
+    def __init__(self, path: Path, threads: int, image_size: int | None = None) -> None:
         _limit_tensorflow(threads)
         import tensorflow as tf
 
-        from models.builder import load_model, with_answers
+        from models.builder import with_answers
+        from models.heads import output_of
 
-        self.model: keras.Model = with_answers(load_model(path))
-        self.image_size = side = _square_side(self.model.input_shape, path)
+        trained = _load_keras(path)
+        given = _single(getattr(trained, "inputs", None) or (), path, "input")
+        _single(trained.outputs, path, "output")
+        self.input = model_input(given.shape, given.dtype, path, image_size)
+        if output_of(trained) is not None:
+            self.says = ModelDescription.of("in its layers", is_ours=True)
+        self.model: keras.Model = with_answers(trained)
         self.output = self.model.layers[-1].name
         # Called layer by layer from Python it would take seven times as long; and one graph for all batch sizes rounds alike.
         self.graph = tf.function(
             lambda pixels: self.model(pixels, training=False),
-            input_signature=[tf.TensorSpec((None, side, side, 3), tf.float32)],
+            input_signature=[tf.TensorSpec((self.input.batch, *_sides(self.input)), given.dtype)],
             autograph=False,
         )
 
-    def probabilities(self, pixels: np.ndarray) -> np.ndarray:
-        return np.asarray(self.graph(pixels.astype(np.float32)))
+    def end(self, _: None) -> str | None:
+        layer = self.model.layers[-1]
+        while hasattr(layer, "layers"):
+            layer = layer.layers[-1]
+        if type(layer).__name__ == "Softmax":
+            return SOFTMAX
+        name = getattr(getattr(layer, "activation", None), "__name__", None)
+        return name if name in (SOFTMAX, SIGMOID, LINEAR) else None
+
+    def _run(self, tensor: np.ndarray) -> np.ndarray:
+        return np.asarray(self.graph(tensor))
 
 
-class SavedModelRuntime:
+class SavedModelRuntime(PixelRuntime):
     """A SavedModel folder; it can also answer encoded pictures."""
 
-    def __init__(self, path: Path, threads: int) -> None:
+    def __init__(self, path: Path, threads: int, image_size: int | None = None) -> None:
         _limit_tensorflow(threads)
         import tensorflow as tf
 
         self.model = tf.saved_model.load(str(path))
-        self.from_pixels = self.model.signatures["serving_default"]
-        (spec,) = self.from_pixels.structured_input_signature[1].values()
-        self.image_size = _square_side(spec.shape, path)
-        self.output = next(iter(self.from_pixels.structured_outputs), "")
-
-    def probabilities(self, pixels: np.ndarray) -> np.ndarray:
-        import tensorflow as tf
-
-        (answer,) = self.from_pixels(tf.constant(pixels, tf.float32)).values()
-        return np.asarray(answer)
+        self.from_pixels = self._signature(path)
+        self.given, self.spec = _single(self.from_pixels.structured_input_signature[1].items(), path, "input")
+        self.output = _single(self.from_pixels.structured_outputs, path, "output")
+        shape = () if self.spec.shape.rank is None else self.spec.shape.as_list()
+        self.input = model_input(shape, np.dtype(self.spec.dtype.as_numpy_dtype).name, path, image_size)
+        self._follow(describe_saved_model(path))
+        if self.output in _OURS and ENCODED_SIGNATURE in self.model.signatures:
+            self.says = self.says.over(ModelDescription.of("in its signatures", is_ours=True))
 
     def probabilities_of_encoded(self, pictures: list[bytes]) -> np.ndarray:
         """Answer picture files with float32 (n, classes)."""
@@ -78,29 +140,54 @@ class SavedModelRuntime:
         (answer,) = self.model.signatures[ENCODED_SIGNATURE](tf.constant(pictures)).values()
         return np.asarray(answer)
 
+    def _signature(self, path: Path) -> Any:
+        signatures = dict(self.model.signatures)
+        if "serving_default" in signatures:
+            return signatures["serving_default"]
+        if len(signatures) == 1:
+            return next(iter(signatures.values()))
+        names = ", ".join(signatures) or "none"
+        raise UsageError(f"{path} has no signature 'serving_default' (it has: {names}); export it with that one")
 
-class LiteRTRuntime:
+    def _run(self, tensor: np.ndarray) -> np.ndarray:
+        import tensorflow as tf
+
+        (answer,) = self.from_pixels(**{self.given: tf.constant(tensor, self.spec.dtype)}).values()
+        return np.asarray(answer)
+
+
+class LiteRTRuntime(PixelRuntime):
     """A `.tflite` file, run by LiteRT's interpreter with XNNPACK, as an app does that prepares the pixels itself."""
 
-    def __init__(self, path: Path, threads: int) -> None:
+    def __init__(self, path: Path, threads: int, image_size: int | None = None) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
+        self.path = path
         self.interpreter = Interpreter(model_path=str(path), num_threads=threads)
+        given = _single(self.interpreter.get_input_details(), path, "input")
+        self.answer = _single(self.interpreter.get_output_details(), path, "output")
+        says = describe_tflite(path)
+        shape = given["shape_signature"] if len(given["shape_signature"]) else given["shape"]
+        sides = [int(side) if side > 0 else None for side in shape]
+        kind = np.dtype(given["dtype"]).name
+        self.input = model_input(sides, kind, path, image_size, says.size or _converted_for(given["shape"]))
+        scale, zero_point = given["quantization"]
+        # One at a time where any number goes: that is what phones do, and rounds alike.
+        self.input = replace(self.input, batch=self.input.batch or 1, scale=scale, zero_point=zero_point)
+        self.index = given["index"]
+        if None in sides:
+            tensor, _ = next(self.input.batches(np.zeros((1, self.input.height, self.input.width, 3), np.uint8)))
+            self.interpreter.resize_tensor_input(self.index, tensor.shape)
         self.interpreter.allocate_tensors()
-        (self.input,) = self.interpreter.get_input_details()
-        (self.answer,) = self.interpreter.get_output_details()
         signature: dict[str, Any] = next(iter(self.interpreter.get_signature_list().values()), {})
         self.output = next(iter(signature.get("outputs", [])), "")
-        self.image_size = _square_side(self.input["shape"], path)
+        self._follow(says)
 
-    def probabilities(self, pixels: np.ndarray) -> np.ndarray:
-        return np.concatenate([self._one(picture[None]) for picture in pixels])
+    def end(self, _: None) -> str | None:
+        return end_of_tflite(self.path)
 
-    def _one(self, picture: np.ndarray) -> np.ndarray:
-        kind = self.input["dtype"]
-        # int8, as in files that others made, has the same 256 levels, from -128.
-        given = (picture ^ 128).view(np.int8) if kind == np.int8 else picture.astype(kind)
-        self.interpreter.set_tensor(self.input["index"], given)
+    def _run(self, tensor: np.ndarray) -> np.ndarray:
+        self.interpreter.set_tensor(self.index, tensor)
         self.interpreter.invoke()
         answer = np.array(self.interpreter.get_tensor(self.answer["index"]))
         scale, zero_point = self.answer["quantization"]
@@ -114,10 +201,11 @@ class MediaPipeRuntime:
     by what it finds there.
     """
 
-    image_size = 0  # pictures of any size
+    input = None
     output = "probabilities"
+    says = ModelDescription()
 
-    def __init__(self, path: Path, threads: int) -> None:
+    def __init__(self, path: Path, threads: int, image_size: int | None = None) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
         # MediaPipe would load TensorFlow, which takes seconds, for the pages of its documentation only.
@@ -204,27 +292,35 @@ def _decoded_by_client(encoded: bytes) -> Any:
     return _srgb(np.asarray(decode(encoded)))
 
 
-class ONNXRuntime:
+class ONNXRuntime(PixelRuntime):
     """An `.onnx` file, run by ONNX Runtime on the CPU."""
 
-    def __init__(self, path: Path, threads: int) -> None:
+    def __init__(self, path: Path, threads: int, image_size: int | None = None) -> None:
         import onnxruntime
 
+        self.path = path
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        (self.input,) = self.session.get_inputs()
+        self.given = _single(self.session.get_inputs(), path, "input")
+        self.output = _single(self.session.get_outputs(), path, "output").name
         # A side that may be any has a name in place of a number.
-        shape = [side if isinstance(side, int) else None for side in self.input.shape]
-        self.image_size = _square_side([None, *shape[1:]], path)
-        self.output = self.session.get_outputs()[0].name
+        shape = [side if isinstance(side, int) and side > 0 else None for side in self.given.shape]
+        kind = self.given.type.removeprefix("tensor(").removesuffix(")")
+        self.input = model_input(shape, {"float": "float32", "double": "float64"}.get(kind, kind), path, image_size)
+        self._follow(describe_onnx(self.session.get_modelmeta().custom_metadata_map))
+        if (self.given.name, self.output in _OURS) == ("pixels", True):
+            self.says = self.says.over(ModelDescription.of("in its tensors", is_ours=True))
 
-    def probabilities(self, pixels: np.ndarray) -> np.ndarray:
-        (answer,) = self.session.run(None, {self.input.name: pixels.astype(np.float32)})
+    def end(self, _: None) -> str | None:
+        return end_of_onnx(self.path)
+
+    def _run(self, tensor: np.ndarray) -> np.ndarray:
+        (answer,) = self.session.run(None, {self.given.name: tensor})
         return answer
 
 
-CLIENTS: dict[str, Callable[[Path, int], Runtime]] = {
+CLIENTS: dict[str, Callable[[Path, int, int | None], Runtime]] = {
     "keras": KerasRuntime,
     "tensorflow": SavedModelRuntime,
     "litert": LiteRTRuntime,
@@ -240,8 +336,28 @@ def _limit_tensorflow(threads: int) -> None:
     tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
-def _square_side(shape: Any, path: Path) -> int:
-    sides = [int(side) for side in list(shape)[1:] if side is not None]
-    if len(sides) != 3 or sides[0] != sides[1] or sides[2] != 3:
-        raise UsageError(f"{path} does not take square RGB pictures; its input has shape {tuple(shape)}")
-    return sides[0]
+def _load_keras(path: Path) -> keras.Model:
+    from models.builder import load_model
+
+    if path.suffix == ".keras":
+        return load_model(path)
+    with tempfile.TemporaryDirectory(prefix="graft-") as folder:  # Keras takes no other spelling
+        return load_model(Path(shutil.copyfile(path, Path(folder, f"{path.stem}.keras"))))
+
+
+def _single(values: Iterable[Any], path: Path, what: str) -> Any:
+    found = list(values)
+    if len(found) != 1:
+        raise UsageError(f"{path} is no classifier of images: it has {len(found)} {what}s, not one")
+    return found[0]
+
+
+def _sides(given: ModelInput) -> tuple[int, int, int]:
+    sides = (given.height, given.width)
+    return (3, *sides) if given.channels_first else (*sides, 3)
+
+
+def _converted_for(shape: np.ndarray) -> tuple[int, int] | None:
+    """Height and width that a `.tflite` for any size was converted with; converters write 1 where they do not know."""
+    sides = [int(side) for side in shape[1:] if side not in (1, 3)]
+    return (sides[0], sides[1]) if len(sides) == 2 else None

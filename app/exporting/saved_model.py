@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+from app.exporting.metadata import properties
 from app.exporting.trained import Trained
 
 ENCODED_SIGNATURE = "encoded"
+SAVED_MODEL_PROPERTIES = Path("assets.extra", "graft.json")  # TensorFlow leaves that folder to others
 
 
 def write_saved_model(trained: Trained, path: Path) -> None:
     """Write a SavedModel with two signatures, both giving `probabilities`, float32 (batch, classes), or `numbers`.
 
     `serving_default` takes `pixels`, float32 (batch, size, size, 3), RGB in [0, 255]. `encoded` takes `encoded`, string
-    (batch,), the bytes of picture files; it decodes and resizes them as training did (see `data.serving`).
+    (batch,), the bytes of picture files; it decodes and resizes them as training did (see `data.serving`). What the format
+    has no place for, class names and the like, is in `SAVED_MODEL_PROPERTIES`.
 
     Args:
         trained: what to write.
@@ -46,3 +50,6 @@ def write_saved_model(trained: Trained, path: Path) -> None:
         ENCODED_SIGNATURE, from_encoded, input_signature=[tf.TensorSpec((None,), tf.string, name="encoded")]
     )
     archive.write_out(str(path), verbose=False)
+    file = path / SAVED_MODEL_PROPERTIES
+    file.parent.mkdir()
+    file.write_text(json.dumps(properties(trained.description), indent=2, ensure_ascii=False), encoding="utf-8")

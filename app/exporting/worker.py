@@ -1,8 +1,8 @@
 """The child of `app.exporting.process`: loads one model file and answers what it is asked, until its input ends.
 
-`python -m app.exporting.worker CLIENT FILE THREADS` reads pickled (method, argument) pairs from standard input, and writes
-for each a pickled (answer, None) or (None, reason) to standard output. The first answer is about loading: the side of
-the model's pictures, as `image_size`, and what it calls its answers, as `output`.
+`python -m app.exporting.worker CLIENT FILE THREADS [IMAGE_SIZE]` reads pickled (method, argument) pairs from standard input,
+and writes for each a pickled (answer, None) or (None, reason) to standard output. The first answer is about loading: what the
+model takes, as `input`, what it calls its answers, as `output`, and what the file says of itself, as `says`.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _WARM_UP_RUNS, _WARM_UP_SECONDS = 5, 0.5  # the first runs make graphs and pack 
 _LEAST_RUNS = 10
 
 
-def main(client: str, file: Path, threads: int) -> None:
-    """Serve one model file."""
+def main(client: str, file: Path, threads: int, image_size: int | None = None) -> None:
+    """Serve one model file; its images get that size where it takes any."""
     pipe = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print is not to get between the answers
 
@@ -35,12 +35,12 @@ def main(client: str, file: Path, threads: int) -> None:
         pipe.flush()
 
     try:
-        runtime = CLIENTS[client](file, threads)
+        runtime = CLIENTS[client](file, threads, image_size)
     except BAD_INPUT as error:
         return say(None, str(error))
     except Exception as error:  # a damaged file can make a loader raise nearly anything
         return say(None, f"{file} cannot be loaded: {_first_line(error)}")
-    say({"image_size": runtime.image_size, "output": runtime.output})
+    say({"input": runtime.input, "output": runtime.output, "says": runtime.says})
     while True:
         try:
             method, argument = pickle.load(sys.stdin.buffer)
@@ -61,11 +61,13 @@ def _answer(runtime: Runtime, method: str, argument: Any) -> Any:
 
 
 def _latencies(runtime: Runtime, seconds: float) -> np.ndarray:
-    """How long single pictures took after a warm-up, in seconds each."""
-    side = runtime.image_size
-    pixels = np.random.default_rng(0).integers(0, 256, (1, side, side, 3), np.uint8)
+    """How long single images took after a warm-up, in seconds each; where a call takes several, its share of that."""
+    given = runtime.input
+    assert given is not None
+    shape = (given.batch or 1, given.height, given.width, 3)
+    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     _time(runtime, pixels, _WARM_UP_RUNS, _WARM_UP_SECONDS)
-    return np.array(_time(runtime, pixels, _LEAST_RUNS, seconds))
+    return np.array(_time(runtime, pixels, _LEAST_RUNS, seconds)) / len(pixels)
 
 
 def _time(runtime: Runtime, pixels: np.ndarray, runs: int, seconds: float) -> array[float]:
@@ -97,4 +99,4 @@ def _first_line(error: Exception) -> str:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))
+    main(sys.argv[1], Path(sys.argv[2]), *map(int, sys.argv[3:]))

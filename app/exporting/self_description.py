@@ -1,0 +1,284 @@
+"""What model files say of themselves: one reader a format.
+
+TFLite: the metadata of https://www.tensorflow.org/lite/models/convert/metadata, as MediaPipe Tasks reads it. ONNX: the
+metadata properties that Graft writes, and those of https://github.com/onnx/onnx/blob/main/docs/MetadataProps.md.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import zipfile
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from app.exporting.description import LINEAR, SIGMOID, SOFTMAX, ModelDescription, ScoreCalibration
+from app.exporting.metadata import FILE_KEY, OWN_KEY, THRESHOLDS, metadata_schema
+from app.exporting.saved_model import SAVED_MODEL_PROPERTIES
+from app.label_files import LARGEST, parse_names
+from data.decoding import RESIZES
+from data.pictures import TASKS
+
+_PACKED = "in its metadata"
+_LABELS, _LOCALE = "labels", "labels_"
+# By which numbers pixels in [0, 255] become those of the range: mean and standard deviation.
+_PIXEL_RANGES = {
+    "NominalRange_0_255": (0.0, 1.0),
+    "Normalized_0_1": (0.0, 255.0),
+    "Normalized_1_1": (127.5, 127.5),
+}
+_TRANSFORMATIONS = ("identity", "log", "inverse_logistic")
+# Operations that do not change what values mean.
+_PASSING = {"QUANTIZE", "DEQUANTIZE", "RESHAPE", "SQUEEZE", "CAST"} | {
+    *("Identity", "Reshape", "Squeeze", "Cast", "Flatten", "QuantizeLinear", "DequantizeLinear")
+}
+_ENDS = {
+    **dict.fromkeys(("SOFTMAX", "Softmax"), SOFTMAX),
+    **dict.fromkeys(("LOGISTIC", "Sigmoid"), SIGMOID),
+    **dict.fromkeys(("FULLY_CONNECTED", "CONV_2D", "ADD", "BATCH_MATMUL", "Gemm", "MatMul", "Add", "Conv"), LINEAR),
+}
+
+
+# --- TFLite -------------------------------------------------------------------------------------------------------------
+
+
+def describe_tflite(path: Path) -> ModelDescription:
+    """Read a `.tflite`'s metadata and the files that are packed into it."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    # Mapped, since the file can be large, and the memory of the process that runs it is measured.
+    model = schema.Model.GetRootAs(np.memmap(path, np.uint8, "r"))
+    entries = {}
+    for number in range(model.MetadataLength()):
+        entry = model.Metadata(number)
+        data = model.Buffers(entry.Buffer()).DataAsNumpy()
+        entries[entry.Name()] = b"" if isinstance(data, int) else data.tobytes()
+    own = entries.get(OWN_KEY.encode())
+    described = _of_properties(json.loads(own), _PACKED) if own else ModelDescription()
+    packed = entries.get(FILE_KEY.encode())
+    return described.over(_of_metadata(packed, path)) if packed else described
+
+
+def end_of_tflite(path: Path) -> str | None:
+    """How the network in a `.tflite` ends: SOFTMAX, SIGMOID, LINEAR, or None where that cannot be told."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    names = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
+    model = schema.Model.GetRootAs(np.memmap(path, np.uint8, "r"))
+    graph = model.Subgraphs(0)
+    made_by = {}
+    for number in range(graph.OperatorsLength()):
+        operator = graph.Operators(number)
+        kind = model.OperatorCodes(operator.OpcodeIndex())
+        code = max(kind.BuiltinCode(), kind.DeprecatedBuiltinCode())  # old files have the second only
+        for output in range(operator.OutputsLength()):
+            made_by[operator.Outputs(output)] = (names.get(code, ""), operator.Inputs(0))
+    return _end(made_by, graph.Outputs(0))
+
+
+def _end(made_by: Mapping[Any, tuple[str, Any]], tensor: Any) -> str | None:
+    """How a network ends, by the operation that made each tensor, and its first input."""
+    for _ in range(len(made_by)):
+        kind, before = made_by.get(tensor, ("", None))
+        if kind not in _PASSING:
+            return _ENDS.get(kind)
+        tensor = before
+    return None
+
+
+def _of_metadata(packed: bytes, path: Path) -> ModelDescription:
+    """Of what the official metadata says, that which is about the input and the one output."""
+    schema = metadata_schema()
+    metadata = schema.ModelMetadataT.InitFromObj(schema.ModelMetadata.GetRootAs(packed))
+    graph = (metadata.subgraphMetadata or [None])[0]
+    given, answer = (
+        next(iter(getattr(graph, name, None) or []), None) for name in ("inputTensorMetadata", "outputTensorMetadata")
+    )
+    found, notes = _of_input(given), []
+    found["task"] = "regression" if _text(getattr(graph, "name", None)) == "image regressor" else None
+    for options in _options(answer, "ScoreThresholdingOptionsT"):
+        found["score_threshold"] = options.globalScoreThreshold or None
+    files = _PackedFiles(path, getattr(answer, "associatedFiles", None) or [])
+    names, guessed = files.names("")
+    if files.missing:
+        notes.append(f"its metadata names {files.missing}, which is not packed in it")
+    if guessed:
+        notes.append(f"its labels are read as {guessed}")
+    if names:
+        found["names"] = names
+        found["locales"] = {locale: files.names(locale)[0] for locale in files.locales} or None
+        found["thresholds"] = files.thresholds(names)
+    for options in _options(answer, "ScoreCalibrationOptionsT"):
+        found["score_calibration"] = files.calibration(options)
+    return ModelDescription.of(_PACKED, tuple(notes), **found)
+
+
+def _of_input(given: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for options in _options(given, "NormalizationOptionsT"):
+        # Vectors of the schema are NumPy arrays or lists; none is None.
+        mean, std = (tuple(map(float, one)) if one is not None else () for one in (options.mean, options.std))
+        if mean and std and 0 not in std:
+            found["mean"], found["std"] = mean, std
+    size = getattr(getattr(getattr(given, "content", None), "contentProperties", None), "defaultSize", None)
+    if size is not None and size.height and size.width:
+        found["size"] = (size.height, size.width)
+    return found
+
+
+def _options(tensor: Any, kind: str) -> Iterator[Any]:
+    """The options of a tensor's process units that are of a kind."""
+    for unit in getattr(tensor, "processUnits", None) or []:
+        if type(unit.options).__name__ == kind:
+            yield unit.options
+
+
+def _text(value: Any) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else value or ""
+
+
+class _PackedFiles:
+    """The files that belong to an output, from the zip archive at the end of a `.tflite`."""
+
+    def __init__(self, path: Path, files: list[Any]) -> None:
+        kinds = metadata_schema().AssociatedFileType
+        self._contents = dict(_unpacked(path, [_text(one.name) for one in files]))
+        self.missing = ", ".join(repr(name) for one in files if (name := _text(one.name)) not in self._contents)
+        files = [one for one in files if _text(one.name) in self._contents]
+        labels = [one for one in files if one.type == kinds.TENSOR_AXIS_LABELS]
+        labels = labels or [one for one in files if one.type == kinds.TENSOR_VALUE_LABELS]
+        # Of several in a language, the first counts, as for clients.
+        self._labels = {_text(one.locale): _text(one.name) for one in reversed(labels)}
+        if labels and "" not in self._labels:
+            self._labels[""] = _text(labels[0].name)
+        self._calibrations = [_text(one.name) for one in files if one.type == kinds.TENSOR_AXIS_SCORE_CALIBRATION]
+
+    @property
+    def locales(self) -> list[str]:
+        """The languages of the labels, besides that without one."""
+        return sorted(set(self._labels) - {""})
+
+    def names(self, locale: str) -> tuple[tuple[str, ...], str]:
+        """The labels of a locale, and the encoding if it was guessed."""
+        return parse_names(self._contents[self._labels[locale]]) if locale in self._labels else ((), "")
+
+    def thresholds(self, names: tuple[str, ...]) -> tuple[float | None, ...] | None:
+        """What Graft packs, by class."""
+        content = self._contents.get(THRESHOLDS)
+        named = json.loads(content) if content else None
+        if not isinstance(named, dict):
+            return None
+        return tuple(float(named[name]) if name in named else None for name in names)
+
+    def calibration(self, options: Any) -> ScoreCalibration | None:
+        """The parameters of the classes, one line each: scale, slope, offset and, optionally, the least score."""
+        if not self._calibrations:
+            return None
+        lines, _ = parse_names(self._contents[self._calibrations[0]])
+        parameters = [[float(one) for one in line.split(",")] if line.strip() else None for line in lines]
+        return ScoreCalibration(
+            _TRANSFORMATIONS[options.scoreTransformation],
+            options.defaultScore,
+            tuple(None if one is None else (*one, -np.inf)[:4] for one in parameters),  # type: ignore[misc]
+        )
+
+
+def _unpacked(path: Path, names: list[str]) -> Iterator[tuple[str, bytes]]:
+    if not names or not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        for name in {*names} & {*archive.namelist()}:
+            with archive.open(name) as file:
+                yield name, file.read(LARGEST)
+
+
+# --- ONNX and SavedModel ------------------------------------------------------------------------------------------------
+
+
+def describe_onnx(properties: Mapping[str, str]) -> ModelDescription:
+    """Read an `.onnx` file's metadata properties: those of Graft, of the standard, and class names as others write them."""
+    found = {key: _parsed(value) for key, value in properties.items()}
+    lowered = {key.lower(): value for key, value in found.items()}
+    names = (_listed(lowered.get(key)) for key in ("names", "classes", "class_names"))
+    described = _of_properties({_LABELS: next(filter(None, names), None)} | found, _PACKED)
+    mean, std = _PIXEL_RANGES.get(properties.get("Image.NominalPixelRange", ""), (None, None))
+    return described.over(
+        ModelDescription.of(
+            _PACKED,
+            mean=None if mean is None else (mean,),
+            std=None if std is None else (std,),
+            bgr=properties.get("Image.BitmapPixelFormat", "").lower().startswith("bgr") or None,
+        )
+    )
+
+
+def end_of_onnx(path: Path) -> str | None:
+    """How the network in an `.onnx` file ends: SOFTMAX, SIGMOID, LINEAR, or None where that cannot be told."""
+    import onnx
+
+    graph = onnx.load(path, load_external_data=False).graph
+    made_by = {name: (node.op_type, next(iter(node.input), None)) for node in graph.node for name in node.output}
+    return _end(made_by, graph.output[0].name)
+
+
+def describe_saved_model(path: Path) -> ModelDescription:
+    """Read what Graft has put into a SavedModel folder."""
+    file = path / SAVED_MODEL_PROPERTIES
+    return (
+        _of_properties(json.loads(file.read_bytes()), f"in its {file.name}") if file.is_file() else ModelDescription()
+    )
+
+
+def _parsed(text: str) -> Any:
+    """A property as JSON, as others write it from Python, or as it is."""
+    readers: tuple[Callable[[str], Any], ...] = (json.loads, ast.literal_eval)
+    for read in readers:
+        try:
+            return read(text)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            pass
+    return text
+
+
+def _listed(value: Any) -> list[str] | None:
+    """Class names from a list, a mapping from numbers to names or back, or lines or words with commas between them."""
+    if isinstance(value, str):
+        text = value.strip()
+        value = [one.strip() for one in text.split("\n" if "\n" in text else ",")]
+    if isinstance(value, dict) and all(isinstance(one, int) for one in value.values()):
+        value = {number: name for name, number in value.items()}
+    if isinstance(value, dict) and all(str(number).isdigit() for number in value):
+        by_number = {int(number): name for number, name in value.items()}
+        value = [by_number.get(number, "") for number in range(max(by_number, default=-1) + 1)]
+    return [str(one) for one in value] if isinstance(value, (list, tuple)) and len(value) > 1 else None
+
+
+def _of_properties(found: Any, origin: str) -> ModelDescription:
+    """What Graft writes: see `app.exporting.metadata.properties`."""
+    if not isinstance(found, dict):
+        return ModelDescription()
+    task, resize = _one_of(TASKS, found.get("task")), _one_of(RESIZES, found.get("resize"))
+    thresholds, score_threshold = found.get("thresholds"), found.get("score_threshold")
+    return ModelDescription.of(
+        origin,
+        names=_names(found.get(_LABELS)),
+        locales={key.removeprefix(_LOCALE): _names(value) for key, value in found.items() if key.startswith(_LOCALE)}
+        or None,
+        thresholds=tuple(thresholds) if isinstance(thresholds, list) else None,
+        score_threshold=score_threshold or None if isinstance(score_threshold, (int, float)) else None,
+        task=task,
+        resize=resize,
+        is_ours=bool(task and resize) or None,
+    )
+
+
+def _one_of(known: Collection[str], value: Any) -> str | None:
+    return value if isinstance(value, str) and value in known else None
+
+
+def _names(value: Any) -> tuple[str, ...] | None:
+    found = value if isinstance(value, list) else _listed(value)
+    return tuple(map(str, found)) if found else None

@@ -1,0 +1,85 @@
+"""Reads label files as people and tools write them: one name a line, in label order, in any of the usual encodings."""
+
+from __future__ import annotations
+
+import codecs
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from app.errors import UsageError
+
+LARGEST = 2**24  # bytes: a million names; packed ones may be made to fill the memory
+# UTF-32 comes first, since its mark begins with that of UTF-16.
+_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+    codecs.BOM_UTF8: "utf-8-sig",
+}
+
+
+def read_label_file(path: Path) -> tuple[tuple[str, ...], str]:
+    """Read a label file.
+
+    Returns:
+        As `parse_names`.
+
+    Raises:
+        UsageError: there is no such file, or it cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            content = file.read(LARGEST + 1)
+    except FileNotFoundError:
+        raise UsageError(f"there is no label file {path}") from None
+    except OSError as error:
+        raise UsageError(f"the label file {path} cannot be read: {error.strerror}") from error
+    if len(content) > LARGEST:
+        raise UsageError(f"{path} is no label file: it is larger than {LARGEST >> 20} MB")
+    return parse_names(content)
+
+
+def parse_names(content: bytes) -> tuple[tuple[str, ...], str]:
+    """The names in a label file, and the encoding that was guessed; "" where nothing had to be guessed."""
+    encoding, guessed = _encoding(content)
+    text = content.decode(encoding, errors="replace").replace("\r\n", "\n").replace("\r", "\n").rstrip("\n")
+    # Not splitlines(), which also breaks at separators that a class name may hold.
+    return tuple(text.split("\n")) if text else (), guessed
+
+
+def unique_names(names: Sequence[str], taken: Sequence[str] = ()) -> tuple[str, ...]:
+    """The same names, with the class's number after each that occurs more than once or is taken, so that none is lost.
+
+    Args:
+        names: one a class, in label order; an empty one becomes "class NUMBER".
+        taken: names that nothing else may have.
+    """
+    counts = Counter([*names, *taken])
+    found = [
+        f"class {label}" if not name.strip() else f"{name} (class {label})" if counts[name] > 1 else name
+        for label, name in enumerate(names)
+    ]
+    return tuple(found) if len({*found}) == len(found) else unique_names(found)
+
+
+def _encoding(content: bytes) -> tuple[str, str]:
+    """The encoding of a text, and what to say of it if it was guessed."""
+    for mark, encoding in _MARKS.items():
+        if content.startswith(mark):
+            return encoding, ""
+    if b"\0" in content:
+        # In UTF-16, most letters have a zero byte: the second one in little-endian order.
+        encoding = "utf-16-le" if content[1::2].count(0) >= content[::2].count(0) else "utf-16-be"
+        return encoding, encoding.upper()
+    try:
+        content.decode()
+        return "utf-8", ""
+    except UnicodeDecodeError:
+        pass
+    try:
+        content.decode("cp1252")
+        return "cp1252", "Windows-1252 (Latin-1)"
+    except UnicodeDecodeError:
+        return "latin-1", "Latin-1"

@@ -1,0 +1,20 @@
+"""Files that a user names for the results of a verb."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from app.errors import UsageError
+
+
+def output_path(text: str) -> Path:
+    """Where a result is to be written.
+
+    Raises:
+        UsageError: it is a folder, or in none.
+    """
+    output = Path(text).expanduser()
+    if output.is_dir() or not output.parent.is_dir():
+        reason = "it is a folder" if output.is_dir() else f"there is no folder {output.parent}"
+        raise UsageError(f"cannot write {output}: {reason}; choose another --output")
+    return output

@@ -1,0 +1,125 @@
+"""What models say of images: one prediction an image, a list of them, and a table on disk."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, SupportsIndex, overload
+
+from app.label_files import unique_names
+from app.runs import written_whole
+from data.pictures import LABEL_SEPARATOR, MULTI_LABEL, REGRESSION, SINGLE_LABEL
+
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_COLUMNS = ("path", "label", "probability")
+
+
+@dataclass(frozen=True, repr=False)
+class Prediction:
+    """What a model says of one picture.
+
+    Attributes:
+        path: of the picture.
+        answers: each class's probability, the likeliest class first; or numbers by name. A name that several classes have
+            is followed by the number of the class.
+        labels: the classes that are answered: the likeliest one; or that on the right side of the threshold, or all of
+            several labels that reach theirs. Empty where answers are numbers, or all below the model's score threshold.
+        task: one of `data.pictures.TASKS`.
+    """
+
+    path: str
+    answers: dict[str, float]
+    labels: tuple[str, ...]
+    task: str = SINGLE_LABEL
+
+    def __repr__(self) -> str:
+        return f"Prediction({self.path!r}: {self.text(1)})"
+
+    def _repr_html_(self) -> str:
+        return Predictions([self])._repr_html_()
+
+    @property
+    def probabilities(self) -> dict[str, float]:
+        """The answers, where they are probabilities."""
+        return self.answers
+
+    @property
+    def label(self) -> str | None:
+        """The class that is answered, of a model that answers with one; None where all are below its score threshold."""
+        return self.labels[0] if self.labels else None
+
+    def text(self, top: int) -> str:
+        """The answer in words, of one class each image with the `top` likeliest classes."""
+        if self.task == REGRESSION:
+            return ", ".join(f"{_visible(name)} {number:.4g}" for name, number in self.answers.items())
+        if self.task == MULTI_LABEL:
+            return self._shares(self.labels) or "none"
+        shown = list(dict.fromkeys([*self.labels, *self.answers]))[:top]
+        text = self._shares(shown)
+        return text if self.labels else f"none ({text} is below the score threshold)"
+
+    def _shares(self, names: Sequence[str]) -> str:
+        return ", ".join(f"{_visible(name)} {self.answers[name]:.1%}" for name in names)
+
+    def as_json(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        if self.task == REGRESSION:
+            return {"path": self.path, "numbers": self.answers}
+        label = {"labels": list(self.labels)} if self.task == MULTI_LABEL else {"label": self.label}
+        return {"path": self.path, "probabilities": self.answers, **label}
+
+
+class Predictions(list[Prediction]):
+    """A list of predictions that shows them in a notebook, beside their images."""
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> Prediction: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Predictions: ...
+
+    def __getitem__(self, index: SupportsIndex | slice) -> Prediction | Predictions:
+        found = super().__getitem__(index)
+        return Predictions(found) if isinstance(found, list) else found
+
+    def _repr_html_(self) -> str:
+        from app.display import predictions_html  # slow to import, and only notebooks ask for it
+
+        return predictions_html(self)
+
+
+def write_csv(path: Path, predictions: Sequence[Prediction], names: Sequence[str] = ()) -> None:
+    """Write predictions as a table: `path`, `label` and `probability`, or `path` and a column for each number.
+
+    Several labels have "|" between them, and so have their probabilities; where there is no answer, both are empty.
+
+    Args:
+        path: of the file, which is there only once it is whole.
+        predictions: at least one, of one model.
+        names: classes whose probabilities get a column each, beside that of the answer.
+    """
+    numbers = predictions[0].task == REGRESSION
+    fixed = _COLUMNS[:1] if numbers else _COLUMNS
+    others = list(predictions[0].answers) if numbers else names
+    with written_whole(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow([*fixed, *unique_names(others, taken=fixed)])
+        for one in predictions:
+            writer.writerow([*_cells(one)[: len(fixed)], *(_number(one.answers[name]) for name in others)])
+
+
+def _cells(one: Prediction) -> tuple[str, str, str]:
+    probabilities = (_number(one.answers[name]) for name in one.labels)
+    return one.path, LABEL_SEPARATOR.join(one.labels), LABEL_SEPARATOR.join(probabilities)
+
+
+def _visible(name: str) -> str:
+    """A name without characters that control a terminal, which a file from elsewhere may hold."""
+    return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", name)
+
+
+def _number(value: float) -> str:
+    return f"{value:.7g}"
