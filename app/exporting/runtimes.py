@@ -82,10 +82,13 @@ class SavedModelRuntime:
 class LiteRTRuntime:
     """A `.tflite` file, run by LiteRT's interpreter with XNNPACK, as an app does that prepares the pixels itself."""
 
-    def __init__(self, path: Path, threads: int) -> None:
-        from ai_edge_litert.interpreter import Interpreter
+    kernels = "BUILTIN"  # a member of `OpResolverType`
 
-        self.interpreter = Interpreter(model_path=str(path), num_threads=threads)
+    def __init__(self, path: Path, threads: int) -> None:
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+        kernels = OpResolverType[self.kernels]
+        self.interpreter = Interpreter(model_path=str(path), num_threads=threads, experimental_op_resolver_type=kernels)
         self.interpreter.allocate_tensors()
         (self.input,) = self.interpreter.get_input_details()
         (self.answer,) = self.interpreter.get_output_details()
@@ -105,6 +108,12 @@ class LiteRTRuntime:
         answer = np.array(self.interpreter.get_tensor(self.answer["index"]))
         scale, zero_point = self.answer["quantization"]
         return (answer.astype(np.float32) - zero_point) * scale if scale else answer
+
+
+class PlainLiteRTRuntime(LiteRTRuntime):
+    """The same by LiteRT's own kernels, without XNNPACK."""
+
+    kernels = "BUILTIN_WITHOUT_DEFAULT_DELEGATES"
 
 
 class MediaPipeRuntime:
@@ -228,6 +237,7 @@ CLIENTS: dict[str, Callable[[Path, int], Runtime]] = {
     "keras": KerasRuntime,
     "tensorflow": SavedModelRuntime,
     "litert": LiteRTRuntime,
+    "litert_plain": PlainLiteRTRuntime,
     "mediapipe": MediaPipeRuntime,
     "onnxruntime": ONNXRuntime,
 }
