@@ -7,7 +7,7 @@ from typing import Any
 
 from app.config import ExportConfig, make_config
 from app.console import chatter_to, status
-from app.exporting.formats import resolve_exports
+from app.exporting.formats import check_exportable, resolve_exports
 from app.exporting.metadata import absolute_locales, read_locales
 from app.exporting.summary import say_exports
 from app.pictures import open_readable
@@ -59,6 +59,7 @@ def export(run: str, **options: Any) -> dict[str, Any]:
         locales=absolute_locales(config.locales),
     )
     read_locales(resolved.locales, len(pictures.class_names))
+    check_exportable(formats, backbone=trained.backbone, task=pictures.task)
     with chatter_to(opened.log):
         start_tensorflow()
         from app.evaluation.answers import predictor

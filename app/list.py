@@ -79,7 +79,11 @@ def _engines() -> _Rows:
 
 
 def _formats() -> _Rows:
-    return ("name", "file", "what it is"), [(name, one.file, one.description) for name, one in FORMATS.items()]
+    rows: list[tuple[str, ...]] = [
+        (name, one.file, one.description, "; ".join(f"{what}: {why}" for what, why in one.cannot.items()))
+        for name, one in FORMATS.items()
+    ]
+    return ("name", "file", "what it is", "cannot hold"), rows
 
 
 _TABLES = dict(zip(LISTS, (_tasks, _backbones, _heads, _strategies, _sources, _formats, _engines), strict=True))

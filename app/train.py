@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from app.config import TrainConfig, make_config
 from app.console import chatter_to, console, print_path, status, whole
 from app.errors import BAD_INPUT, Interrupted, UsageError, is_disk_full
+from app.exporting.formats import check_exportable
 from app.exporting.metadata import absolute_locales, read_locales
 from app.exporting.summary import say_exports
 from app.folds import train_folds
@@ -80,6 +81,7 @@ def train(source: str | None = None, *, resume: str | None = None, **options: An
         locales=absolute_locales(config.locales),
     )
     read_locales(config.locales, len(pictures.class_names))  # what is wrong with them is to be said now
+    check_exportable(config.formats or (), backbone=config.backbone, task=pictures.task)
     if not config.is_of_folds:
         return _begin(config, pictures, sha256)
     run = Run.create(config)

@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from app.config import TrainConfig
 from app.console import status
 from app.evaluation.advice import describe_best
+from app.exporting.delegates import DEVICE_COLUMNS, device_rows
 from app.exporting.summary import export_cells, export_columns, refused, score_text, verdicts
 from app.runs import Run, write_text
 from app.tasks import TASKS
@@ -72,6 +73,8 @@ def _context(run: Run) -> dict[str, Any]:
         "export_cells": lambda one: export_cells(task, one),
         "score_text": lambda one: score_text(task, one),
         "phone_file": _phone_file(parity),
+        "device_columns": DEVICE_COLUMNS,
+        "device_rows": device_rows(parity),
         "verdicts": verdicts(task, parity),
         "refused": refused(parity),
         "harmful_layers": _harmful_layers(parity),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from app.errors import UsageError
 from app.exporting import tflite
 from app.exporting.onnx import write_onnx
 from app.exporting.saved_model import write_saved_model
 from app.exporting.trained import Trained
+from data.pictures import REGRESSION
 
 
 @dataclass(frozen=True)
@@ -22,12 +25,14 @@ class Format:
         write: writes a trained model to a path.
         tolerance: largest difference of a probability from the Keras model's that rounding explains; None for a quantised
             file, which is held to its accuracy instead.
+        cannot: why it cannot hold a model, by the name of its task or a regular expression of its backbone's name.
     """
 
     file: str
     description: str
     write: Callable[[Trained, Path], None]
     tolerance: float | None
+    cannot: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_for_phones(self) -> bool:
@@ -72,6 +77,13 @@ FORMATS: dict[str, Format] = {
         tflite.write_int8,
         tolerance=None,
     ),
+    "tflite_edge": Format(
+        "model_edge.tflite",
+        "LiteRT, full integer for the EdgeTPU, NNAPI and microcontrollers: uint8 pixels and uint8 probabilities",
+        tflite.write_edge,
+        tolerance=None,
+        cannot={REGRESSION: "numbers need more than 256 steps"},
+    ),
     "tflite_int16x8": Format(
         "model_int16x8.tflite",
         "LiteRT, activations of 16 and weights of 8 bits: for accelerators; very slow on CPUs",
@@ -93,3 +105,23 @@ def resolve_exports(formats: tuple[str, ...] | None, quantize: str | None) -> tu
     if formats is None:
         return DEFAULT_FORMATS, quantize or "auto"
     return formats, quantize or "none"
+
+
+def check_exportable(formats: Iterable[str], *, backbone: str, task: str) -> None:
+    """Refuse formats that cannot hold a model, before it is trained.
+
+    Args:
+        formats: keys of `FORMATS`.
+        backbone: of the model.
+        task: of the model.
+
+    Raises:
+        UsageError: at the first that cannot.
+    """
+    for name in formats:
+        for what, why in FORMATS[name].cannot.items():
+            if what == task or re.fullmatch(what, backbone):
+                subject = f"a model for {task}" if what == task else backbone
+                raise UsageError(
+                    f"{name} cannot hold {subject}: {why}. Leave it out of --formats; 'list formats' shows what each can hold"
+                )

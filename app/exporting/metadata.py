@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from app.errors import UsageError
+from app.exporting.op_versions import correct_versions
 from data.pictures import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 
 MIN_PARSER_VERSION = "1.0.0"  # of the schema: no field used here is newer
@@ -136,6 +137,7 @@ def with_metadata(file: bytes, description: Description) -> bytes:
         entry.name, entry.buffer = key, len(model.buffers) - 1
         model.metadata = [*(model.metadata or []), entry]
     model.description = description.text
+    correct_versions(model)
     archive = io.BytesIO(flatbuffer_utils.convert_object_to_bytearray(model))
     with zipfile.ZipFile(archive, "a", zipfile.ZIP_STORED) as files:
         for name, text in description.files.items():

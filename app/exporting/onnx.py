@@ -2,33 +2,96 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from app.exporting.trained import Trained
 
+if TYPE_CHECKING:
+    import keras
+
+INPUT = "pixels"
+BATCH = "batch"
+
 
 def write_onnx(trained: Trained, path: Path) -> None:
-    """Write an `.onnx` file, by Keras' own export (tf2onnx).
+    """Write an `.onnx` file, by tf2onnx.
 
-    It takes `pixels`, float32 (batch, size, size, 3), RGB in [0, 255], and gives `probabilities`, float32 (batch, classes),
-    or `numbers`.
+    It takes `pixels`, float32 (batch, size, size, 3), RGB in [0, 255], and gives `probabilities`, float32
+    (batch, classes), or `numbers`. Its metadata properties hold what `properties` gives.
     """
-    model = trained.model
-    model(np.zeros((1, *model.input_shape[1:]), np.float32))  # Keras exports no functional model that was never called
-    model.export(path, format="onnx", verbose=False)
-    _name_output(path, model.layers[-1].name)
-
-
-def _name_output(path: Path, name: str) -> None:
-    """Name the answers, which the exporter calls "Identity:0"."""
     import onnx
+    from keras.src.export.tf2onnx_lib import patch_tf2onnx
+    from tf2onnx.convert import from_graph_def
 
-    model = onnx.load(path)
-    (output,) = model.graph.output
-    for node in model.graph.node:
-        node.input[:] = [name if one == output.name else one for one in node.input]
-        node.output[:] = [name if one == output.name else one for one in node.output]
-    output.name = name
+    patch_tf2onnx()  # tf2onnx 1.17 does not know NumPy 2; Keras keeps the cure
+    graph, given, answer = _frozen(trained.model)
+    model, _ = from_graph_def(
+        graph,
+        input_names=[given],
+        output_names=[answer],
+        tensors_to_rename={given: INPUT, answer: trained.model.layers[-1].name},
+        custom_op_handlers={"Erfc": (_write_erfc, [])},
+    )
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = BATCH
+    model.producer_name, model.doc_string = "graft", trained.description.text
+    model.graph.name = trained.description.name
+    onnx.helper.set_model_props(model, properties(trained))
     onnx.save(model, path)
+
+
+def properties(trained: Trained) -> dict[str, str]:
+    """What the file says of itself, by key.
+
+    `labels` and `thresholds` are JSON lists in label order, `labels_de` and the like the labels in another language. Keys
+    with a capital letter or `model_` are those of https://github.com/onnx/onnx/blob/main/docs/MetadataProps.md.
+    """
+    description = trained.description
+    texts = {
+        "task": description.task,
+        "resize": trained.resize,
+        "model_author": description.author,
+        "model_license": description.licence,
+        "model_version": description.version,
+        "Image.BitmapPixelFormat": "Rgb8",
+        "Image.ColorSpaceGamma": "SRGB",
+        "Image.NominalPixelRange": "NominalRange_0_255",
+    }
+    lists: dict[str, Any] = {"labels": list(description.class_names)}
+    lists |= {f"labels_{locale}": list(names) for locale, names in description.locales.items()}
+    if description.thresholds is not None:
+        lists["thresholds"] = [one if np.isfinite(one) else None for one in description.thresholds.tolist()]
+    return texts | {key: json.dumps(one, ensure_ascii=False) for key, one in lists.items()}
+
+
+def _frozen(model: keras.Model) -> tuple[Any, str, str]:
+    """The model as one TensorFlow graph without variables and functions, and the names of its input and its output."""
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    inputs = tf.TensorSpec((None, *model.input_shape[1:]), tf.float32, name=INPUT)
+    forward = tf.function(lambda pixels: model(pixels, training=False), input_signature=[inputs], autograph=False)
+    eagerly = tf.config.functions_run_eagerly()
+    # Keras wraps grouped convolutions in a function for XLA, which stays a call in the graph unless it is plain Python.
+    tf.config.run_functions_eagerly(True)
+    try:
+        traced = forward.get_concrete_function()
+    finally:
+        tf.config.run_functions_eagerly(eagerly)
+    # Tensors that layers hold besides variables, such as Normalization's mean, are inputs of `traced`, not of `frozen`.
+    frozen = convert_variables_to_constants_v2(traced, aggressive_inlining=True)
+    (given,), (answer,) = frozen.inputs, frozen.outputs
+    return frozen.graph.as_graph_def(add_shapes=True), given.name, answer.name
+
+
+def _write_erfc(graph: Any, node: Any, name: str, _: list[Any]) -> None:
+    """Write the erfc(x) of TensorFlow's GELU, which tf2onnx does not know, as 1 - erf(x)."""
+    one = graph.make_const(f"{name}_one", np.array(1, np.float32))
+    erf = graph.make_node("Erf", node.input)
+    shapes, types = node.output_shapes, node.output_dtypes
+    graph.remove_node(name)
+    graph.make_node("Sub", [one.output[0], erf.output[0]], name=name, outputs=node.output, shapes=shapes, dtypes=types)

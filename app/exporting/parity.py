@@ -17,7 +17,9 @@ import numpy as np
 
 from app.console import progress
 from app.errors import UsageError
+from app.exporting.delegates import left_to_cpu
 from app.exporting.formats import Format
+from app.exporting.op_versions import minimum_runtime
 from app.exporting.process import ModelProcess
 from app.exporting.questions import Questions
 from app.figures import beyond
@@ -29,7 +31,11 @@ from data.pictures import REGRESSION
 ENCODED_TOLERANCE = 0.02
 # MediaPipe brings a LiteRT of its own, whose integer kernels may round otherwise. A wrong normalisation differs by far more.
 CLIENT_TOLERANCE = 0.02
+# LiteRT's own integer kernels round otherwise than XNNPACK's; single pictures differed by up to 0.03.
+PLAIN_TOLERANCE = 0.05
 CLIENT_PICTURES = 32  # already at size, so that the client has nothing to resize and must answer as LiteRT does
+
+GOLDEN_PICTURES = 10  # that an app's tests ask about; see `app.exporting.golden`
 
 Tick = Callable[[int], None]
 
@@ -81,14 +87,19 @@ def prove(path: Path, export: Format, questions: Questions, *, max_drop: float, 
                     _judge_encoded(proof, model, questions)
             if export.is_for_phones:
                 _judge_operations(proof, path)
+                _judge_without_xnnpack(proof, path, questions)
             if with_client:
                 _judge_client(proof, path, questions, max_drop, tick)
     except UsageError as error:
-        # Without the folder: `parity.json` is passed on, and the file has not come to its place yet.
-        proof.failures.append(str(error).replace(str(path.resolve()), path.name).replace(str(path), path.name))
+        proof.failures.append(_named_shortly(error, path))
     seconds = time.perf_counter() - started
     proof.figures |= {"seconds": seconds, "failures": proof.failures, "passed": proof.passed}
     return proof
+
+
+def _named_shortly(error: UsageError, path: Path) -> str:
+    """Without the folder: `parity.json` is passed on, and the file has not come to its place yet."""
+    return str(error).replace(str(path.resolve()), path.name).replace(str(path), path.name)
 
 
 @contextmanager
@@ -155,15 +166,42 @@ def _loss(figures: dict[str, Any], questions: Questions, max_drop: float) -> str
 
 def _judge_operations(proof: Proof, path: Path) -> None:
     from ai_edge_litert import schema_py_generated as schema
+    from ai_edge_litert.tools import flatbuffer_utils
 
-    model = schema.Model.GetRootAs(path.read_bytes())
-    codes = [model.OperatorCodes(number) for number in range(model.OperatorCodesLength())]
+    model = flatbuffer_utils.read_model_from_bytearray(path.read_bytes())
     custom = [
-        (code.CustomCode() or b"?").decode() for code in codes if code.BuiltinCode() == schema.BuiltinOperator.CUSTOM
+        (code.customCode or b"?").decode()
+        for code in model.operatorCodes
+        if code.builtinCode == schema.BuiltinOperator.CUSTOM
     ]
     proof.figures["custom_operations"] = custom
     if custom:
         proof.failures.append(f"needs operations that phones do not have: {', '.join(custom)}")
+    proof.figures |= {"min_runtime_version": minimum_runtime(model), "left_to_cpu": left_to_cpu(model)}
+
+
+def _judge_without_xnnpack(proof: Proof, path: Path, questions: Questions) -> None:
+    """Apps may run LiteRT without XNNPACK, its default delegate: its own kernels must answer much the same."""
+    assert proof.answers is not None
+    chosen, task = np.union1d(questions.sample(CLIENT_PICTURES), questions.sample(GOLDEN_PICTURES)), questions.task
+    try:
+        with ModelProcess(path, "litert_plain") as model:
+            plain = model.probabilities(questions.pixels[chosen])
+    except UsageError as error:
+        proof.failures.append(
+            f"runs with XNNPACK only, LiteRT's default delegate; without it: {_named_shortly(error, path)}"
+        )
+        return
+    figures = task.agreement(
+        plain, proof.answers[chosen], questions.labels[chosen], questions.class_names, questions.thresholds
+    )
+    mean = task.difference.replace("max", "mean")
+    kept = {key: figures[key] for key in (task.difference, mean)}
+    proof.figures["without_xnnpack"] = {"pictures": len(chosen), **kept, "tolerance": PLAIN_TOLERANCE}
+    if figures[mean] > PLAIN_TOLERANCE:
+        proof.failures.append(
+            f"answers otherwise without XNNPACK, LiteRT's default delegate, by {figures[mean]:.2g} on average"
+        )
 
 
 def _judge_client(proof: Proof, path: Path, questions: Questions, max_drop: float, tick: Tick) -> None:

@@ -56,19 +56,23 @@ class Quantizer:
         """Weights of 8 bits, one scale a channel; all computing stays in float."""
         return _quantized(self.float32, _recipe(_Rule(".*", "weights")))
 
-    def static(self, *, activation_bits: int, float_layers: Collection[str] = ()) -> bytes:
+    def static(
+        self, *, activation_bits: int, float_layers: Collection[str] = (), integer_answers: bool = False
+    ) -> bytes:
         """Full integer: weights of 8 bits, activations of 8 or 16.
 
         Args:
             activation_bits: 8, for a file that takes uint8 pixels, or 16, for one that takes float32, since no client takes
                 16 bits. Both give float32 probabilities.
             float_layers: names from `layers` that stay in float, weights and all.
+            integer_answers: give the probabilities of 8 bits as uint8.
         """
         rules = [_Rule(".*", f"static{activation_bits}")]
         if float_layers:
             rules.append(_Rule(_any_of(float_layers), "float"))
         body = self._body if activation_bits == 8 else self.float32
-        return _with_plain_interface(_quantized(body, _recipe(*rules), self._ranges))
+        quantized = _quantized(body, _recipe(*rules), self._ranges)
+        return _with_plain_interface(quantized, integer_answers=integer_answers)
 
     @cached_property
     def layers(self) -> list[str]:
@@ -222,7 +226,7 @@ class _Rule:
 def _recipe(*rules: _Rule) -> list[dict[str, Any]]:
     """What the quantiser takes; a later rule wins."""
     from litert_quantizer.algorithm_manager import AlgorithmName
-    from litert_quantizer.qtyping import TFLOperationName
+    from litert_quantizer.qtyping import QuantGranularity, TFLOperationName
     from litert_quantizer.recipe_manager import RecipeManager
 
     manager = RecipeManager()
@@ -239,6 +243,14 @@ def _recipe(*rules: _Rule) -> list[dict[str, Any]]:
             manager.add_static_config(
                 rule.names, TFLOperationName.ALL_SUPPORTED, activation_num_bits=bits, weight_num_bits=8
             )
+            # With a scale for each channel, TFLite before 2.10 answers nonsense, and NNAPI, TFLM and the EdgeTPU refuse.
+            manager.add_static_config(
+                rule.names,
+                TFLOperationName.FULLY_CONNECTED,
+                activation_num_bits=bits,
+                weight_num_bits=8,
+                weight_granularity=QuantGranularity.TENSORWISE,
+            )
     return manager.get_quantization_recipe()
 
 
@@ -247,10 +259,11 @@ def _any_of(layers: Iterable[str]) -> str:
     return f"^(?:{'|'.join(re.escape(layer) for layer in layers)});?$"
 
 
-def _with_plain_interface(quantized: bytes) -> bytes:
+def _with_plain_interface(quantized: bytes, *, integer_answers: bool = False) -> bytes:
     """Let a file that takes int8 take uint8, and one that gives integers give float32, by one operation at either end.
 
-    MediaPipe takes uint8 or float32 pixels only, and a caller need not know the scale of the probabilities.
+    MediaPipe takes uint8 or float32 pixels only, and a caller need not know the scale of the probabilities. Pipelines of an
+    EdgeTPU expect bytes: with `integer_answers`, int8 becomes uint8.
     """
     from ai_edge_litert import schema_py_generated as schema
     from ai_edge_litert.tools import flatbuffer_utils
@@ -275,6 +288,11 @@ def _with_plain_interface(quantized: bytes) -> bytes:
         operator.opcodeIndex = len(model.operatorCodes) - 1
         return len(graph.tensors) - 1, operator
 
+    def as_uint8(tensor: int, twin: int) -> None:
+        """Give the twin of an int8 tensor the same scale, and a zero point for bytes from 0."""
+        graph.tensors[twin].quantization = copy.deepcopy(graph.tensors[tensor].quantization)
+        graph.tensors[twin].quantization.zeroPoint = [graph.tensors[tensor].quantization.zeroPoint[0] + 128]
+
     for one in graph.operators:
         if hasattr(one.builtinOptions, "potScaleInt16"):
             # Else 16-bit scales that happen to be powers of two, as of pixels in [-1, 1], are taken for an older scheme, which
@@ -286,14 +304,17 @@ def _with_plain_interface(quantized: bytes) -> bytes:
         eight_bits = graph.tensors[given].type == kinds.INT8
         plain, operator = convert(given, kinds.UINT8 if eight_bits else kinds.FLOAT32, "QUANTIZE")
         if eight_bits:
-            graph.tensors[plain].quantization = copy.deepcopy(graph.tensors[given].quantization)
-            graph.tensors[plain].quantization.zeroPoint = [graph.tensors[given].quantization.zeroPoint[0] + 128]
+            as_uint8(given, plain)
         operator.inputs, operator.outputs = [plain], [given]
         graph.operators.insert(0, operator)
         graph.inputs = [plain]
         signature.inputs[0].tensorIndex = plain
     if graph.tensors[answer].type != kinds.FLOAT32:
-        plain, operator = convert(answer, kinds.FLOAT32, "DEQUANTIZE")
+        if integer_answers:
+            plain, operator = convert(answer, kinds.UINT8, "QUANTIZE")
+            as_uint8(answer, plain)
+        else:
+            plain, operator = convert(answer, kinds.FLOAT32, "DEQUANTIZE")
         operator.inputs, operator.outputs = [answer], [plain]
         graph.operators.append(operator)
         graph.outputs = [plain]

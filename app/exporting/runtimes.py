@@ -159,11 +159,14 @@ class SavedModelRuntime(PixelRuntime):
 class LiteRTRuntime(PixelRuntime):
     """A `.tflite` file, run by LiteRT's interpreter with XNNPACK, as an app does that prepares the pixels itself."""
 
+    kernels = "BUILTIN"  # a member of `OpResolverType`
+
     def __init__(self, path: Path, threads: int, image_size: int | None = None) -> None:
-        from ai_edge_litert.interpreter import Interpreter
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
         self.path = path
-        self.interpreter = Interpreter(model_path=str(path), num_threads=threads)
+        kernels = OpResolverType[self.kernels]
+        self.interpreter = Interpreter(model_path=str(path), num_threads=threads, experimental_op_resolver_type=kernels)
         given = _single(self.interpreter.get_input_details(), path, "input")
         self.answer = _single(self.interpreter.get_output_details(), path, "output")
         says = describe_tflite(path)
@@ -192,6 +195,12 @@ class LiteRTRuntime(PixelRuntime):
         answer = np.array(self.interpreter.get_tensor(self.answer["index"]))
         scale, zero_point = self.answer["quantization"]
         return (answer.astype(np.float32) - zero_point) * scale if scale else answer
+
+
+class PlainLiteRTRuntime(LiteRTRuntime):
+    """The same by LiteRT's own kernels, without XNNPACK."""
+
+    kernels = "BUILTIN_WITHOUT_DEFAULT_DELEGATES"
 
 
 class MediaPipeRuntime:
@@ -324,6 +333,7 @@ CLIENTS: dict[str, Callable[[Path, int, int | None], Runtime]] = {
     "keras": KerasRuntime,
     "tensorflow": SavedModelRuntime,
     "litert": LiteRTRuntime,
+    "litert_plain": PlainLiteRTRuntime,
     "mediapipe": MediaPipeRuntime,
     "onnxruntime": ONNXRuntime,
 }

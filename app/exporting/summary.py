@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from app.console import console, print_path, table
+from app.exporting.delegates import DEVICE_COLUMNS, device_rows
 from app.figures import percent
 from app.runs import Run
 from data.pictures import SINGLE_LABEL
@@ -22,6 +23,8 @@ def say_exports(run: Run) -> None:
     task = TASKS[run.config.task or SINGLE_LABEL]
     rows = [export_cells(task, one) for one in parity["formats"].values()]
     table("", export_columns(task), rows)
+    if devices := device_rows(parity):
+        table("where they run", DEVICE_COLUMNS, devices)
     for line in (*_within_chance(parity), *_search(parity)):
         console.print(line)
     for one in parity["formats"].values():

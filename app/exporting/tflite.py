@@ -29,7 +29,8 @@ def write_float16(trained: Trained, path: Path) -> None:
 
 def write_dynamic(trained: Trained, path: Path) -> None:
     """Write a `.tflite` with weights of 8 bits whose activations are quantised while it runs: small, but slow on many CPUs."""
-    _write(convert(trained.model, types=[]), trained, path)
+    # Dense layers with a scale for each channel need TFLite 2.17, and nobody who takes this file for old phones has that.
+    _write(convert(trained.model, types=[], dense_per_channel=False), trained, path)
 
 
 def write_int8_weights(trained: Trained, path: Path) -> None:
@@ -45,7 +46,18 @@ def write_int8(trained: Trained, path: Path, float_layers: Collection[str] = ())
         path: file to write.
         float_layers: names from `Quantizer.layers` that compute in float.
     """
-    file = trained.quantizer.static(activation_bits=8, float_layers=float_layers)
+    _write_bytes_in(trained.quantizer.static(activation_bits=8, float_layers=float_layers), trained, path)
+
+
+def write_edge(trained: Trained, path: Path) -> None:
+    """Write a full-integer `.tflite` for accelerators and microcontrollers, uint8 pixels in and uint8 probabilities out.
+
+    The EdgeTPU, NNAPI and TFLM take a dense layer with one scale for all of its weights only.
+    """
+    _write_bytes_in(trained.quantizer.static(activation_bits=8, integer_answers=True), trained, path)
+
+
+def _write_bytes_in(file: bytes, trained: Trained, path: Path) -> None:
     # The input's type does the scaling; by the convention of the schema, the metadata is to tell of it.
     scaling = trained.quantizer.scaling
     description = replace(trained.description, mean=-scaling.offset / scaling.factor, std=1 / scaling.factor)
@@ -57,7 +69,7 @@ def write_int16x8(trained: Trained, path: Path) -> None:
     _write(trained.quantizer.static(activation_bits=16), trained, path)
 
 
-def convert(model: keras.Model, types: list[Any] | None = None) -> bytes:
+def convert(model: keras.Model, types: list[Any] | None = None, *, dense_per_channel: bool = True) -> bytes:
     """Convert with TensorFlow's converter, to builtin operations only.
 
     The file takes `pixels`, float32 (1, size, size, 3), RGB in [0, 255], and gives `probabilities`, float32 (1, classes),
@@ -67,6 +79,7 @@ def convert(model: keras.Model, types: list[Any] | None = None) -> bytes:
     Args:
         model: from `models.builder.with_answers`.
         types: None for float32; else the types that weights may be stored in, where none means 8-bit integers.
+        dense_per_channel: whether 8-bit weights of dense layers have a scale for each channel.
 
     Returns:
         The content of the `.tflite`, with the signature `serving_default`.
@@ -89,6 +102,7 @@ def convert(model: keras.Model, types: list[Any] | None = None) -> bytes:
         if types is not None:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
             converter.target_spec.supported_types = types
+            converter._experimental_disable_per_channel_quantization_for_dense_layers = not dense_per_channel
         return converter.convert()
 
 

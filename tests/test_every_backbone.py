@@ -1,0 +1,59 @@
+"""Every export format for every family of backbones, with random weights and small images.
+
+Opt-in (`-m families`): it takes about an hour. What cannot be exported is in `FORMATS`, so that it is said before training.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from app.exporting.formats import FORMATS
+from app.exporting.metadata import Description
+from app.exporting.process import ModelProcess
+from app.exporting.trained import Trained
+from models.backbones import BACKBONES, find_backbone
+from models.builder import build_model, with_answers
+
+
+def smallest_of_each_family() -> list[str]:
+    families: dict[tuple[str, ...], str] = {}
+    for spec in sorted(BACKBONES.values(), key=lambda one: one.parameters):
+        families.setdefault((spec.paper, spec.scaling, spec.blocks), spec.name)
+    return sorted(families.values())
+
+
+CLASSES = ("a", "b", "c")
+
+
+@pytest.fixture(scope="module", params=smallest_of_each_family())
+def untrained(request: pytest.FixtureRequest) -> tuple[str, Trained, np.ndarray]:
+    """A backbone's name, its network with random weights, ready for export, and images, uint8 (n, size, size, 3)."""
+    keras.utils.set_random_seed(0)
+    spec = find_backbone(request.param)
+    model = build_model(spec, num_classes=len(CLASSES), image_size=spec.min_image_size, weights=None)
+    size = spec.min_image_size
+    pixels = np.random.default_rng(0).integers(0, 256, (8, size, size, 3), np.uint8)
+    about = Description(name=spec.name, text="", version="1", author="", licence="", class_names=CLASSES)
+    return (
+        spec.name,
+        Trained(with_answers(model), resize="stretch", description=about, calibration=lambda: pixels),
+        pixels,
+    )
+
+
+@pytest.mark.families
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_family_is_exported(name: str, untrained: tuple[str, Trained, np.ndarray], tmp_path: Path) -> None:
+    _, trained, pixels = untrained
+    export = FORMATS[name]
+    path = tmp_path / export.file
+    export.write(trained, path)
+    with ModelProcess(path) as model:
+        found = model.probabilities(pixels)
+    expected = np.asarray(trained.model(pixels.astype(np.float32), training=False))
+    # The gate that judges accuracy is not for networks that guess; integer files of random weights are rough.
+    assert np.abs(found - expected).max() <= (export.tolerance or 0.25)
