@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from app.config import TrainConfig
 from app.console import status
 from app.evaluation.advice import describe_best
-from app.exporting.summary import export_cells, export_columns, refused, score_text, verdicts
+from app.exporting.summary import export_cells, export_columns, refused, remarks, score_text, verdicts
 from app.runs import Run, write_text
 from app.tasks import TASKS
 from data.pictures import SINGLE_LABEL
@@ -73,6 +73,7 @@ def _context(run: Run) -> dict[str, Any]:
         "score_text": lambda one: score_text(task, one),
         "phone_file": _phone_file(parity),
         "verdicts": verdicts(task, parity),
+        "remarks": remarks(task, parity),
         "refused": refused(parity),
         "harmful_layers": _harmful_layers(parity),
         "percent": _percent,
