@@ -44,7 +44,6 @@ def export(run: str, **options: Any) -> dict[str, Any]:
     """
     config = make_config(ExportConfig, run=run, **options)
     opened = Run.open(config.run)
-    opened.require(opened.model)
     with alone(opened), _interruptible(opened):
         return _export(opened, config)
 
@@ -85,7 +84,7 @@ def _pictures(trained: TrainConfig, run: Run, source: str | None) -> tuple[Pictu
         )
         return read_splits(run.splits, pictures)
     except DataError as error:
-        if source is not None:
+        if source is not None or "\n" in str(error):  # a list of images that are there, but cannot be read
             raise
         raise DataError(
             f"{error}. The proof needs the images of the run; if they were moved, say where they are now: "

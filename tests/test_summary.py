@@ -39,7 +39,7 @@ def test_a_loss_that_was_let_pass_says_why(tiny_copy: app.Run, capsys: pytest.Ca
     terminal, *pages = texts
     assert "Within chance: MediaPipe loses more than the 0.5 points of --max-drop" in terminal
     for page in pages:
-        assert "a quantised file may lose 0.5 points of accuracy (--max-drop)." in page
+        assert "a quantised file may lose 0.5 points of accuracy (--max-drop), or more where so few images" in page
         assert "Through MediaPipe Tasks, a larger loss fails a file only beyond chance" in page
 
 
@@ -126,3 +126,12 @@ def test_strict_agreement_is_beside_the_other(tiny_copy: app.Run, capsys: pytest
     changes = {"top1_agreement": 1.0, "strict_top1_agreement": 0.96, "top5_agreement": 0.5}
     for text in said(tiny_copy, capsys, formats=formats_of(tiny_copy, **changes)):
         assert "100.0% (strictly 96.0%, top 5 50.0%)" in " ".join(text.split())
+
+
+@pytest.mark.usefixtures("wide")
+@pytest.mark.parametrize(("step", "is_said"), [(0.2, True), (1e-4, False)])
+def test_numbers_that_float32_hardly_tells_apart_are_named(
+    step: float, is_said: bool, tiny_copy: app.Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for text in said(tiny_copy, capsys, formats=formats_of(tiny_copy, resolution=step)):
+        assert ("float32 goes from one to the next in 0.2 standard deviations. Subtract a constant" in text) == is_said

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from app.errors import UsageError
-from app.exporting.saved_model import ENCODED_SIGNATURE
+from app.exporting.saved_model import ENCODED_SIGNATURE, REFUSED
 
 if TYPE_CHECKING:
     import keras
@@ -75,7 +75,11 @@ class SavedModelRuntime:
         """Answer picture files with float32 (n, classes)."""
         import tensorflow as tf
 
-        (answer,) = self.model.signatures[ENCODED_SIGNATURE](tf.constant(pictures)).values()
+        try:
+            (answer,) = self.model.signatures[ENCODED_SIGNATURE](tf.constant(pictures)).values()
+        except tf.errors.InvalidArgumentError as error:  # a trace stands before the reason
+            text = str(error)
+            raise ValueError(text[max(0, text.find(REFUSED)) :]) from error
         return np.asarray(answer)
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from app.exporting.folder import Kept
     from app.tasks.task import Task
 
+_COARSE = 0.01  # standard deviations
+
 
 def say_exports(run: Run) -> None:
     """Print one row an exported file, what was found about quantised ones, and where the files are."""
@@ -24,7 +26,9 @@ def say_exports(run: Run) -> None:
     task = TASKS[run.config.task or SINGLE_LABEL]
     rows = [export_cells(task, one) for one in parity["formats"].values()]
     table("", export_columns(task), rows)
-    for line in (*_too_few(task, parity), *_within_chance(parity), *_left_out(parity), *_search(parity)):
+    for line in (*_too_few(task, parity), *_within_chance(parity), *_coarse(parity), *_left_out(parity)):
+        console.print(line)
+    for line in _search(parity):
         console.print(line)
     for one in parity["formats"].values():
         print_path("exported", run.export / one["file"])
@@ -102,14 +106,14 @@ def verdicts(task: Task, parity: dict[str, Any]) -> str:
     client = " Through MediaPipe Tasks, a larger loss fails a file only beyond chance: if its 95 % interval is above 0."
     return (
         "A file that computes in float must give the same answers as the model; a quantised file may lose "
-        f"{score} (--max-drop), or more where that may be chance and so few images cannot tell."
+        f"{score} (--max-drop), or more where so few images cannot tell a loss from chance."
         f"{client if task.same_answer else ''}"
     )
 
 
 def remarks(task: Task, parity: dict[str, Any]) -> list[str]:
     """What the report and the card say below the table of exported files."""
-    return [*_too_few(task, parity), *_left_out(parity)]
+    return [*_too_few(task, parity), *_coarse(parity), *_left_out(parity)]
 
 
 def refused(parity: dict[str, Any]) -> list[dict[str, Any]]:
@@ -141,6 +145,16 @@ def _too_few(task: Task, parity: dict[str, Any]) -> Iterator[str]:
         if "more" in one:
             text += f", {100 * one['more'][f'{task.score}_drop']:.1f} on {one['more']['pictures']} of training and validation"
         yield f"{text}; it is kept."
+
+
+def _coarse(parity: dict[str, Any]) -> Iterator[str]:
+    """Of numbers that lie so close together, beside their size, that float32 has few steps between them."""
+    step = max((one.get("resolution", 0.0) for one in parity["formats"].values()), default=0.0)
+    if step >= _COARSE:
+        yield (
+            f"The numbers are large beside their spread: float32 goes from one to the next in {step:.2g} standard deviations. "
+            "Subtract a constant from the labels to keep more digits."
+        )
 
 
 def _left_out(parity: dict[str, Any]) -> Iterator[str]:
