@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from app.config import ExportConfig, make_config
-from app.console import chatter_to, status
+from app.config import ExportConfig, TrainConfig, make_config
+from app.console import chatter_to, console, status
+from app.errors import Interrupted
+from app.exporting.folder import PARITY, Kept, alone
 from app.exporting.formats import check_exportable, resolve_exports
 from app.exporting.metadata import absolute_locales, read_locales
-from app.exporting.summary import say_exports
+from app.exporting.summary import say_changes, say_exports
 from app.pictures import open_readable
+from app.program import command
 from app.runs import Run
 from app.splits import say_changed
 from app.starting import start_tensorflow
+from data.errors import DataError
+from data.pictures import PictureSet
 from data.splits import read_splits, split_indices
+
+_DESCRIBING = ("author", "model_version", "score_threshold", "locales")  # options that are written into the files
 
 
 def export(run: str, **options: Any) -> dict[str, Any]:
-    """Write a run's export folder anew and prove the files; an earlier export is replaced only by a complete one.
+    """Add files to a run's export folder, or write those that are there again, and prove them.
+
+    What is not written now stays as it is, the user's own files too. The folder changes only when all is complete.
 
     Args:
         run: folder of a finished run.
-        **options: the fields of `app.config.ExportConfig`.
+        **options: the fields of `app.config.ExportConfig`; what is not given is as in the run's last export.
 
     Returns:
         The content of `parity.json`.
@@ -30,54 +41,134 @@ def export(run: str, **options: Any) -> dict[str, Any]:
     Raises:
         UsageError, DataError: no such run, or its pictures, which the proof needs, are gone.
         GateError: a file does not answer like the Keras model.
+        Interrupted: Ctrl-C; the text says what is left.
     """
     config = make_config(ExportConfig, run=run, **options)
     opened = Run.open(config.run)
-    model_path = opened.require(opened.model)
-    trained = opened.config
-    source = config.source or trained.source
-    assert source is not None
-    pictures, _ = open_readable(
-        source,
-        trained.source_options,
-        skip_unreadable=trained.skip_unreadable,
-        cache_folder=trained.cache_folder,
-        preparation=trained.preparation,
-    )
-    pictures, splits = read_splits(opened.splits, pictures)
-    say_changed(opened, pictures)
-    indices = split_indices(splits)
-    formats, quantize = resolve_exports(config.formats, config.quantize)
-    resolved = replace(
-        trained,
-        formats=formats,
-        quantize=quantize,
-        max_drop=config.max_drop,
-        author=config.author,
-        model_version=config.model_version,
-        score_threshold=config.score_threshold,
-        locales=absolute_locales(config.locales),
-    )
-    read_locales(resolved.locales, len(pictures.class_names))
-    check_exportable(formats, backbone=trained.backbone, task=pictures.task)
-    with chatter_to(opened.log):
-        start_tensorflow()
-        from app.evaluation.answers import predictor
-        from app.evaluation.report import write_report
-        from app.exporting.exports import write_exports
-        from data.pipeline import PictureLoader
-        from models.builder import load_model
+    with alone(opened), _interruptible(opened):
+        return _export(opened, config)
 
-        with status("loading the model"):
-            model = load_model(model_path)
-        loader = PictureLoader(pictures, model.input_shape[1], trained.resize)
-        asked = ("validation", "test") if quantize == "auto" else ("test",)
-        predict = predictor(model, loader, trained.batch_size)
-        answers = {split: predict(indices[split]) for split in asked}
-        write_exports(model, opened, resolved, pictures, indices, answers)
-        opened.write_config(resolved)
-        if opened.is_finished:  # the report tells of the exported files, and is what marks a run as finished
-            write_report(opened)
-    say_exports(opened)
-    opened.check_parity()
-    return opened.parity
+
+def _export(run: Run, config: ExportConfig) -> dict[str, Any]:
+    pictures, splits = _pictures(run.config, run, config.source)
+    asked = _options(run, config)
+    read_locales(asked.locales, len(pictures.class_names))
+    check_exportable(asked.formats or (), backbone=asked.backbone, task=pictures.task)
+    earlier = run.config
+    with chatter_to(run.log):
+        start_tensorflow()
+        from app.evaluation.report import write_report
+
+        kept = _write(run, asked, pictures, split_indices(splits))
+        run.write_config(_together(earlier, asked, kept))
+        if run.is_finished:  # the report tells of the exported files, and is what marks a run as finished
+            write_report(run)
+    say_exports(run)
+    say_changes(run, kept)
+    _say_outdated(earlier, asked, kept)
+    run.check_parity([name for name in run.parity["formats"] if name not in kept.formats])
+    return run.parity
+
+
+def _pictures(trained: TrainConfig, run: Run, source: str | None) -> tuple[PictureSet, Any]:
+    """The run's pictures and their splits, from where they are now.
+
+    Raises:
+        DataError: they cannot be found; the text names the option for pictures that were moved.
+    """
+    assert trained.source is not None
+    try:
+        pictures, _ = open_readable(
+            source or trained.source,
+            trained.source_options,
+            skip_unreadable=trained.skip_unreadable,
+            cache_folder=trained.cache_folder,
+            preparation=trained.preparation,
+        )
+        pictures, splits = read_splits(run.splits, pictures)
+    except DataError as error:
+        if source is not None or "\n" in str(error):  # a list of images that are there, but cannot be read
+            raise
+        raise DataError(
+            f"{error}. The proof needs the images of the run; if they were moved, say where they are now: "
+            f"{command('export', run.path, '--source', 'FOLDER')}"
+        ) from error
+    say_changed(run, pictures)
+    return pictures, splits
+
+
+def _options(run: Run, config: ExportConfig) -> TrainConfig:
+    """The run's options with what is written now; what is not given is as before."""
+    before = run.config
+    if config.formats is None:
+        formats, quantize = resolve_exports(before.formats or None, config.quantize or before.quantize)
+    else:
+        formats, quantize = resolve_exports(config.formats, config.quantize)
+    given = {name: getattr(config, name) for name in (*_DESCRIBING, "max_drop")}
+    given = {name: value for name, value in given.items() if value is not None}
+    locales = absolute_locales(given["locales"]) if "locales" in given else _kept_locales(run)
+    return replace(before, **given | {"locales": locales, "formats": formats, "quantize": quantize})
+
+
+def _kept_locales(run: Run) -> tuple[str, ...]:
+    """Those of the earlier export, by its own label files, where these are still there."""
+    locales = []
+    for one in run.config.locales:
+        locale = one.partition("=")[0]
+        copy = run.export.resolve() / f"labels_{locale}.txt"
+        locales.append(f"{locale}={copy}" if copy.is_file() else one)
+    return tuple(locales)
+
+
+def _write(run: Run, asked: TrainConfig, pictures: PictureSet, indices: dict[str, Any]) -> Kept:
+    from app.evaluation.answers import predictor
+    from app.exporting.exports import write_exports
+    from data.pipeline import PictureLoader
+    from models.builder import load_model
+
+    with status("loading the model"):
+        model = load_model(run.model)
+    loader = PictureLoader(pictures, model.input_shape[1], asked.resize)
+    predict = predictor(model, loader, asked.batch_size)
+    splits = ("validation", "test") if asked.quantize == "auto" else ("test",)
+    answers = {split: predict(indices[split]) for split in splits}
+    return write_exports(model, run, asked, pictures, indices, answers)
+
+
+def _together(earlier: TrainConfig, asked: TrainConfig, kept: Kept) -> TrainConfig:
+    """The run's options after an export: all formats that are there now."""
+    stay = [name for name in earlier.formats or () if name in kept.formats]
+    formats = tuple(dict.fromkeys([*stay, *(asked.formats or ())]))
+    return replace(asked, formats=formats, quantize="auto" if kept.quantization else asked.quantize)
+
+
+def _say_outdated(earlier: TrainConfig, asked: TrainConfig, kept: Kept) -> None:
+    changed = [name for name in _DESCRIBING[:3] if getattr(earlier, name) != getattr(asked, name)]
+    if [one.partition("=")[0] for one in earlier.locales] != [one.partition("=")[0] for one in asked.locales]:
+        changed.append("locales")
+    files = [one["file"] for one in kept.formats.values() if one["file"].endswith(".tflite")]
+    if changed and files:
+        named = ", ".join(f"--{name.replace('_', '-')}" for name in changed)
+        console.print(
+            f"Still with the earlier {named} in their metadata: {', '.join(files)}. Without --formats, all files are written "
+            "again."
+        )
+
+
+@contextmanager
+def _interruptible(run: Run) -> Iterator[None]:
+    """Turn Ctrl-C into an end that says what is left of the export."""
+    parity = run.export / PARITY
+
+    def changed() -> tuple[int, int] | None:
+        return (parity.stat().st_ino, parity.stat().st_mtime_ns) if parity.is_file() else None
+
+    before = changed()
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        if changed() != before:
+            text = f"{run.export} is complete, but the report and the options of the run do not tell of it yet"
+        else:
+            text = f"{run.export} is as it was before" if run.export.is_dir() else "nothing is exported"
+        raise Interrupted(f"Interrupted; {text}. To finish, give the same command again") from error

@@ -10,7 +10,7 @@ import platform
 import re
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -281,9 +281,10 @@ class Run:
         }
         write_json(self.path / "environment.json", environment)
 
-    def check_parity(self) -> None:
-        """Raise `GateError` when an exported file failed its proof."""
-        failed = [one for one in self.parity["formats"].values() if not one["passed"]]
+    def check_parity(self, formats: Collection[str] | None = None) -> None:
+        """Raise `GateError` when an exported file failed its proof, of all formats or of some."""
+        exported = self.parity["formats"]
+        failed = [one for name, one in exported.items() if not one["passed"] and (formats is None or name in formats)]
         if failed:
             texts = (f"{self.export / one['file']}: {'; '.join(one['failures'])}{_blame(one)}." for one in failed)
             raise GateError("\n".join([*texts, f"See {self.export / 'parity.json'}"]))

@@ -44,7 +44,6 @@ _TURNS = {  # by EXIF orientation, what makes a picture upright
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 _JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8\xff", 0xDA, 0xD9
 # Markers that a length stands behind, and the end's; none of them occurs within the data of a scan.
 _JPEG_SEGMENT = re.compile(rb"\xff([\xc0-\xc7\xc9-\xcf\xd9-\xef\xfe])")
@@ -172,29 +171,6 @@ def loaded(image: Image.Image, convert: Callable[[Image.Image], Image.Image] | N
         converted = (convert or _to_rgb)(image)
         turn = _TURNS.get(_orientation(image))
         return converted if turn is None else converted.transpose(turn)
-
-
-def reads_alike_in_tensorflow(encoded: bytes) -> bool:
-    """Whether TensorFlow's decoders give these pixels too.
-
-    They know no TIFF, AVIF and EXIF orientation, convert CMYK otherwise, take palettes of BMP for greyscale, fill
-    transparent parts of a GIF, refuse WebP that is animated or has alpha, and refuse files without an end mark.
-
-    Args:
-        encoded: the bytes of a picture that `decode` can read.
-    """
-    with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
-        fills_canvas = bool(image.tile) and image.tile[0][1] == (0, 0, *image.size)
-        if image.mode == "CMYK" or _orientation(image) != 1:
-            return False
-        return {
-            "TIFF": False,
-            "AVIF": False,
-            "PNG": _PNG_END in encoded,
-            "BMP": encoded[28:30] == b"\x18\0",  # 24 bits a pixel
-            "GIF": fills_canvas and "transparency" not in image.info and encoded.endswith(b"\0;"),
-            "WEBP": image.mode == "RGB" and not getattr(image, "is_animated", False),
-        }.get(image.format or "", True)
 
 
 class Header(NamedTuple):

@@ -7,23 +7,25 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from data.decoding import CROP_FRACTION
+from data.headers_in_graph import orientation
 
 
 def pixels_in_graph(encoded: tf.Tensor, image_size: int, resize: str) -> tf.Tensor:
-    """Decode and resize one picture inside a graph.
+    """Decode and resize one image inside a graph, upright by its EXIF orientation.
 
-    The pixels are those of `data.decoding.load_pixels`, but for the last bit of rounding, where
-    `data.decoding.reads_alike_in_tensorflow` holds: TensorFlow's decoders do not read EXIF orientation, for one.
+    The pixels are those of `data.decoding.load_pixels`, but for the last bit of rounding, unless one of
+    `data.headers_in_graph.refusals` holds.
 
     Args:
-        encoded: scalar string, the bytes of a JPEG, PNG, GIF (first frame), BMP or WebP (still, without alpha) file.
+        encoded: scalar string, the bytes of a JPEG, PNG, GIF (first frame), BMP or WebP file.
         image_size: side of the square result, in pixels.
         resize: a key of `data.decoding.RESIZES`.
 
     Returns:
         float32 (image_size, image_size, 3), RGB in [0, 255].
     """
-    pixels = _RESIZES[resize](tf.cast(_decode(encoded), tf.float32), image_size)
+    pixels = tf.cast(_turned(_decode(encoded), orientation(encoded)), tf.float32)
+    pixels = _RESIZES[resize](pixels, image_size)
     return tf.ensure_shape(tf.clip_by_value(pixels, 0.0, 255.0), (image_size, image_size, 3))
 
 
@@ -34,6 +36,16 @@ def _decode(encoded: tf.Tensor) -> tf.Tensor:
         lambda: tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE"),
         lambda: tf.io.decode_image(encoded, channels=3, expand_animations=False),
     )
+
+
+def _turned(pixels: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
+    """The pixels upright, (height, width, 3), by EXIF's number from 1 to 8."""
+    pixels = tf.ensure_shape(pixels, (None, None, 3))
+    on_its_side = orientation >= 5
+    pixels = tf.cond(on_its_side, lambda: tf.transpose(pixels, (1, 0, 2)), lambda: pixels)
+    mirrored, upside_down = (tf.reduce_any(orientation == numbers) for numbers in ((2, 3, 6, 7), (3, 4, 7, 8)))
+    pixels = tf.cond(mirrored, lambda: pixels[:, ::-1], lambda: pixels)
+    return tf.cond(upside_down, lambda: pixels[::-1], lambda: pixels)
 
 
 def _stretch(pixels: tf.Tensor, size: int) -> tf.Tensor:

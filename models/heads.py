@@ -107,6 +107,36 @@ def rescale_outputs(model: keras.Model, scale: np.ndarray, offset: np.ndarray) -
     model.layers[-1].set_weights([kernel * scale, bias * scale + offset])
 
 
+def standardized(model: keras.Model, scale: np.ndarray, offset: np.ndarray) -> keras.Model:
+    """The model that answers with (y - offset) / scale where the given one, which stays as it is, answers with y.
+
+    Args:
+        model: with a dense layer at the end; all other layers are shared.
+        scale: (outputs,), above 0.
+        offset: (outputs,).
+    """
+    import keras
+
+    last = model.layers[-1]
+    kernel, bias = (weights.astype(np.float64) for weights in last.get_weights())
+    layer = keras.layers.Dense(len(scale), dtype="float32", name="standardized")
+    outputs = layer(last.input)
+    layer.set_weights([kernel / scale, (bias - offset) / scale])
+    return keras.Model(model.input, outputs, name=model.name)
+
+
+def in_units(model: keras.Model, scale: np.ndarray, offset: np.ndarray) -> keras.Model:
+    """The model that answers with y where the given one answers with (y - offset) / scale: `standardized` undone by a layer.
+
+    Numbers are far apart beside their spread, such as latitudes or prices; weights of a few bits, or sums that begin with the
+    offset, have no room for both.
+    """
+    import keras
+
+    layer = keras.layers.Rescaling(scale, offset, dtype="float32", name=OUTPUTS["regression"].answers)
+    return keras.Model(model.input, layer(model.output), name=model.name)
+
+
 HEADS: dict[str, Head] = {
     "linear": Head("pooling, dropout, one dense layer", linear, is_linear=True),
     "mlp": Head("a hidden layer of 256 units before the linear head", mlp),

@@ -169,7 +169,8 @@ def every_format(tiny_run: app.Run, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture
 def colour_copy(tiny_copy: app.Run) -> app.Run:
-    """A run, to write to, whose model is `tests.handmade.colour_classifier` and always right."""
+    """A run, to write to, whose model is `tests.handmade.colour_classifier` and always right; nothing is exported of it."""
+    shutil.rmtree(tiny_copy.export)
     colour_classifier().save(tiny_copy.model)
     return tiny_copy
 
@@ -177,6 +178,7 @@ def colour_copy(tiny_copy: app.Run) -> app.Run:
 @pytest.fixture
 def brittle_copy(tiny_copy: app.Run) -> app.Run:
     """The same, but full integer leaves nothing of its answers."""
+    shutil.rmtree(tiny_copy.export)
     colour_classifier(stretch=1000.0).save(tiny_copy.model)
     return tiny_copy
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 
 import app
+from app.errors import GateError
 from app.exporting import automatic
 from app.exporting.automatic import quantize_automatically, readable
 from app.exporting.formats import FORMATS, Format
@@ -111,7 +113,9 @@ def fail_until(good: Callable[[str, bool], bool], monkeypatch: pytest.MonkeyPatc
     """Let every proof fail but those of files that are `good`; gives what was proved, and whether on test pictures."""
     proved = []
 
-    def prove(path: Path, export: Format, questions: Questions, *, max_drop: float, with_client: bool = True) -> Proof:
+    def prove(
+        path: Path, export: Format, questions: Questions, *, max_drop: float, with_client: bool = True, more: Any = None
+    ) -> Proof:
         assert path.stat().st_size > 1000
         proved.append((path.name, with_client))
         failures = [] if good(path.name, with_client) else ["no good"]
@@ -153,6 +157,36 @@ def test_what_fails_on_the_test_pictures_only_is_not_kept(
     assert [path.name for path in tmp_path.iterdir()] == ["model_int8_weights.tflite"]
 
 
+def test_where_validation_cannot_tell_training_images_decide(
+    sound: Trained, asked: Questions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = {"model_int8.tflite": 0.02, "model_int8_mixed.tflite": 0.02, "model_int8_weights.tflite": 0.0}
+
+    def prove(path: Path, export: Format, questions: Questions, *, max_drop: float, **options: Any) -> Proof:
+        more = {"pictures": 500, "accuracy_drop": losses.get(path.name, 0.0)}
+        return Proof({"file": path.name, "accuracy": 1.0, "within_chance": True, "more": more, "seconds": 0.0})
+
+    monkeypatch.setattr(automatic, "prove", prove)
+    search = quantize_automatically(sound, tmp_path, asked, asked, max_drop=0.5, more=lambda: asked)
+    assert search.name == "tflite_int8_weights"
+    failure = "loses 2.0 points on 500 training and validation images; at most 0.5 allowed (--max-drop)"
+    assert [one["failures"] for one in search.steps[:-1]] == [[failure]] * (len(search.steps) - 1)
+
+
+def test_the_search_among_layers_runs_once(brittle_copy: app.Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    searched = []
+    honest = Quantizer.layer_errors
+
+    def counted(self: Quantizer, layers: Any) -> dict[str, float]:
+        searched.append(1)
+        return honest(self, layers)
+
+    monkeypatch.setattr(Quantizer, "layer_errors", counted)
+    with pytest.raises(GateError):
+        app.export(str(brittle_copy.path), formats=("tflite_int8",), quantize="auto")
+    assert brittle_copy.parity["quantization"]["kept"] == "tflite_int8_mixed" and len(searched) == 1
+
+
 def test_auto_is_beside_the_formats_that_are_named(brittle_copy: app.Run, cli: Cli) -> None:
     ended = cli("export", brittle_copy.path, "--formats", "onnx", "--quantize", "auto")
     assert (ended.code, ended.err) == (0, "")
@@ -173,13 +207,14 @@ def test_auto_is_beside_the_formats_that_are_named(brittle_copy: app.Run, cli: C
         assert "model_int8_mixed.tflite" in text and RESCALED in text  # why the others were not kept
 
 
-def test_auto_is_what_nobody_names(colour_copy: app.Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "app.exporting.formats.DEFAULT_FORMATS", ("onnx",)
-    )  # the quickest; `finished_run` has the real ones
+def test_an_export_without_formats_searches_as_the_run_did(colour_copy: app.Run) -> None:
+    colour_copy.write_config(replace(colour_copy.config, formats=("onnx",), quantize="auto"))
     parity = app.export(str(colour_copy.path))
     assert set(parity["formats"]) == {"tflite_int8", "onnx"}
     assert (colour_copy.config.quantize, list(colour_copy.config.formats or ())) == ("auto", ["onnx"])
+    parity = app.export(str(colour_copy.path), formats=("tflite_float32",))
+    assert set(parity["formats"]) == {"tflite_int8", "onnx", "tflite_float32"}
+    assert parity["quantization"]["kept"] == "tflite_int8" and colour_copy.config.quantize == "auto"
 
 
 # --- The quantiser ----------------------------------------------------------------------------------------------------

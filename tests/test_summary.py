@@ -39,7 +39,7 @@ def test_a_loss_that_was_let_pass_says_why(tiny_copy: app.Run, capsys: pytest.Ca
     terminal, *pages = texts
     assert "Within chance: MediaPipe loses more than the 0.5 points of --max-drop" in terminal
     for page in pages:
-        assert "a quantised file may lose 0.5 points of accuracy (--max-drop)." in page
+        assert "a quantised file may lose 0.5 points of accuracy (--max-drop), or more where so few images" in page
         assert "Through MediaPipe Tasks, a larger loss fails a file only beyond chance" in page
 
 
@@ -98,3 +98,40 @@ def test_what_was_tried_is_not_taken_for_what_was_kept(
         after = page.partition("that were tried and not kept")[2]
         assert [one["what"] in after for one in refused] == [True] * len(refused)
         assert last["what"] not in after
+
+
+@pytest.mark.usefixtures("wide")
+def test_what_was_left_out_of_a_check_is_said_everywhere(
+    tiny_copy: app.Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left_out = [{"check": "the encoded signature", "pictures": 2, "of": 3, "reason": "it refuses a JPEG in CMYK"}]
+    for text in said(tiny_copy, capsys, formats=formats_of(tiny_copy, left_out=left_out)):
+        assert "Left out of the check of the encoded signature: 2 of 3 test images; it refuses a JPEG in CMYK" in text
+        assert "left out" in text
+
+
+@pytest.mark.usefixtures("wide")
+def test_too_few_images_are_named_as_the_reason(tiny_copy: app.Run, capsys: pytest.CaptureFixture[str]) -> None:
+    more = {"pictures": 500, "accuracy": 1.0, "keras_accuracy": 1.0, "accuracy_drop": 0.0}
+    changes = {"accuracy_drop": 1 / 3, "accuracy_drop_ci95": [-0.2, 0.8], "within_chance": True, "more": more}
+    for text in said(tiny_copy, capsys, formats=formats_of(tiny_copy, **changes)):
+        assert "too few images to tell" in text and "agrees" not in text.partition("Exported")[2].partition("How")[0]
+        assert (
+            "Not enough images to tell: model_float32.tflite loses 33.3 points of accuracy on 3 test images (95 % interval "
+            "-20.0 to 80.0), 0.0 on 500 of training and validation; it is kept." in text
+        )
+
+
+def test_strict_agreement_is_beside_the_other(tiny_copy: app.Run, capsys: pytest.CaptureFixture[str]) -> None:
+    changes = {"top1_agreement": 1.0, "strict_top1_agreement": 0.96, "top5_agreement": 0.5}
+    for text in said(tiny_copy, capsys, formats=formats_of(tiny_copy, **changes)):
+        assert "100.0% (strictly 96.0%, top 5 50.0%)" in " ".join(text.split())
+
+
+@pytest.mark.usefixtures("wide")
+@pytest.mark.parametrize(("step", "is_said"), [(0.2, True), (1e-4, False)])
+def test_numbers_that_float32_hardly_tells_apart_are_named(
+    step: float, is_said: bool, tiny_copy: app.Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for text in said(tiny_copy, capsys, formats=formats_of(tiny_copy, resolution=step)):
+        assert ("float32 goes from one to the next in 0.2 standard deviations. Subtract a constant" in text) == is_said

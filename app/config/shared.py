@@ -70,7 +70,6 @@ def _default_hint(default: str) -> str:
     return "" if default in ("", "False") else f"(default: {default})"
 
 
-# Options that `train` and `export` share.
 Formats = Annotated[
     tuple[str, ...] | None,
     option("what to export", FORMATS, metavar="FORMAT...", default=" ".join(DEFAULT_FORMATS)),
@@ -173,8 +172,9 @@ def check_exports(config: TrainConfig | ExportConfig) -> None:
         check_choice("formats", name, FORMATS)
     if config.quantize is not None:
         check_choice("quantize", config.quantize, QUANTIZE)
-    require(0 <= config.max_drop <= 100, f"--max-drop must be from 0 to 100 points, not {config.max_drop}")
-    require(0 <= config.score_threshold <= 1, f"--score-threshold must be from 0 to 1, not {config.score_threshold}")
+    drop, threshold = config.max_drop, config.score_threshold
+    require(drop is None or 0 <= drop <= 100, f"--max-drop must be from 0 to 100 points, not {drop}")
+    require(threshold is None or 0 <= threshold <= 1, f"--score-threshold must be from 0 to 1, not {threshold}")
 
 
 def require(holds: bool, text: str) -> None:

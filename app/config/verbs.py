@@ -15,22 +15,15 @@ from app.config.shared import (
     MAX_SECONDS,
     MAX_THREADS,
     SOURCE_HELP,
-    Author,
     Background,
     CacheFolder,
     Columns,
-    Formats,
     ImageFolder,
     ImageSuffix,
     LabelPattern,
     LabelSeparator,
     Levels,
-    Locales,
-    MaxDrop,
-    ModelVersion,
     Options,
-    Quantize,
-    ScoreThreshold,
     Task,
     Test,
     Uncertain,
@@ -43,12 +36,15 @@ from app.config.shared import (
     require,
     source_options,
 )
+from app.exporting.formats import FORMATS
 from app.training.engines import CHOICES
 from data.decoding import RESIZES
 from data.pictures import TASKS
 from data.preparing import Preparation
 from data.sources.options import SourceOptions
 from models.backbones import HUB_PREFIX, find_backbone
+
+_AS_BEFORE = "as in the run's last export"
 
 
 @dataclass(frozen=True)
@@ -166,29 +162,54 @@ class PredictConfig(Options):
 
 @dataclass(frozen=True)
 class ExportConfig(Options):
-    """Export a run's model again, and check the files against it."""
+    """Add files to a run's export, or write them again, and check them against the model."""
 
     groups: ClassVar = {"metadata": "author"}
     examples: ClassVar = {
-        "other formats": "runs/my_images --formats tflite_int8 onnx",
-        "class names in German, too": "runs/my_images --locales de=labels_de.txt",
+        "other formats, beside those that are there": "runs/my_images --formats tflite_int8 onnx",
+        "all files again, with class names in German": "runs/my_images --locales de=labels_de.txt",
     }
 
     run: Annotated[Positional[str], option("folder of a finished run", metavar="RUN")]
-    formats: Formats = None
-    quantize: Quantize = None
-    max_drop: MaxDrop = 0.5
+    formats: Annotated[
+        tuple[str, ...] | None,
+        option("what to add or to write again", FORMATS, metavar="FORMAT...", default="all formats of the run"),
+    ] = None
+    quantize: Annotated[
+        str | None,
+        option(
+            "auto: also the smallest and fastest quantised file that passes its proof; none: no search for it",
+            metavar="auto|none",
+            default="as in the run, or none with --formats",
+        ),
+    ] = None
+    max_drop: Annotated[
+        float | None,
+        option("most accuracy that a quantised file, or a phone's client, may lose, in points", default=_AS_BEFORE),
+    ] = None
     source: Annotated[str | None, option("where the run's pictures are now, if they were moved", metavar="SOURCE")] = (
         None
     )
 
-    author: Author = "unknown"
-    model_version: ModelVersion = "1"
-    score_threshold: ScoreThreshold = 0.0
-    locales: Locales = ()
+    author: Annotated[str | None, option("who made the model", default=_AS_BEFORE)] = None
+    model_version: Annotated[str | None, option("version of the model", default=_AS_BEFORE)] = None
+    score_threshold: Annotated[
+        float | None, option("probability below which clients leave a class out of their answer", default=_AS_BEFORE)
+    ] = None
+    locales: Annotated[
+        tuple[str, ...] | None,
+        option(
+            "class names in other languages: de=labels_de.txt, one name a line, in label order",
+            metavar="LOCALE=FILE...",
+            default=_AS_BEFORE,
+        ),
+    ] = None
 
     def check(self) -> None:
         """Raise `UsageError` for what cannot be carried out."""
+        require(
+            self.formats != (), f"--formats needs a name: {', '.join(FORMATS)}; without it, all files are written again"
+        )
         check_exports(self)
 
 

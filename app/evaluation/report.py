@@ -13,7 +13,7 @@ from app.config import TrainConfig
 from app.console import status
 from app.evaluation.advice import describe_best
 from app.exporting.delegates import DEVICE_COLUMNS, device_rows
-from app.exporting.summary import export_cells, export_columns, refused, score_text, verdicts
+from app.exporting.summary import export_cells, export_columns, refused, remarks, score_text, verdicts
 from app.runs import Run, write_text
 from app.tasks import TASKS
 from data.pictures import SINGLE_LABEL
@@ -76,6 +76,7 @@ def _context(run: Run) -> dict[str, Any]:
         "device_columns": DEVICE_COLUMNS,
         "device_rows": device_rows(parity),
         "verdicts": verdicts(task, parity),
+        "remarks": remarks(task, parity),
         "refused": refused(parity),
         "harmful_layers": _harmful_layers(parity),
         "percent": _percent,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from app.console import status, track
+from app.console import status
 from app.exporting.formats import FORMATS, Format
 from app.exporting.parity import Proof, prove
-from app.exporting.quantization import Quantizer
 from app.exporting.questions import Questions
 from app.exporting.tflite import write_int8
 from app.exporting.trained import Trained
+from app.figures import beyond
 
 SHARES = (0.5, 0.9, 0.99)  # of the summed error, that the layers which are left in float carry
 HARMLESS = 1e-3  # a layer with a smaller share of the error is not worth leaving
@@ -45,7 +45,13 @@ class Search:
 
 
 def quantize_automatically(
-    trained: Trained, folder: Path, validation: Questions, test: Questions, *, max_drop: float
+    trained: Trained,
+    folder: Path,
+    validation: Questions,
+    test: Questions,
+    *,
+    max_drop: float,
+    more: Callable[[], Questions] | None = None,
 ) -> Search:
     """Write the first file of the ladder that passes: full integer; with the worst layers in float; 8-bit weights; float16.
 
@@ -55,6 +61,7 @@ def quantize_automatically(
     float32 too, and 16-bit activations 60 times: none of them is what somebody wants who lets Graft choose.
 
     A file is chosen by the validation pictures, so that the test pictures stay a test; one that fails there too is not kept.
+    Where the validation pictures are too few to tell, those of training are asked as well, and decide.
 
     Args:
         trained: what to quantise.
@@ -62,6 +69,7 @@ def quantize_automatically(
         validation: pictures to choose by.
         test: pictures to prove the choice on.
         max_drop: most accuracy that it may lose, in points.
+        more: gives pictures of training and validation.
 
     Returns:
         What was found. The last of the ladder is kept whatever its proof says.
@@ -73,28 +81,39 @@ def quantize_automatically(
         path = folder / export.file
         with status(f"exporting {export.file}"):
             export.write(trained, path)
-        tried = prove(path, export, validation, max_drop=max_drop, with_client=False)
+        tried = prove(path, export, validation, max_drop=max_drop, with_client=False, more=more)
+        _decide_on_more(tried, validation.task.score, max_drop)
         search.name, search.format = name, export
         if tried.passed:
-            search.proof = prove(path, export, test, max_drop=max_drop)
+            search.proof = prove(path, export, test, max_drop=max_drop, more=more)
             tried.failures += [f"on the test pictures: {text}" for text in search.proof.failures]
         score, same = validation.task.score, validation.task.same_answer
-        kept = ("file", "bytes", score, f"keras_{score}", f"{score}_drop", same, "seconds")
+        kept = ("file", "bytes", score, f"keras_{score}", f"{score}_drop", same, "within_chance", "more", "seconds")
         figures = {key: tried.figures[key] for key in kept if key in tried.figures}
         search.steps.append({"format": name, "what": what, **figures, "failures": tried.failures})
         if tried.passed:
             break
     else:
-        search.proof = prove(path, export, test, max_drop=max_drop)  # nothing passed: what is wrong with the last
+        search.proof = prove(path, export, test, max_drop=max_drop, more=more)  # what is wrong with the last
     return search
+
+
+def _decide_on_more(tried: Proof, score: str, max_drop: float) -> None:
+    """Where no interval can tell, the loss on all pictures of training and validation does: there are other files to try."""
+    more = tried.figures.get("more")
+    if more and tried.passed and 100 * more[f"{score}_drop"] > max_drop:
+        points = beyond(100 * more[f"{score}_drop"], max_drop)
+        tried.failures.append(
+            f"loses {points} points on {more['pictures']} training and validation images; at most {max_drop:g} allowed "
+            "(--max-drop)"
+        )
 
 
 def _ladder(trained: Trained, search: Search) -> Iterator[tuple[str, str, Format]]:
     """What is tried: the name of the format, what it is in a few words, and its row."""
     yield "tflite_int8", "full integer", FORMATS["tflite_int8"]
-    quantizer = trained.quantizer
-    errors = layer_errors(quantizer)
-    search.layers = worst_layers(quantizer, errors)
+    quantizer, errors = trained.quantizer, trained.layer_errors
+    search.layers = worst_layers(trained)
     left_before = 0
     for layers in _cheapest_cures(errors, quantizer.layer_bytes):
         size = sum(quantizer.layer_bytes[layer] for layer in layers)
@@ -123,21 +142,12 @@ def _cheapest_cures(errors: dict[str, float], sizes: dict[str, int]) -> Iterator
         yield order[: int(np.searchsorted(carried, share)) + 1]
 
 
-def layer_errors(quantizer: Quantizer) -> dict[str, float]:
-    """`Quantizer.layer_errors` of all layers, beside a progress bar."""
-    return quantizer.layer_errors(track(quantizer.layers, len(quantizer.layers), "layers", unit="layers"))
-
-
-def worst_layers(quantizer: Quantizer, errors: dict[str, float]) -> list[dict[str, Any]]:
-    """The layers that do most harm when they are quantised, for the report.
-
-    Args:
-        quantizer: knows the ranges.
-        errors: from `Quantizer.layer_errors`.
-    """
+def worst_layers(trained: Trained) -> list[dict[str, Any]]:
+    """The layers that do most harm when they are quantised, for the report."""
+    errors = trained.layer_errors
     total = max(sum(errors.values()), 1e-30)
     return [
-        {"layer": readable(name), "share": error / total, "range": quantizer.range_of(name)}
+        {"layer": readable(name), "share": error / total, "range": trained.quantizer.range_of(name)}
         for name, error in list(errors.items())[:NAMED_LAYERS]
     ]
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,23 +14,26 @@ import numpy as np
 
 from app.config import TrainConfig
 from app.console import status
-from app.exporting.automatic import Search, layer_errors, quantize_automatically, worst_layers
+from app.exporting.automatic import Search, quantize_automatically, worst_layers
+from app.exporting.folder import Kept, failed_name, find_kept, new_export
 from app.exporting.formats import FORMATS
 from app.exporting.golden import write_golden
 from app.exporting.metadata import Description, read_locales
 from app.exporting.parity import Proof, prove
 from app.exporting.questions import Questions, evenly_chosen
 from app.exporting.trained import Trained
-from app.runs import Run, write_json, write_text, written_whole
+from app.runs import Run, write_json, write_text
+from app.tasks.regression import standardization
 from data.decoding import load_pixels
 from data.pictures import MULTI_LABEL, REGRESSION, SINGLE_LABEL, PictureSet
 from models.backbones import find_backbone
-from models.builder import with_answers
+from models.builder import forward_pass, with_answers
 
 if TYPE_CHECKING:
     import keras
 
 CALIBRATION_PICTURES = 200
+MORE_PICTURES = 1000
 
 
 def write_exports(
@@ -39,58 +43,122 @@ def write_exports(
     pictures: PictureSet,
     indices: Mapping[str, np.ndarray],
     answers: Mapping[str, np.ndarray],
-) -> None:
+) -> Kept:
     """Export a model and compare every file with it; `run.check_parity` says whether they agree.
 
-    The folder takes the place of an earlier one only when it is complete. A file that failed its proof stays in it under a
-    name that says so.
+    The folder takes the place of an earlier one only when it is complete. Formats of that which are not written now stay, and
+    so do the user's own files. A file that failed its proof stays in it under a name that says so.
 
     Args:
         model: from `models.builder.build_model`, trained.
-        run: whose `export` folder is written.
-        config: the run's options; `formats` and `quantize` are resolved.
+        run: whose `export` folder is written; its own options are those of the earlier export, if there was one.
+        config: the run's options; `formats` and `quantize` are resolved: what is written now.
         pictures: of the run.
         indices: which of them are in each split.
         answers: the model's for "test", and for "validation" where a quantised file is to be found, float32 (n, outputs).
+
+    Returns:
+        What became of the earlier export.
     """
+    assert config.formats is not None
+    kept = find_kept(run, config.formats, searched=config.quantize == "auto")
     with (
-        written_whole(run.export) as folder,
+        new_export(run) as folder,
         tempfile.TemporaryDirectory(prefix="graft-") as work,
         _full_disk_named(folder),
     ):
-        folder.mkdir()
+        examination = _Examination(model, run, config, pictures, indices, answers, Path(work))
         trained = Trained(
             with_answers(model),
             resize=config.resize,
             description=_describe(run, config),
-            calibration=lambda: _calibration(pictures, indices["train"], model.input_shape[1], config.resize),
+            calibration=examination.calibration,
+            scaling=examination.scaling,
         )
         for name, text in trained.description.files.items():
             write_text(folder / name, text)
-
-        def questions(split: str) -> Questions:
-            place = Path(work, split)
-            place.mkdir()
-            size = model.input_shape[1]
-            return Questions(
-                pictures.subset(indices[split]),
-                answers[split],
-                image_size=size,
-                resize=config.resize,
-                folder=place,
-                thresholds=run.thresholds,
-            )
-
-        test = questions("test")
+        test = examination.questions("test")
         search = None
         if config.quantize == "auto":
-            search = quantize_automatically(trained, folder, questions("validation"), test, max_drop=config.max_drop)
-        proofs = _write_and_prove(trained, folder, config, test, search)
+            search = quantize_automatically(
+                trained,
+                folder,
+                examination.questions("validation"),
+                test,
+                max_drop=config.max_drop,
+                more=examination.more,
+            )
+        proofs = _write_and_prove(trained, folder, config, test, examination.more, search)
         for proof in proofs.values():
             if not proof.passed:
                 _name_as_failed(folder, proof)
         write_golden(folder / "golden", test, {proof.figures["file"]: proof for proof in proofs.values()})
-        write_json(folder / "parity.json", _parity(config, test, proofs, search))
+        write_json(folder / "parity.json", _parity(config, test, proofs, search, kept))
+    return kept
+
+
+class _Examination:
+    """The pictures that files are asked about, decoded when they are first needed, and what is known of all of them."""
+
+    def __init__(
+        self,
+        model: keras.Model,
+        run: Run,
+        config: TrainConfig,
+        pictures: PictureSet,
+        indices: Mapping[str, np.ndarray],
+        answers: Mapping[str, np.ndarray],
+        work: Path,
+    ) -> None:
+        self.model, self.run, self.config, self.work = model, run, config, work
+        self.pictures, self.indices, self.answers = pictures, indices, answers
+
+    @cached_property
+    def scaling(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """The spread and the mean of the numbers in training, each (numbers,); None for classes."""
+        if self.pictures.task != REGRESSION:
+            return None
+        return standardization(self.pictures.labels[self.indices["train"]])
+
+    def questions(self, split: str) -> Questions:
+        """All pictures of a split."""
+        return self._questions(split, self.indices[split], self.answers[split])
+
+    def more(self) -> Questions:
+        """Pictures of training and validation, which have to do where those of the test are too few."""
+        return self._more
+
+    @cached_property
+    def _more(self) -> Questions:
+        members = np.concatenate([self.indices["train"], self.indices["validation"]])
+        chosen = members[evenly_chosen(len(members), MORE_PICTURES)]
+        outputs = len(self.pictures.class_names)
+        questions = self._questions("more", chosen, np.empty((len(chosen), outputs), np.float32))
+        forward = forward_pass(with_answers(self.model))
+        for batch in questions.batches():
+            pixels = questions.pixels[batch.start : batch.stop].astype(np.float32)
+            questions.expected[batch.start : batch.stop] = forward(pixels)
+        return questions
+
+    def calibration(self) -> np.ndarray:
+        """Training pictures, uint8 (n, size, size, 3), evenly chosen."""
+        train = self.indices["train"]
+        chosen = train[evenly_chosen(len(train), CALIBRATION_PICTURES)]
+        size = self.model.input_shape[1]
+        return np.stack([load_pixels(self.pictures.encoded(int(one)), size, self.config.resize) for one in chosen])
+
+    def _questions(self, name: str, chosen: np.ndarray, expected: np.ndarray) -> Questions:
+        place = self.work / name
+        place.mkdir()
+        return Questions(
+            self.pictures.subset(chosen),
+            expected,
+            image_size=self.model.input_shape[1],
+            resize=self.config.resize,
+            folder=place,
+            thresholds=self.run.thresholds,
+            spread=None if self.scaling is None else self.scaling[0],
+        )
 
 
 _TEXTS = {
@@ -120,47 +188,50 @@ def _describe(run: Run, config: TrainConfig) -> Description:
     )
 
 
-def _calibration(pictures: PictureSet, train: np.ndarray, size: int, resize: str) -> np.ndarray:
-    chosen = train[evenly_chosen(len(train), CALIBRATION_PICTURES)]
-    return np.stack([load_pixels(pictures.encoded(int(index)), size, resize) for index in chosen])
-
-
 def _write_and_prove(
-    trained: Trained, folder: Path, config: TrainConfig, test: Questions, search: Search | None
+    trained: Trained,
+    folder: Path,
+    config: TrainConfig,
+    test: Questions,
+    more: Callable[[], Questions],
+    search: Search | None,
 ) -> dict[str, Proof]:
     """Every format that was asked for, and last what the search has kept, which is there already."""
-    kept = {} if search is None or search.proof is None else {search.name: search.proof}
+    found = {} if search is None or search.proof is None else {search.name: search.proof}
     proofs: dict[str, Proof] = {}
     assert config.formats is not None
     for name in config.formats:
-        if name in kept:
+        if name in found:
             continue
         export = FORMATS[name]
         with status(f"exporting {export.file}"):
             export.write(trained, folder / export.file)
-        proofs[name] = prove(folder / export.file, export, test, max_drop=config.max_drop)
+        proofs[name] = prove(folder / export.file, export, test, max_drop=config.max_drop, more=more)
         if export.tolerance is None and not proofs[name].passed:
-            quantizer = trained.quantizer
-            proofs[name].figures["layers"] = worst_layers(quantizer, layer_errors(quantizer))
-    return proofs | kept
+            proofs[name].figures["layers"] = worst_layers(trained)
+    return proofs | found
 
 
 def _name_as_failed(folder: Path, proof: Proof) -> None:
     """Nobody is to ship it unnoticed."""
     file = folder / proof.figures["file"]
-    proof.figures["file"] = f"{file.stem}_FAILED{file.suffix}"
+    proof.figures["file"] = failed_name(file.name)
     file.rename(folder / proof.figures["file"])
 
 
-def _parity(config: TrainConfig, test: Questions, proofs: dict[str, Proof], search: Search | None) -> dict[str, Any]:
+def _parity(
+    config: TrainConfig, test: Questions, proofs: dict[str, Proof], search: Search | None, kept: Kept
+) -> dict[str, Any]:
     steps = [] if search is None else search.steps
+    found = kept.quantization if search is None else {"kept": search.name, "steps": steps, "layers": search.layers}
+    formats = kept.formats | {name: proof.figures for name, proof in proofs.items()}
     return {
         "pictures": len(test),
-        "passed": all(proof.passed for proof in proofs.values()),
+        "passed": all(one["passed"] for one in formats.values()),
         "max_drop": config.max_drop,
-        "seconds": sum(proof.figures["seconds"] for proof in proofs.values()) + sum(one["seconds"] for one in steps),
-        "formats": {name: proof.figures for name, proof in proofs.items()},
-        "quantization": None if search is None else {"kept": search.name, "steps": steps, "layers": search.layers},
+        "seconds": sum(one["seconds"] for one in (*formats.values(), *steps)),
+        "formats": formats,
+        "quantization": found,
     }
 
 

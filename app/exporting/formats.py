@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -100,11 +100,12 @@ FORMATS: dict[str, Format] = {
 DEFAULT_FORMATS = ("saved_model", "tflite_float32", "tflite_float16")
 
 
-def resolve_exports(formats: tuple[str, ...] | None, quantize: str | None) -> tuple[tuple[str, ...], str]:
+def resolve_exports(formats: Sequence[str] | None, quantize: str | None) -> tuple[tuple[str, ...], str]:
     """What to export where nothing is said: the usual files, and a quantised one; named files alone where they are named."""
     if formats is None:
         return DEFAULT_FORMATS, quantize or "auto"
-    return formats, quantize or "none"
+    names = [formats] if isinstance(formats, str) else formats
+    return tuple(dict.fromkeys(names)), quantize or "none"
 
 
 def check_exportable(formats: Iterable[str], *, backbone: str, task: str) -> None:

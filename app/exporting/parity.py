@@ -1,14 +1,16 @@
 """The proof of an export: every file, loaded in a fresh process by its own client, against the Keras model.
 
 All pictures of the test split are asked. Pixels come from Graft's own decoder; the SavedModel's `encoded` signature and
-MediaPipe Tasks, which decode and resize by themselves, are asked about the picture files too.
+MediaPipe Tasks, which decode and resize by themselves, are asked about the picture files too. What a check leaves out is
+counted in the proof's figures.
 """
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,13 +24,14 @@ from app.exporting.formats import Format
 from app.exporting.op_versions import minimum_runtime
 from app.exporting.process import ModelProcess
 from app.exporting.questions import Questions
+from app.exporting.saved_model import REFUSED, REFUSED_END
 from app.figures import beyond
-from data.decoding import reads_alike_in_tensorflow
 from data.pictures import REGRESSION
 
 # TensorFlow's operations round the last bit of a few pixels otherwise than OpenCV's, so single pictures may differ a little
 # more; another channel order or another resize would show in the mean.
 ENCODED_TOLERANCE = 0.02
+ENCODED_LARGEST = 0.1  # of a single picture; one that lies on its side, or in other colours, differs by more
 # MediaPipe brings a LiteRT of its own, whose integer kernels may round otherwise. A wrong normalisation differs by far more.
 CLIENT_TOLERANCE = 0.02
 # LiteRT's own integer kernels round otherwise than XNNPACK's; single pictures differed by up to 0.03.
@@ -36,6 +39,9 @@ PLAIN_TOLERANCE = 0.05
 CLIENT_PICTURES = 32  # already at size, so that the client has nothing to resize and must answer as LiteRT does
 
 GOLDEN_PICTURES = 10  # that an app's tests ask about; see `app.exporting.golden`
+MOST_TIES = 0.05  # of the answers: more that differ are no near ties, however close each may be
+UNREAD = "what TensorFlow's own decoders do not read"
+FLOAT_STEPS = 2  # from one float32 to the next, by which sums that are rounded in another order differ
 
 Tick = Callable[[int], None]
 
@@ -60,8 +66,22 @@ class Proof:
         """Nothing was found against the file."""
         return not self.failures
 
+    def leave_out(self, check: str, count: int, total: int, reason: str) -> None:
+        """Note of how many of the test pictures a check says nothing, and why."""
+        if count:
+            left_out = {"check": check, "pictures": count, "of": total, "reason": reason}
+            self.figures.setdefault("left_out", []).append(left_out)
 
-def prove(path: Path, export: Format, questions: Questions, *, max_drop: float, with_client: bool = True) -> Proof:
+
+def prove(
+    path: Path,
+    export: Format,
+    questions: Questions,
+    *,
+    max_drop: float,
+    with_client: bool = True,
+    more: Callable[[], Questions] | None = None,
+) -> Proof:
     """Hold one exported file against the Keras model.
 
     Args:
@@ -70,12 +90,16 @@ def prove(path: Path, export: Format, questions: Questions, *, max_drop: float, 
         questions: the pictures.
         max_drop: most accuracy that a quantised file may lose, in points (hundredths).
         with_client: also ask MediaPipe Tasks, where the file is for phones.
+        more: gives other pictures, which decide about a quantised file if `questions` are too few to tell.
 
     Returns:
         The proof. A file that cannot be run is a failure with the reason, not an error.
     """
-    proof = Proof({"file": path.name, "bytes": _size(path), "tolerance": export.tolerance})
-    with_client &= export.is_for_phones and questions.pictures.task != REGRESSION  # its client is for classifiers
+    proof = Proof({"file": path.name, "bytes": _size(path), "tolerance": export.tolerance, "left_out": []})
+    if with_client and export.is_for_phones and questions.pictures.task == REGRESSION:
+        proof.leave_out("MediaPipe Tasks", len(questions), len(questions), "it has no task that answers with numbers")
+        with_client = False
+    with_client &= export.is_for_phones
     started = time.perf_counter()
     try:
         with _bar(path, len(questions) * (1 + with_client)) as tick:
@@ -83,6 +107,8 @@ def prove(path: Path, export: Format, questions: Questions, *, max_drop: float, 
                 proof.answers = _answers(model, questions, tick)
                 proof.figures |= agreement(proof.answers, questions)
                 _judge_answers(proof, export, questions, max_drop)
+                if proof.figures.get("within_chance") and more is not None:
+                    _judge_on_more(proof, model, more(), max_drop)
                 if path.is_dir():
                     _judge_encoded(proof, model, questions)
             if export.is_for_phones:
@@ -118,13 +144,24 @@ def agreement(answers: np.ndarray, questions: Questions) -> dict[str, Any]:
 
     Returns:
         By the task's score, which is `accuracy` for one class a picture: it, `keras_` and it, it and `_drop`, all parts of 1,
-        and it and `_drop_ci95`; the part of the pictures with the same answer, which is `top1_agreement`; the largest and the
-        mean over the pictures of each one's largest difference, `max_probability_difference` and
-        `mean_probability_difference`; `class_drops`: for each class that loses, how much; the most first. What numbers have
-        instead is told in `app.tasks.regression`.
+        and it and `_drop_ci95`; the part of the pictures with the same answer, near ties aside, which is `top1_agreement`, and
+        with the very same, `strict_top1_agreement`, of `compared_answers`; `top5_agreement`, the part with the same five
+        likeliest classes, where there are more; the largest and the mean over the pictures of each one's largest difference,
+        `max_probability_difference` and `mean_probability_difference`; `class_drops`: for each class that loses, how much; the
+        most first. What numbers have instead is told in `app.tasks.regression`.
     """
+    return _agreement(answers, questions, slice(None))
+
+
+def _agreement(answers: np.ndarray, questions: Questions, chosen: Any) -> dict[str, Any]:
+    """As `agreement`, of those of the pictures that are chosen."""
     return questions.task.agreement(
-        answers, questions.expected, questions.labels, questions.class_names, questions.thresholds
+        answers,
+        questions.expected[chosen],
+        questions.labels[chosen],
+        questions.class_names,
+        questions.thresholds,
+        questions.spread,
     )
 
 
@@ -141,26 +178,59 @@ def _answers(model: ModelProcess, questions: Questions, tick: Tick) -> np.ndarra
 
 def _judge_answers(proof: Proof, export: Format, questions: Questions, max_drop: float) -> None:
     assert proof.answers is not None
-    figures, task = proof.figures, questions.task
     if export.tolerance is None:
-        if 100 * figures[f"{task.score}_drop"] > max_drop:
-            proof.failures.append(f"{_loss(figures, questions, max_drop)}; at most {max_drop:g} allowed (--max-drop)")
-        return
+        _judge_drop(proof, questions, max_drop)
+    else:
+        _judge_differences(proof, export.tolerance, questions)
+
+
+def _judge_drop(proof: Proof, questions: Questions, max_drop: float) -> None:
+    """A quantised file may lose some accuracy; a larger loss that may be none is no failure, but is said."""
+    figures, score = proof.figures, questions.task.score
+    loses = 100 * figures[f"{score}_drop"] > max_drop
+    figures["within_chance"] = bool(loses and figures[f"{score}_drop_ci95"][0] <= 0)
+    if loses and not figures["within_chance"]:
+        proof.failures.append(f"{_loss(figures, questions, max_drop)}; at most {max_drop:g} allowed (--max-drop)")
+
+
+def _judge_on_more(proof: Proof, model: ModelProcess, more: Questions, max_drop: float) -> None:
+    """Where the test pictures are too few to tell, those of training and validation decide, if they can."""
+    figures = agreement(_answers(model, more, lambda _: None), more)
+    score = more.task.score
+    kept = (score, f"keras_{score}", f"{score}_drop", f"{score}_drop_ci95")
+    proof.figures["more"] = {"pictures": len(more), **{name: figures[name] for name in kept}}
+    if 100 * figures[f"{score}_drop"] > max_drop and figures[f"{score}_drop_ci95"][0] > 0:
+        proof.figures["within_chance"] = False
+        loss = _loss(figures, more, max_drop, "training and validation images")
+        proof.failures.append(f"{loss}; at most {max_drop:g} allowed (--max-drop)")
+
+
+def _judge_differences(proof: Proof, tolerance: float, questions: Questions) -> None:
+    """A file that computes in float must give the same answers."""
+    figures, task = proof.figures, questions.task
     differing = round((1 - figures[task.same_answer]) * len(questions)) if task.same_answer else 0
     if differing:
         proof.failures.append(f"another answer than the Keras model for {differing} of {len(questions)} pictures")
+    elif task.strictly_same:
+        compared = figures["compared_answers"]
+        strictly = round((1 - figures[task.strictly_same]) * compared)
+        if strictly > max(1, MOST_TIES * compared):
+            text = task.strict_text.format(strictly, compared)
+            proof.failures.append(f"{text}, more than the {MOST_TIES:.0%} that near ties explain")
+    # Numbers that lie close together beside their size have no more digits in float32.
+    figures["tolerance"] = tolerance = max(tolerance, FLOAT_STEPS * figures.get("resolution", 0.0))
     largest = figures[task.difference]
-    if largest > export.tolerance:
+    if largest > tolerance:
         what = "a probability differs by" if task.same_answer else "a number differs, in standard deviations, by"
-        found = beyond(largest, export.tolerance, digits=2, kind="g")
-        proof.failures.append(f"{what} {found}, more than {export.tolerance:g}")
+        found = beyond(largest, tolerance, digits=2, kind="g")
+        proof.failures.append(f"{what} {found}, more than {tolerance:.3g}")
 
 
-def _loss(figures: dict[str, Any], questions: Questions, max_drop: float) -> str:
+def _loss(figures: dict[str, Any], questions: Questions, max_drop: float, what: str = "pictures") -> str:
     task = questions.task
     low, high = (100 * end for end in figures[f"{task.score}_drop_ci95"])
     drop = figures[f"{task.score}_drop"]
-    lost = f"{round(drop * len(questions))} of {len(questions)} pictures, " if task.score == "accuracy" else ""
+    lost = f"{round(drop * len(questions))} of {len(questions)} {what}, " if task.score == "accuracy" else ""
     return f"loses {beyond(100 * drop, max_drop)} points of {task.score_title} ({lost}95 % interval {low:.1f} to {high:.1f})"
 
 
@@ -215,7 +285,11 @@ def _judge_client(proof: Proof, path: Path, questions: Questions, max_drop: floa
             pictures = [(questions.pictures.encoded(index), questions.resize) for index in batch]
             parts.append(client.ask("probabilities_of_encoded", pictures))
             tick(len(batch))
-        names = client.ask("class_names")
+        names, unread = client.ask("class_names"), client.ask("unread")
+    total = len(questions)
+    proof.leave_out("MediaPipe Tasks' own decoder", unread, total, "it does not read them, so Graft's decoder did")
+    reason = f"{CLIENT_PICTURES} show whether the file's metadata is right"
+    proof.leave_out("pixels through MediaPipe Tasks", total - len(chosen), total, reason)
     proof.client_answers = np.concatenate(parts)
     figures = agreement(proof.client_answers, questions)
     figures["max_difference_at_size"] = float(np.abs(given - proof.answers[chosen]).max())
@@ -237,7 +311,7 @@ def _judge_client_score(proof: Proof, questions: Questions, max_drop: float) -> 
     """A client that resizes otherwise may answer single pictures otherwise; only a loss that is no chance counts."""
     figures, score = proof.figures["mediapipe"], questions.task.score
     loses = 100 * figures[f"{score}_drop"] > max_drop
-    figures["within_chance"] = loses and figures[f"{score}_drop_ci95"][0] <= 0
+    figures["within_chance"] = bool(loses and figures[f"{score}_drop_ci95"][0] <= 0)
     if loses and not figures["within_chance"]:
         proof.failures.append(
             f"through MediaPipe Tasks it {_loss(figures, questions, max_drop)}; at most {max_drop:g} allowed (--max-drop)"
@@ -245,27 +319,50 @@ def _judge_client_score(proof: Proof, questions: Questions, max_drop: float) -> 
 
 
 def _judge_encoded(proof: Proof, model: ModelProcess, questions: Questions) -> None:
-    """The signature that takes picture files must answer as the one that takes pixels does."""
-    alike = [i for i in range(len(questions)) if reads_alike_in_tensorflow(questions.pictures.encoded(i))]
-    if not alike:
+    """The signature that takes picture files must answer as the one that takes pixels does, or refuse them with a reason."""
+    answers, refused = _encoded_answers(model, questions)
+    for reason, count in Counter(refused.values()).items():
+        proof.leave_out("the encoded signature", count, len(questions), f"it refuses {reason}")
+    taken = [index for index in range(len(questions)) if index not in refused]
+    proof.figures["encoded"] = {"pictures": len(taken), "refused": len(refused), "tolerance": ENCODED_TOLERANCE}
+    if not taken:
         return
-    parts = [
-        model.probabilities_of_encoded([questions.pictures.encoded(index) for index in alike[start : start + 32]])
-        for start in range(0, len(alike), 32)
-    ]
-    task, labels = questions.task, questions.labels[alike]
-    figures = task.agreement(
-        np.concatenate(parts), questions.expected[alike], labels, questions.class_names, questions.thresholds
-    )
-    mean = figures[task.difference.replace("max", "mean")]
-    proof.figures["encoded"] = {
-        "pictures": len(alike),
-        task.difference: figures[task.difference],
-        task.difference.replace("max", "mean"): mean,
-        "tolerance": ENCODED_TOLERANCE,
-    }
+    task = questions.task
+    figures = _agreement(np.concatenate(answers), questions, taken)
+    largest, mean = (figures[name] for name in (task.difference, task.difference.replace("max", "mean")))
+    kept = (task.score, f"{task.score}_drop", task.difference, task.difference.replace("max", "mean"))
+    proof.figures["encoded"] |= {name: figures[name] for name in kept}
     if mean > ENCODED_TOLERANCE:
         proof.failures.append(f"its signature for picture files differs by {mean:.2g} on average")
+    elif largest > ENCODED_LARGEST:
+        proof.failures.append(f"its signature for picture files differs by {largest:.2g} for one of them")
+
+
+def _encoded_answers(model: ModelProcess, questions: Questions) -> tuple[list[np.ndarray], dict[int, str]]:
+    """The answers to the picture files that are taken, in order, and the reasons of those that are not, by position."""
+    answers: list[np.ndarray] = []
+    refused: dict[int, str] = {}
+    for batch in questions.batches():
+        files = [questions.pictures.encoded(index) for index in batch]
+        with suppress(UsageError):  # one that is refused takes the whole batch with it
+            answers.append(model.probabilities_of_encoded(files))
+            continue
+        for index, file in zip(batch, files, strict=True):
+            try:
+                answers.append(model.probabilities_of_encoded([file]))
+            except UsageError as error:
+                refused[index] = _reason(error)
+                model.probabilities(questions.pixels[:1])  # or it is not the file's fault, but the process has ended
+                last = error
+    if not answers and UNREAD in refused.values():
+        raise last
+    return answers, refused
+
+
+def _reason(error: UsageError) -> str:
+    """Why the signature refuses a file: by its own words, or those of TensorFlow's decoders, which differ with each file."""
+    _, refused, rest = str(error).partition(REFUSED)
+    return rest.partition(REFUSED_END)[0] if refused else UNREAD
 
 
 def _size(path: Path) -> int:

@@ -42,7 +42,7 @@ class Quantizer:
         """Take the file and the pictures.
 
         Args:
-            float32: a `.tflite` with the signature `serving_default`, `pixels` to `probabilities`.
+            float32: a `.tflite` with the signature `serving_default`, `pixels` to `probabilities` or standardised numbers.
             calibration: typical pictures, uint8 (n, size, size, 3). The ranges of activations are measured on them.
         """
         self.float32, self.calibration = float32, calibration

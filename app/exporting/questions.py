@@ -26,6 +26,7 @@ class Questions:
         resize: str,
         folder: Path,
         thresholds: np.ndarray | None = None,
+        spread: np.ndarray | None = None,
     ) -> None:
         """Decode the pictures.
 
@@ -36,8 +37,10 @@ class Questions:
             resize: a key of `data.decoding.RESIZES`.
             folder: where the pixels are kept, so that memory stays flat however many there are.
             thresholds: from which probability on a class is answered, (classes,), where the task has such.
+            spread: the standard deviation of each number in training, (numbers,), where answers are numbers.
         """
-        self.pictures, self.expected, self.resize, self.thresholds = pictures, expected, resize, thresholds
+        self.pictures, self.expected, self.resize = pictures, expected, resize
+        self.thresholds, self.spread = thresholds, spread
         self.task = TASKS[pictures.task]
         self.labels, self.class_names = pictures.labels, pictures.class_names
         shape = (len(pictures), image_size, image_size, 3)

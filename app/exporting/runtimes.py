@@ -17,7 +17,7 @@ import numpy as np
 from app.errors import UsageError
 from app.exporting.description import LINEAR, SIGMOID, SOFTMAX, ModelDescription
 from app.exporting.inputs import ModelInput, as_rows, model_input
-from app.exporting.saved_model import ENCODED_SIGNATURE
+from app.exporting.saved_model import ENCODED_SIGNATURE, REFUSED
 from app.exporting.self_description import (
     describe_onnx,
     describe_saved_model,
@@ -137,7 +137,11 @@ class SavedModelRuntime(PixelRuntime):
         """Answer picture files with float32 (n, classes)."""
         import tensorflow as tf
 
-        (answer,) = self.model.signatures[ENCODED_SIGNATURE](tf.constant(pictures)).values()
+        try:
+            (answer,) = self.model.signatures[ENCODED_SIGNATURE](tf.constant(pictures)).values()
+        except tf.errors.InvalidArgumentError as error:  # a trace stands before the reason
+            text = str(error)
+            raise ValueError(text[max(0, text.find(REFUSED)) :]) from error
         return np.asarray(answer)
 
     def _signature(self, path: Path) -> Any:
@@ -224,6 +228,7 @@ class MediaPipeRuntime:
         (answer,) = Interpreter(model_path=str(path)).get_output_details()
         self.classes = int(answer["shape"][-1])
         self.names: dict[int, str | None] = {}
+        self.unread_files = 0
         options = vision.ImageClassifierOptions(
             base_options=BaseOptions(model_asset_path=str(path)),
             score_threshold=1e-9,  # every class, whatever threshold the file advises; 0 would not override it
@@ -242,7 +247,18 @@ class MediaPipeRuntime:
         Returns:
             float32 (n, classes).
         """
-        return np.stack([self._one(*_as_the_card_tells(*one)) for one in pictures])
+        return np.stack([self._one_encoded(*one) for one in pictures])
+
+    def unread(self, _: None) -> int:
+        """How many picture files so far the client did not decode itself, so that Graft did."""
+        return self.unread_files
+
+    def _one_encoded(self, encoded: bytes, resize: str) -> np.ndarray:
+        from data.decoding import decode
+
+        picture = _decoded_by_client(encoded)
+        self.unread_files += picture is None
+        return self._one(*_as_the_card_tells(picture or _srgb(np.asarray(decode(encoded))), resize))
 
     def class_names(self, _: None) -> dict[int, str | None]:
         """The names that the client has given to classes so far, by label."""
@@ -266,13 +282,12 @@ def _srgb(pixels: np.ndarray) -> Any:
     return Image(ImageFormat.SRGB, np.ascontiguousarray(pixels))
 
 
-def _as_the_card_tells(encoded: bytes, resize: str) -> tuple[Any, Any]:
+def _as_the_card_tells(picture: Any, resize: str) -> tuple[Any, Any]:
     """The picture as the client takes it, and the region of it to look at (None: all of it)."""
     from mediapipe.tasks.python.components.containers.rect import RectF
 
     from data.decoding import central_square
 
-    picture = _decoded_by_client(encoded)
     if resize == "pad":  # the client cannot pad; its caller does
         pixels = picture.numpy_view()
         spare = [max(pixels.shape[:2]) - side for side in pixels.shape[:2]]
@@ -286,10 +301,8 @@ def _as_the_card_tells(encoded: bytes, resize: str) -> tuple[Any, Any]:
 
 
 def _decoded_by_client(encoded: bytes) -> Any:
-    """The picture as the client itself decodes it; by Graft's decoder what the client takes for no RGB picture."""
+    """The picture as the client itself decodes it; None for what it takes for no RGB picture."""
     from mediapipe.tasks.python.vision.core.image import Image, ImageFormat
-
-    from data.decoding import decode
 
     with tempfile.TemporaryDirectory(prefix="graft-") as folder:
         file = Path(folder, "picture")
@@ -298,7 +311,7 @@ def _decoded_by_client(encoded: bytes) -> Any:
             picture = Image.create_from_file(str(file))
             if picture.image_format == ImageFormat.SRGB:
                 return picture
-    return _srgb(np.asarray(decode(encoded)))
+    return None
 
 
 class ONNXRuntime(PixelRuntime):

@@ -10,14 +10,17 @@ from app.exporting.trained import Trained
 
 ENCODED_SIGNATURE = "encoded"
 SAVED_MODEL_PROPERTIES = Path("assets.extra", "graft.json")  # TensorFlow leaves that folder to others
+# What stands before and behind the reason in the error of a file that this signature refuses.
+REFUSED = "the encoded signature does not take "
+REFUSED_END = "; decode such images yourself and give their pixels to serving_default"
 
 
 def write_saved_model(trained: Trained, path: Path) -> None:
     """Write a SavedModel with two signatures, both giving `probabilities`, float32 (batch, classes), or `numbers`.
 
     `serving_default` takes `pixels`, float32 (batch, size, size, 3), RGB in [0, 255]. `encoded` takes `encoded`, string
-    (batch,), the bytes of picture files; it decodes and resizes them as training did (see `data.serving`). What the format
-    has no place for, class names and the like, is in `SAVED_MODEL_PROPERTIES`.
+    (batch,), the bytes of picture files; it decodes and resizes them as training did, or refuses them (see `data.serving`).
+    What the format has no place for, class names and the like, is in `SAVED_MODEL_PROPERTIES`.
 
     Args:
         trained: what to write.
@@ -26,6 +29,7 @@ def write_saved_model(trained: Trained, path: Path) -> None:
     import keras
     import tensorflow as tf
 
+    from data.headers_in_graph import refusals
     from data.serving import pixels_in_graph
 
     model, resize, size = trained.model, trained.resize, trained.model.input_shape[1]
@@ -33,11 +37,17 @@ def write_saved_model(trained: Trained, path: Path) -> None:
     def from_pixels(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
         return {model.layers[-1].name: model(pixels, training=False)}
 
+    def decode(encoded: tf.Tensor) -> tf.Tensor:
+        checks = [
+            tf.debugging.Assert(~holds, [f"{REFUSED}{reason}{REFUSED_END}"])
+            for reason, holds in refusals(encoded).items()
+        ]
+        with tf.control_dependencies(checks):
+            return pixels_in_graph(tf.identity(encoded), size, resize)
+
     def from_encoded(encoded: tf.Tensor) -> dict[str, tf.Tensor]:
         pixels = tf.TensorSpec((size, size, 3), tf.float32)
-        return from_pixels(
-            tf.map_fn(lambda one: pixels_in_graph(one, size, resize), encoded, fn_output_signature=pixels)
-        )
+        return from_pixels(tf.map_fn(decode, encoded, fn_output_signature=pixels))
 
     archive = keras.export.ExportArchive()
     archive.track(model)

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from app.console import console, print_path, table
 from app.exporting.delegates import DEVICE_COLUMNS, device_rows
+from app.exporting.folder import users_files
 from app.figures import percent
 from app.runs import Run
 from data.pictures import SINGLE_LABEL
 
 if TYPE_CHECKING:
+    from app.exporting.folder import Kept
     from app.tasks.task import Task
+
+_COARSE = 0.01  # standard deviations
 
 
 def say_exports(run: Run) -> None:
@@ -25,15 +29,34 @@ def say_exports(run: Run) -> None:
     table("", export_columns(task), rows)
     if devices := device_rows(parity):
         table("where they run", DEVICE_COLUMNS, devices)
-    for line in (*_within_chance(parity), *_search(parity)):
+    for line in (*_too_few(task, parity), *_within_chance(parity), *_coarse(parity), *_left_out(parity)):
+        console.print(line)
+    for line in _search(parity):
         console.print(line)
     for one in parity["formats"].values():
         print_path("exported", run.export / one["file"])
 
 
+def say_changes(run: Run, kept: Kept) -> None:
+    """Print what an export has done to an earlier one: added, replaced, and kept, the user's own files too."""
+    formats = run.parity["formats"]
+    new = {name: one["file"] for name, one in formats.items() if name not in kept.formats}
+    dropped = [file for name, file in kept.replaced.items() if name not in new]
+    parts = {
+        "Added": [file for name, file in new.items() if name not in kept.replaced],
+        "replaced": [file for name, file in new.items() if name in kept.replaced],
+        "removed": dropped,
+        "kept": [*(one["file"] for one in kept.formats.values()), *users_files(run)],
+    }
+    if any(parts[name] for name in ("replaced", "removed", "kept")):
+        text = "; ".join(f"{name} {', '.join(files)}" for name, files in parts.items() if files)
+        console.print(f"{text[0].upper()}{text[1:]}.")
+
+
 def export_columns(task: Task) -> tuple[str, ...]:
     """The titles of `export_cells`."""
-    return ("exported file", "size", task.score_title, "through MediaPipe", "same answer", "largest difference", "")
+    titles = ("exported file", "size", task.score_title, "through MediaPipe", "same answer", "largest difference")
+    return (*titles, "left out", "")
 
 
 def export_cells(task: Task, figures: dict[str, Any]) -> tuple[str, ...]:
@@ -48,10 +71,27 @@ def export_cells(task: Task, figures: dict[str, Any]) -> tuple[str, ...]:
         f"{figures['bytes'] / 1e6:.1f} MB",
         score_text(task, figures),
         score_text(task, figures.get("mediapipe", {})),
-        percent(figures[task.same_answer]) if task.same_answer in figures else "-",
+        _same_text(task, figures),
         f"{figures[task.difference]:.1e}" if task.difference in figures else "-",
-        "agrees" if figures["passed"] else "FAILED",
+        ", ".join(str(one["pictures"]) for one in figures.get("left_out", [])) or "-",
+        _verdict(figures),
     )
+
+
+def _same_text(task: Task, figures: dict[str, Any]) -> str:
+    """For how many images the answer is the same; strictly, too, and of the five likeliest, where that is less."""
+    if task.same_answer not in figures:
+        return "-"
+    same = figures[task.same_answer]
+    others = {"strictly": figures.get(task.strictly_same or "", same), "top 5": figures.get("top5_agreement", same)}
+    less = ", ".join(f"{name} {percent(share)}" for name, share in others.items() if share < same)
+    return percent(same) + (f" ({less})" if less else "")
+
+
+def _verdict(figures: dict[str, Any]) -> str:
+    if not figures["passed"]:
+        return "FAILED"
+    return "too few images to tell" if figures.get("within_chance") else "agrees"
 
 
 def score_text(task: Task, figures: dict[str, Any]) -> str:
@@ -69,8 +109,14 @@ def verdicts(task: Task, parity: dict[str, Any]) -> str:
     client = " Through MediaPipe Tasks, a larger loss fails a file only beyond chance: if its 95 % interval is above 0."
     return (
         "A file that computes in float must give the same answers as the model; a quantised file may lose "
-        f"{score} (--max-drop).{client if task.same_answer else ''}"
+        f"{score} (--max-drop), or more where so few images cannot tell a loss from chance."
+        f"{client if task.same_answer else ''}"
     )
+
+
+def remarks(task: Task, parity: dict[str, Any]) -> list[str]:
+    """What the report and the card say below the table of exported files."""
+    return [*_too_few(task, parity), *_coarse(parity), *_left_out(parity)]
 
 
 def refused(parity: dict[str, Any]) -> list[dict[str, Any]]:
@@ -87,6 +133,41 @@ def _search(parity: dict[str, Any]) -> Iterator[str]:
         file = parity["formats"][parity["quantization"]["kept"]]["file"]
         reason = f", the last to try, though it {'; '.join(last['failures'])}" if last["failures"] else ""
         yield f"Kept: {last['what']} ({file}){reason}."
+
+
+def _too_few(task: Task, parity: dict[str, Any]) -> Iterator[str]:
+    """Of quantised files that lose more than they may, but on so few images that it may be chance."""
+    for one in parity["formats"].values():
+        if not one.get("within_chance"):
+            continue
+        low, high = (100 * end for end in one[f"{task.score}_drop_ci95"])
+        text = (
+            f"Not enough images to tell: {one['file']} loses {100 * one[f'{task.score}_drop']:.1f} points of "
+            f"{task.score_title} on {parity['pictures']} test images (95 % interval {low:.1f} to {high:.1f})"
+        )
+        if "more" in one:
+            text += f", {100 * one['more'][f'{task.score}_drop']:.1f} on {one['more']['pictures']} of training and validation"
+        yield f"{text}; it is kept."
+
+
+def _coarse(parity: dict[str, Any]) -> Iterator[str]:
+    """Of numbers that lie so close together, beside their size, that float32 has few steps between them."""
+    step = max((one.get("resolution", 0.0) for one in parity["formats"].values()), default=0.0)
+    if step >= _COARSE:
+        yield (
+            f"The numbers are large beside their spread: float32 goes from one to the next in {step:.2g} standard deviations. "
+            "Subtract a constant from the labels to keep more digits."
+        )
+
+
+def _left_out(parity: dict[str, Any]) -> Iterator[str]:
+    """What checks say nothing of: one line for all files of which the same holds."""
+    files: dict[tuple[str, int, int, str], list[str]] = {}
+    for one in parity["formats"].values():
+        for left in one.get("left_out", []):
+            files.setdefault((left["check"], left["pictures"], left["of"], left["reason"]), []).append(one["file"])
+    for (check, count, total, reason), names in files.items():
+        yield f"Left out of the check of {check}: {count} of {total} test images; {reason} ({', '.join(names)})."
 
 
 def _within_chance(parity: dict[str, Any]) -> Iterator[str]:

@@ -8,8 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.exporting.metadata import with_metadata
+import numpy as np
+
+from app.exporting.metadata import Description, with_metadata
 from app.exporting.trained import Trained
+from data.pictures import REGRESSION
+from models.heads import OUTPUTS
 
 if TYPE_CHECKING:
     import keras
@@ -24,13 +28,13 @@ def write_float16(trained: Trained, path: Path) -> None:
     """Write a `.tflite` with weights of 16 bits: half the size; computing stays in float32 where the processor has no 16."""
     import tensorflow as tf
 
-    _write(convert(trained.model, types=[tf.float16]), trained, path)
+    _write(convert(trained.network, types=[tf.float16]), trained, path)
 
 
 def write_dynamic(trained: Trained, path: Path) -> None:
     """Write a `.tflite` with weights of 8 bits whose activations are quantised while it runs: small, but slow on many CPUs."""
     # Dense layers with a scale for each channel need TFLite 2.17, and nobody who takes this file for old phones has that.
-    _write(convert(trained.model, types=[], dense_per_channel=False), trained, path)
+    _write(convert(trained.network, types=[], dense_per_channel=False), trained, path)
 
 
 def write_int8_weights(trained: Trained, path: Path) -> None:
@@ -61,7 +65,7 @@ def _write_bytes_in(file: bytes, trained: Trained, path: Path) -> None:
     # The input's type does the scaling; by the convention of the schema, the metadata is to tell of it.
     scaling = trained.quantizer.scaling
     description = replace(trained.description, mean=-scaling.offset / scaling.factor, std=1 / scaling.factor)
-    path.write_bytes(with_metadata(file, description))
+    _write(file, trained, path, description)
 
 
 def write_int16x8(trained: Trained, path: Path) -> None:
@@ -106,5 +110,53 @@ def convert(model: keras.Model, types: list[Any] | None = None, *, dense_per_cha
         return converter.convert()
 
 
-def _write(file: bytes, trained: Trained, path: Path) -> None:
-    path.write_bytes(with_metadata(file, trained.description))
+def with_units(file: bytes, scale: np.ndarray, offset: np.ndarray) -> bytes:
+    """Let a file answer with `numbers` = scale * y + offset in place of y, by two operations in float32 at its end.
+
+    They are added to the finished file: the converter would fold them into weights, which have too few bits for them.
+
+    Args:
+        file: a `.tflite` that ends with float32 (1, n).
+        scale: float32 (n,).
+        offset: float32 (n,).
+    """
+    from ai_edge_litert import schema_py_generated as schema
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.read_model_from_bytearray(file)
+    (graph,) = model.subgraphs
+
+    def tensor(name: str, shape: list[int], data: np.ndarray | None = None) -> int:
+        buffer, made = schema.BufferT(), schema.TensorT()
+        buffer.data = None if data is None else np.frombuffer(data.astype("<f4").tobytes(), np.uint8)
+        model.buffers.append(buffer)
+        made.name, made.type, made.shape = name.encode(), schema.TensorType.FLOAT32, np.array(shape, np.int32)
+        made.buffer = len(model.buffers) - 1
+        graph.tensors.append(made)
+        return len(graph.tensors) - 1
+
+    def operate(kind: str, constant: np.ndarray, name: str) -> None:
+        code, operator = schema.OperatorCodeT(), schema.OperatorT()
+        code.builtinCode = code.deprecatedBuiltinCode = getattr(schema.BuiltinOperator, kind.upper())
+        code.version = 1
+        model.operatorCodes.append(code)
+        operator.opcodeIndex = len(model.operatorCodes) - 1
+        operator.builtinOptionsType = getattr(schema.BuiltinOptions, f"{kind}Options")
+        operator.builtinOptions = getattr(schema, f"{kind}OptionsT")()
+        operator.inputs = [graph.outputs[0], tensor(f"{name}/constant", [len(constant)], constant)]
+        operator.outputs = [tensor(name, [1, len(constant)])]
+        graph.operators.append(operator)
+        graph.outputs = operator.outputs
+
+    name = OUTPUTS[REGRESSION].answers
+    operate("Mul", scale, f"{name}/scaled")
+    operate("Add", offset, name)
+    (answer,) = model.signatureDefs[0].outputs
+    answer.name, answer.tensorIndex = name.encode(), graph.outputs[0]
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+def _write(file: bytes, trained: Trained, path: Path, description: Description | None = None) -> None:
+    if trained.scaling is not None:
+        file = with_units(file, *trained.scaling)
+    path.write_bytes(with_metadata(file, description or trained.description))

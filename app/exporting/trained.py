@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from app.console import track
 from app.exporting.metadata import Description
+from models.heads import in_units, standardized
 
 if TYPE_CHECKING:
     import keras
@@ -20,7 +22,13 @@ class Trained:
     """A trained model, ready for export; what several formats share is made once, when it is first asked for."""
 
     def __init__(
-        self, model: keras.Model, *, resize: str, description: Description, calibration: Callable[[], np.ndarray]
+        self,
+        model: keras.Model,
+        *,
+        resize: str,
+        description: Description,
+        calibration: Callable[[], np.ndarray],
+        scaling: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> None:
         """Take what there is.
 
@@ -29,16 +37,30 @@ class Trained:
             resize: the way its pictures were made square, a key of `data.decoding.RESIZES`.
             description: for the metadata.
             calibration: gives training pictures, uint8 (n, size, size, 3), for the ranges of integer files.
+            scaling: the spread and the mean of numbers in training, each float32 (numbers,).
+
+        Attributes:
+            network: what is stored with fewer bits: the model, but numbers are standardised, so that their unit does not
+                matter.
+            model: answers as the given one does; numbers get their units by the last operations, in float32.
         """
-        self.model, self.resize, self.description = model, resize, description
+        self.network = model if scaling is None else standardized(model, *scaling)
+        self.model = model if scaling is None else in_units(self.network, *scaling)
+        self.resize, self.description, self.scaling = resize, description, scaling
         self._calibration = calibration
 
     @cached_property
     def float32(self) -> bytes:
-        """The float32 `.tflite`, without metadata."""
+        """The float32 `.tflite` of the network, without units and metadata."""
         from app.exporting.tflite import convert
 
-        return convert(self.model)
+        return convert(self.network)
+
+    @cached_property
+    def layer_errors(self) -> dict[str, float]:
+        """`Quantizer.layer_errors` of all layers; it takes long, and all quantised files have the same."""
+        layers = self.quantizer.layers
+        return self.quantizer.layer_errors(track(layers, len(layers), "layers", unit="layers"))
 
     @cached_property
     def quantizer(self) -> Quantizer:

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     import keras
     from matplotlib.figure import Figure
 
-TIE = 0.01  # a probability so close to its threshold is as good on the other side of it
+# A probability so close to its threshold is as good on the other side of it, but no further than a tenth of the way to 0 or 1:
+# many classes have low thresholds, which all of their probabilities are near.
+TIE = 0.01
+TIE_OF_THRESHOLD = 0.1
 
 
 def _new_metric(outputs: int) -> keras.metrics.Metric:
@@ -109,14 +112,25 @@ def _surprise(probabilities: np.ndarray, labels: np.ndarray, thresholds: np.ndar
 
 
 def _agreement(
-    answers: np.ndarray, expected: np.ndarray, labels: np.ndarray, class_names: Sequence[str], thresholds: np.ndarray
+    answers: np.ndarray,
+    expected: np.ndarray,
+    labels: np.ndarray,
+    class_names: Sequence[str],
+    thresholds: np.ndarray,
+    _: None = None,
 ) -> Metrics:
-    """See `app.exporting.parity.agreement`; `decision_agreement` is of pictures with the same yes and no, ties aside."""
+    """See `app.exporting.parity.agreement`.
+
+    `decision_agreement` is of pictures with the same yes and no, near ties aside; `strict_yes_agreement` is the part of the
+    yes answers of either, near ties or not, that both give.
+    """
     truth, decided, expected_decided = labels > 0.5, answers >= thresholds, expected >= thresholds
     right, expected_right = decided == truth, expected_decided == truth
     difference = np.abs(answers - expected).max(axis=1)
     lost = expected_right.mean(axis=1) - right.mean(axis=1)
-    same = (decided == expected_decided) | (np.abs(expected - thresholds) <= TIE)
+    ties = np.minimum(TIE, TIE_OF_THRESHOLD * np.minimum(thresholds, 1 - thresholds))
+    same = (decided == expected_decided) | (np.abs(expected - thresholds) <= ties)
+    either, both = (decided | expected_decided).sum(), (decided & expected_decided).sum()
     drops = dict(zip(class_names, (expected_right.mean(axis=0) - right.mean(axis=0)).tolist(), strict=True))
     losing = sorted((name for name in drops if drops[name] > 0), key=lambda name: -drops[name])
     return {
@@ -125,6 +139,8 @@ def _agreement(
         "label_accuracy_drop": float(lost.mean()),
         "label_accuracy_drop_ci95": mean_interval(lost),
         "decision_agreement": float(same.all(axis=1).mean()),
+        "strict_yes_agreement": float(both / either) if either else 1.0,
+        "compared_answers": int(either),
         "max_probability_difference": float(difference.max()),
         "mean_probability_difference": float(difference.mean()),
         "class_drops": {name: drops[name] for name in losing},
@@ -161,5 +177,7 @@ MULTI_LABEL_TASK = Task(
     score_title="right yes or no",
     agreement=_agreement,
     same_answer="decision_agreement",
+    strictly_same="strict_yes_agreement",
+    strict_text="differs from the Keras model in {} of {} yes answers",
     difference="max_probability_difference",
 )

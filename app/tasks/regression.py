@@ -97,13 +97,40 @@ def _spread(labels: np.ndarray) -> np.ndarray:
     return np.where(spread > 0, spread, 1.0)
 
 
+def standardization(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What numbers are divided by to be learned, and subtracted before: their spread and their mean.
+
+    After that they have a mean of 0 and a standard deviation of 1, whatever their unit.
+
+    Args:
+        labels: of the training pictures, (n, numbers).
+
+    Returns:
+        Both float32 (numbers,); the spread is 1 where all are the same.
+    """
+    return _spread(labels).astype(np.float32), labels.astype(np.float64).mean(axis=0).astype(np.float32)
+
+
 def _agreement(
-    answers: np.ndarray, expected: np.ndarray, labels: np.ndarray, names: Sequence[str], thresholds: None
+    answers: np.ndarray,
+    expected: np.ndarray,
+    labels: np.ndarray,
+    names: Sequence[str],
+    thresholds: None,
+    spread: np.ndarray | None = None,
 ) -> Metrics:
-    """See `app.exporting.parity.agreement`; differences are in standard deviations of the true numbers."""
-    spread = _spread(labels)
-    errors, expected_errors = (np.square((one - labels) / spread).mean(axis=1) for one in (answers, expected))
+    """See `app.exporting.parity.agreement`; differences are in standard deviations, those of the training pictures if given.
+
+    A few test pictures may have nearly the same numbers; their own spread would make differences of no importance large.
+    `resolution` is the step from one float32 to the next at the largest of the numbers, in standard deviations too.
+    """
+    own = _spread(labels)
+    if spread is not None:
+        own = np.where(labels.std(axis=0) > 0, own, spread)
+    spread = own if spread is None else spread
+    errors, expected_errors = (np.square((one - labels) / own).mean(axis=1) for one in (answers, expected))
     difference = (np.abs(answers - expected) / spread).max(axis=1)
+    steps = np.spacing(np.abs(expected).max(axis=0).astype(np.float32)) / spread
     lost = errors - expected_errors
     return {
         "r2": float(1 - errors.mean()),
@@ -114,6 +141,7 @@ def _agreement(
         "keras_mae": float(np.abs(expected - labels).mean()),
         "max_difference": float(difference.max()),
         "mean_difference": float(difference.mean()),
+        "resolution": float(steps.max()),
     }
 
 
@@ -144,5 +172,7 @@ REGRESSION_TASK = Task(
     score_title="R²",
     agreement=_agreement,
     same_answer=None,
+    strictly_same=None,
+    strict_text="",
     difference="max_difference",
 )

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     import keras
     from matplotlib.figure import Figure
 
-TIE = 0.01  # a class whose probability is so close to the best one's, or to its threshold, is as good an answer
+# A class whose probability is so close to the best one's, or to its threshold, is as good an answer: at most a tenth of what
+# chance gives each class, since of a thousand classes all may be within a hundredth of the best.
+TIE = 0.01
+TIE_OF_CHANCE = 0.1
+TOP = 5
 
 
 def _new_metric(_: int) -> keras.metrics.Metric:
@@ -109,9 +113,14 @@ def _surprise(probabilities: np.ndarray, labels: np.ndarray, thresholds: np.ndar
 
 
 def _agreement(
-    answers: np.ndarray, expected: np.ndarray, labels: np.ndarray, class_names: Sequence[str], thresholds: Any
+    answers: np.ndarray,
+    expected: np.ndarray,
+    labels: np.ndarray,
+    class_names: Sequence[str],
+    thresholds: Any,
+    _: None = None,
 ) -> Metrics:
-    """See `app.exporting.parity.agreement`; `top1_agreement` is ties aside."""
+    """See `app.exporting.parity.agreement`; `top1_agreement` is near ties aside."""
     decided, expected_decided = decide(answers, thresholds), decide(expected, thresholds)
     right, expected_right = decided == labels, expected_decided == labels
     difference = np.abs(answers - expected).max(axis=1)
@@ -125,17 +134,29 @@ def _agreement(
         "accuracy_drop": float(lost.mean()),
         "accuracy_drop_ci95": paired_interval(lost),
         "top1_agreement": float(((decided == expected_decided) | _is_tie(expected, decided, thresholds)).mean()),
+        "strict_top1_agreement": float((decided == expected_decided).mean()),
+        "compared_answers": len(decided),
+        **_top_agreement(answers, expected),
         "max_probability_difference": float(difference.max()),
         "mean_probability_difference": float(difference.mean()),
         "class_drops": {name: drops[name] for name in losing},
     }
 
 
+def _top_agreement(answers: np.ndarray, expected: np.ndarray) -> dict[str, float]:
+    """For how many pictures the same `TOP` classes are the likeliest; nothing where there are no others."""
+    if answers.shape[1] <= TOP:
+        return {}
+    found, wanted = (np.sort(np.argsort(-one, axis=1, kind="stable")[:, :TOP], axis=1) for one in (answers, expected))
+    return {"top5_agreement": float((found == wanted).all(axis=1).mean())}
+
+
 def _is_tie(expected: np.ndarray, decided: np.ndarray, thresholds: np.ndarray | None) -> np.ndarray:
     """Whether another class than the expected one is as good an answer, bool (n,)."""
     if thresholds is not None:
         return (np.abs(expected - thresholds) <= TIE).any(axis=1)  # NaN, of the other class, is not
-    return np.take_along_axis(expected, decided[:, None], axis=1)[:, 0] >= expected.max(axis=1) - TIE
+    tie = min(TIE, TIE_OF_CHANCE / expected.shape[1])
+    return np.take_along_axis(expected, decided[:, None], axis=1)[:, 0] >= expected.max(axis=1) - tie
 
 
 SINGLE_LABEL_TASK = Task(
@@ -167,5 +188,7 @@ SINGLE_LABEL_TASK = Task(
     score_title="accuracy",
     agreement=_agreement,
     same_answer="top1_agreement",
+    strictly_same="strict_top1_agreement",
+    strict_text="names another class than the Keras model for {} of {} images",
     difference="max_probability_difference",
 )

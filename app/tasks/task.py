@@ -43,9 +43,13 @@ class Task:
         surprise: how unexpected each answer is, float (n,): from 0 for what is right or nearly so; mistakes above all others.
         score: what the accuracy of an exported file is judged by: its name in `parity.json`.
         score_title: the same for people.
-        agreement: answers of a file, those of the Keras model, labels and class names, and thresholds, to figures that
-            `parity.json` holds: at least the score, `keras_` and it, it and `_drop` and `_drop_ci95`, in parts of 1.
-        same_answer: which of these is the part of the pictures with the same answer; None where answers are numbers.
+        agreement: answers of a file, those of the Keras model, labels and class names, and thresholds or the `spread` of
+            numbers, to figures that `parity.json` holds: at least the score, `keras_` and it, it and `_drop` and
+            `_drop_ci95`, in parts of 1.
+        same_answer: which of these is the part of the pictures with the same answer, near ties aside; None where answers are
+            numbers.
+        strictly_same: which is the part of `compared_answers` that is the same, near ties or not; None for numbers.
+        strict_text: what differs strictly, with a place for how many differ and of how many.
         difference: which of these is the largest difference.
     """
 
@@ -68,8 +72,10 @@ class Task:
     surprise: Callable[[np.ndarray, np.ndarray, Any], np.ndarray]
     score: str
     score_title: str
-    agreement: Callable[[np.ndarray, np.ndarray, np.ndarray, Sequence[str], Any], Metrics]
+    agreement: Callable[..., Metrics]
     same_answer: str | None
+    strictly_same: str | None
+    strict_text: str
     difference: str
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from app.tasks import TASKS
+from app.tasks.regression import standardization
 from app.tasks.task import Task
 from app.training.activations import Views
 from app.training.linear import Blocks
@@ -67,15 +68,10 @@ class FitData:
 
     @cached_property
     def scaling(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """What numbers are divided by to be learned, and subtracted before: both float32 (numbers,); None for classes.
-
-        After that the training pictures' have a mean of 0 and a standard deviation of 1, whatever their unit.
-        """
+        """What numbers are divided by to be learned, and subtracted before: both float32 (numbers,); None for classes."""
         if self.loader.pictures.task != REGRESSION:
             return None
-        numbers = self.loader.pictures.labels[self.train].astype(np.float64)
-        spread = numbers.std(axis=0)
-        return np.where(spread > 0, spread, 1.0).astype(np.float32), numbers.mean(axis=0).astype(np.float32)
+        return standardization(self.loader.pictures.labels[self.train])
 
     def targets(self, labels: np.ndarray) -> np.ndarray:
         """What the last layer is to give for labels of the loader's pictures, float32 (n, outputs)."""

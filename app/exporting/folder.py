@@ -1,0 +1,194 @@
+"""An export folder: an export adds to what is there, replaces only its own files, and leaves nothing half written."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from app.errors import UsageError
+from app.exporting.metadata import LABELS, THRESHOLDS
+from app.runs import Run, write_json, written_whole
+
+PARITY, GOLDEN, EXPECTED = "parity.json", "golden", "golden/expected.json"
+_SAVED_MODEL = "saved_model"  # a folder, in which users lay files of their own, for TensorFlow Serving
+_IN_SAVED_MODEL = ("saved_model.pb", "fingerprint.pb", "variables", "assets")
+_FAILED = "_FAILED"
+_HIDDEN = re.compile(r"\.[0-9a-f]{8}-export")  # by `app.runs.written_whole`
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What becomes of an earlier export in the folder.
+
+    Attributes:
+        formats: those that stay, with their part of `parity.json`; only of files that are still there.
+        quantization: what its search for a quantised file has found, if the file that it kept stays.
+        replaced: the other formats, with their files.
+    """
+
+    formats: dict[str, Any]
+    quantization: dict[str, Any] | None
+    replaced: dict[str, str]
+
+
+def find_kept(run: Run, formats: Collection[str], *, searched: bool) -> Kept:
+    """What of a run's export folder stays when it is exported again.
+
+    Args:
+        run: with the options of the earlier export.
+        formats: those that are written now.
+        searched: whether a quantised file is searched for, which takes the place of the earlier one that was.
+    """
+    parity = _parity(run.export)
+    search = parity["quantization"]
+    found = search["kept"] if search else None
+    there = {name: one for name, one in parity["formats"].items() if (run.export / one["file"]).exists()}
+    gone = {*formats, *([found] if searched and found not in (run.config.formats or ()) else [])}
+    return Kept(
+        formats={name: one for name, one in there.items() if name not in gone},
+        quantization=search if found in there and found not in gone and not searched else None,
+        replaced={name: one["file"] for name, one in there.items() if name in gone},
+    )
+
+
+@contextmanager
+def new_export(run: Run) -> Iterator[Path]:
+    """Give an empty folder to export to, `parity.json` last; it takes the place of the earlier one when all went well.
+
+    Whatever that holds besides goes with it, but for what `parity.json` no longer names.
+    """
+    _clear_leftovers(run)
+    with written_whole(run.export) as folder:
+        folder.mkdir()
+        yield folder
+        if run.export.is_dir():
+            _keep_golden(run.export, folder)
+            _carry_over(run.export, folder, _outdated(run, folder))
+
+
+@contextmanager
+def alone(run: Run) -> Iterator[None]:
+    """Keep other exports of the same run away; where the system has no locks for files, nothing does.
+
+    Raises:
+        UsageError: another one is at work.
+    """
+    try:
+        import fcntl
+    except ImportError:  # on Windows
+        yield
+        return
+    with open(run.require(run.model), "rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(f"the run {run.path} is being exported already; wait until that has ended") from None
+        except OSError:  # a file system without locks
+            pass
+        yield
+
+
+def failed_name(file: str) -> str:
+    """What a file is called that failed its proof."""
+    path = Path(file)
+    return f"{path.stem}{_FAILED}{path.suffix}"
+
+
+def users_files(run: Run) -> list[str]:
+    """The names in a run's export folder of what Graft has not written."""
+    ours = {PARITY, GOLDEN, LABELS, THRESHOLDS, *_label_files(run), *_files(_parity(run.export))}
+    return sorted(path.name for path in run.export.iterdir() if path.name not in ours)
+
+
+def _parity(export: Path) -> dict[str, Any]:
+    path = export / PARITY
+    if not path.is_file():
+        return {"formats": {}, "quantization": None}
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UsageError(f"{path} is damaged: {error}. Move the folder away and export again") from error
+
+
+def _files(parity: dict[str, Any]) -> set[str]:
+    return {one["file"] for one in parity["formats"].values()}
+
+
+def _outdated(run: Run, new: Path) -> set[Path]:
+    """What Graft has written into the earlier folder and is not to be in the new one, relative to it."""
+    stay = _files(_parity(new))
+    plain = {name.replace(_FAILED, "") for name in stay}
+    names = (_files(_parity(run.export)) | plain | set(map(failed_name, plain))) - stay
+    names |= {*_label_files(run), THRESHOLDS, *_golden_files(run.export)}
+    if (new / _SAVED_MODEL).is_dir():
+        names |= {f"{_SAVED_MODEL}/{name}" for name in _IN_SAVED_MODEL}
+    return {Path(name) for name in names}
+
+
+def _label_files(run: Run) -> list[str]:
+    return [f"labels_{one.partition('=')[0]}.txt" for one in run.config.locales]
+
+
+def _golden_files(export: Path) -> list[str]:
+    pictures = _read_expected(export).get("pictures", [])
+    return [f"{GOLDEN}/{one[key]}" for one in pictures for key in ("picture", "tensor")]
+
+
+def _read_expected(export: Path) -> dict[str, Any]:
+    try:
+        return json.loads((export / EXPECTED).read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # taken away or changed by the user
+        return {}
+
+
+def _keep_golden(old: Path, new: Path) -> None:
+    """Take the answers of files that stay over into the new golden vectors, which are of the same pictures."""
+    before, now, files = _read_expected(old), _read_expected(new), _files(_parity(new))
+    if not now or before.get("pictures") != now["pictures"]:
+        return
+    for part, values in before.items():
+        if isinstance(values, dict) and isinstance(now.get(part, {}), dict):
+            now[part] = {file: value for file, value in values.items() if file in files} | now.get(part, {})
+    write_json(new / EXPECTED, now)
+
+
+def _carry_over(old: Path, new: Path, left_out: Collection[Path], within: Path = Path()) -> None:
+    """Let a new folder have everything of an old one that it lacks; files are linked where that can be, else copied."""
+    for entry in sorted(os.scandir(old / within), key=lambda one: one.name):
+        place = within / entry.name
+        if place in left_out:
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            if not (new / place).is_dir():
+                (new / place).mkdir()
+                shutil.copystat(entry.path, new / place)
+            _carry_over(old, new, left_out, place)
+        elif not os.path.lexists(new / place):
+            _link(entry.path, new / place)
+
+
+def _link(old: str, new: Path) -> None:
+    try:
+        os.link(old, new, follow_symlinks=False)
+    except (OSError, NotImplementedError):  # not on every file system
+        shutil.copy2(old, new, follow_symlinks=False)
+
+
+def _clear_leftovers(run: Run) -> None:
+    """Remove what exports have left that were killed; one that was killed while folders changed places is put back."""
+    hidden = [path for path in run.path.iterdir() if _HIDDEN.fullmatch(path.name) and path.is_dir()]
+    if not run.export.exists():
+        whole = [path for path in hidden if (path / PARITY).is_file()]  # which is written last
+        if whole:
+            newest = max(whole, key=lambda path: (path / PARITY).stat().st_mtime)
+            newest.rename(run.export)
+            hidden.remove(newest)
+    for path in hidden:
+        shutil.rmtree(path, ignore_errors=True)
