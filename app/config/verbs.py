@@ -95,7 +95,7 @@ class PredictConfig(Options):
     examples: ClassVar = {
         "one image": "runs/my_images new.jpg",
         "a folder of them, by an exported file": "runs/my_images/export/model_float32.tflite a_folder --json",
-        "a table of them, by a file from elsewhere": "other.tflite a_folder --labels names.txt --output answers.csv",
+        "a table of them, by a file from elsewhere": "other.tflite a_folder --output answers.csv",
     }
 
     model: Annotated[
