@@ -133,7 +133,7 @@ def test_what_is_below_the_score_threshold_is_no_answer(
 
 @pytest.mark.parametrize("transformation", [0, 1, 2], ids=["identity", "log", "inverse_logistic"])
 def test_scores_are_calibrated_as_on_a_phone(transformation: int, plain: bytes, images: Path, tmp_path: Path) -> None:
-    calibration = (transformation, 0.125, b"0.9,1.5,0.25\n\n0.8,-0.5,0.1,0.2\n")
+    calibration = (transformation, 0.125, b"0.9,1.5,0.25\n\n0.8,-0.5,0.1,0.2")
     model = write(tmp_path / "a.tflite", with_foreign_metadata(plain, labels={"": TEXT}, calibration=calibration))
     for one in ask(model, images):
         assert one.probabilities == pytest.approx(by_mediapipe(model, Path(one.path)), abs=0.01)

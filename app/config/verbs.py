@@ -162,7 +162,7 @@ class PredictConfig(Options):
 
 @dataclass(frozen=True)
 class ExportConfig(Options):
-    """Add files to a run's export, or write them again, and check them against the model."""
+    """Export a run's model to more formats, and check the files."""
 
     groups: ClassVar = {"metadata": "author"}
     examples: ClassVar = {
