@@ -24,7 +24,7 @@ from data.checking import Checked, describe
 from data.decoding import SUFFIXES, UnreadablePicture
 from data.errors import DataError
 from data.pictures import REGRESSION
-from data.preparing import Preparation
+from data.preparing import PLAIN, Preparation
 from data.reading import read_picture
 from data.rectangles import load_to_size
 from data.sources.names import check_key
@@ -151,7 +151,7 @@ def _picture_files(paths: Sequence[str]) -> Iterator[Path]:
 
 
 def _load(
-    files: Sequence[Path], size: int | tuple[int, int], resize: str, prepare: Preparation
+    files: Sequence[Path], size: int | tuple[int, int], resize: str, prepare: Preparation = PLAIN
 ) -> tuple[list[tuple[Path, np.ndarray]], list[Checked]]:
     """The pixels of readable pictures, and what is wrong with the others."""
 
