@@ -233,3 +233,31 @@ def naming_folders(run: app.Run, source: Path) -> list[Path]:
 def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """See `tests.squares`; tests only read it."""
     return write_squares(tmp_path_factory.mktemp("pictures") / "squares")
+
+
+# --- Model files of other makers -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def foreign_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dark red, a green and a blue image, wider than high."""
+    from tests.foreign import write_colours
+
+    return write_colours(tmp_path_factory.mktemp("colours"))
+
+
+@pytest.fixture(scope="module")
+def foreign_file() -> bytes:
+    """A float `.tflite` of pixels from -1 to 1 that says nothing of itself."""
+    from tests.foreign import convert, network
+
+    return convert(network())
+
+
+@pytest.fixture
+def told(foreign_file: bytes, tmp_path: Path) -> Path:
+    """The same with its normalisation, its labels and their German names."""
+    from tests.foreign import TEXT, with_foreign_metadata, write
+
+    labels = {"": TEXT, "de": b"rot\ngr\xc3\xbcn\nblau"}
+    return write(tmp_path / "told.tflite", with_foreign_metadata(foreign_file, labels=labels))

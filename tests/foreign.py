@@ -20,8 +20,12 @@ from ai_edge_litert.tools import flatbuffer_utils
 from mediapipe.tasks.metadata import metadata_schema_py_generated as metadata_schema
 from onnx import TensorProto, helper, numpy_helper
 
+import app
+from tests.pictures import encode
+
 COLOURS = ("red", "green", "blue")
 SCALE = 4.0
+TEXT = b"red\ngreen\nblue\n"
 ENDS = {"softmax": tf.nn.softmax, "sigmoid": tf.nn.sigmoid, "linear": tf.identity}
 
 
@@ -208,3 +212,37 @@ def write_keras(path: Path, *, activation: str, outputs: int = 3) -> Path:
     dense.set_weights([weights * SCALE / 127.5])
     model.save(path)
     return path
+
+
+def write(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+def labels(found: list[app.Prediction]) -> list[str | None]:
+    return [one.label for one in found]
+
+
+def ask(model: Path, images: Path, **options: Any) -> app.Predictions:
+    return app.predict(str(model), [str(images)], **options)
+
+
+def write_colours(folder: Path) -> Path:
+    """Write a dark red, a green and a blue image, wider than high."""
+    for label, name in enumerate(COLOURS):
+        pixels = np.full((20, 30, 3), 90, np.uint8)
+        pixels[..., label] = 220
+        (folder / f"{label}-{name}.png").write_bytes(encode(pixels))
+    return folder
+
+
+def written(kind: str, folder: Path, *, end: str, outputs: int = 3) -> Path:
+    """A file of each format that ends so, and takes pixels of 0 to 255."""
+    if kind == "onnx":
+        return write_onnx(folder / "a.onnx", end={"linear": "Identity"}.get(end, end.title()), outputs=outputs)
+    if kind == "keras":
+        return write_keras(folder / "a.keras", activation=end, outputs=outputs)
+    function = network((None, 16, 16, 3), end=end, outputs=outputs, inside=True)
+    if kind == "tflite":
+        return write(folder / "a.tflite", convert(function))
+    return write_saved_model(folder / "saved", function)

@@ -187,6 +187,7 @@ def test_what_accelerators_make_of_a_file(name: str, every_format: app.Run) -> N
         assert left == {"gpu": [], "nnapi": [mean], "coreml": None}  # Core ML takes no integers
 
 
+@pytest.mark.usefixtures("wide")
 def test_the_summary_and_the_card_name_them(every_format: app.Run, cli: Cli, tiny_copy: app.Run) -> None:
     rows = device_rows(every_format.parity)
     assert [row[0] for row in rows] == [FORMATS[name].file for name in PHONE_FORMATS]

@@ -239,11 +239,11 @@ def test_predict_answers_from_bare_files_as_from_the_run(
             assert one[key] == (pytest.approx(expected[key], abs=0.1) if key == "numbers" else expected[key])
 
 
-def test_numbers_of_a_file_without_names_are_counted(trained: Trained, tmp_path: Path) -> None:
+def test_numbers_of_a_file_have_the_names_in_it(trained: Trained, tmp_path: Path) -> None:
     if trained.task == REGRESSION:
         file = shutil.copy(trained.run.export / "model.onnx", tmp_path / "model.onnx")
         (one,) = app.predict(str(file), [str(trained.test[0])])
-        assert list(one.answers) == ["number 0", "number 1"] and one.task == REGRESSION
+        assert list(one.answers) == list(trained.run.class_names) and one.task == REGRESSION
 
 
 def test_answers_follow_the_thresholds(trained: Trained, answers: list[app.Prediction]) -> None:

@@ -56,6 +56,9 @@ _OTHER_IMAGES = frozenset(
 _NAMED = 3
 
 
+_DEFAULTS = SourceOptions()
+
+
 class _ClassFolder(NamedTuple):
     split: str
     name: str
@@ -71,7 +74,7 @@ class _Found:
     top: Path | None = None
 
 
-def open_folder(text: str, options: SourceOptions) -> PictureSet:
+def open_folder(text: str, options: SourceOptions = _DEFAULTS) -> PictureSet:
     """List the images of a folder; a class is a folder's name, classes are in alphabetical order.
 
     Args:
