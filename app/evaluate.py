@@ -76,10 +76,14 @@ def _pictures(run: Run, config: EvaluateConfig) -> tuple[PictureSet, np.ndarray]
         return pictures, split_indices(splits)["test"]
     options = replace(
         as_far_as_used(config.source, trained.source_options),
-        task=trained.task,
-        validation=None,
-        test=None,
-        **_given(config.source_options),
+        **{
+            "task": trained.task,
+            "validation": None,
+            "test": None,
+            "image_folder": None,  # the run's images are others
+            "skip_unreadable": config.skip_unreadable,
+            **_given(config.source_options),
+        },
     )
     pictures, _ = open_readable(config.source, options, skip_unreadable=config.skip_unreadable, preparation=preparation)
     if pictures.task == REGRESSION:

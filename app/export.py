@@ -10,10 +10,10 @@ from typing import Any
 from app.config import ExportConfig, TrainConfig, make_config
 from app.console import chatter_to, console, status
 from app.errors import Interrupted
-from app.exporting.folder import PARITY, Kept, alone
+from app.exporting.folder import PARITY, Kept
 from app.exporting.formats import check_exportable, resolve_exports
 from app.exporting.metadata import absolute_locales, read_locales
-from app.exporting.summary import say_changes, say_exports
+from app.exporting.summary import say_changes, say_devices, say_exports
 from app.pictures import open_readable
 from app.program import command
 from app.runs import Run
@@ -45,7 +45,9 @@ def export(run: str, **options: Any) -> dict[str, Any]:
     """
     config = make_config(ExportConfig, run=run, **options)
     opened = Run.open(config.run)
-    with alone(opened), _interruptible(opened):
+    opened.require(opened.model)
+    refusal = f"the run {opened.path} is being exported already; wait until that has ended"
+    with opened.in_use(refusal), _interruptible(opened):
         return _export(opened, config)
 
 
@@ -64,6 +66,7 @@ def _export(run: Run, config: ExportConfig) -> dict[str, Any]:
         if run.is_finished:  # the report tells of the exported files, and is what marks a run as finished
             write_report(run)
     say_exports(run)
+    say_devices(run)
     say_changes(run, kept)
     _say_outdated(earlier, asked, kept)
     run.check_parity([name for name in run.parity["formats"] if name not in kept.formats])

@@ -12,6 +12,7 @@ import numpy as np
 
 from app.errors import UsageError
 from app.exporting.description import ModelDescription
+from app.exporting.folder import FAILED
 from app.exporting.metadata import LABELS, THRESHOLDS
 from app.exporting.process import ModelProcess
 from app.interpretation import Answers, interpret
@@ -21,7 +22,6 @@ from data.pictures import REGRESSION, SINGLE_LABEL
 from models.heads import OUTPUTS
 
 _IDENTIFIERS = ("/m/", "/g/")  # of Google's Knowledge Graph, which some files have in place of names
-_FAILED = "_FAILED"
 _OF_RUN, _BESIDE = "of its run", "beside it"
 
 
@@ -155,7 +155,7 @@ class Predictor:
 
 def failure_of(file: Path) -> str | None:
     """What to say of an exported file that failed its check; None of any other."""
-    if not file.stem.endswith(_FAILED):
+    if not file.stem.endswith(FAILED):
         return None
     reasons: list[str] = []
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # of others, or none

@@ -131,8 +131,11 @@ class Run:
         return run
 
     @contextmanager
-    def in_use(self) -> Iterator[None]:
-        """Keep other processes from training this run meanwhile.
+    def in_use(self, refusal: str = "") -> Iterator[None]:
+        """Keep other processes from training or exporting this run meanwhile; within it, this object may ask again.
+
+        Args:
+            refusal: what to say where another one does; by default, that it is training.
 
         Raises:
             UsageError: another one does.
@@ -141,9 +144,10 @@ class Run:
             try:
                 stack.enter_context(self._lock.held())
             except Held as error:
-                raise UsageError(
+                training = (
                     f"{self.path} is in use: another process is training it; wait until that ends, or stop it first"
-                ) from error
+                )
+                raise UsageError(refusal or training) from error
             yield
 
     @property

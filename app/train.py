@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from app.config import TrainConfig, make_config
 from app.console import chatter_to, console, print_path, status, whole
 from app.errors import BAD_INPUT, Interrupted, UsageError, is_disk_full
-from app.exporting.folder import alone
 from app.exporting.formats import check_exportable
 from app.exporting.metadata import absolute_locales, read_locales
 from app.exporting.summary import say_exports
@@ -227,8 +226,7 @@ def _carry_out(run: Run, pictures: PictureSet, splits: np.ndarray, sha256: str, 
         metrics["calibration"] = calibration_figures(pictures, indices, answers, temperatures)
         run.write_thresholds(thresholds)
         evaluated = time.perf_counter()
-        with alone(run):
-            write_exports(model, run, config, pictures, indices, answers)
+        write_exports(model, run, config, pictures, indices, answers)
         exported = time.perf_counter()
 
         if extractor and extractor.report:

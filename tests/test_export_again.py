@@ -16,7 +16,7 @@ import tensorflow as tf
 
 import app
 from app.errors import UsageError
-from app.exporting.folder import alone, new_export
+from app.exporting.folder import new_export
 from app.exporting.formats import FORMATS
 from app.exporting.trained import Trained
 from data.errors import DataError
@@ -101,7 +101,7 @@ def test_no_format_at_all_is_refused(tiny_copy: app.Run, cli: Cli) -> None:
 def test_what_users_lay_into_a_saved_model_stays(every_format: app.Run, tmp_path: Path) -> None:
     run = app.Run(Path(shutil.copytree(every_format.path, tmp_path / "copy")))
     warm_up = run.export / "saved_model" / "assets.extra" / "tf_serving_warmup_requests"
-    warm_up.parent.mkdir()
+    warm_up.parent.mkdir(exist_ok=True)  # with what Graft lays there itself
     warm_up.write_bytes(b"requests")
     weights = run.export / "saved_model" / "variables" / "left over"
     weights.write_bytes(b"of an earlier TensorFlow")
@@ -255,7 +255,7 @@ def test_an_export_that_was_killed_while_folders_changed_places_is_put_back(tiny
 
 
 def test_two_exports_of_a_run_at_once_are_refused(tiny_copy: app.Run, cli: Cli) -> None:
-    with alone(tiny_copy):
+    with tiny_copy.in_use():
         ended = cli("export", tiny_copy.path, "--formats", "onnx")
     assert ended.code == 2
     assert ended.err == f"Error: the run {tiny_copy.path} is being exported already; wait until that has ended\n"

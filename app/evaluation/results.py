@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -158,30 +158,18 @@ def write_plots(
         thresholds: (outputs,), or None.
         temperatures: from `calibrate`, (outputs,), or None.
     """
-    with fonts_for(loader.pictures.class_names) as names:
-        _draw(run, loader, test, answers, thresholds, temperatures, names)
-
-
-def _draw(
-    run: Run,
-    loader: PictureLoader,
-    test: np.ndarray,
-    answers: np.ndarray,
-    thresholds: np.ndarray | None,
-    temperatures: np.ndarray | None,
-    names: Sequence[str],
-) -> None:
     task, labels = TASKS[loader.pictures.task], loader.pictures.labels[test]
-    plots.save_figure(plots.curves(run.history, task.metric, run.metrics["best"]), run.plots / "curves.png")
-    for name, figure in task.figures(answers, labels, names, thresholds).items():
-        plots.save_figure(figure, run.plots / f"{name}.png")
-    if task.calibrator is not None:
-        plots.save_figure(_reliability(task.calibrator, answers, labels, temperatures), run.plots / "reliability.png")
     # The worst mistakes first; then what was right, the least sure first.
     shown = np.argsort(-task.surprise(answers, labels, thresholds), kind="stable")[:_SHOWN]
-    captions = [task.caption(answers[one], labels[one], names, thresholds) for one in shown]
-    grid = plots.predictions(np.stack([loader.load(index) for index in test[shown]]), captions)
-    plots.save_figure(grid, run.plots / "predictions.png")
+    with fonts_for(loader.pictures.class_names) as names:
+        figures = {"curves": plots.curves(run.history, task.metric, run.metrics["best"])}
+        figures |= task.figures(answers, labels, names, thresholds)
+        if task.calibrator is not None:
+            figures["reliability"] = _reliability(task.calibrator, answers, labels, temperatures)
+        captions = [task.caption(answers[one], labels[one], names, thresholds) for one in shown]
+        figures["predictions"] = plots.predictions(np.stack([loader.load(index) for index in test[shown]]), captions)
+        for name, figure in figures.items():
+            plots.save_figure(figure, run.plots / f"{name}.png")
 
 
 def _reliability(

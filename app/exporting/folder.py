@@ -19,7 +19,7 @@ from app.runs import Run, write_json, written_whole
 PARITY, GOLDEN, EXPECTED = "parity.json", "golden", "golden/expected.json"
 _SAVED_MODEL = "saved_model"  # a folder, in which users lay files of their own, for TensorFlow Serving
 _IN_SAVED_MODEL = ("saved_model.pb", "fingerprint.pb", "variables", "assets")
-_FAILED = "_FAILED"
+FAILED = "_FAILED"
 _HIDDEN = re.compile(r"\.[0-9a-f]{8}-export")  # by `app.runs.written_whole`
 
 
@@ -73,32 +73,10 @@ def new_export(run: Run) -> Iterator[Path]:
             _carry_over(run.export, folder, _outdated(run, folder))
 
 
-@contextmanager
-def alone(run: Run) -> Iterator[None]:
-    """Keep other exports of the same run away; where the system has no locks for files, nothing does.
-
-    Raises:
-        UsageError: another one is at work.
-    """
-    try:
-        import fcntl
-    except ImportError:  # on Windows
-        yield
-        return
-    with open(run.require(run.model), "rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(f"the run {run.path} is being exported already; wait until that has ended") from None
-        except OSError:  # a file system without locks
-            pass
-        yield
-
-
 def failed_name(file: str) -> str:
     """What a file is called that failed its proof."""
     path = Path(file)
-    return f"{path.stem}{_FAILED}{path.suffix}"
+    return f"{path.stem}{FAILED}{path.suffix}"
 
 
 def users_files(run: Run) -> list[str]:
@@ -124,7 +102,7 @@ def _files(parity: dict[str, Any]) -> set[str]:
 def _outdated(run: Run, new: Path) -> set[Path]:
     """What Graft has written into the earlier folder and is not to be in the new one, relative to it."""
     stay = _files(_parity(new))
-    plain = {name.replace(_FAILED, "") for name in stay}
+    plain = {name.replace(FAILED, "") for name in stay}
     names = (_files(_parity(run.export)) | plain | set(map(failed_name, plain))) - stay
     names |= {*_label_files(run), THRESHOLDS, *_golden_files(run.export)}
     if (new / _SAVED_MODEL).is_dir():

@@ -27,14 +27,18 @@ def say_exports(run: Run) -> None:
     task = TASKS[run.config.task or SINGLE_LABEL]
     rows = [export_cells(task, one) for one in parity["formats"].values()]
     table("", export_columns(task), rows)
-    if devices := device_rows(parity):
-        table("where they run", DEVICE_COLUMNS, devices)
     for line in (*_too_few(task, parity), *_within_chance(parity), *_coarse(parity), *_left_out(parity)):
         console.print(line)
     for line in _search(parity):
         console.print(line)
     for one in parity["formats"].values():
         print_path("exported", run.export / one["file"])
+
+
+def say_devices(run: Run) -> None:
+    """Print where each `.tflite` runs; after training, which prints little, that is in the report alone."""
+    if rows := device_rows(run.parity):
+        table("where they run", DEVICE_COLUMNS, rows)
 
 
 def say_changes(run: Run, kept: Kept) -> None:

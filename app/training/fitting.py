@@ -58,6 +58,8 @@ def fit(
         run: where history and checkpoints go, and where an interrupted fit is found.
         extractor: runs the frozen part of the model once a picture; None runs all of it in every epoch.
 
+    Returns:
+        The best epoch, and what the last phase trained on.
     """
     state, inputs = FitState.read(run), None
     run.write_history([one for one in run.history if _is_finished(one, phases, state)])

@@ -304,7 +304,7 @@ def _holds_classes(folder: Path) -> bool:
 
 def _images_of_class(folder: _ClassFolder, found: _Found) -> list[Path]:
     others = Counter[str]()
-    images = sorted(_images(folder.path, others))
+    images = sorted(images_within(folder.path, others))
     if not images:
         raise DataError(
             f"the class folder {folder.path} holds no images{_that_are_read(others)}; add some or remove the folder"
@@ -313,7 +313,13 @@ def _images_of_class(folder: _ClassFolder, found: _Found) -> list[Path]:
     return images
 
 
-def _images(folder: Path, ignored: Counter[str]) -> Iterator[Path]:
+def images_within(folder: Path, ignored: Counter[str]) -> Iterator[Path]:
+    """The images in a folder and in the folders in it; hidden ones, links and other files are counted.
+
+    Raises:
+        OSError: a folder cannot be read.
+    """
+
     def fail(error: OSError) -> None:
         raise error
 
@@ -337,8 +343,9 @@ def _images(folder: Path, ignored: Counter[str]) -> Iterator[Path]:
 
 def _by_pattern(text: str, root: Path, pattern: str, found: _Found) -> PictureSet:
     """All images of a folder, wherever they lie in it, with the class that a pattern finds in their paths."""
-    search, label = re.compile(pattern), "label" if "label" in re.compile(pattern).groupindex else 1
-    paths = sorted(_images(root, found.ignored))
+    search = re.compile(pattern)
+    label = "label" if "label" in search.groupindex else 1
+    paths = sorted(images_within(root, found.ignored))
     if not paths:
         raise DataError(f"{root} holds no images{_that_are_read(found.ignored)}")
     matches = [(path, search.search(path.relative_to(root).as_posix())) for path in paths]
@@ -359,7 +366,7 @@ def _by_pattern(text: str, root: Path, pattern: str, found: _Found) -> PictureSe
 
 
 def _count_images(folder: Path) -> int:
-    return sum(1 for _ in _images(folder, Counter()))
+    return sum(1 for _ in images_within(folder, Counter()))
 
 
 def _that_are_read(ignored: Counter[str]) -> str:
@@ -370,7 +377,7 @@ def _that_are_read(ignored: Counter[str]) -> str:
 
 def _nothing_found(root: Path, found: _Found) -> str:
     ignored: Counter[str] = Counter()
-    if any(True for _ in _images(root, ignored)):
+    if any(True for _ in images_within(root, ignored)):
         lists = [path for path in sorted(root.iterdir()) if path.suffix.lower() in LISTS]
         siblings = sub_folders(root.parent, Counter())
         if lists:

@@ -6,7 +6,7 @@ import difflib
 import os
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +18,9 @@ from data.sources.names import check_key
 from data.sources.options import SourceOptions
 
 _NAMED = 3  # files in an error message
+_NEAR = ("", "*/", "*/*/")  # where an image that is not there is looked for: what is below may be a whole disk
+
+_Listing = Callable[[str], dict[str, list[str]]]  # of a folder
 
 
 class Paths(NamedTuple):
@@ -51,7 +54,7 @@ def find_files(cells: Sequence[object], file: Path, place: Place, options: Sourc
     Raises:
         DataError: no path, a path that is there twice, or files that are not there and are not to be skipped.
     """
-    folder = _folder(file, options)
+    folder, listed = _folder(file, options), lru_cache(maxsize=256)(_files_by_name)
     first_with: dict[str, int] = {}
     missing, keys, changes = [], [], Counter[str]()
     examples: dict[str, str] = {}
@@ -59,7 +62,7 @@ def find_files(cells: Sequence[object], file: Path, place: Place, options: Sourc
         text = str(cell) if isinstance(cell, int) and not isinstance(cell, bool) else cell
         if not isinstance(text, str) or not text.strip() or "\0" in text:
             raise DataError(f"{place(index)}: the path is {cell!r}; give that of an image file")
-        key, change = _find(text + (options.image_suffix or ""), folder)
+        key, change = _find(text + (options.image_suffix or ""), folder, listed)
         check_key(key)
         whole = os.path.normpath(folder / key)
         earlier = first_with.setdefault(whole, index)
@@ -91,7 +94,7 @@ def _folder(file: Path, options: SourceOptions) -> Path:
     return folder
 
 
-def _find(path: str, folder: Path) -> tuple[str, str | None]:
+def _find(path: str, folder: Path, listed: _Listing) -> tuple[str, str | None]:
     """A path as a key, and in what it differs from its file: nothing, some words, or None where there is no file."""
     for text in dict.fromkeys((path, path.replace("\\", "/"))):  # lists are written on Windows, too
         key = Path(os.path.normpath(text)).as_posix()
@@ -100,23 +103,22 @@ def _find(path: str, folder: Path) -> tuple[str, str | None]:
     stripped = Path(os.path.normpath(key.strip())).as_posix()
     if os.path.isfile(folder / stripped):
         return stripped, "by blanks"
-    for how, names in _alike(str(folder / stripped)).items():
+    for how, names in _alike(str(folder / stripped), listed).items():
         if len(names) == 1:
             return (Path(stripped).parent / names[0]).as_posix(), how
     return stripped, None
 
 
-def _alike(path: str) -> dict[str, list[str]]:
+def _alike(path: str, listed: _Listing) -> dict[str, list[str]]:
     """The files of a path's folder whose names are meant by its own, by what they differ in."""
     parent, name = os.path.split(path)
-    files = _files_by_name(parent)
+    files = listed(parent)
     return {
         "in case or in how letters are composed": files[_plain(name)],
         "by their suffix": files[f"{_plain(name)}.*"],
     }
 
 
-@lru_cache(maxsize=256)
 def _files_by_name(folder: str) -> dict[str, list[str]]:
     found: dict[str, list[str]] = defaultdict(list)
     try:
@@ -141,9 +143,8 @@ def _not_there(missing: Sequence[tuple[str, str]], folder: Path) -> str:
         ", …" if len(missing) > _NAMED else ""
     )
     name = os.path.basename(missing[0][0].replace("\\", "/"))
-    elsewhere = (
-        next((path for path in sorted(folder.rglob(f"{_escaped(name)}*")) if path.is_file()), None) if name else None
-    )
+    places = (path for near in _NEAR for path in sorted(folder.glob(f"{near}{_escaped(name)}*"))) if name else ()
+    elsewhere = next((path for path in places if path.is_file()), None)
     near = difflib.get_close_matches(
         name, [one for names in _files_by_name(str(folder)).values() for one in names], n=1
     )

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from data.decoding import SUFFIXES
 from data.errors import DataError
 from data.pictures import MULTI_LABEL, PictureSet
 from data.reading import read_picture
+from data.sources.folder import images_within
 from data.sources.lists import SUFFIXES as LISTS
 from data.sources.names import check_key
 
@@ -43,7 +42,7 @@ def open_unlabelled(text: str) -> PictureSet:
     if not root.is_dir():
         raise DataError(f"there is no folder {root}; images without labels are those of a folder")
     ignored: Counter[str] = Counter()
-    keys = tuple(sorted(path.relative_to(root).as_posix() for path in _images(root, ignored)))
+    keys = tuple(path.relative_to(root).as_posix() for path in _images(root, ignored))
     for key in keys:
         check_key(key)
     return PictureSet(
@@ -57,15 +56,8 @@ def open_unlabelled(text: str) -> PictureSet:
     )
 
 
-def _images(root: Path, ignored: Counter[str]) -> Iterator[Path]:
-    def fail(error: OSError) -> None:
+def _images(root: Path, ignored: Counter[str]) -> list[Path]:
+    try:
+        return sorted(images_within(root, ignored))
+    except OSError as error:
         raise DataError(f"{error.filename} cannot be read: {error.strerror}") from error
-
-    for parent, folders, files in os.walk(root, onerror=fail):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in files:
-            suffix = Path(name).suffix.lower()
-            if suffix in SUFFIXES and not name.startswith("."):
-                yield Path(parent) / name
-            else:
-                ignored["hidden" if name.startswith(".") else suffix or "no suffix"] += 1
