@@ -121,7 +121,7 @@ def test_pictures_are_those_of_the_test_split(every_format: app.Run, golden: Pat
     expected = read(golden)
     assert sorted(one["label"] for one in expected["pictures"]) == list(every_format.class_names)
     rows = [row.split(",") for row in every_format.splits.splitlines()[1:]]
-    of_the_split = {(fruit / row[0]).read_bytes(): row[1] for row in rows if row[-1] == "test"}
+    of_the_split = {(fruit / row[0]).read_bytes(): row[1] for row in rows if row[2] == "test"}
     for one in expected["pictures"]:
         assert of_the_split[(golden / one["picture"]).read_bytes()] == one["label"]
 

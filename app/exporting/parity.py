@@ -104,6 +104,7 @@ def prove(
     try:
         with _bar(path, len(questions) * (1 + with_client)) as tick:
             with ModelProcess(path) as model:
+                model.ask("take_plain_pixels")
                 proof.answers = _answers(model, questions, tick)
                 proof.figures |= agreement(proof.answers, questions)
                 _judge_answers(proof, export, questions, max_drop)
@@ -256,6 +257,7 @@ def _judge_without_xnnpack(proof: Proof, path: Path, questions: Questions) -> No
     chosen, task = np.union1d(questions.sample(CLIENT_PICTURES), questions.sample(GOLDEN_PICTURES)), questions.task
     try:
         with ModelProcess(path, "litert_plain") as model:
+            model.ask("take_plain_pixels")
             plain = model.probabilities(questions.pixels[chosen])
     except UsageError as error:
         proof.failures.append(

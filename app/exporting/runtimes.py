@@ -63,6 +63,10 @@ class PixelRuntime(ABC):
         """Subtract the first from pixels in [0, 255] and divide by the second, whatever the file says."""
         self.input = replace(self.input, mean=by[0], std=by[1])
 
+    def take_plain_pixels(self, _: None) -> None:
+        """Give the file pixels in [0, 255] as RGB, whatever it says: a proof must not follow metadata that it is to judge."""
+        self.input = replace(self.input, mean=None, std=(1.0,), bgr=False)
+
     def end(self, _: None) -> str | None:
         """How the network ends: a name from `app.exporting.description`, or None where that cannot be told."""
         return None

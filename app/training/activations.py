@@ -111,8 +111,8 @@ class Extractor:
         started = time.perf_counter()
         key_bytes = max(map(len, keys)) + 4  # with what JSON puts around it
         needed = sum(int(missing.sum()) * (space.row_bytes + key_bytes) for _, space, missing in lacking)
-        self.cache.check_writable()  # to be refused now, and not half way
-        self.cache.make_room(needed)
+        self.cache.make_room(needed)  # to be refused now, and not half way
+        self.cache.check_writable()
         wanted = np.logical_or.reduce([missing for _, _, missing in lacking])
         self._run(
             side_by_side([bottom for bottom, _, _ in lacking]),
