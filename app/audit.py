@@ -17,10 +17,11 @@ from app.pictures import Reading, read_source
 from app.runs import write_json, write_text
 from app.starting import start_tensorflow
 from data.auditing.checks import CHECKS, class_counts
-from data.auditing.cleaned import worth_keeping, write_list
+from data.auditing.cleaned import has_label_columns, worth_keeping, write_list
 from data.auditing.findings import Finding, find_all
 from data.checking import lost_classes
 from data.errors import DataError
+from data.pictures import MULTI_LABEL
 from data.preparing import Preparation
 
 if TYPE_CHECKING:
@@ -197,6 +198,9 @@ def _write_list(audit: Audit, file: Path, config: AuditConfig) -> None:
     others = {split: source for split in ("validation", "test") if (source := getattr(config, split)) is not None}
     write_text(file, write_list(pictures, kept, file.parent, others))
     print_path("list", f"{file}: {len(kept):,} of {len(audit.reading.pictures):,} pictures")
+    if has_label_columns(pictures):
+        uncertain = " --uncertain unknown" if pictures.task == MULTI_LABEL else ""
+        console.print(f"Read it with --columns label={','.join(pictures.class_names)}{uncertain}.")
 
 
 def _say(audit: Audit) -> None:

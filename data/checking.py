@@ -17,7 +17,7 @@ from data.auditing.facts import FACTS, facts_of
 from data.auditing.store import KnownFacts
 from data.decoding import UnreadablePicture
 from data.errors import DataError
-from data.pictures import REGRESSION, SINGLE_LABEL, PictureSet
+from data.pictures import REGRESSION, PictureSet
 
 _LISTED = 20  # names in an error message
 
@@ -90,10 +90,7 @@ def lost_classes(pictures: PictureSet, kept: Sequence[int]) -> list[str]:
     """The classes that have pictures, and none among those at `kept`."""
     if pictures.task == REGRESSION:
         return []
-    if pictures.task == SINGLE_LABEL:
-        lost = sorted(set(pictures.labels.tolist()) - set(pictures.labels[kept].tolist()))
-    else:
-        lost = np.flatnonzero(pictures.labels.any(axis=0) & ~pictures.labels[kept].any(axis=0)).tolist()
+    lost = np.setdiff1d(pictures.used_classes(), pictures.used_classes(kept))
     return [pictures.class_names[label] for label in lost]
 
 

@@ -18,6 +18,7 @@ SPLITS = ("train", "validation", "test")
 # What is learned from labels: one class a picture, any number of classes, or numbers.
 SINGLE_LABEL, MULTI_LABEL, REGRESSION = TASKS = ("single_label", "multi_label", "regression")
 LABEL_SEPARATOR = "|"  # between several labels of one picture, in text
+UNKNOWN = -1.0  # among labels of several classes: whether a picture has this one is not known
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class PictureSet:
         class_names: one name a label, in label order; for regression, one a number; none where there are no labels.
         keys: one unique, stable name a picture: its path within the source.
         labels: by task; single_label: int64 (n,), indices into `class_names`; multi_label: float32 (n, classes), 1 for
-            each class of a picture and else 0; regression: float32 (n, numbers).
+            each class of a picture, `UNKNOWN` where that is not known, and else 0; regression: float32 (n, numbers).
         encoded: gives the bytes of picture `i` as a picture file; may be called from several threads.
         given_splits: one of `SPLITS` a picture where the source brings its own splits, else None.
         ignored: what was found beside the pictures, by kind, for the user to see.
@@ -71,6 +72,11 @@ class PictureSet:
                 f"{self.source} holds one class only ({self.class_names[0]!r}); add images of at least one more class"
             )
 
+    def used_classes(self, members: Indices | slice = slice(None)) -> np.ndarray:
+        """The classes that some picture has, or some of these, int (m,), as positions in `class_names`."""
+        labels = self.labels[members]
+        return np.unique(labels) if self.task == SINGLE_LABEL else np.flatnonzero((labels > 0).any(axis=0))
+
     def subset(self, indices: Indices) -> PictureSet:
         """The same set with only the pictures at `indices`, in that order."""
         chosen = np.asarray(indices, dtype=np.int64)
@@ -92,12 +98,16 @@ class PictureSet:
         )
 
     def label_text(self, index: int) -> str:
-        """The label of picture `index` as text: its class, its classes with `|` between them, or its numbers so."""
+        """The label of picture `index` as text: its class, its classes with `|` between them, or its numbers so.
+
+        A class of which it is not known whether the picture has it has a question mark behind it.
+        """
         label = self.labels[index]
         if self.task == SINGLE_LABEL:
             return self.class_names[label]
         if self.task == MULTI_LABEL:
-            return LABEL_SEPARATOR.join(self.class_names[position] for position in np.flatnonzero(label))
+            doubts = {position: "?" if label[position] == UNKNOWN else "" for position in np.flatnonzero(label)}
+            return LABEL_SEPARATOR.join(self.class_names[position] + doubt for position, doubt in doubts.items())
         return LABEL_SEPARATOR.join(f"{number:.7g}" for number in label)
 
     def with_classes(self, class_names: Sequence[str]) -> PictureSet:
@@ -105,12 +115,14 @@ class PictureSet:
         if self.task == REGRESSION:
             return self
         position_of = {name: position for position, name in enumerate(class_names)}
-        used = np.unique(self.labels) if self.task == SINGLE_LABEL else np.flatnonzero(self.labels.any(axis=0))
+        kept = [label for label, name in enumerate(self.class_names) if name in position_of]
+        assert set(self.used_classes().tolist()) <= set(kept), "a picture would lose its class"
+        positions = [position_of[self.class_names[label]] for label in kept]
         if self.task == SINGLE_LABEL:
             position = np.full(len(self.class_names), -1)
-            position[used] = [position_of[self.class_names[label]] for label in used]
+            position[kept] = positions
             labels = position[self.labels]
         else:
             labels = np.zeros((len(self), len(class_names)), np.float32)
-            labels[:, [position_of[self.class_names[label]] for label in used]] = self.labels[:, used]
+            labels[:, positions] = self.labels[:, kept]
         return replace(self, class_names=tuple(class_names), labels=labels)

@@ -232,8 +232,7 @@ def read_splits(text: str, pictures: PictureSet) -> tuple[PictureSet, np.ndarray
             "put back what was moved, or train a new run"
         )
     if chosen.task != REGRESSION:
-        used = np.flatnonzero(chosen.labels.any(axis=0)) if chosen.task == MULTI_LABEL else np.unique(chosen.labels)
-        chosen = chosen.with_classes([chosen.class_names[label] for label in used])
+        chosen = chosen.with_classes([chosen.class_names[label] for label in chosen.used_classes()])
     return chosen, np.array([row["split"] for row in rows], dtype=object)
 
 

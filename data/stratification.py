@@ -122,7 +122,7 @@ def _strata(pictures: PictureSet, labels: np.ndarray) -> tuple[np.ndarray, np.nd
     if pictures.task == SINGLE_LABEL:
         return np.arange(len(labels)), labels, len(pictures.class_names)
     if pictures.task == MULTI_LABEL:
-        picture, stratum = np.nonzero(labels)
+        picture, stratum = np.nonzero(labels > 0)
         return picture, stratum, len(pictures.class_names)
     bins, before = [], 0
     for values in labels.T:

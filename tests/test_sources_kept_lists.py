@@ -138,10 +138,10 @@ def test_one_class_each_means_one_1(row: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("cell", ["", "-1", "nan", "-1.0"])
-@pytest.mark.parametrize(("uncertain", "expected"), [("0", "cat"), ("1", "cat|owl")])
+@pytest.mark.parametrize(("uncertain", "expected"), [("0", "cat"), ("1", "cat|owl"), ("unknown", "cat|owl?")])
 def test_uncertain_cells_count_as_the_user_says(cell: str, uncertain: str, expected: str, tmp_path: Path) -> None:
     path = one_hot(tmp_path, "1,1,0", f"1,0,{cell}")
-    assert "--uncertain 0, or --uncertain 1" in refusal(path, columns=ONE_HOT, task=MULTI_LABEL)
+    assert "--uncertain 0, 1 or unknown" in refusal(path, columns=ONE_HOT, task=MULTI_LABEL)
     assert texts(opened(path, columns=ONE_HOT, uncertain=uncertain)) == ["cat|dog", expected]
 
 

@@ -15,7 +15,7 @@ from sklearn.metrics import f1_score, precision_score, r2_score, recall_score
 from app.config import TrainConfig
 from app.errors import UsageError
 from app.evaluation.results import check_goal
-from app.evaluation.thresholds import best_f1_thresholds, decide, threshold_for
+from app.evaluation.thresholds import best_f1_threshold, decide, threshold_for
 from app.tasks import TASKS
 from app.tasks.task import Goal, Task, mean_interval
 from data.pictures import MULTI_LABEL, REGRESSION, SINGLE_LABEL
@@ -174,17 +174,17 @@ def scores(seed: int, count: int = 80) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("seed", range(5))
 def test_the_best_f1_is_the_best_of_all(seed: int) -> None:
     probabilities, truth = scores(seed)
-    chosen = best_f1_thresholds(probabilities, truth)
     for label in range(3):
+        chosen = best_f1_threshold(probabilities[:, label], truth[:, label])
         every = [f1_score(truth[:, label], probabilities[:, label] >= one) for one in np.unique(probabilities)]
-        found = f1_score(truth[:, label], probabilities[:, label] >= chosen[label])
+        found = f1_score(truth[:, label], probabilities[:, label] >= chosen)
         assert found == pytest.approx(max(every))
 
 
 def test_a_class_that_all_or_no_pictures_have_is_cut_in_the_middle() -> None:
     probabilities, truth = scores(0)
     truth[:, 0], truth[:, 1] = True, False
-    assert best_f1_thresholds(probabilities, truth)[:2].tolist() == [0.5, 0.5]
+    assert [best_f1_threshold(probabilities[:, label], truth[:, label]) for label in (0, 1)] == [0.5, 0.5]
 
 
 @pytest.mark.parametrize("seed", range(5))

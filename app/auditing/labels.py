@@ -12,7 +12,7 @@ from app.auditing.opinions import Opinions
 from app.training.shards import Rows
 from data.auditing.findings import NOTE, WARNING, Check, Example
 from data.auditing.groups import find_conflicts
-from data.pictures import LABEL_SEPARATOR, MULTI_LABEL, REGRESSION, SINGLE_LABEL, PictureSet
+from data.pictures import LABEL_SEPARATOR, MULTI_LABEL, REGRESSION, SINGLE_LABEL, UNKNOWN, PictureSet
 
 _NEIGHBOURS = 10
 _MOST = 10_000  # pictures that all are compared with; with more, the search takes the square of their number
@@ -92,7 +92,9 @@ def _single_suspects(judged: Judged, opinions: Opinions, members: np.ndarray) ->
 
 
 def _lists(judged: Judged, opinions: Opinions, members: np.ndarray) -> list[list[int]]:
-    return [np.flatnonzero(row[opinions.outputs]).tolist() for row in judged.pictures.labels[members]]
+    """Of what is not known, what the heads say: nothing is held against it."""
+    labels, answers = judged.pictures.labels[members][:, opinions.outputs], opinions.answers[members]
+    return [np.flatnonzero(row > 0).tolist() for row in np.where(labels == UNKNOWN, answers > 0.5, labels)]
 
 
 def _multi_quality(judged: Judged, opinions: Opinions, members: np.ndarray) -> np.ndarray:

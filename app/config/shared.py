@@ -121,7 +121,12 @@ ImageFolder = Annotated[
 ImageSuffix = Annotated[str | None, option("what is added to each path of a list, such as .jpg", metavar="SUFFIX")]
 Uncertain = Annotated[
     str | None,
-    option("what an empty cell or -1 among columns of 0 and 1 counts as", UNCERTAIN, metavar="0|1", default="an error"),
+    option(
+        "what an empty cell or -1 among columns of 0 and 1 counts as; unknown leaves it out of the loss and the figures",
+        UNCERTAIN,
+        metavar="0|1|unknown",
+        default="an error",
+    ),
 ]
 Validation = Annotated[str | None, option("another source, with the pictures for validation", metavar="SOURCE")]
 Test = Annotated[str | None, option("another source, with the pictures for the test", metavar="SOURCE")]

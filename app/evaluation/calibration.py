@@ -15,6 +15,8 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_softmax, logit
 
+from data.pictures import UNKNOWN
+
 BINS = 15
 TEMPERATURES = (0.2, 10.0)  # colder or hotter is what few examples suggest, not what a model needs
 FOLDS = 5  # of the cross-validation that decides whether to calibrate at all
@@ -172,13 +174,13 @@ def _temperature_per_class(logits: np.ndarray, labels: np.ndarray) -> np.ndarray
 
     Targets are Platt's (1999): (n + 1) / (n + 2) for the n examples that have a class, and 1 / (m + 2) for the m others.
     """
-    truth = labels > 0.5
+    truth, known = labels > 0.5, labels != UNKNOWN
     have = truth.sum(axis=0)
-    targets = np.where(truth, (have + 1) / (have + 2), 1 / (len(truth) - have + 2))
+    targets = np.where(truth, (have + 1) / (have + 2), 1 / (known.sum(axis=0) - have + 2))
 
     def loss(columns: slice, inverse: float) -> float:
         scaled = logits[:, columns] * inverse
-        return float((np.logaddexp(0, scaled) - targets[:, columns] * scaled).sum())
+        return float((known[:, columns] * (np.logaddexp(0, scaled) - targets[:, columns] * scaled)).sum())
 
     shared = _minimise(lambda inverse: loss(slice(None), inverse))
 
@@ -200,7 +202,10 @@ def _log_loss(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def _log_loss_per_class(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    return (np.logaddexp(0, logits) - (labels > 0.5) * logits).mean(axis=1)
+    """Their mean is that of all that is known."""
+    known = labels != UNKNOWN
+    losses = np.logaddexp(0, logits) - (labels > 0.5) * logits
+    return (known * losses).sum(axis=1) * (len(labels) / max(1, known.sum()))
 
 
 def _most_likely(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -208,7 +213,8 @@ def _most_likely(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndar
 
 
 def _each_yes(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return probabilities.ravel(), labels.ravel() > 0.5
+    known = labels != UNKNOWN
+    return probabilities[known], labels[known] > 0.5
 
 
 def _log(probabilities: np.ndarray) -> np.ndarray:

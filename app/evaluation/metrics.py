@@ -11,6 +11,7 @@ from sklearn.metrics import confusion_matrix, f1_score, log_loss, precision_reca
 
 from app.evaluation.calibration import ANY_CLASSES, ONE_CLASS, calibration_error
 from app.evaluation.thresholds import decide
+from data.pictures import UNKNOWN
 
 RESAMPLES = 200  # of a bootstrap: its interval is good to about a tenth of its width
 
@@ -56,7 +57,7 @@ def measure_multi_label(
 
     Args:
         probabilities: float (n, classes), each in [0, 1].
-        labels: (n, classes), 1 for each class of a picture and else 0.
+        labels: (n, classes), 1 for each class of a picture, `UNKNOWN` where that is not known, and else 0.
         class_names: one name a class.
         thresholds: (classes,), from which probability on a class is answered.
 
@@ -66,13 +67,17 @@ def measure_multi_label(
         `label_accuracy`, the part of the yes and no that is right, and `balanced_accuracy`, the mean of its parts among yes
         and among no, over the classes; `macro_f1` and `micro_f1`; `log_loss`, of a yes or no, in nats; `ece`, of these;
         `classes`, by name, with n, precision, recall, f1, average_precision and threshold. Means over classes are over
-        those that some pictures have.
+        those that some pictures have. What is not known counts nowhere, and `unknown` is how much that is, if it is any.
     """
-    truth, decided = labels > 0.5, probabilities >= thresholds
+    # What is not known is no, answered last and with no: so it is in no precision, recall or average precision.
+    known = labels != UNKNOWN
+    truth, decided = labels > 0.5, (probabilities >= thresholds) & known
+    ranks = np.where(known, probabilities, -1.0)
     per_class = precision_recall_fscore_support(truth, decided, average=None, zero_division=0)
     present = truth.any(axis=0)
-    specificity = (~decided & ~truth).sum(axis=0) / np.maximum((~truth).sum(axis=0), 1)
-    precisions = average_precisions(probabilities, truth)
+    no = known & ~truth
+    specificity = (~decided & no).sum(axis=0) / np.maximum(no.sum(axis=0), 1)
+    precisions = average_precisions(ranks, truth)
     clipped = np.clip(probabilities.astype(np.float64), 1e-12, 1 - 1e-12)
     classes = _per_class(class_names, per_class)
     for name, precision, threshold in zip(class_names, precisions, thresholds, strict=True):
@@ -80,14 +85,15 @@ def measure_multi_label(
     return {
         "n": len(truth),
         "map": float(precisions[present].mean()) if present.any() else 0.0,
-        "map_ci95": _map_interval(probabilities, truth),
+        "map_ci95": _map_interval(ranks, truth),
         **_accuracy((decided == truth).all(axis=1)),
-        "label_accuracy": float((decided == truth).mean()),
+        "label_accuracy": float((decided == truth)[known].mean()),
         "balanced_accuracy": float(((per_class[1] + specificity) / 2)[present].mean()) if present.any() else 0.0,
         "macro_f1": float(per_class[2][present].mean()) if present.any() else 0.0,
         "micro_f1": float(f1_score(truth, decided, average="micro", zero_division=0)),
-        "log_loss": float(-np.where(truth, np.log(clipped), np.log(1 - clipped)).mean()),
+        "log_loss": float(-np.where(truth, np.log(clipped), np.log(1 - clipped))[known].mean()),
         "ece": calibration_error(*ANY_CLASSES.decisions(probabilities, labels)),
+        **({} if known.all() else {"unknown": int((~known).sum())}),
         "classes": classes,
     }
 

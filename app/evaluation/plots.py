@@ -16,6 +16,7 @@ from scipy.stats import binomtest
 from app.evaluation.calibration import BINS, Reliability, calibration_error, error_by_chance
 from app.evaluation.calibration import reliability as reliability_of
 from app.runs import written_whole
+from data.pictures import UNKNOWN
 
 LIGHT_BLUE = "#93c5fd"
 BLUE, ORANGE, RED, GREY, LIGHT_GREY = "#2563eb", "#ea580c", "#dc2626", "#6b7280", "#d1d5db"
@@ -142,13 +143,13 @@ def _wilson(bins: Reliability, filled: np.ndarray) -> np.ndarray:
 
 
 def precision_recall(
-    probabilities: np.ndarray, truth: np.ndarray, class_names: Sequence[str], thresholds: np.ndarray
+    probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[str], thresholds: np.ndarray
 ) -> Figure:
     """The curve of precision and recall of each class, with a dot at its threshold; of many classes, the weakest.
 
     Args:
         probabilities: float (n, classes).
-        truth: bool (n, classes).
+        labels: (n, classes), as `data.pictures.PictureSet` has them; what is not known is left out.
         class_names: one name a class.
         thresholds: (classes,).
     """
@@ -156,13 +157,16 @@ def precision_recall(
 
     from app.evaluation.metrics import average_precisions
 
+    known, truth = labels != UNKNOWN, labels > 0.5
+    probabilities = np.where(known, probabilities, -1.0)
     precisions = average_precisions(probabilities, truth)
     present = np.flatnonzero(truth.any(axis=0))
     shown = present[np.argsort(precisions[present], kind="stable")][:_MOST_CURVES]
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
     for label in shown:
-        precision, recall, _ = precision_recall_curve(truth[:, label], probabilities[:, label])
+        some = known[:, label]
+        precision, recall, _ = precision_recall_curve(truth[some, label], probabilities[some, label])
         (line,) = axes.step(
             recall, precision, where="post", lw=1.5, label=f"{short(class_names[label])}: {precisions[label]:.3f}"
         )

@@ -63,7 +63,7 @@ def labelled(loader: PictureLoader, splits: dict[str, np.ndarray], names: Sequen
     samples = (_load(loader, shown), [pictures.label_text(index) for index in shown.tolist()], title)
     if pictures.task == REGRESSION:
         return plots.numbers(labels, pictures.class_names, *samples)
-    counts = {split: one.sum(axis=0).astype(np.int64) for split, one in labels.items()}
+    counts = {split: (one > 0).sum(axis=0) for split, one in labels.items()}
     return plots.classes(counts, pictures.class_names, *samples)
 
 

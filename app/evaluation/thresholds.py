@@ -44,22 +44,15 @@ def threshold_for(
     return float(thresholds[best])
 
 
-def best_f1_thresholds(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """For each class the threshold with the best F1; a half for one that all or no pictures have.
+def best_f1_threshold(probabilities: np.ndarray, truth: np.ndarray) -> float:
+    """The threshold with the best F1; a half for a class that all or no pictures have.
 
     Between two pictures it lies in their middle, since neither is a better place.
 
     Args:
-        probabilities: float (n, classes).
-        truth: bool (n, classes).
-
-    Returns:
-        float (classes,).
+        probabilities: float (n,).
+        truth: bool (n,).
     """
-    return np.array([_best_f1(probabilities[:, label], truth[:, label]) for label in range(truth.shape[1])])
-
-
-def _best_f1(probabilities: np.ndarray, truth: np.ndarray) -> float:
     from sklearn.metrics import precision_recall_curve
 
     if truth.all() or not truth.any():

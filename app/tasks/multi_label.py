@@ -10,8 +10,9 @@ from scipy.special import expit
 
 from app.evaluation.calibration import ANY_CLASSES
 from app.evaluation.metrics import measure_multi_label
-from app.evaluation.thresholds import best_f1_thresholds, threshold_for
+from app.evaluation.thresholds import best_f1_threshold, threshold_for
 from app.tasks.task import Goal, Metrics, Task, interval, mean_interval
+from data.pictures import UNKNOWN
 
 if TYPE_CHECKING:
     import keras
@@ -24,20 +25,20 @@ TIE_OF_THRESHOLD = 0.1
 
 
 def _new_metric(outputs: int) -> keras.metrics.Metric:
-    import keras
+    from models.objectives import KnownPrecision
 
-    # The area under the curve of precision and recall: average precision, but for its 200 steps.
-    return keras.metrics.AUC(name="map", curve="PR", multi_label=True, num_labels=outputs, from_logits=True)
+    return KnownPrecision(outputs)
 
 
 def _loss(label_smoothing: float) -> keras.losses.Loss:
-    import keras
+    from models.objectives import KnownCrossentropy
 
-    return keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=label_smoothing)
+    return KnownCrossentropy(label_smoothing)
 
 
 def _targets(labels: np.ndarray, outputs: int) -> np.ndarray:
-    return labels.astype(np.float32)
+    """NaN is unknown: smoothed or mixed with others, it stays so."""
+    return np.where(labels == UNKNOWN, np.nan, labels).astype(np.float32)
 
 
 def _smooth(targets: np.ndarray, share: float) -> np.ndarray:
@@ -45,30 +46,31 @@ def _smooth(targets: np.ndarray, share: float) -> np.ndarray:
 
 
 def _linear_loss(logits: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    known = ~np.isnan(targets)
     losses = np.logaddexp(0, logits) - targets * logits
-    return losses.sum(axis=1), expit(logits) - targets
+    return np.where(known, losses, 0.0).sum(axis=1), np.where(known, expit(logits) - targets, 0.0)
 
 
 def _choose_thresholds(probabilities: np.ndarray, labels: np.ndarray, goal: Goal) -> np.ndarray:
-    truth = labels > 0.5
-    if goal.precision is None and goal.recall is None:
-        return best_f1_thresholds(probabilities, truth)
-    return np.array(
-        [
-            threshold_for(probabilities[:, label], truth[:, label], precision=goal.precision, recall=goal.recall)
-            if truth[:, label].any()
-            else 0.5
-            for label in range(truth.shape[1])
-        ]
-    )
+    def choose(probabilities: np.ndarray, truth: np.ndarray) -> float:
+        if goal.precision is None and goal.recall is None:
+            return best_f1_threshold(probabilities, truth)
+        if not truth.any():
+            return 0.5
+        return threshold_for(probabilities, truth, precision=goal.precision, recall=goal.recall)
+
+    known = labels != UNKNOWN
+    every = zip(probabilities.T, labels.T, known.T, strict=True)
+    return np.array([choose(answers[some], label[some] > 0.5) for answers, label, some in every])
 
 
 def _highlights(test: Metrics) -> list[tuple[str, str]]:
     low, high = test["map_ci95"]
+    unknown = f" ({test['unknown']:,} unknown labels left out)" if "unknown" in test else ""
     return [
         (
             f"{100 * test['map']:.1f} %",
-            f"mean average precision of {test['n']} test pictures, 95 % interval {100 * low:.1f} – {100 * high:.1f} %",
+            f"mean average precision of {test['n']} test pictures{unknown}, 95 % interval {100 * low:.1f} – {100 * high:.1f} %",
         ),
         (f"{test['macro_f1']:.3f}", "macro F1"),
         (f"{100 * test['accuracy']:.1f} %", "of the pictures with all classes right"),
@@ -89,7 +91,7 @@ def _figures(
 ) -> dict[str, Figure]:
     from app.evaluation import plots
 
-    return {"precision_recall": plots.precision_recall(probabilities, labels > 0.5, class_names, thresholds)}
+    return {"precision_recall": plots.precision_recall(probabilities, labels, class_names, thresholds)}
 
 
 def _caption(
@@ -97,7 +99,7 @@ def _caption(
 ) -> tuple[str, bool]:
     from app.evaluation.plots import short
 
-    decided, truth = probabilities >= thresholds, label > 0.5
+    decided, truth = (probabilities >= thresholds) & (label != UNKNOWN), label > 0.5
 
     def names(chosen: np.ndarray) -> str:
         return short(", ".join(class_names[one] for one in np.flatnonzero(chosen).tolist()) or "none", 28)
@@ -106,9 +108,11 @@ def _caption(
 
 
 def _surprise(probabilities: np.ndarray, labels: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    wrong = (probabilities >= thresholds) != (labels > 0.5)
+    known = labels != UNKNOWN
+    wrong = known & ((probabilities >= thresholds) != (labels > 0.5))
     distance = np.abs(probabilities - thresholds)
-    return np.where(wrong.any(axis=1), 1 + (distance * wrong).max(axis=1), 1 - distance.min(axis=1))
+    nearest = np.where(known, distance, 1.0).min(axis=1)
+    return np.where(wrong.any(axis=1), 1 + (distance * wrong).max(axis=1), 1 - nearest)
 
 
 def _agreement(
@@ -124,18 +128,24 @@ def _agreement(
     `decision_agreement` is of pictures with the same yes and no, near ties aside; `strict_yes_agreement` is the part of the
     yes answers of either, near ties or not, that both give.
     """
-    truth, decided, expected_decided = labels > 0.5, answers >= thresholds, expected >= thresholds
-    right, expected_right = decided == truth, expected_decided == truth
+    truth, known, decided, expected_decided = (
+        labels > 0.5,
+        labels != UNKNOWN,
+        answers >= thresholds,
+        expected >= thresholds,
+    )
+    right, expected_right = (decided == truth) & known, (expected_decided == truth) & known
     difference = np.abs(answers - expected).max(axis=1)
-    lost = expected_right.mean(axis=1) - right.mean(axis=1)
+    lost = (expected_right.sum(axis=1) - right.sum(axis=1)) / (known.sum() / len(known))  # of a picture's yes and no
     ties = np.minimum(TIE, TIE_OF_THRESHOLD * np.minimum(thresholds, 1 - thresholds))
     same = (decided == expected_decided) | (np.abs(expected - thresholds) <= ties)
     either, both = (decided | expected_decided).sum(), (decided & expected_decided).sum()
-    drops = dict(zip(class_names, (expected_right.mean(axis=0) - right.mean(axis=0)).tolist(), strict=True))
+    per_class = (expected_right.sum(axis=0) - right.sum(axis=0)) / np.maximum(known.sum(axis=0), 1)
+    drops = dict(zip(class_names, per_class.tolist(), strict=True))
     losing = sorted((name for name in drops if drops[name] > 0), key=lambda name: -drops[name])
     return {
-        "label_accuracy": float(right.mean()),
-        "keras_label_accuracy": float(expected_right.mean()),
+        "label_accuracy": float(right[known].mean()),
+        "keras_label_accuracy": float(expected_right[known].mean()),
         "label_accuracy_drop": float(lost.mean()),
         "label_accuracy_drop_ci95": mean_interval(lost),
         "decision_agreement": float(same.all(axis=1).mean()),

@@ -235,7 +235,7 @@ def class_counts(pictures: PictureSet) -> dict[str, int]:
     if pictures.task == REGRESSION:
         return {}
     if pictures.task == MULTI_LABEL:
-        counts = pictures.labels.sum(axis=0).astype(int)
+        counts = (pictures.labels > 0).sum(axis=0)
     else:
         counts = np.bincount(pictures.labels, minlength=len(pictures.class_names))
     return dict(zip(pictures.class_names, counts.tolist(), strict=True))

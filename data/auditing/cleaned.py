@@ -12,7 +12,7 @@ import numpy as np
 
 from data.auditing.groups import find_conflicts, groups_in
 from data.errors import DataError
-from data.pictures import REGRESSION, PictureSet
+from data.pictures import MULTI_LABEL, REGRESSION, UNKNOWN, PictureSet
 
 # Of copies in several splits the one in the first of these stays: a test split is to stay as it is.
 _STAYS = ("test", "validation", "train")
@@ -47,13 +47,19 @@ def worth_keeping(
     return np.flatnonzero(stays)
 
 
+def has_label_columns(pictures: PictureSet) -> bool:
+    """Whether a list needs a column for each class or number, since their labels do not fit into one."""
+    unknown = pictures.task == MULTI_LABEL and bool((pictures.labels == UNKNOWN).any())
+    return len(pictures.class_names) > 1 and (pictures.task == REGRESSION or unknown)
+
+
 def write_list(
     pictures: PictureSet, kept: Sequence[int] | np.ndarray, folder: Path, others: Mapping[str, str] | None = None
 ) -> str:
     """A list that is a source: `path,label`, with `split`, `group` and `weight` where the pictures have them.
 
-    Several classes of a picture have `|` between them; of several numbers, each has a column with its own name. Of images
-    without labels, it has the paths alone.
+    Several classes of a picture have `|` between them; of several numbers, and of classes of which some are unknown, each
+    has a column with its own name. Of images without labels, it has the paths alone.
 
     Args:
         pictures: the pictures.
@@ -64,7 +70,7 @@ def write_list(
     Raises:
         DataError: the pictures do not lie in files of their own.
     """
-    numbers = pictures.task == REGRESSION and len(pictures.class_names) > 1
+    numbers = has_label_columns(pictures)
     given = {"split": pictures.given_splits, "group": pictures.groups, "weight": pictures.weights}
     extras = {name: values for name, values in given.items() if values is not None}
     text = io.StringIO()

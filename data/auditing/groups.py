@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data.pictures import REGRESSION, SPLITS, PictureSet
+from data.pictures import MULTI_LABEL, REGRESSION, SPLITS, PictureSet
 
 # From so many images of a class on, and this part of it, those that mirror images of another class are no mistakes.
 _OFTEN, _MANY = 3, 0.2
@@ -78,7 +78,11 @@ def find_conflicts(pictures: PictureSet, upright: np.ndarray, shown: np.ndarray)
 
 
 def _differ(pictures: PictureSet, members: np.ndarray) -> bool:
-    return bool(len(members)) and bool((pictures.labels[members] != pictures.labels[members[0]]).any())
+    """Whether the labels of some cannot all be right; what is not known of one contradicts nothing."""
+    labels = pictures.labels[members]
+    if pictures.task == MULTI_LABEL:
+        return bool(((labels == 1).any(axis=0) & (labels == 0).any(axis=0)).any())
+    return bool(len(members)) and bool((labels != labels[0]).any())
 
 
 def _first_of_each(numbers: np.ndarray, members: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from data.pictures import MULTI_LABEL, REGRESSION, PictureSet
+from data.pictures import MULTI_LABEL, REGRESSION, UNKNOWN, PictureSet
 
 _FOLDS = 5
 _LEAST = 10  # pictures of a class: what is said of fewer may be chance
@@ -62,7 +62,8 @@ def _telling(
     predicted = _predicted(labels, feature, classes=True)
     for label in large:
         is_of, is_said = members[label], predicted[:, label] > 0 if multi else predicted == label
-        found, false = float(is_said[is_of].mean()), float(is_said[~is_of].mean())
+        is_other = ~is_of & (labels[:, label] != UNKNOWN) if multi else ~is_of
+        found, false = float(is_said[is_of].mean()), float(is_said[is_other].mean())
         if found - false >= _TELLING:
             class_name = pictures.class_names[label]
             yield (

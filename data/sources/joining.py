@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from data.errors import DataError
-from data.pictures import REGRESSION, SINGLE_LABEL, PictureSet
+from data.pictures import REGRESSION, PictureSet
 
 
 def join_splits(train: PictureSet, others: Mapping[str, PictureSet]) -> PictureSet:
@@ -68,8 +68,7 @@ def _check_labels(train: PictureSet, other: PictureSet) -> None:
                 f"but {train.source} has {', '.join(train.class_names)}; name the same columns"
             )
         return
-    used = np.unique(other.labels) if other.task == SINGLE_LABEL else np.flatnonzero(other.labels.any(axis=0))
-    unknown = [name for label in used if (name := other.class_names[label]) not in train.class_names]
+    unknown = [name for label in other.used_classes() if (name := other.class_names[label]) not in train.class_names]
     if unknown:
         near = difflib.get_close_matches(unknown[0], train.class_names, n=1)
         hint = f"did you mean {near[0]!r} by {unknown[0]!r}?" if near else "rename or remove them"

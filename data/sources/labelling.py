@@ -20,13 +20,14 @@ from typing import NamedTuple
 import numpy as np
 
 from data.errors import DataError
-from data.pictures import LABEL_SEPARATOR, MULTI_LABEL, REGRESSION, SINGLE_LABEL
+from data.pictures import LABEL_SEPARATOR, MULTI_LABEL, REGRESSION, SINGLE_LABEL, UNKNOWN
 from data.sources.inference import cleaned, find_separator, parts_of, read_numbers
 from data.sources.names import check_class_name
-from data.sources.options import SourceOptions
+from data.sources.options import UNCERTAIN, SourceOptions
 
 _FEWEST = 3  # images of a class: one a split
 _FLAGS = {"true": 1, "false": 0}
+_UNCERTAIN = dict(zip(UNCERTAIN, (0.0, 1.0, UNKNOWN), strict=True))
 _MOST_CELLS = 2**30  # of a matrix of images and classes: 4 GB
 
 Cells = Sequence[object]  # one an image: text, a number, a list of them, or None
@@ -111,35 +112,37 @@ def _several_columns(columns: Sequence[str], table: Sequence[Cells], place: Plac
     for name in columns:
         _check_class(name, "the column", MULTI_LABEL)
     labels = _zeros_and_ones(columns, table, place, options)
-    exclusive = bool((labels.sum(axis=1) == 1).all())
+    of_image = (labels == 1).sum(axis=1)
+    exclusive = bool((of_image == 1).all())
     if task == SINGLE_LABEL:
-        wrong = int(np.argmax(labels.sum(axis=1) != 1))
         if not exclusive:
+            wrong = int(np.argmax(of_image != 1))
             raise DataError(
-                f"{place(wrong)}: {labels[wrong].sum():.0f} of the columns {names} are 1; for one class an image it is one"
+                f"{place(wrong)}: {of_image[wrong]} of the columns {names} are 1; for one class an image it is one"
             )
         reading = "one class each, the column with a 1"
         return Labelling(tuple(columns), labels.argmax(axis=1), SINGLE_LABEL, reading, np.arange(len(labels)))
-    more = "; each row has one 1: for classes that exclude each other, give --task single_label" if exclusive else ""
-    return Labelling(
-        tuple(columns),
-        labels,
-        MULTI_LABEL,
-        f"any number of {len(columns)} classes, a column each{more}",
-        np.arange(len(labels)),
+    reading = f"any number of {len(columns)} classes, a column each"
+    reading += (
+        "; each row has one 1: for classes that exclude each other, give --task single_label" if exclusive else ""
     )
+    unknown = labels == UNKNOWN
+    if unknown.any():
+        reading += f"; {unknown.sum():,} of {unknown.size:,} cells are unknown, which neither loss nor figures count"
+    return Labelling(tuple(columns), labels, MULTI_LABEL, reading, np.flatnonzero(~unknown.all(axis=1)))
 
 
 def _zeros_and_ones(columns: Sequence[str], table: Sequence[Cells], place: Place, options: SourceOptions) -> np.ndarray:
     """float32 (n, columns)."""
+    uncertain = None if options.uncertain is None else _UNCERTAIN[options.uncertain]
     labels = np.zeros((len(table[0]), len(table)), np.float32)
     for position, column in enumerate(table):
         for index, cell in enumerate(column):
-            value = options.uncertain if _is_uncertain(cell) else _number(cell)
+            value = uncertain if _is_uncertain(cell) else _number(cell)
             if value is None:
                 raise DataError(
                     f"{place(index)}: the cell of {columns[position]!r} is {_shown(cell)}, where others are 0 or 1; "
-                    "fill it in, or say what such cells mean: --uncertain 0, or --uncertain 1"
+                    "fill it in, or say what such cells mean: --uncertain 0, 1 or unknown"
                 )
             labels[index, position] = value
     return labels

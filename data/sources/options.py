@@ -13,7 +13,7 @@ from data.sources.columns import ROLES
 
 # Called while a source is fetched or read: what is done, how many bytes are, and how many in all, if that is known.
 Progress = Callable[[str, int, int | None], None]
-UNCERTAIN = ("0", "1")
+UNCERTAIN = ("0", "1", "unknown")
 LIST_OPTIONS = ("columns", "label_separator", "image_folder", "image_suffix", "uncertain")  # that lists can follow
 
 
@@ -31,7 +31,8 @@ class SourceOptions:
             or its first group, is the class.
         image_folder: where the paths of a list start; None for the folder that the list lies in.
         image_suffix: what is added to each path of a list, such as ".jpg".
-        uncertain: one of `UNCERTAIN`, what an empty cell or -1 means among columns of 0 and 1; None refuses them.
+        uncertain: one of `UNCERTAIN`, what an empty cell or -1 means among columns of 0 and 1, where "unknown" leaves the
+            cell out of the loss and of all figures; None refuses them.
         skip_unreadable: leave out the rows of a list whose image is not there, or that have no label.
         validation: another SOURCE, all of whose images are for validation.
         test: another SOURCE, all of whose images are for the test.
