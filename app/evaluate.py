@@ -12,13 +12,13 @@ from app.console import chatter_to, print_path, status, table
 from app.errors import UsageError
 from app.pictures import open_readable
 from app.runs import Run, write_json
-from app.splits import say_changed
+from app.splits import open_pictures
 from app.starting import start_tensorflow
 from data.pictures import REGRESSION, PictureSet
 from data.preparing import Preparation
 from data.sources import DEFAULTS, as_far_as_used
 from data.sources.options import SourceOptions
-from data.splits import read_splits, split_indices
+from data.splits import split_indices
 
 
 def evaluate(run: str, source: str | None = None, **options: Any) -> dict[str, Any]:
@@ -63,16 +63,7 @@ def _pictures(run: Run, config: EvaluateConfig) -> tuple[PictureSet, np.ndarray]
     trained = run.config
     preparation = Preparation.parse(config.background or trained.background, config.levels or trained.levels)
     if config.source is None:
-        assert trained.source is not None
-        pictures, _ = open_readable(
-            trained.source,
-            trained.source_options,
-            skip_unreadable=trained.skip_unreadable,
-            cache_folder=trained.cache_folder,
-            preparation=preparation,
-        )
-        pictures, splits = read_splits(run.splits, pictures)
-        say_changed(run, pictures)
+        pictures, splits = open_pictures(run, preparation=preparation)
         return pictures, split_indices(splits)["test"]
     options = replace(
         as_far_as_used(config.source, trained.source_options),

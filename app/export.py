@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from app.config import ExportConfig, TrainConfig, make_config
 from app.console import chatter_to, console, status
 from app.errors import Interrupted
@@ -14,14 +16,13 @@ from app.exporting.folder import PARITY, Kept
 from app.exporting.formats import check_exportable, resolve_exports
 from app.exporting.metadata import absolute_locales, read_locales
 from app.exporting.summary import say_changes, say_devices, say_exports
-from app.pictures import open_readable
 from app.program import command
 from app.runs import Run
-from app.splits import say_changed
+from app.splits import open_pictures
 from app.starting import start_tensorflow
 from data.errors import DataError
 from data.pictures import PictureSet
-from data.splits import read_splits, split_indices
+from data.splits import split_indices
 
 _DESCRIBING = ("author", "model_version", "score_threshold", "locales")  # options that are written into the files
 
@@ -52,7 +53,7 @@ def export(run: str, **options: Any) -> dict[str, Any]:
 
 
 def _export(run: Run, config: ExportConfig) -> dict[str, Any]:
-    pictures, splits = _pictures(run.config, run, config.source)
+    pictures, splits = _pictures(run, config.source)
     asked = _options(run, config)
     read_locales(asked.locales, len(pictures.class_names))
     check_exportable(asked.formats or (), backbone=asked.backbone, task=pictures.task)
@@ -73,22 +74,14 @@ def _export(run: Run, config: ExportConfig) -> dict[str, Any]:
     return run.parity
 
 
-def _pictures(trained: TrainConfig, run: Run, source: str | None) -> tuple[PictureSet, Any]:
+def _pictures(run: Run, source: str | None) -> tuple[PictureSet, np.ndarray]:
     """The run's pictures and their splits, from where they are now.
 
     Raises:
         DataError: they cannot be found; the text names the option for pictures that were moved.
     """
-    assert trained.source is not None
     try:
-        pictures, _ = open_readable(
-            source or trained.source,
-            trained.source_options,
-            skip_unreadable=trained.skip_unreadable,
-            cache_folder=trained.cache_folder,
-            preparation=trained.preparation,
-        )
-        pictures, splits = read_splits(run.splits, pictures)
+        return open_pictures(run, source=source)
     except DataError as error:
         if source is not None or "\n" in str(error):  # a list of images that are there, but cannot be read
             raise
@@ -96,8 +89,6 @@ def _pictures(trained: TrainConfig, run: Run, source: str | None) -> tuple[Pictu
             f"{error}. The proof needs the images of the run; if they were moved, say where they are now: "
             f"{command('export', run.path, '--source', 'FOLDER')}"
         ) from error
-    say_changed(run, pictures)
-    return pictures, splits
 
 
 def _options(run: Run, config: ExportConfig) -> TrainConfig:

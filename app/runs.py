@@ -75,6 +75,7 @@ class Run:
         self.starting_model = self.checkpoints / "start.keras"
         self.plots = path / "plots"
         self.export = path / "export"
+        self.images = path / "images.zip"
         self.report = path / "report.html"
         self.summary = path / "folds.json"
         self._made: list[Path] = []

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from app.config import TrainConfig
-from app.console import console
+from app.console import console, track
 from app.errors import UsageError
-from app.pictures import refuse_leakage
-from app.runs import Run
+from app.exporting.questions import export_members
+from app.pictures import open_readable, refuse_leakage
+from app.runs import Run, written_whole
 from data.errors import DataError
+from data.kept_images import open_images, write_images
 from data.pictures import REGRESSION, PictureSet
+from data.preparing import Preparation
 from data.splits import (
     changed_since,
     describe_changed,
@@ -66,13 +70,52 @@ def _check_numbers(pictures: PictureSet) -> None:
             )
 
 
-def say_changed(run: Run, pictures: PictureSet) -> None:
-    """Say which images of a finished run have changed since: figures about them are about other images.
+def keep_images(run: Run, pictures: PictureSet, indices: Mapping[str, np.ndarray]) -> None:
+    """Write the images that an export needs into the run folder, so that `open_pictures` needs no source.
 
     Args:
         run: the run.
-        pictures: what `data.splits.read_splits` gives for it.
+        pictures: all of its images.
+        indices: which of them are in each split.
     """
+    members = export_members(indices).tolist()
+    with written_whole(run.images) as temporary:
+        write_images(pictures, track(members, len(members), "keeping"), temporary)
+
+
+def open_pictures(
+    run: Run, *, source: str | None = None, preparation: Preparation | None = None
+) -> tuple[PictureSet, np.ndarray]:
+    """The pictures of a finished run and their splits: those that it keeps, or else those of its source.
+
+    Args:
+        run: the run.
+        source: where its pictures are now; None for where they were, or those that it keeps.
+        preparation: what is made of image files before they are decoded; None for what was made in training.
+
+    Raises:
+        DataError: they cannot be found, or are not those of the run.
+    """
+    config = run.config
+    assert config.source is not None and config.task is not None
+    preparation = preparation or config.preparation
+    if source is None and preparation == config.preparation and run.images.is_file():
+        console.print(f"The images are those that the run keeps in {run.images}.")
+        return open_images(run.images, run.splits, run.class_names, config.task)
+    pictures, _ = open_readable(
+        source or config.source,
+        config.source_options,
+        skip_unreadable=config.skip_unreadable,
+        cache_folder=config.cache_folder,
+        preparation=preparation,
+    )
+    pictures, splits = read_splits(run.splits, pictures)
+    _say_changed(run, pictures)
+    return pictures, splits
+
+
+def _say_changed(run: Run, pictures: PictureSet) -> None:
+    """Figures about images that have changed are about other images."""
     changed = changed_since(run.splits, pictures)
     if changed:
         console.print(f"Note: {describe_changed(changed, pictures.source)} have changed since the run was trained.")

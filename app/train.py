@@ -22,7 +22,7 @@ from app.folds import train_folds
 from app.pictures import open_readable, refuse_leakage
 from app.program import command
 from app.runs import Run, check_free, write_text, written_whole
-from app.splits import choose_splits, splits_of
+from app.splits import choose_splits, keep_images, splits_of
 from app.starting import start_tensorflow
 from app.training.cache import open_cache
 from app.training.hyperrule import resolve
@@ -226,6 +226,8 @@ def _carry_out(run: Run, pictures: PictureSet, splits: np.ndarray, sha256: str, 
         metrics["calibration"] = calibration_figures(pictures, indices, answers, temperatures)
         run.write_thresholds(thresholds)
         evaluated = time.perf_counter()
+        if config.keep_images:
+            keep_images(run, pictures, indices)
         write_exports(model, run, config, pictures, indices, answers)
         exported = time.perf_counter()
 

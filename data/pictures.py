@@ -126,3 +126,32 @@ class PictureSet:
             labels = np.zeros((len(self), len(class_names)), np.float32)
             labels[:, positions] = self.labels[:, kept]
         return replace(self, class_names=tuple(class_names), labels=labels)
+
+
+def parse_labels(texts: Sequence[str], class_names: Sequence[str], task: str) -> np.ndarray:
+    """The labels that `PictureSet.label_text` has written so.
+
+    Args:
+        texts: one a picture.
+        class_names: as the set had them.
+        task: one of `TASKS`.
+
+    Returns:
+        As in `PictureSet.labels`.
+
+    >>> parse_labels(["owl", "cat"], ["cat", "owl"], SINGLE_LABEL).tolist()
+    [1, 0]
+    >>> parse_labels(["cat|owl?", ""], ["cat", "dog", "owl"], MULTI_LABEL).tolist()
+    [[1.0, 0.0, -1.0], [0.0, 0.0, 0.0]]
+    """
+    position_of = {name: position for position, name in enumerate(class_names)}
+    if task == SINGLE_LABEL:
+        return np.array([position_of[text] for text in texts], np.int64)
+    if task == REGRESSION:
+        return np.array([text.split(LABEL_SEPARATOR) for text in texts], np.float32)
+    labels = np.zeros((len(texts), len(class_names)), np.float32)
+    for row, text in zip(labels, texts, strict=True):
+        for name in filter(None, text.split(LABEL_SEPARATOR)):
+            doubtful = name not in position_of
+            row[position_of[name.removesuffix("?") if doubtful else name]] = UNKNOWN if doubtful else 1
+    return labels

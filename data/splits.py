@@ -216,7 +216,7 @@ def read_splits(text: str, pictures: PictureSet) -> tuple[PictureSet, np.ndarray
     Raises:
         DataError: the file is damaged, or pictures of it are gone or have another class now.
     """
-    rows = _read_rows(text)
+    rows = read_rows(text)
     index_of = {key: index for index, key in enumerate(pictures.keys)}
     gone = [row["path"] for row in rows if row["path"] not in index_of]
     if gone:
@@ -245,9 +245,7 @@ def changed_since(text: str, pictures: PictureSet) -> list[str]:
     """
     digests = pictures.digests or ()
     return [
-        row["path"]
-        for row, digest in zip(_read_rows(text), digests, strict=False)
-        if row.get(_DIGEST, digest) != digest
+        row["path"] for row, digest in zip(read_rows(text), digests, strict=False) if row.get(_DIGEST, digest) != digest
     ]
 
 
@@ -256,7 +254,12 @@ def describe_changed(names: Sequence[str], source: str) -> str:
     return f"the files of {len(names):,} {'image' if len(names) == 1 else 'images'} of {source} ({_first(names)})"
 
 
-def _read_rows(text: str) -> list[dict[str, str]]:
+def read_rows(text: str) -> list[dict[str, str]]:
+    """The lines of a `splits.csv`: path, label, split, and sha256 where the images had been read.
+
+    Raises:
+        DataError: the file is damaged.
+    """
     rows = list(csv.DictReader(io.StringIO(text)))
     if not rows or any(set(row) - {_DIGEST} != set(_COLUMNS) or row["split"] not in SPLITS for row in rows):
         raise DataError(f"the run's splits.csv is damaged; every line of it is {','.join(_COLUMNS)}")

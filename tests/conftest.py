@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +20,7 @@ import pytest
 import app
 from app.cli import main
 from app.exporting.formats import FORMATS
+from app.locking import FolderLock, Held
 from models.backbones import BACKBONES
 from models.backbones.spec import BackboneSpec
 from tests.handmade import colour_classifier
@@ -96,10 +99,27 @@ def tiny_backbone() -> Iterator[str]:
         yield "tiny"
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that is made by the first of the processes that share the tests to need it; the others wait for it."""
+    is_worker = "PYTEST_XDIST_WORKER" in os.environ
+    room = (factory.getbasetemp().parent if is_worker else factory.getbasetemp()) / f"of {name}"
+    room.mkdir(exist_ok=True)
+    while True:
+        try:
+            with FolderLock(room).held():
+                if not (room / "made").exists():
+                    shutil.rmtree(room / name, ignore_errors=True)
+                    make(room / name)
+                    (room / "made").touch()
+                return room / name
+        except Held:
+            time.sleep(0.2)
+
+
 @pytest.fixture(scope="session")
 def fruit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of three classes with eight pictures each. Nobody changes it."""
-    return write_folder(tmp_path_factory.mktemp("pictures") / "fruit")
+    return made_once(tmp_path_factory, "fruit", write_folder)
 
 
 class Process(NamedTuple):
@@ -116,7 +136,15 @@ class Process(NamedTuple):
 @pytest.fixture(scope="session")
 def finished_process(fruit: Path, tmp_path_factory: pytest.TempPathFactory) -> Process:
     """`python -m app train` with the default backbone and both exports."""
-    watch, path = tmp_path_factory.mktemp("watch"), tmp_path_factory.mktemp("runs") / "finished"
+    path = made_once(tmp_path_factory, "finished", lambda path: train_in_a_process(fruit, path))
+    figures = json.loads((path.parent / "process.json").read_text(encoding="utf-8"))
+    return Process(app.Run(path), **figures)
+
+
+def train_in_a_process(fruit: Path, path: Path) -> None:
+    """Write a run, and beside it what `Process` has of it."""
+    watch = path.parent / "watch"
+    watch.mkdir()
     (watch / "sitecustomize.py").write_text(WATCH_THE_NETWORK)  # Python reads it when it starts
     options = {"weights": "none", "image-size": 32, "head-epochs": 1, "fine-tune-epochs": 1, "augment": "light"}
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
@@ -129,9 +157,14 @@ def finished_process(fruit: Path, tmp_path_factory: pytest.TempPathFactory) -> P
         encoding="utf-8",
         check=False,
     )
-    asked = "".join(path.read_text() for path in watch.glob("*.network"))
-    processes = len(list(watch.glob("*.started")))
-    return Process(app.Run(path), ended.returncode, ended.stdout, ended.stderr, asked, processes)
+    figures = {
+        "code": ended.returncode,
+        "out": ended.stdout,
+        "err": ended.stderr,
+        "network": "".join(path.read_text() for path in watch.glob("*.network")),
+        "processes": len(list(watch.glob("*.started"))),
+    }
+    (path.parent / "process.json").write_text(json.dumps(figures), encoding="utf-8")
 
 
 @pytest.fixture(scope="session")
@@ -144,8 +177,11 @@ def finished_run(finished_process: Process) -> app.Run:
 @pytest.fixture(scope="session")
 def tiny_run(fruit: Path, tiny_backbone: str, tmp_path_factory: pytest.TempPathFactory) -> app.Run:
     """A run of the tiny backbone with a `.tflite`. Tests read it; those that write take `tiny_copy`."""
-    output = tmp_path_factory.mktemp("runs") / "tiny"
-    return app.train(str(fruit), output=str(output), formats=("tflite_float32",), **TINY)
+
+    def make(path: Path) -> None:
+        app.train(str(fruit), output=str(path), formats=("tflite_float32",), **TINY)
+
+    return app.Run(made_once(tmp_path_factory, "tiny", make))
 
 
 @pytest.fixture
@@ -157,14 +193,16 @@ def tiny_copy(tiny_run: app.Run, tmp_path: Path) -> app.Run:
 @pytest.fixture(scope="session")
 def every_format(tiny_run: app.Run, tmp_path_factory: pytest.TempPathFactory) -> app.Run:
     """A copy of `tiny_run` that was exported in every format of the table, with German names. Tests read it."""
-    path = tmp_path_factory.mktemp("runs") / "every format"
-    shutil.copytree(tiny_run.path, path)
-    german = path.parent / "german.txt"
-    german.write_text("Äpfel\nBananen\nKirschen\n", encoding="utf-8")
-    # So small a network may honestly lose a picture of three when it is quantised.
-    options = {"author": "A. Author", "model_version": "7", "locales": (f"de={german}",), "max_drop": 100.0}
-    app.export(str(path), formats=tuple(FORMATS), **options)
-    return app.Run(path)
+
+    def make(path: Path) -> None:
+        shutil.copytree(tiny_run.path, path)
+        german = path.parent / "german.txt"
+        german.write_text("Äpfel\nBananen\nKirschen\n", encoding="utf-8")
+        # So small a network may honestly lose a picture of three when it is quantised.
+        options = {"author": "A. Author", "model_version": "7", "locales": (f"de={german}",), "max_drop": 100.0}
+        app.export(str(path), formats=tuple(FORMATS), **options)
+
+    return app.Run(made_once(tmp_path_factory, "every format", make))
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,8 @@ from app.exporting.folder import new_export
 from app.exporting.formats import FORMATS
 from app.exporting.trained import Trained
 from data.errors import DataError
-from tests.conftest import Ended, contents
+from tests.conftest import TINY, Ended, contents
+from tests.pictures import write_folder
 
 Cli = Callable[..., Ended]
 
@@ -322,3 +324,54 @@ def test_a_disk_that_is_full_indeed(name: str, pages: int, small_disk: Path, tin
         }
     else:
         assert without_log(run) == before
+
+
+# --- From the run folder alone -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def kept_run(tiny_backbone: str, tmp_path_factory: pytest.TempPathFactory) -> app.Run:
+    """A run that keeps its images, whose source is gone."""
+    folder = tmp_path_factory.mktemp("kept")
+    source = write_folder(folder / "fruit")
+    run = app.train(str(source), output=str(folder / "run"), formats=("tflite_float32",), keep_images=True, **TINY)
+    shutil.rmtree(source)
+    return run
+
+
+@pytest.fixture
+def kept_copy(kept_run: app.Run, tmp_path: Path) -> app.Run:
+    """A copy of it to write to."""
+    return app.Run(Path(shutil.copytree(kept_run.path, tmp_path / "copy")))
+
+
+def test_a_run_that_keeps_its_images_needs_no_source(kept_copy: app.Run, cli: Cli) -> None:
+    before = kept_copy.parity["formats"]["tflite_float32"]
+    names = sorted(row.split(",")[0] for row in kept_copy.splits.splitlines()[1:])
+    with zipfile.ZipFile(kept_copy.images) as archive:
+        assert sorted(archive.namelist()) == names  # of so few images, all
+    ended = cli("export", kept_copy.path, "--formats", "tflite_float32", "tflite_int8", "--max-drop", "100")
+    assert ended.code == 0, ended.err
+    assert f"The images are those that the run keeps in {kept_copy.images}." in " ".join(ended.out.split())
+    after = kept_copy.parity["formats"]["tflite_float32"]
+    assert {**after, "seconds": 0, "bytes": 0} == {**before, "seconds": 0, "bytes": 0}  # the file tells the run's name
+    assert app.evaluate(str(kept_copy.path))["accuracy"] == kept_copy.metrics["test"]["accuracy"]
+
+
+@pytest.mark.parametrize("damage", ["cut", "one image"])
+def test_damaged_images_are_one_sentence(damage: str, kept_copy: app.Run, cli: Cli) -> None:
+    if damage == "cut":
+        kept_copy.images.write_bytes(kept_copy.images.read_bytes()[:1000])
+    else:
+        with zipfile.ZipFile(kept_copy.images, "w") as archive:
+            archive.writestr("other.png", b"")
+    ended = cli("export", kept_copy.path, "--formats", "onnx")
+    assert ended.code == 2 and "remove that file, and the images of the source are read instead" in " ".join(
+        ended.err.split()
+    )
+
+
+def test_without_them_the_source_is_asked_for(kept_copy: app.Run, cli: Cli) -> None:
+    kept_copy.images.unlink()
+    ended = cli("export", kept_copy.path, "--formats", "onnx")
+    assert ended.code == 2 and "--source FOLDER" in " ".join(ended.err.split())

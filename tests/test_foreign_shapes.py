@@ -68,19 +68,20 @@ def test_another_size_than_the_file_s_is_refused(told: Path, foreign_images: Pat
 
 
 @pytest.mark.parametrize(
-    ("shape", "options"),
+    ("kind", "shape", "options"),
     [
-        ((1, 12, 20, 3), {}),
-        ((8, 16, 16, 3), {}),
-        ((8, 12, 20, 3), {}),
-        ((1, 3, 12, 20), {}),
-        ((1, 16, 16, 3), {"answer_shape": (1, 1, 3)}),
-        ((1, 16, 16, 3), {"answer_shape": (3, 1, 1)}),
-        ((2, 16, 16, 3), {"answer_shape": (1, 1, 3)}),
+        ("tflite", (1, 12, 20, 3), {}),
+        ("tflite", (8, 16, 16, 3), {}),
+        ("tflite", (8, 12, 20, 3), {}),
+        ("tflite", (1, 3, 12, 20), {}),
+        ("tflite", (1, 16, 16, 3), {"answer_shape": (1, 1, 3)}),
+        ("tflite", (1, 16, 16, 3), {"answer_shape": (3, 1, 1)}),
+        ("tflite", (2, 16, 16, 3), {"answer_shape": (1, 1, 3)}),
+        ("saved_model", (8, 12, 20, 3), {"answer_shape": (1, 1, 3)}),  # each starts TensorFlow in a process of its own
+        ("saved_model", (1, 3, 12, 20), {"answer_shape": (3, 1, 1)}),
     ],
     ids=str,
 )
-@pytest.mark.parametrize("kind", ["tflite", "saved_model"])
 def test_odd_shapes_answer_as_usual_ones(
     kind: str, shape: tuple[int, ...], options: dict[str, Any], foreign_images: Path, tmp_path: Path
 ) -> None:

@@ -25,10 +25,18 @@ SLOW_FROM = 60_000_000  # parameters
 
 
 @pytest.fixture
-def _free_memory() -> Iterator[None]:
+def _free_memory(_quick_collection: None) -> Iterator[None]:
     yield
     keras.backend.clear_session()
     gc.collect()
+
+
+@pytest.fixture(scope="module")
+def _quick_collection() -> Iterator[None]:
+    """What is there before the first network is no garbage, and need not be looked through after each."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def rows(*, mark_slow: bool) -> list:

@@ -206,6 +206,12 @@ class TrainConfig(Options):
     model_version: ModelVersion = "1"
     score_threshold: ScoreThreshold = 0.0
     locales: Locales = ()
+    keep_images: Annotated[
+        bool,
+        option(
+            "keep the images that an export needs in the run folder: all of validation and test, up to 1,200 of training"
+        ),
+    ] = False
 
     engine: Annotated[
         str,

@@ -20,7 +20,7 @@ from app.exporting.formats import FORMATS
 from app.exporting.golden import write_golden
 from app.exporting.metadata import Description, read_locales
 from app.exporting.parity import Proof, prove
-from app.exporting.questions import Questions, evenly_chosen
+from app.exporting.questions import Questions, calibration_members, more_members
 from app.exporting.trained import Trained
 from app.runs import Run, write_json, write_text
 from app.tasks.regression import standardization
@@ -31,9 +31,6 @@ from models.builder import forward_pass, with_answers
 
 if TYPE_CHECKING:
     import keras
-
-CALIBRATION_PICTURES = 200
-MORE_PICTURES = 1000
 
 
 def write_exports(
@@ -130,8 +127,7 @@ class _Examination:
 
     @cached_property
     def _more(self) -> Questions:
-        members = np.concatenate([self.indices["train"], self.indices["validation"]])
-        chosen = members[evenly_chosen(len(members), MORE_PICTURES)]
+        chosen = more_members(self.indices)
         outputs = len(self.pictures.class_names)
         questions = self._questions("more", chosen, np.empty((len(chosen), outputs), np.float32))
         forward = forward_pass(with_answers(self.model))
@@ -141,10 +137,8 @@ class _Examination:
         return questions
 
     def calibration(self) -> np.ndarray:
-        """Training pictures, uint8 (n, size, size, 3), evenly chosen."""
-        train = self.indices["train"]
-        chosen = train[evenly_chosen(len(train), CALIBRATION_PICTURES)]
-        size = self.model.input_shape[1]
+        """Training pictures, uint8 (n, size, size, 3)."""
+        chosen, size = calibration_members(self.indices), self.model.input_shape[1]
         return np.stack([load_pixels(self.pictures.encoded(int(one)), size, self.config.resize) for one in chosen])
 
     def _questions(self, name: str, chosen: np.ndarray, expected: np.ndarray) -> Questions:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,8 @@ from app.tasks import TASKS
 from data.decoding import load_pixels
 from data.pictures import PictureSet
 
+CALIBRATION_PICTURES = 200
+MORE_PICTURES = 1000
 _BATCH = 32
 
 
@@ -59,6 +61,27 @@ class Questions:
     def sample(self, most: int) -> np.ndarray:
         """Positions of at most so many pictures, evenly chosen, so that every class has its share."""
         return evenly_chosen(len(self), most)
+
+
+def calibration_members(indices: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The training pictures whose activations set the ranges of integer files: positions, int (n,), evenly chosen.
+
+    Args:
+        indices: which pictures are in each split.
+    """
+    return indices["train"][evenly_chosen(len(indices["train"]), CALIBRATION_PICTURES)]
+
+
+def more_members(indices: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The pictures of training and validation that have to do where those of the test are too few: positions, int (n,)."""
+    members = np.concatenate([indices["train"], indices["validation"]])
+    return members[evenly_chosen(len(members), MORE_PICTURES)]
+
+
+def export_members(indices: Mapping[str, np.ndarray]) -> np.ndarray:
+    """All pictures that an export may look at: positions, int (n,), ascending."""
+    whole = (indices["validation"], indices["test"])
+    return np.unique(np.concatenate([*whole, calibration_members(indices), more_members(indices)]))
 
 
 def evenly_chosen(total: int, most: int) -> np.ndarray:
