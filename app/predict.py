@@ -19,7 +19,7 @@ from app.interpretation import Answers
 from app.label_files import unique_names
 from app.output import output_path
 from app.predictions import Prediction, Predictions, write_csv
-from app.predictor import Predictor, failure_of, run_of
+from app.predictor import Predictor, failure_of
 from data.checking import Checked, describe
 from data.decoding import SUFFIXES, UnreadablePicture
 from data.errors import DataError
@@ -83,11 +83,10 @@ def _ask(config: PredictConfig, files: Sequence[Path]) -> _Asked:
     return _Asked(_predictions(read, answers, names), names, remarks)
 
 
-def _preparation(config: PredictConfig) -> Preparation:
-    """What is made of image files first: as the options say, else as the run did that the model lies in."""
-    run = run_of(Path(config.model).expanduser())
-    kept = run.config if run else config
-    return Preparation.parse(config.background or kept.background, config.levels or kept.levels)
+def _preparation(predictor: Predictor, config: PredictConfig) -> Preparation:
+    """What is made of image files first: as the options say, else as the model or its run does."""
+    about = predictor.about
+    return Preparation.parse(config.background or about.background, config.levels or about.levels)
 
 
 def _predictor(config: PredictConfig) -> Predictor:
@@ -108,7 +107,7 @@ def _raw_answers(
 ) -> tuple[np.ndarray, list[Path], list[Checked]]:
     """The model's values, (images, outputs), for the images that can be read, which these are, and the faults of the others."""
     parts, read, faults = [], [], []
-    prepare = _preparation(config)
+    prepare = _preparation(predictor, config)
     starts = range(0, len(files), config.batch_size)
     for start in track(starts, len(files), "asking", step=config.batch_size, transient=True):
         batch, unreadable = _load(files[start : start + config.batch_size], predictor.size, predictor.resize, prepare)

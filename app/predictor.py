@@ -208,6 +208,8 @@ def _of_run(run: Run) -> ModelDescription:
         score_threshold=config.score_threshold or None,
         task=config.task or SINGLE_LABEL,
         resize=config.resize,
+        background=config.background,
+        levels=config.levels,
         is_ours=True,
     )
 

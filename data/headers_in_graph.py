@@ -10,8 +10,11 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from data.preparing import PLAIN, Preparation
+
 _JPEG, _PNG, _BMP, _GIF = b"\xff\xd8\xff", b"\x89PNG", b"BM", b"GIF8"
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
+_PNG_DEPTH, _PNG_COLOURS = 24, 25  # the places of the bits of a channel, and of the kind of colours
 _ORIENTATION_TAG = 0x0112
 _SHORT, _LONG = 3, 4  # types of EXIF values
 _SPARE = 64  # zeros behind the file, so that reading a header that was cut off ends well
@@ -71,8 +74,13 @@ def orientation(encoded: tf.Tensor) -> tf.Tensor:
     return tf.where((found >= 1) & (found <= 8), found, _number(1))
 
 
-def refusals(encoded: tf.Tensor) -> dict[str, tf.Tensor]:
-    """By what is said of it, whether a file is of a kind that TensorFlow's decoders refuse or read otherwise than Pillow."""
+def refusals(encoded: tf.Tensor, preparation: Preparation = PLAIN) -> dict[str, tf.Tensor]:
+    """By what is said of it, whether a file is of a kind that TensorFlow's decoders refuse or read otherwise than Pillow.
+
+    Args:
+        encoded: the file.
+        preparation: what was made of files before they were decoded, which TensorFlow's decoders cannot do.
+    """
     file = Bytes.of(encoded)
     is_png, is_gif, is_webp = file.begins(0, _PNG), file.begins(0, _GIF), _is_webp(file)
     is_bmp, is_jpeg = file.begins(0, _BMP), file.begins(0, _JPEG)
@@ -88,7 +96,19 @@ def refusals(encoded: tf.Tensor) -> dict[str, tf.Tensor]:
         "a WebP with transparency": is_webp & (_bit(flags, 4) | lossless_alpha),
         "a PNG without its end": is_png & ~file.holds(_PNG_END),
         "a PNG with EXIF data as text": is_png & file.holds(b"Raw profile type exif"),
+        **_unprepared(file, is_png, preparation),
     }
+
+
+def _unprepared(file: Bytes, is_png: tf.Tensor, preparation: Preparation) -> dict[str, tf.Tensor]:
+    """The same of files that were changed before they were trained on; other formats are refused for that already."""
+    found = {}
+    if preparation.background is not None:
+        has_alpha = (file.numbers[_PNG_COLOURS] == 4) | (file.numbers[_PNG_COLOURS] == 6) | file.holds(b"tRNS")
+        found["a PNG with transparency, which was filled in training"] = is_png & has_alpha
+    if preparation.levels is not None:
+        found["a PNG of 16 bits, which was stretched in training"] = is_png & (file.numbers[_PNG_DEPTH] == 16)
+    return found
 
 
 def _number(value: int) -> tf.Tensor:

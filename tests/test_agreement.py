@@ -259,9 +259,7 @@ def test_a_signature_that_does_not_work_is_a_fault(refused: dict[int, str], ends
 def test_a_saved_model_says_what_it_does_not_take(tmp_path: Path) -> None:
     model = with_answers(colour_classifier())
     description = Description("name", "text", "1", "author", "licence", ("a", "b", "c"))
-    write_saved_model(
-        Trained(model, resize="stretch", description=description, calibration=lambda: None), tmp_path / "saved_model"
-    )
+    write_saved_model(Trained(model, description=description, calibration=lambda: None), tmp_path / "saved_model")
     picture = Image.fromarray(np.zeros((20, 30, 3), np.uint8))
     exif = Image.Exif()
     exif[0x0112] = 6

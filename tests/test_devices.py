@@ -67,7 +67,7 @@ def large_head(tmp_path_factory: pytest.TempPathFactory) -> Path:
     images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
     names = [f"class {number}" for number in range(100)]
     about = Description(name="large", text="", version="1", author="", licence="", class_names=names)
-    trained = Trained(keras.Model(pixels, answers), resize="stretch", description=about, calibration=lambda: images)
+    trained = Trained(keras.Model(pixels, answers), description=about, calibration=lambda: images)
     for name in PHONE_FORMATS:
         FORMATS[name].write(trained, folder / FORMATS[name].file)
     return folder

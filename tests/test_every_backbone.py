@@ -40,7 +40,7 @@ def untrained(request: pytest.FixtureRequest) -> tuple[str, Trained, np.ndarray]
     about = Description(name=spec.name, text="", version="1", author="", licence="", class_names=CLASSES)
     return (
         spec.name,
-        Trained(with_answers(model), resize="stretch", description=about, calibration=lambda: pixels),
+        Trained(with_answers(model), description=about, calibration=lambda: pixels),
         pixels,
     )
 

@@ -53,9 +53,7 @@ def trained(kind: str) -> Trained:
     model, scale, offset = answering(kind)
     names = tuple(f"number {one}" for one in range(len(scale)))
     description = Description("name", "text", "1", "author", "licence", names, task=REGRESSION)
-    return Trained(
-        model, resize="stretch", description=description, calibration=lambda: PIXELS, scaling=(scale, offset)
-    )
+    return Trained(model, description=description, calibration=lambda: PIXELS, scaling=(scale, offset))
 
 
 @pytest.mark.parametrize("kind", RANGES)

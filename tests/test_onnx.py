@@ -29,6 +29,7 @@ DESCRIPTION = Description(
     licence="MIT",
     class_names=("apple", "näive café", 'a,b;"c"'),
     locales={"de": ("Apfel", "Café", "A")},
+    resize="crop",
 )
 
 
@@ -67,9 +68,7 @@ def trained_with(*layers: keras.layers.Layer) -> Trained:
         keras.layers.GlobalMaxPooling2D()(features)
     )
     model = keras.Model(pixels, answers)
-    return Trained(
-        model, resize="crop", description=DESCRIPTION, calibration=lambda: np.zeros((1, SIZE, SIZE, 3), np.uint8)
-    )
+    return Trained(model, description=DESCRIPTION, calibration=lambda: np.zeros((1, SIZE, SIZE, 3), np.uint8))
 
 
 def pixels(count: int) -> np.ndarray:
@@ -111,7 +110,7 @@ def test_a_network_on_a_saved_model_is_exported(tmp_path: Path) -> None:
     pixels = keras.Input((SIZE, SIZE, 3), name="pixels")
     features = HubLayer(write_reusable(tmp_path / "hub"))(keras.layers.Rescaling(1 / 255)(pixels))
     model = keras.Model(pixels, keras.layers.Dense(3, activation="softmax", name="probabilities")(features))
-    trained = Trained(model, resize="crop", description=DESCRIPTION, calibration=lambda: np.zeros((1,)))
+    trained = Trained(model, description=DESCRIPTION, calibration=lambda: np.zeros((1,)))
     write_onnx(trained, tmp_path / "model.onnx")
     agrees(trained, tmp_path / "model.onnx")
 

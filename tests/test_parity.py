@@ -48,7 +48,7 @@ def with_other_weights(write: Callable[[Trained, Path], None]) -> Callable[[Trai
         bias = trained.model.get_layer("logits").bias
         value = bias.numpy()
         bias.assign(value + [0.1, 0.0, 0.0])
-        write(Trained(trained.model, resize="stretch", description=trained.description, calibration=lambda: None), path)
+        write(Trained(trained.model, description=trained.description, calibration=lambda: None), path)
         bias.assign(value)
 
     return change
@@ -205,8 +205,8 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Questions:
 def test_an_honest_file_passes_whatever_the_pictures_are(resize: str, many: Questions, tmp_path: Path) -> None:
     model = with_answers(colour_classifier())
     names = many.class_names
-    description = Description("name", "text", "1", "author", "licence", names)
-    trained = Trained(model, resize=resize, description=description, calibration=lambda: many.pixels)
+    description = Description("name", "text", "1", "author", "licence", names, resize=resize)
+    trained = Trained(model, description=description, calibration=lambda: many.pixels)
     questions = Questions(many.pictures, many.expected, image_size=32, resize=resize, folder=tmp_path)
     questions.expected = np.asarray(model(questions.pixels.astype(np.float32)))
     tflite.write_float32(trained, tmp_path / "model.tflite")

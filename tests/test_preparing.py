@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -215,7 +216,9 @@ def test_a_run_keeps_its_background(icons: Path, tiny_backbone: str, tmp_path: P
     image = str(icons / "tall" / "0.png")
     on_white = tmp_path / "0.png"
     on_white.write_bytes(encode(decode(WHITE(Path(image).read_bytes()))))
-    for model in (run.path, run.export / "model_float32.tflite"):
+    elsewhere = tmp_path / "elsewhere.tflite"  # without its run, by what is packed into it
+    shutil.copy(run.export / "model_float32.tflite", elsewhere)
+    for model in (run.path, run.export / "model_float32.tflite", elsewhere):
         seen, same, black = (
             app.predict(str(model), [path], **chosen)[0].probabilities
             for path, chosen in ((image, {}), (str(on_white), {}), (image, {"background": "black"}))

@@ -48,7 +48,7 @@ def asked(fruit: Path, tmp_path_factory: pytest.TempPathFactory) -> Questions:
 def trained(asked: Questions, stretch: float = 1.0) -> Trained:
     description = Description("name", "text", "1", "author", "licence", asked.class_names)
     model = with_answers(colour_classifier(stretch))
-    return Trained(model, resize="stretch", description=description, calibration=lambda: np.array(asked.pixels))
+    return Trained(model, description=description, calibration=lambda: np.array(asked.pixels))
 
 
 @pytest.fixture(scope="module")

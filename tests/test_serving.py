@@ -13,6 +13,7 @@ from PIL import Image
 
 from data.decoding import RESIZES, load_pixels
 from data.headers_in_graph import refusals
+from data.preparing import Preparation
 from data.serving import pixels_in_graph
 from tests.pictures import encode, smooth
 from tests.test_awkward import READABLE
@@ -204,3 +205,28 @@ def test_damaged_exif_data_stop_nothing(seed: int) -> None:
         exif[place] = 255 if seed % 2 else 0
     served = graph(48, "stretch")(tf.constant(encode(smooth(40, 30), "JPEG", exif=bytes(exif))))
     assert served.shape == (48, 48, 3)
+
+
+@pytest.mark.parametrize(
+    ("mode", "background", "levels", "expected"),
+    [
+        ("RGB", "white", "0-4095", []),
+        ("RGBA", "white", None, ["a PNG with transparency, which was filled in training"]),
+        ("LA", "white", None, ["a PNG with transparency, which was filled in training"]),
+        ("P", "white", None, ["a PNG with transparency, which was filled in training"]),
+        ("RGBA", None, "0-4095", []),
+        ("I;16", None, "0-4095", ["a PNG of 16 bits, which was stretched in training"]),
+        ("I;16", "white", None, []),
+    ],
+)
+def test_what_training_has_filled_or_stretched_is_refused(
+    mode: str, background: str | None, levels: str | None, expected: list[str]
+) -> None:
+    if mode == "I;16":
+        encoded = encode(Image.fromarray(np.full((8, 8), 4000, np.uint16)))
+    elif mode == "P":
+        encoded = encode(Image.new("P", (8, 8)), transparency=0)
+    else:
+        encoded = encode(Image.new(mode, (8, 8)))
+    found = refusals(tf.constant(encoded), Preparation.parse(background, levels))
+    assert [reason for reason, holds in found.items() if holds] == expected

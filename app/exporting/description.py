@@ -37,6 +37,8 @@ class ModelDescription:
         score_calibration: how scores become others.
         task: one of `data.pictures.TASKS`.
         resize: how images become the size that the file takes, a key of `data.decoding.RESIZES`.
+        background: what shows through where images are transparent, and
+        levels: which values of more than 8 bits become black and white, as `data.preparing.Preparation.parse` takes them.
         size: height and width that it was made for, in pixels.
         mean: what is subtracted from RGB values in [0, 255], one number or one a channel.
         std: what they are divided by after that.
@@ -53,6 +55,8 @@ class ModelDescription:
     score_calibration: ScoreCalibration | None = None
     task: str | None = None
     resize: str | None = None
+    background: str | None = None
+    levels: str | None = None
     size: tuple[int, int] | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None

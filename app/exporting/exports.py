@@ -67,7 +67,6 @@ def write_exports(
         examination = _Examination(model, run, config, pictures, indices, answers, Path(work))
         trained = Trained(
             with_answers(model),
-            resize=config.resize,
             description=_describe(run, config),
             calibration=examination.calibration,
             scaling=examination.scaling,
@@ -172,6 +171,8 @@ def _describe(run: Run, config: TrainConfig) -> Description:
         text=f"{what}, by {spec.name} at {config.image_size} pixels. Made with Graft.",
         task=task,
         resize=config.resize,
+        background=config.background,
+        levels=config.levels,
         thresholds=run.thresholds,
         version=config.model_version,
         author=config.author,

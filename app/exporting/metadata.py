@@ -50,6 +50,8 @@ class Description:
         task: one of `data.pictures.TASKS`.
         thresholds: from which probability on each class is answered, (classes,), NaN for those without one.
         resize: how images become the size that the model takes, a key of `data.decoding.RESIZES`.
+        background: what shows through where images are transparent, and
+        levels: which values of more than 8 bits become black and white, as `data.preparing.Preparation.parse` takes them.
     """
 
     name: str
@@ -65,6 +67,14 @@ class Description:
     task: str = SINGLE_LABEL
     thresholds: np.ndarray | None = None
     resize: str = "stretch"
+    background: str | None = None
+    levels: str | None = None
+
+    @property
+    def of_images(self) -> dict[str, str]:
+        """What is done to images before they are pixels, by name."""
+        found = {"resize": self.resize, "background": self.background, "levels": self.levels}
+        return {name: text for name, text in found.items() if text is not None}
 
     @property
     def files(self) -> dict[str, str]:
@@ -129,7 +139,7 @@ def with_metadata(file: bytes, description: Description) -> bytes:
     from ai_edge_litert.tools import flatbuffer_utils
 
     model = flatbuffer_utils.read_model_from_bytearray(file)
-    own = json.dumps({"task": description.task, "resize": description.resize}).encode()
+    own = json.dumps({"task": description.task, **description.of_images}).encode()
     for key, content in ((FILE_KEY, _packed(description)), (OWN_KEY, own)):
         buffer, entry = schema.BufferT(), schema.MetadataT()
         buffer.data = np.frombuffer(content, np.uint8)
@@ -148,7 +158,7 @@ def with_metadata(file: bytes, description: Description) -> bytes:
 
 def properties(description: Description) -> dict[str, Any]:
     """What a file of a format without metadata of its own says of itself, as JSON has it; lists are in label order."""
-    found: dict[str, Any] = {"task": description.task, "resize": description.resize}
+    found: dict[str, Any] = {"task": description.task, **description.of_images}
     found |= {"labels": list(description.class_names), "score_threshold": description.score_threshold}
     found |= {f"labels_{locale}": list(names) for locale, names in description.locales.items()}
     if description.thresholds is not None:

@@ -53,7 +53,7 @@ def properties(trained: Trained) -> dict[str, str]:
     description = trained.description
     texts = {
         "task": description.task,
-        "resize": trained.resize,
+        **description.of_images,
         "model_author": description.author,
         "model_license": description.licence,
         "model_version": description.version,

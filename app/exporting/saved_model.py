@@ -7,6 +7,7 @@ from pathlib import Path
 
 from app.exporting.metadata import properties
 from app.exporting.trained import Trained
+from data.preparing import Preparation
 
 ENCODED_SIGNATURE = "encoded"
 SAVED_MODEL_PROPERTIES = Path("assets.extra", "graft.json")  # TensorFlow leaves that folder to others
@@ -32,7 +33,9 @@ def write_saved_model(trained: Trained, path: Path) -> None:
     from data.headers_in_graph import refusals
     from data.serving import pixels_in_graph
 
-    model, resize, size = trained.model, trained.resize, trained.model.input_shape[1]
+    about = trained.description
+    preparation = Preparation.parse(about.background, about.levels)
+    model, size = trained.model, trained.model.input_shape[1]
 
     def from_pixels(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
         return {model.layers[-1].name: model(pixels, training=False)}
@@ -40,10 +43,10 @@ def write_saved_model(trained: Trained, path: Path) -> None:
     def decode(encoded: tf.Tensor) -> tf.Tensor:
         checks = [
             tf.debugging.Assert(~holds, [f"{REFUSED}{reason}{REFUSED_END}"])
-            for reason, holds in refusals(encoded).items()
+            for reason, holds in refusals(encoded, preparation).items()
         ]
         with tf.control_dependencies(checks):
-            return pixels_in_graph(tf.identity(encoded), size, resize)
+            return pixels_in_graph(tf.identity(encoded), size, about.resize)
 
     def from_encoded(encoded: tf.Tensor) -> dict[str, tf.Tensor]:
         pixels = tf.TensorSpec((size, size, 3), tf.float32)

@@ -262,6 +262,7 @@ def _of_properties(found: Any, origin: str) -> ModelDescription:
         return ModelDescription()
     task, resize = _one_of(TASKS, found.get("task")), _one_of(RESIZES, found.get("resize"))
     thresholds, score_threshold = found.get("thresholds"), found.get("score_threshold")
+    background, levels = found.get("background"), found.get("levels")
     return ModelDescription.of(
         origin,
         names=_names(found.get(_LABELS)),
@@ -271,6 +272,8 @@ def _of_properties(found: Any, origin: str) -> ModelDescription:
         score_threshold=score_threshold or None if isinstance(score_threshold, (int, float)) else None,
         task=task,
         resize=resize,
+        background=background if isinstance(background, str) else None,
+        levels=levels if isinstance(levels, str) else None,
         is_ours=bool(task and resize) or None,
     )
 

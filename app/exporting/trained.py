@@ -25,7 +25,6 @@ class Trained:
         self,
         model: keras.Model,
         *,
-        resize: str,
         description: Description,
         calibration: Callable[[], np.ndarray],
         scaling: tuple[np.ndarray, np.ndarray] | None = None,
@@ -34,8 +33,7 @@ class Trained:
 
         Args:
             model: from `models.builder.with_answers`: probabilities, or numbers, for RGB pixels in [0, 255].
-            resize: the way its pictures were made square, a key of `data.decoding.RESIZES`.
-            description: for the metadata.
+            description: for the metadata; the SavedModel decodes images as it says.
             calibration: gives training pictures, uint8 (n, size, size, 3), for the ranges of integer files.
             scaling: the spread and the mean of numbers in training, each float32 (numbers,).
 
@@ -46,7 +44,7 @@ class Trained:
         """
         self.network = model if scaling is None else standardized(model, *scaling)
         self.model = model if scaling is None else in_units(self.network, *scaling)
-        self.resize, self.description, self.scaling = resize, description, scaling
+        self.description, self.scaling = description, scaling
         self._calibration = calibration
 
     @cached_property
