@@ -202,7 +202,8 @@ def _say_found(readable: PictureSet, pictures: PictureSet) -> None:
     for note in pictures.notes:
         console.print(note)
     names = readable.class_names
-    what = "numbers" if readable.task == REGRESSION else "class" if len(names) == 1 else "classes"
+    one, several = ("number", "numbers") if readable.task == REGRESSION else ("class", "classes")
+    what = one if len(names) == 1 else several
     listed = ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
     labels = f"of {len(names)} {what} ({listed})" if names else "without labels"
     console.print(f"Found {len(readable):,} pictures {labels} in {whole(readable.source)}.")

@@ -317,3 +317,21 @@ def test_labels_are_composed_and_trimmed(tmp_path: Path) -> None:
 def test_a_folder_of_images_and_a_list_names_the_list(tmp_path: Path) -> None:
     path = list_of(tmp_path, ["a", "b"], name="labels.csv")
     assert f"Did you mean the list {path}?" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("labels", "hint"),
+    [
+        (("haze", "haze primary", "cloudy road water"), "'haze' is a word of 'haze primary' too"),
+        (("red fox", "arctic fox", "wolf"), ""),
+    ],
+)
+def test_several_words_that_may_be_several_labels_are_said(labels: tuple[str, ...], hint: str, tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.png").write_bytes(PICTURE)
+    path = tmp_path / "a.csv"
+    path.write_text("path,label\n" + "".join(f"{number}.png,{label}\n" for number, label in enumerate(labels)))
+    pictures = opened(path)
+    assert pictures.task == SINGLE_LABEL and len(pictures.class_names) == 3
+    assert (hint in said(pictures)) and ("--label-separator ' '" in said(pictures)) == bool(hint)
+    assert len(opened(path, label_separator=" ").class_names) == (5 if hint else 4)

@@ -193,7 +193,18 @@ def _one_class(cells: Cells, place: Place, options: SourceOptions) -> Labelling:
     position_of = {name: position for position, name in enumerate(class_names)}
     labels = np.zeros(len(cells), np.int64)
     labels[kept] = [position_of[name] for name in names.values()]
-    return Labelling(class_names, labels, SINGLE_LABEL, f"one of {len(class_names)} classes each", kept)
+    reading = f"one of {len(class_names)} classes each{_several_words(class_names)}"
+    return Labelling(class_names, labels, SINGLE_LABEL, reading, kept)
+
+
+def _several_words(class_names: Sequence[str]) -> str:
+    """What to say where cells read as one class may be several, with spaces between them."""
+    known = set(class_names)
+    for name in class_names:
+        word = next((one for one in name.split() if one in known and one != name), None)
+        if word is not None:
+            return f"; {word!r} is a word of {name!r} too: if these are several labels, give --label-separator ' '"
+    return ""
 
 
 def _labelled(cells: Cells, place: Place, options: SourceOptions, fix: str) -> np.ndarray:
