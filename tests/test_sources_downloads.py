@@ -313,6 +313,15 @@ def test_two_processes_at_once(server: Server, cache: Path) -> None:
     assert len([path for path in cache.iterdir() if path.name != "urls"]) == 1
 
 
+def test_a_new_part_that_another_process_locks_first_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter([False, True])
+    monkeypatch.setattr(download, "_lock", lambda part: next(answers))
+    with download._claimed_part(tmp_path, "name") as part:
+        assert Path(part.name).parent == tmp_path
+
+
 def test_a_killed_process_leaves_a_part_to_go_on_with(server: Server, cache: Path) -> None:
     server.wait = threading.Event()
     killed = start(server.url)

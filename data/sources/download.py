@@ -88,13 +88,21 @@ def _check_scheme(url: str, sha256: str | None) -> None:
 @contextmanager
 def _claimed_part(folder: Path, name: str) -> Iterator[BinaryIO]:
     """The largest part that no process works on, or a new one; locked."""
-    found = sorted(folder.glob(f"{name}.*.part"), key=lambda path: path.stat().st_size, reverse=True)
-    for path in [*found, folder / f"{name}.{uuid.uuid4().hex}.part"]:
-        with open(path, "a+b") as part:
-            # Between the listing and the lock, its process may have finished and removed it.
-            if _lock(part) and path.exists() and os.path.samestat(path.stat(), os.fstat(part.fileno())):
-                yield part
-                return
+    while True:  # another process may lock a new part before this one does
+        found = sorted(folder.glob(f"{name}.*.part"), key=_size_of, reverse=True)
+        for path in [*found, folder / f"{name}.{uuid.uuid4().hex}.part"]:
+            with open(path, "a+b") as part:
+                # Between the listing and the lock, its process may have finished and removed it.
+                if _lock(part) and path.exists() and os.path.samestat(path.stat(), os.fstat(part.fileno())):
+                    yield part
+                    return
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:  # its process has just finished
+        return 0
 
 
 def _lock(file: BinaryIO) -> bool:
