@@ -129,7 +129,7 @@ def reliability(versions: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure
     for axes in (above, below):
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
-    above.legend(frameon=False, loc="lower right")
+    figure.legend(frameon=False, loc="outside lower center")
     return figure
 
 
