@@ -128,12 +128,8 @@ def _agreement(
     `decision_agreement` is of pictures with the same yes and no, near ties aside; `strict_yes_agreement` is the part of the
     yes answers of either, near ties or not, that both give.
     """
-    truth, known, decided, expected_decided = (
-        labels > 0.5,
-        labels != UNKNOWN,
-        answers >= thresholds,
-        expected >= thresholds,
-    )
+    truth, known = labels > 0.5, labels != UNKNOWN
+    decided, expected_decided = answers >= thresholds, expected >= thresholds
     right, expected_right = (decided == truth) & known, (expected_decided == truth) & known
     difference = np.abs(answers - expected).max(axis=1)
     lost = (expected_right.sum(axis=1) - right.sum(axis=1)) / (known.sum() / len(known))  # of a picture's yes and no
