@@ -1,42 +1,50 @@
-"""Graft: a folder of labelled pictures becomes a tested model and a file that a phone can run.
+"""Graft: a folder of labelled images becomes a tested model and a file that a phone can run.
 
     from app import train, predict
 
-    run = train("my_pictures", backbone="efficientnet_lite0")
-    predict(run.path, ["picture.jpg"])
+    run = train("my_images", backbone="efficientnet_lite0")
+    predict(run.path, ["image.jpg"])
 
-Importing this does not import TensorFlow: the verbs do that when they are called.
+Importing this imports nothing else: each name below is loaded when it is first used, and TensorFlow when a verb needs it.
 """
 
 from __future__ import annotations
 
 import os
-import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from app.program import missing_package
+
+if TYPE_CHECKING:
+    from app.predictions import Prediction, Predictions
+    from app.runs import Run
+    from app.verbs.audit import Audit, audit
+    from app.verbs.benchmark import benchmark
+    from app.verbs.cache import cache
+    from app.verbs.evaluate import evaluate
+    from app.verbs.export import export
+    from app.verbs.list import list_choices
+    from app.verbs.predict import predict
+    from app.verbs.train import train
 
 # Read by TensorFlow's C++ code when it is loaded: without it, hundreds of lines before the first of ours.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-try:
-    from app.audit import Audit, audit
-    from app.benchmark import benchmark
-    from app.cache import cache
-    from app.evaluate import evaluate
-    from app.export import export
-    from app.list import list_choices
-    from app.predict import predict
-    from app.predictions import Prediction, Predictions
-    from app.runs import Run
-    from app.train import train
-except ModuleNotFoundError as error:
-    if (error.name or "").partition(".")[0] in ("app", "data", "models"):
-        raise  # a defect of ours
-    missing = (
-        f"{sys.executable} has no package {error.name}; call ./graft instead of python -m app: it sets up all of them"
-    )
-    if sys.argv[:1] == ["-m"]:  # what Python puts there while it looks for the module to run
-        print(f"Error: {missing}", file=sys.stderr)
-        sys.exit(2)
-    raise ModuleNotFoundError(missing, name=error.name) from error
+_MODULES = {
+    "Audit": "app.verbs.audit",
+    "Prediction": "app.predictions",
+    "Predictions": "app.predictions",
+    "Run": "app.runs",
+    "audit": "app.verbs.audit",
+    "benchmark": "app.verbs.benchmark",
+    "cache": "app.verbs.cache",
+    "evaluate": "app.verbs.evaluate",
+    "export": "app.verbs.export",
+    "list_choices": "app.verbs.list",
+    "predict": "app.verbs.predict",
+    "train": "app.verbs.train",
+}
 
 __all__ = [
     "Audit",
@@ -52,3 +60,16 @@ __all__ = [
     "predict",
     "train",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        return getattr(import_module(_MODULES[name]), name)
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(missing_package(error), name=error.name) from error
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -2,6 +2,13 @@
 
 import sys
 
-from app.cli import main
+from app.program import missing_package
 
-sys.exit(main(sys.argv[1:]))
+try:
+    from app.cli import main
+
+    code = main(sys.argv[1:])
+except ModuleNotFoundError as error:
+    print(f"Error: {missing_package(error)}", file=sys.stderr)
+    code = 2
+sys.exit(code)

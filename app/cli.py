@@ -9,32 +9,11 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from app import audit, benchmark, cache, evaluate, export, list_choices, predict, train
-from app.config import (
-    AuditConfig,
-    BenchmarkConfig,
-    CacheConfig,
-    EvaluateConfig,
-    ExportConfig,
-    ListConfig,
-    PredictConfig,
-    TrainConfig,
-)
-from app.config.shared import Options, nearest
+from app.config.shared import nearest
 from app.errors import BAD_INPUT, GateError, Interrupted
 from app.program import command
 from app.usage import overview, parse
-
-VERBS: dict[str, tuple[type[Options], Callable[..., Any]]] = {
-    "train": (TrainConfig, train),
-    "predict": (PredictConfig, predict),
-    "evaluate": (EvaluateConfig, evaluate),
-    "export": (ExportConfig, export),
-    "audit": (AuditConfig, audit),
-    "benchmark": (BenchmarkConfig, benchmark),
-    "list": (ListConfig, list_choices),
-    "cache": (CacheConfig, cache),
-}
+from app.verbs import VERBS
 
 # What the file system refuses is no defect of Graft: no space, no right to write, a name that is too long.
 _REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG)
@@ -60,16 +39,15 @@ def main(arguments: Sequence[str]) -> int:
 def _dispatch(arguments: Sequence[str]) -> int:
     verb, *words = arguments or [""]
     if verb in ("-h", "--help"):
-        print(overview({name: kind for name, (kind, _) in VERBS.items()}))
+        print(overview({name: one.options for name, one in VERBS.items()}))
         return 0
     if verb not in VERBS:
         return _end(f"Error: {_no_verb(verb)}", 2)
-    kind, function = VERBS[verb]
     try:
-        options = parse(kind, verb, words)
+        options = parse(VERBS[verb].options, verb, words)
     except SystemExit as ended:  # help was asked for, or the words make no sense; both are said
         return int(ended.code or 0)
-    return _carry_out(function, options)
+    return _carry_out(VERBS[verb].function, options)
 
 
 def _carry_out(function: Callable[..., Any], options: dict[str, Any]) -> int:

@@ -1,4 +1,4 @@
-"""How runs, audits and predictions show themselves in a notebook.
+"""How results show themselves in a notebook.
 
 The HTML takes its colours and fonts from the page, so that it fits light and dark themes, and needs nothing from the network.
 """
@@ -9,22 +9,17 @@ import base64
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
-from app.exporting.summary import export_cells, export_columns
-from app.folds import fold_table, pooled_text
+from app.evaluation.folds import fold_table, pooled_text
+from app.exporting.verdicts import export_cells, export_columns
 from app.runs import Run
 from app.tasks import TASKS
 from app.tasks.task import Task
-from app.thumbnails import thumbnails, thumbnails_of_files
-from data.pictures import REGRESSION, SINGLE_LABEL
-
-if TYPE_CHECKING:
-    from app.audit import Audit
-    from app.predictions import Prediction
+from data.pictures import SINGLE_LABEL
 
 Table = tuple[Sequence[str], Sequence[Sequence[Any]]]
 
@@ -38,73 +33,19 @@ _PLOTS = (
     "reliability",
 )  # those that can be read when they are small
 _PLOT_WIDTH = 880  # pixels, twice as wide as it is shown, for sharp screens
-_THUMBNAIL = 128  # pixels, more than are shown, for sharp screens
-_MOST_PREDICTIONS = 24
-_MOST_CLASSES = 3  # of a prediction
-_MOST_EXAMPLES = 3  # of a finding
-_MOST_IMAGES = 2  # of an example
-
-
-class Row(NamedTuple):
-    """A line under a predicted image.
-
-    Attributes:
-        name: of a class or a number.
-        value: its probability or the number, as text.
-        share: the length of its bar, from 0 to 1; None for no bar.
-        is_answer: whether the model answers with it.
-    """
-
-    name: str
-    value: str
-    share: float | None
-    is_answer: bool
+THUMBNAIL = 128  # pixels, more than are shown, for sharp screens
 
 
 def run_html(run: Run) -> str:
     """A run's figures, exported files and plots, as far as they are there. Damaged files are named and raise nothing."""
     try:
-        return _render("run", run=run, **_run_context(run))
+        return render("run", run=run, **_run_context(run))
     except Exception as error:  # a run that cannot be shown must not look like an error of the user's cell
-        return _render("damaged", run=run, error=error)
+        return render("damaged", run=run, error=error)
 
 
-def audit_html(audit: Audit) -> str:
-    """What an audit found, with its first examples."""
-    pictures = audit.reading.pictures
-    examples = [(one.name, example) for one in audit.findings for example in one.examples[:_MOST_EXAMPLES]]
-    keys = {key for _, example in examples for key in example.pictures[:_MOST_IMAGES]}
-    return _render(
-        "audit",
-        pictures=pictures,
-        audit=audit,
-        thumbnails=thumbnails(audit.reading.evidence.pictures, keys, _THUMBNAIL),
-        most_examples=_MOST_EXAMPLES,
-        most_images=_MOST_IMAGES,
-    )
-
-
-def predictions_html(predictions: Sequence[Prediction]) -> str:
-    """Images with what a model says of them; the first few of many."""
-    shown = predictions[:_MOST_PREDICTIONS]
-    return _render(
-        "predictions",
-        cards=[(Path(one.path).name, one.path, answer_rows(one)) for one in shown],
-        thumbnails=thumbnails_of_files({one.path for one in shown}, _THUMBNAIL),
-        more=len(predictions) - len(shown),
-    )
-
-
-def answer_rows(one: Prediction) -> list[Row]:
-    """What a model says of an image, the answer first, then the next best classes."""
-    if one.task == REGRESSION:
-        return [Row(name, f"{number:.4g}", None, True) for name, number in one.answers.items()]
-    names = list(dict.fromkeys([*one.labels, *one.answers]))[: max(len(one.labels), _MOST_CLASSES)]
-    rows = [Row(name, f"{one.answers[name]:.1%}", one.answers[name], name in one.labels) for name in names]
-    return rows if one.labels else [Row("none", "", None, True), *rows]
-
-
-def _render(template: str, **context: Any) -> str:
+def render(template: str, **context: Any) -> str:
+    """The HTML of `templates/TEMPLATE.html.jinja`."""
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,

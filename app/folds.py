@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 import shutil
-import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from app.config import TrainConfig
 from app.console import console, print_path, table
 from app.errors import BAD_INPUT, GateError
+from app.evaluation.folds import fold_table, pooled_text, summarise
 from app.runs import Run, write_json
+from app.tasks import TASKS
 from data.errors import DataError
-from data.pictures import MULTI_LABEL, REGRESSION, SINGLE_LABEL, PictureSet
-
-if TYPE_CHECKING:
-    from app.tasks.task import Task
-
-_NORMAL = 1.959964  # standard errors on each side of a mean, for 95 %
-# What is said of all pictures together: metric, title and format.
-_POOLED = {
-    SINGLE_LABEL: ("accuracy", "Accuracy", ".3f"),
-    MULTI_LABEL: ("accuracy", "All classes right", ".3f"),
-    REGRESSION: ("mae", "Mean absolute error", ".4g"),
-}
+from data.pictures import PictureSet
 
 
 def train_folds(
@@ -114,98 +101,8 @@ def _check_parity(runs: Sequence[Run]) -> None:
         raise GateError("\n".join(failures))
 
 
-def summarise(tests: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Sum up the tests of all folds.
-
-    Args:
-        tests: of each fold, what `metrics.json` holds of the test split.
-
-    Returns:
-        `folds`, the numbers of each, and their intervals; `test`, by metric, their `mean` and `std`, the sample standard
-        deviation over the folds; and `pooled`, over the pictures of all folds: `n`, and `accuracy` with its Wilson score
-        interval `accuracy_ci95`, or for numbers `mae` with its normal interval `mae_ci95`.
-    """
-    numbers = [name for name, value in tests[0].items() if isinstance(value, int | float) and name != "n"]
-    names = [name for name in numbers if all(name in test for test in tests)]
-    values = {name: [test[name] for test in tests] for name in names}
-    kept = ("n", *names, *(f"{name}_ci95" for name in names))
-    return {
-        "folds": [{name: test[name] for name in kept if name in test} for test in tests],
-        "test": {name: {"mean": statistics.fmean(of), "std": statistics.stdev(of)} for name, of in values.items()},
-        "pooled": {
-            "n": sum(test["n"] for test in tests),
-            **(_pool_accuracy(tests) if "accuracy" in names else _pool_error(tests) if "mae" in names else {}),
-        },
-    }
-
-
-def _pool_accuracy(tests: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    from scipy.stats import binomtest
-
-    count = sum(test["n"] for test in tests)
-    correct = sum(round(test["accuracy"] * test["n"]) for test in tests)
-    interval = binomtest(correct, count).proportion_ci(0.95, method="wilson")
-    return {"accuracy": correct / count, "accuracy_ci95": [float(interval.low), float(interval.high)]}
-
-
-def _pool_error(tests: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The mean of all pictures' errors; their variance is that within the folds, which intervals tell, and between them."""
-    counts = np.array([test["n"] for test in tests])
-    means = np.array([test["mae"] for test in tests])
-    # Errors of one picture have no variance, and no interval.
-    halves = np.array([test["mae_ci95"][1] - test["mae"] if test["n"] > 1 else 0.0 for test in tests])
-    mean = float(np.average(means, weights=counts))
-    within = np.square(halves / _NORMAL) * counts * (counts - 1)
-    squares = within.sum() + (counts * np.square(means - mean)).sum()
-    half = _NORMAL * float(np.sqrt(squares / (counts.sum() - 1) / counts.sum()))
-    return {"mae": mean, "mae_ci95": [max(0.0, mean - half), mean + half]}
-
-
-def fold_table(summary: dict[str, Any], task: Task) -> tuple[Sequence[str], list[Sequence[Any]]]:
-    """The main figures of each fold, their mean and standard deviation: titles and rows.
-
-    Args:
-        summary: what `summarise` gives.
-        task: of the run.
-    """
-
-    def cells(values: dict[str, Any]) -> list[str]:
-        texts = []
-        for text in task.columns.values():
-            try:
-                texts.append(text(values))
-            except KeyError:  # intervals have no mean
-                texts.append("")
-        return texts
-
-    rows: list[Sequence[Any]] = [
-        (number, fold["n"], *cells(fold)) for number, fold in enumerate(summary["folds"], start=1)
-    ]
-    for name, statistic in (("mean", "mean"), ("± std", "std")):
-        rows.append((name, "", *cells({key: one[statistic] for key, one in summary["test"].items()})))
-    return ("fold", "pictures", *task.columns), rows
-
-
-def pooled_text(summary: dict[str, Any], task_name: str) -> str:
-    """What all images together say, each of them tested once: a sentence.
-
-    Args:
-        summary: what `summarise` gives.
-        task_name: of the run.
-    """
-    name, title, digits = _POOLED[task_name]
-    pooled = summary["pooled"]
-    low, high = pooled[f"{name}_ci95"]
-    return (
-        f"{title} {pooled[name]:{digits}} (95 % interval {low:{digits}} – {high:{digits}}) of all {pooled['n']:,} pictures, "
-        "each tested once."
-    )
-
-
 def _say_folds(whole: Run, task_name: str) -> None:
     """Print what the folds have come to."""
-    from app.tasks import TASKS  # its metrics are slow to import
-
     table("", *fold_table(whole.folds, TASKS[task_name]))
     console.print(pooled_text(whole.folds, task_name))
     print_path("figures", whole.summary)

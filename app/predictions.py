@@ -7,14 +7,34 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, SupportsIndex, overload
+from typing import Any, NamedTuple, SupportsIndex, overload
 
+from app.display import THUMBNAIL, render
 from app.label_files import unique_names
 from app.runs import written_whole
+from app.thumbnails import thumbnails_of_files
 from data.pictures import LABEL_SEPARATOR, MULTI_LABEL, REGRESSION, SINGLE_LABEL
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _COLUMNS = ("path", "label", "probability")
+_MOST_SHOWN = 24  # in a notebook
+_MOST_CLASSES = 3  # of a prediction
+
+
+class Row(NamedTuple):
+    """A line under a predicted image.
+
+    Attributes:
+        name: of a class or a number.
+        value: its probability or the number, as text.
+        share: the length of its bar, from 0 to 1; None for no bar.
+        is_answer: whether the model answers with it.
+    """
+
+    name: str
+    value: str
+    share: float | None
+    is_answer: bool
 
 
 @dataclass(frozen=True, repr=False)
@@ -86,9 +106,22 @@ class Predictions(list[Prediction]):
         return Predictions(found) if isinstance(found, list) else found
 
     def _repr_html_(self) -> str:
-        from app.display import predictions_html  # slow to import, and only notebooks ask for it
+        shown = self[:_MOST_SHOWN]
+        return render(
+            "predictions",
+            cards=[(Path(one.path).name, one.path, answer_rows(one)) for one in shown],
+            thumbnails=thumbnails_of_files({one.path for one in shown}, THUMBNAIL),
+            more=len(self) - len(shown),
+        )
 
-        return predictions_html(self)
+
+def answer_rows(one: Prediction) -> list[Row]:
+    """What a model says of an image, the answer first, then the next best classes."""
+    if one.task == REGRESSION:
+        return [Row(name, f"{number:.4g}", None, True) for name, number in one.answers.items()]
+    names = list(dict.fromkeys([*one.labels, *one.answers]))[: max(len(one.labels), _MOST_CLASSES)]
+    rows = [Row(name, f"{one.answers[name]:.1%}", one.answers[name], name in one.labels) for name in names]
+    return rows if one.labels else [Row("none", "", None, True), *rows]
 
 
 def write_csv(path: Path, predictions: Sequence[Prediction], names: Sequence[str] = ()) -> None:

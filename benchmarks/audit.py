@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from app.audit import Audit, audit
 from app.console import console, table
 from app.runs import write_json
+from app.verbs.audit import Audit, audit
 from benchmarks.repetition import repeated, saved
 from data.auditing.checks import CHECKS
 from data.auditing.duplicates import find_duplicates

@@ -277,3 +277,8 @@ def _first(names: Sequence[str]) -> str:
 def split_indices(splits: np.ndarray) -> dict[str, np.ndarray]:
     """Where each split's pictures are: name -> int64 (n,)."""
     return {split: np.flatnonzero(splits == split) for split in SPLITS}
+
+
+def evenly_chosen(total: int, most: int) -> np.ndarray:
+    """Positions of at most `most` of `total` things, from the first to the last, int64."""
+    return np.linspace(0, total - 1, min(total, most)).round().astype(int)

@@ -9,12 +9,11 @@ from typing import Any
 
 import keras
 
+import models.backbones.tf_hub  # noqa: F401 - registers its layer, which a saved model may hold
 from models.backbones.spec import BackboneSpec
 from models.errors import ModelError
 from models.heads import HEADS, OUTPUTS, output_of
 from models.scaling import apply_scaling
-
-BACKBONE_LAYER = "backbone"
 
 
 def build_model(
@@ -87,8 +86,6 @@ def load_model(path: Path) -> keras.Model:
     """
     if not zipfile.is_zipfile(path):  # Keras would say that there is no such file
         raise ModelError(f"{path} cannot be loaded: it is not a .keras archive, or it is damaged")
-    import models.backbones.tf_hub  # noqa: F401 - registers its layer, which the file may hold
-
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # a damaged file can make Keras raise nearly anything

@@ -8,12 +8,13 @@ issue 20285), and the moving statistics move.
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
-import keras
-
-from models.backbones.spec import BackboneSpec
-from models.builder import BACKBONE_LAYER
+from models.backbones.spec import BACKBONE_LAYER, BackboneSpec
 from models.errors import ModelError
+
+if TYPE_CHECKING:  # strategies, which `--help` reads, import this
+    import keras
 
 
 def freeze(model: keras.Model) -> None:
@@ -57,6 +58,8 @@ def unfreeze_from(model: keras.Model, layer_name: str, *, train_batch_norm: bool
     Raises:
         ModelError: the backbone has no such layer.
     """
+    import keras
+
     backbone = model.get_layer(BACKBONE_LAYER)
     names = [layer.name for layer in backbone.layers]
     if layer_name not in names:

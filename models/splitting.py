@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from models.builder import BACKBONE_LAYER
+from models.backbones.spec import BACKBONE_LAYER
 
 
 def split(model: keras.Model) -> tuple[keras.Model, keras.Model]:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from app.predict import _load
+from app.verbs.predict import _load
 from data.augmentation import Augmentation
 from data.checking import check_pictures
 from data.errors import DataError

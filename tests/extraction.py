@@ -20,7 +20,8 @@ from app.training.shards import Rows
 from data.augmentation import AUGMENTATIONS, Augmentation
 from data.pictures import PictureSet
 from data.pipeline import PictureLoader
-from models.builder import BACKBONE_LAYER, build_model
+from models.backbones.spec import BACKBONE_LAYER
+from models.builder import build_model
 from models.freezing import freeze, unfreeze_from
 from models.splitting import split
 from tests.conftest import TINY_SPEC

@@ -14,10 +14,10 @@ import pytest
 from PIL import Image
 
 import app
-from app.audit import _not_judged
 from app.auditing.labels import LABEL_CHECKS, Judged
 from app.auditing.opinions import cross_validate
 from app.pictures import open_readable
+from app.verbs.audit import _not_judged
 from data.auditing.findings import find_all
 from data.errors import DataError
 from data.pictures import MULTI_LABEL, REGRESSION, SINGLE_LABEL, PictureSet

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image, ImageFile, JpegImagePlugin
 
 import app
-from app.predict import _load, _picture_files
+from app.verbs.predict import _load, _picture_files
 from data import decoding
 from data.checking import check_pictures
 from data.decoding import (

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from models.backbones import BACKBONES
-from models.backbones.spec import BackboneSpec
-from models.builder import BACKBONE_LAYER, build_model, load_model, reseed, with_answers
+from models.backbones.spec import BACKBONE_LAYER, BackboneSpec
+from models.builder import build_model, load_model, reseed, with_answers
 from models.errors import ModelError
 from models.heads import HEADS
 from models.scaling import SCALINGS, apply_scaling

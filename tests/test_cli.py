@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import importlib
 import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 import app
-from app import cli as command_line
-from app.config import LISTS, ListConfig, TrainConfig, make_config
+from app.config import LISTS, TrainConfig, make_config
 from app.errors import GateError, Interrupted, UsageError
 from app.exporting.formats import FORMATS
 from app.program import command
 from app.training.engines import ENGINES
 from app.training.strategies import STRATEGIES
 from app.usage import parse
+from app.verbs import VERBS
 from data.errors import DataError
 from data.pictures import TASKS
 from data.sources import SOURCES
@@ -36,9 +38,21 @@ Cli = Callable[..., Ended]
 
 
 def test_every_verb_is_a_public_function() -> None:
-    for kind, function in command_line.VERBS.values():
-        assert function in [getattr(app, name) for name in app.__all__]
-        assert dataclasses.is_dataclass(kind)
+    for verb in VERBS.values():
+        assert verb.function is getattr(app, verb.name) and verb.name in app.__all__
+        assert dataclasses.is_dataclass(verb.options)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_is_a_module_of_its_name(verb: str) -> None:
+    module = importlib.import_module(f"app.verbs.{verb}")
+    assert isinstance(module, ModuleType) and VERBS[verb].function.__module__ == module.__name__
+
+
+def test_what_is_public_is_listed() -> None:
+    assert set(app.__all__) <= set(dir(app))
+    with pytest.raises(AttributeError, match="has no attribute 'trian'"):
+        app.trian  # noqa: B018
 
 
 @pytest.fixture(autouse=True)
@@ -51,8 +65,8 @@ def test_help_has_a_line_for_every_verb_and_says_where_to_start(cli: Cli) -> Non
     assert (ended.code, ended.err) == (0, "")
     lines = ended.out.splitlines()
     assert max(map(len, lines)) <= 80
-    for verb, (kind, _) in command_line.VERBS.items():
-        assert sum(line.split() == [verb, *str(kind.__doc__).split()] for line in lines) == 1
+    for verb, row in VERBS.items():
+        assert sum(line.split() == [verb, *str(row.options.__doc__).split()] for line in lines) == 1
     start = lines[lines.index("start here:") + 1 : lines.index("verbs:")]
     for line in (line.strip() for line in start):
         if line and not line.startswith("#"):
@@ -63,21 +77,21 @@ def test_help_has_a_line_for_every_verb_and_says_where_to_start(cli: Cli) -> Non
 def is_accepted(line: str) -> bool:
     """A command line can be carried out, as far as its options tell."""
     verb, *words = shlex.split(line)
-    kind = command_line.VERBS[verb][0]
+    kind = VERBS[verb].options
     return make_config(kind, **parse(kind, verb, words)) is not None  # type: ignore[type-var]
 
 
-@pytest.mark.parametrize("verb", command_line.VERBS)
+@pytest.mark.parametrize("verb", VERBS)
 def test_help_of_a_verb_names_every_option(verb: str, cli: Cli) -> None:
     ended = cli(verb, "--help")
     assert (ended.code, ended.err) == (0, "")
     positional = {"source", "run", "model", "paths", "files", "what", "action"}
-    named = [field.name for field in dataclasses.fields(command_line.VERBS[verb][0]) if field.name not in positional]
+    named = [field.name for field in dataclasses.fields(VERBS[verb].options) if field.name not in positional]
     for name in named:
         assert f"--{name.replace('_', '-')}" in ended.out
 
 
-@pytest.mark.parametrize("verb", command_line.VERBS)
+@pytest.mark.parametrize("verb", VERBS)
 def test_help_of_a_verb_ends_with_examples_that_work(verb: str, cli: Cli) -> None:
     lines = cli(verb, "--help").out.splitlines()
     assert max(map(len, lines)) <= 82  # a command is not broken
@@ -88,9 +102,9 @@ def test_help_of_a_verb_ends_with_examples_that_work(verb: str, cli: Cli) -> Non
         assert line.startswith(f"  python -m app {verb}") and is_accepted(line.removeprefix("  python -m app "))
 
 
-@pytest.mark.parametrize("verb", command_line.VERBS)
+@pytest.mark.parametrize("verb", VERBS)
 def test_help_of_a_verb_shows_its_groups_in_order(verb: str, cli: Cli) -> None:
-    kind = command_line.VERBS[verb][0]
+    kind = VERBS[verb].options
     out = cli(verb, "--help").out
     titles = re.findall(r"^╭─ (.+?) ─", out, re.M)
     assert titles[-len(kind.groups) :] == [f"{title} options" for title in kind.groups] or not kind.groups
@@ -216,7 +230,7 @@ def test_errors_become_exit_codes(
     def fail(**options: Any) -> None:
         raise error
 
-    monkeypatch.setitem(command_line.VERBS, "list", (ListConfig, fail))
+    monkeypatch.setattr("app.verbs.list.list_choices", fail)
     assert cli("list") == (code, "", text)
 
 
@@ -225,14 +239,14 @@ def test_a_defect_keeps_its_traceback(error: Exception, cli: Cli, monkeypatch: p
     def fail(**options: Any) -> None:
         raise error
 
-    monkeypatch.setitem(command_line.VERBS, "list", (ListConfig, fail))
+    monkeypatch.setattr("app.verbs.list.list_choices", fail)
     with pytest.raises(type(error)):
         cli("list")
 
 
 def test_options_reach_the_function(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[dict[str, Any]] = []
-    monkeypatch.setitem(command_line.VERBS, "train", (TrainConfig, lambda **options: calls.append(options)))
+    monkeypatch.setattr("app.verbs.train.train", lambda **options: calls.append(options))
     assert cli("train", "pictures").code == 0
     assert cli("train", "p", "--no-flip", "--formats", "saved_model", "--seed", 3, "--dropout", 0.5).code == 0
     plain = dict(vars(TrainConfig(source="pictures")))

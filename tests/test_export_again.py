@@ -226,7 +226,7 @@ def test_ctrl_c_after_the_export_says_that_it_is_complete(
     def interrupted(run: app.Run) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("app.evaluation.report.write_report", interrupted)
+    monkeypatch.setattr("app.verbs.export.write_report", interrupted)
     ended = cli("export", tiny_copy.path, "--formats", "onnx")
     assert ended.code == 130 and f"{tiny_copy.export} is complete, but the report" in ended.err
     assert "model.onnx" in names_in(tiny_copy)

@@ -16,7 +16,8 @@ from app.training.activations import Extractor
 from app.training.cache import CacheFull
 from data.augmentation import AUGMENTATIONS
 from data.errors import DataError
-from models.builder import BACKBONE_LAYER, build_model
+from models.backbones.spec import BACKBONE_LAYER
+from models.builder import build_model
 from models.freezing import freeze
 from models.splitting import split
 from tests.conftest import TINY_SPEC

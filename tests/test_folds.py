@@ -17,7 +17,7 @@ import pytest
 import app
 from app.config import TrainConfig
 from app.errors import GateError, Interrupted, UsageError
-from app.folds import summarise
+from app.evaluation.folds import summarise
 from app.runs import Run, write_json
 from app.splits import choose_splits
 from data.errors import DataError
@@ -159,7 +159,7 @@ def test_ctrl_c_says_how_to_continue_all_folds(copy: Run, monkeypatch: pytest.Mo
         raise KeyboardInterrupt
 
     stopped_at_its_end(folds_of(copy)[1])
-    monkeypatch.setattr("app.training.fitting.fit", stop)
+    monkeypatch.setattr("app.job.fit", stop)
     with pytest.raises(Interrupted) as ended:
         app.train(resume=str(copy.path))
     assert str(ended.value) == f"Interrupted. Continue with: python -m app train --resume {copy.path}"

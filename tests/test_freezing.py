@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from models.backbones import BACKBONES
-from models.builder import BACKBONE_LAYER, build_model
+from models.backbones.spec import BACKBONE_LAYER
+from models.builder import build_model
 from models.errors import ModelError
 from models.freezing import blocks_of, freeze, unfreeze_blocks, unfreeze_from
 from tests.conftest import TINY_SPEC

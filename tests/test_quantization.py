@@ -17,12 +17,12 @@ import app
 from app.errors import GateError
 from app.exporting import automatic
 from app.exporting.automatic import quantize_automatically, readable
+from app.exporting.converter import convert
 from app.exporting.formats import FORMATS, Format
 from app.exporting.metadata import Description
 from app.exporting.parity import Proof
 from app.exporting.quantization import Quantizer
 from app.exporting.questions import Questions
-from app.exporting.tflite import convert
 from app.exporting.trained import Trained
 from app.pictures import open_readable
 from models.builder import with_answers

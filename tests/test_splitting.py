@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from models.backbones import BACKBONES
-from models.backbones.spec import BackboneSpec
+from models.backbones.spec import BACKBONE_LAYER, BackboneSpec
 from models.backbones.tf_hub import hub_spec
-from models.builder import BACKBONE_LAYER, build_model
+from models.builder import build_model
 from models.freezing import blocks_of, freeze, unfreeze_blocks
 from models.splitting import side_by_side, split
 from tests.conftest import TINY_SPEC

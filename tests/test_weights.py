@@ -10,8 +10,8 @@ import pytest
 
 import app
 from app.config import TrainConfig
+from app.job import _fit_data
 from app.pictures import open_readable
-from app.train import _fit_data
 from app.training.activations import Extractor
 from app.training.cache import ActivationCache
 from app.training.fitting import fit

@@ -7,10 +7,11 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from app.console import track
-from data.pictures import Indices
+from app.console import status, track
+from app.runs import Run
+from data.pictures import Indices, PictureSet
 from data.pipeline import PictureLoader, evaluation_batches
-from models.builder import forward_pass, with_answers
+from models.builder import forward_pass, load_model, with_answers
 
 
 def predictor(model: keras.Model, loader: PictureLoader, batch_size: int) -> Callable[[Indices], np.ndarray]:
@@ -33,3 +34,14 @@ def predictor(model: keras.Model, loader: PictureLoader, batch_size: int) -> Cal
             return np.concatenate([forward(pixels).numpy() for pixels, _ in batches])
 
     return predict
+
+
+def predictor_of_run(run: Run, pictures: PictureSet, batch_size: int) -> Callable[[Indices], np.ndarray]:
+    """`predictor` of a run's model, for images of any source.
+
+    Raises:
+        UsageError, ModelError: the run has no model, or it is damaged.
+    """
+    with status("loading the model"):
+        model = load_model(run.require(run.model))
+    return predictor(model, PictureLoader(pictures, model.input_shape[1], run.config.resize), batch_size)

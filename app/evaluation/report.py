@@ -13,7 +13,7 @@ from app.config import TrainConfig
 from app.console import status
 from app.evaluation.advice import describe_best
 from app.exporting.delegates import DEVICE_COLUMNS, device_rows
-from app.exporting.summary import export_cells, export_columns, refused, remarks, score_text, verdicts
+from app.exporting.verdicts import export_cells, export_columns, refused, remarks, score_text, verdicts
 from app.runs import Run, write_text
 from app.tasks import TASKS
 from data.pictures import SINGLE_LABEL

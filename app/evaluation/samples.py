@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -27,7 +27,7 @@ _VIEWED_ROWS = 5  # rows of pictures with their views
 
 
 @status("drawing samples")
-def write_samples(run: Run, data: FitData, splits: dict[str, np.ndarray], *, cached: bool) -> None:
+def write_samples(run: Run, data: FitData, splits: Mapping[str, np.ndarray], *, cached: bool) -> None:
     """Write `plots/data.png` and `plots/augmentation.png`.
 
     Args:
@@ -44,7 +44,7 @@ def write_samples(run: Run, data: FitData, splits: dict[str, np.ndarray], *, cac
     plots.save_figure(augmented(run.config, data, cached=cached), run.plots / "augmentation.png")
 
 
-def labelled(loader: PictureLoader, splits: dict[str, np.ndarray], names: Sequence[str] | None = None) -> Figure:
+def labelled(loader: PictureLoader, splits: Mapping[str, np.ndarray], names: Sequence[str] | None = None) -> Figure:
     """How many pictures of each class, or which numbers, each split has; and training pictures under their labels.
 
     Args:

@@ -14,6 +14,7 @@ import numpy as np
 
 from app.config import TrainConfig
 from app.console import status
+from app.evaluation.answers import predictor
 from app.exporting.automatic import Search, quantize_automatically, worst_layers
 from app.exporting.folder import Kept, failed_name, find_kept, new_export
 from app.exporting.formats import FORMATS
@@ -26,8 +27,9 @@ from app.runs import Run, write_json, write_text
 from app.tasks.regression import standardization
 from data.decoding import load_pixels
 from data.pictures import MULTI_LABEL, REGRESSION, SINGLE_LABEL, PictureSet
+from data.pipeline import PictureLoader
 from models.backbones import find_backbone
-from models.builder import forward_pass, with_answers
+from models.builder import forward_pass, load_model, with_answers
 
 if TYPE_CHECKING:
     import keras
@@ -91,6 +93,22 @@ def write_exports(
         write_golden(folder / "golden", test, {proof.figures["file"]: proof for proof in proofs.values()})
         write_json(folder / "parity.json", _parity(config, test, proofs, search, kept))
     return kept
+
+
+def export_again(run: Run, config: TrainConfig, pictures: PictureSet, indices: Mapping[str, np.ndarray]) -> Kept:
+    """Export the model of a finished run again; see `write_exports`.
+
+    Args:
+        run: of the model.
+        config: its options, with what is written now.
+        pictures: of the run.
+        indices: which of them are in each split.
+    """
+    with status("loading the model"):
+        model = load_model(run.model)
+    predict = predictor(model, PictureLoader(pictures, model.input_shape[1], config.resize), config.batch_size)
+    splits = ("validation", "test") if config.quantize == "auto" else ("test",)
+    return write_exports(model, run, config, pictures, indices, {split: predict(indices[split]) for split in splits})
 
 
 class _Examination:

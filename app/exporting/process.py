@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-import app
 from app.errors import UsageError
 from app.exporting.description import ModelDescription
 from app.exporting.inputs import ModelInput
+
+_ROOT = Path(__file__).parents[2]  # where `python -m app...` finds the package
 
 
 class ModelProcess:
@@ -52,7 +53,7 @@ class ModelProcess:
                 str(threads or os.cpu_count() or 1),
                 *([str(image_size)] if image_size else []),
             ],
-            cwd=Path(app.__file__).parent.parent,
+            cwd=_ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )

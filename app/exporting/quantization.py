@@ -13,8 +13,8 @@ Which tool makes which format was measured on EfficientNet-Lite0 (amazon, 144 te
 | 4-bit weights, dynamic    | 0.924, 7.2 ms, 2.6 MB         | not to be had                 |
 | float16                   | 0.972, 2.8 ms, 6.8 MB         | **0.972, 2.7 ms**, 6.8 MB     |
 
-So the quantiser makes the integer files, and the converter (`app.exporting.tflite`) float16 and dynamic; on EfficientNetB0 the
-quantiser's float16 file took twice the converter's time. The quantiser can also leave layers out, which the converter cannot.
+So the quantiser makes the integer files, and the converter (`app.exporting.converter`) float16 and dynamic; on EfficientNetB0
+the quantiser's float16 file took twice the converter's time. Only the quantiser can leave layers out.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 
-from app.exporting.questions import evenly_chosen
+from data.splits import evenly_chosen
 
 SIGNATURE = "serving_default"
 PROBES = 8  # pictures that errors of layers are measured on

@@ -10,6 +10,7 @@ import numpy as np
 from app.tasks import TASKS
 from data.decoding import load_pixels
 from data.pictures import PictureSet
+from data.splits import evenly_chosen
 
 CALIBRATION_PICTURES = 200
 MORE_PICTURES = 1000
@@ -82,8 +83,3 @@ def export_members(indices: Mapping[str, np.ndarray]) -> np.ndarray:
     """All pictures that an export may look at: positions, int (n,), ascending."""
     whole = (indices["validation"], indices["test"])
     return np.unique(np.concatenate([*whole, calibration_members(indices), more_members(indices)]))
-
-
-def evenly_chosen(total: int, most: int) -> np.ndarray:
-    """Positions of at most `most` of `total` things, from the first to the last, int64."""
-    return np.linspace(0, total - 1, min(total, most)).round().astype(int)

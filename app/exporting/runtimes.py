@@ -25,10 +25,16 @@ from app.exporting.self_description import (
     end_of_onnx,
     end_of_tflite,
 )
-from models.heads import OUTPUTS
+from data.decoding import central_square, decode
+from models.heads import OUTPUTS, output_of
+from models.lazy import LazyModule
 
 if TYPE_CHECKING:
     import keras
+
+    from models import builder
+else:
+    builder = LazyModule("models.builder")
 
 _OURS = {output.answers for output in OUTPUTS.values()}
 
@@ -89,16 +95,13 @@ class KerasRuntime(PixelRuntime):
         _limit_tensorflow(threads)
         import tensorflow as tf
 
-        from models.builder import with_answers
-        from models.heads import output_of
-
         trained = _load_keras(path)
         given = _single(getattr(trained, "inputs", None) or (), path, "input")
         _single(trained.outputs, path, "output")
         self.input = model_input(given.shape, given.dtype, path, image_size)
         if output_of(trained) is not None:
             self.says = ModelDescription.of("in its layers", is_ours=True)
-        self.model: keras.Model = with_answers(trained)
+        self.model: keras.Model = builder.with_answers(trained)
         self.output = self.model.layers[-1].name
         # Called layer by layer from Python it would take seven times as long; and one graph for all batch sizes rounds alike.
         self.graph = tf.function(
@@ -259,7 +262,6 @@ class MediaPipeRuntime:
         return self.unread_files
 
     def _one_encoded(self, encoded: bytes, resize: str) -> np.ndarray:
-        from data.decoding import decode
 
         picture = _decoded_by_client(encoded)
         self.unread_files += picture is None
@@ -290,8 +292,6 @@ def _srgb(pixels: np.ndarray) -> Any:
 def _as_the_card_tells(picture: Any, resize: str) -> tuple[Any, Any]:
     """The picture as the client takes it, and the region of it to look at (None: all of it)."""
     from mediapipe.tasks.python.components.containers.rect import RectF
-
-    from data.decoding import central_square
 
     if resize == "pad":  # the client cannot pad; its caller does
         pixels = picture.numpy_view()
@@ -365,12 +365,11 @@ def _limit_tensorflow(threads: int) -> None:
 
 
 def _load_keras(path: Path) -> keras.Model:
-    from models.builder import load_model
 
     if path.suffix == ".keras":
-        return load_model(path)
+        return builder.load_model(path)
     with tempfile.TemporaryDirectory(prefix="graft-") as folder:  # Keras takes no other spelling
-        return load_model(Path(shutil.copyfile(path, Path(folder, f"{path.stem}.keras"))))
+        return builder.load_model(Path(shutil.copyfile(path, Path(folder, f"{path.stem}.keras"))))
 
 
 def _single(values: Iterable[Any], path: Path, what: str) -> Any:

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from app.exporting.metadata import properties
 from app.exporting.trained import Trained
 from data.preparing import Preparation
+from models.lazy import LazyModule
+
+if TYPE_CHECKING:
+    from data import headers_in_graph, serving
+else:
+    headers_in_graph, serving = LazyModule("data.headers_in_graph"), LazyModule("data.serving")
 
 ENCODED_SIGNATURE = "encoded"
 SAVED_MODEL_PROPERTIES = Path("assets.extra", "graft.json")  # TensorFlow leaves that folder to others
@@ -30,9 +37,6 @@ def write_saved_model(trained: Trained, path: Path) -> None:
     import keras
     import tensorflow as tf
 
-    from data.headers_in_graph import refusals
-    from data.serving import pixels_in_graph
-
     about = trained.description
     preparation = Preparation.parse(about.background, about.levels)
     model, size = trained.model, trained.model.input_shape[1]
@@ -43,10 +47,10 @@ def write_saved_model(trained: Trained, path: Path) -> None:
     def decode(encoded: tf.Tensor) -> tf.Tensor:
         checks = [
             tf.debugging.Assert(~holds, [f"{REFUSED}{reason}{REFUSED_END}"])
-            for reason, holds in refusals(encoded, preparation).items()
+            for reason, holds in headers_in_graph.refusals(encoded, preparation).items()
         ]
         with tf.control_dependencies(checks):
-            return pixels_in_graph(tf.identity(encoded), size, about.resize)
+            return serving.pixels_in_graph(tf.identity(encoded), size, about.resize)
 
     def from_encoded(encoded: tf.Tensor) -> dict[str, tf.Tensor]:
         pixels = tf.TensorSpec((size, size, 3), tf.float32)

@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
-
 from app.console import console, print_path, table
 from app.exporting.delegates import DEVICE_COLUMNS, device_rows
-from app.exporting.folder import users_files
-from app.figures import percent
+from app.exporting.folder import Kept, users_files
+from app.exporting.verdicts import export_cells, export_columns, remarks, search_steps
 from app.runs import Run
+from app.tasks import TASKS
 from data.pictures import SINGLE_LABEL
-
-if TYPE_CHECKING:
-    from app.exporting.folder import Kept
-    from app.tasks.task import Task
-
-_COARSE = 0.01  # standard deviations
 
 
 def say_exports(run: Run) -> None:
     """Print one row an exported file, what was found about quantised ones, and where the files are."""
-    from app.tasks import TASKS  # slow to import, and `--help` reads this module
-
     parity = run.parity
     task = TASKS[run.config.task or SINGLE_LABEL]
     rows = [export_cells(task, one) for one in parity["formats"].values()]
     table("", export_columns(task), rows)
-    for line in (*_too_few(task, parity), *_within_chance(parity), *_coarse(parity), *_left_out(parity)):
-        console.print(line)
-    for line in _search(parity):
+    for line in (*remarks(task, parity, of_clients=True), *search_steps(parity)):
         console.print(line)
     for one in parity["formats"].values():
         print_path("exported", run.export / one["file"])
@@ -55,128 +43,3 @@ def say_changes(run: Run, kept: Kept) -> None:
     if any(parts[name] for name in ("replaced", "removed", "kept")):
         text = "; ".join(f"{name} {', '.join(files)}" for name, files in parts.items() if files)
         console.print(f"{text[0].upper()}{text[1:]}.")
-
-
-def export_columns(task: Task) -> tuple[str, ...]:
-    """The titles of `export_cells`."""
-    titles = ("exported file", "size", task.score_title, "through MediaPipe", "same answer", "largest difference")
-    return (*titles, "left out", "")
-
-
-def export_cells(task: Task, figures: dict[str, Any]) -> tuple[str, ...]:
-    """What was found about an exported file, as text.
-
-    Args:
-        task: of the run.
-        figures: of the file, from `parity.json`.
-    """
-    return (
-        figures["file"],
-        f"{figures['bytes'] / 1e6:.1f} MB",
-        score_text(task, figures),
-        score_text(task, figures.get("mediapipe", {})),
-        _same_text(task, figures),
-        f"{figures[task.difference]:.1e}" if task.difference in figures else "-",
-        ", ".join(str(one["pictures"]) for one in figures.get("left_out", [])) or "-",
-        _verdict(figures),
-    )
-
-
-def _same_text(task: Task, figures: dict[str, Any]) -> str:
-    """For how many images the answer is the same; strictly, too, and of the five likeliest, where that is less."""
-    if task.same_answer not in figures:
-        return "-"
-    same = figures[task.same_answer]
-    others = {"strictly": figures.get(task.strictly_same or "", same), "top 5": figures.get("top5_agreement", same)}
-    less = ", ".join(f"{name} {percent(share)}" for name, share in others.items() if share < same)
-    return percent(same) + (f" ({less})" if less else "")
-
-
-def _verdict(figures: dict[str, Any]) -> str:
-    if not figures["passed"]:
-        return "FAILED"
-    return "too few images to tell" if figures.get("within_chance") else "agrees"
-
-
-def score_text(task: Task, figures: dict[str, Any]) -> str:
-    """The task's score with its difference to the Keras model's, in points, and whether it was let pass as chance."""
-    if task.score not in figures:
-        return "-"
-    points = -100 * figures[f"{task.score}_drop"]
-    chance = ", within chance" if figures.get("within_chance") else ""
-    return f"{figures[task.score]:.3f}" + (f" ({points:+.1f}{chance})" if abs(points) >= 0.05 or chance else "")
-
-
-def verdicts(task: Task, parity: dict[str, Any]) -> str:
-    """How files were judged, in a sentence for the report and the card."""
-    score = f"{parity['max_drop']:g} points of {task.score_title}"
-    client = " Through MediaPipe Tasks, a larger loss fails a file only beyond chance: if its 95 % interval is above 0."
-    return (
-        "A file that computes in float must give the same answers as the model; a quantised file may lose "
-        f"{score} (--max-drop), or more where so few images cannot tell a loss from chance."
-        f"{client if task.same_answer else ''}"
-    )
-
-
-def remarks(task: Task, parity: dict[str, Any]) -> list[str]:
-    """What the report and the card say below the table of exported files."""
-    return [*_too_few(task, parity), *_coarse(parity), *_left_out(parity)]
-
-
-def refused(parity: dict[str, Any]) -> list[dict[str, Any]]:
-    """What the search for a quantised file tried before that which it kept, the last."""
-    return (parity["quantization"] or {"steps": []})["steps"][:-1]
-
-
-def _search(parity: dict[str, Any]) -> Iterator[str]:
-    """What the search for a quantised file has tried and kept, unless it kept the first."""
-    for step in refused(parity):
-        yield f"Not kept: {step['what']}, {'; '.join(step['failures'])}."
-    if refused(parity):
-        (*_, last) = parity["quantization"]["steps"]
-        file = parity["formats"][parity["quantization"]["kept"]]["file"]
-        reason = f", the last to try, though it {'; '.join(last['failures'])}" if last["failures"] else ""
-        yield f"Kept: {last['what']} ({file}){reason}."
-
-
-def _too_few(task: Task, parity: dict[str, Any]) -> Iterator[str]:
-    """Of quantised files that lose more than they may, but on so few images that it may be chance."""
-    for one in parity["formats"].values():
-        if not one.get("within_chance"):
-            continue
-        low, high = (100 * end for end in one[f"{task.score}_drop_ci95"])
-        text = (
-            f"Not enough images to tell: {one['file']} loses {100 * one[f'{task.score}_drop']:.1f} points of "
-            f"{task.score_title} on {parity['pictures']} test images (95 % interval {low:.1f} to {high:.1f})"
-        )
-        if "more" in one:
-            text += f", {100 * one['more'][f'{task.score}_drop']:.1f} on {one['more']['pictures']} of training and validation"
-        yield f"{text}; it is kept."
-
-
-def _coarse(parity: dict[str, Any]) -> Iterator[str]:
-    """Of numbers that lie so close together, beside their size, that float32 has few steps between them."""
-    step = max((one.get("resolution", 0.0) for one in parity["formats"].values()), default=0.0)
-    if step >= _COARSE:
-        yield (
-            f"The numbers are large beside their spread: float32 goes from one to the next in {step:.2g} standard deviations. "
-            "Subtract a constant from the labels to keep more digits."
-        )
-
-
-def _left_out(parity: dict[str, Any]) -> Iterator[str]:
-    """What checks say nothing of: one line for all files of which the same holds."""
-    files: dict[tuple[str, int, int, str], list[str]] = {}
-    for one in parity["formats"].values():
-        for left in one.get("left_out", []):
-            files.setdefault((left["check"], left["pictures"], left["of"], left["reason"]), []).append(one["file"])
-    for (check, count, total, reason), names in files.items():
-        yield f"Left out of the check of {check}: {count} of {total} test images; {reason} ({', '.join(names)})."
-
-
-def _within_chance(parity: dict[str, Any]) -> Iterator[str]:
-    if any(one.get("mediapipe", {}).get("within_chance") for one in parity["formats"].values()):
-        yield (
-            f"Within chance: MediaPipe loses more than the {parity['max_drop']:g} points of --max-drop, but on so few test "
-            "images that the loss may be none (its 95 % interval includes 0)."
-        )

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from app.exporting.converter import convert
 from app.exporting.metadata import Description, with_metadata
 from app.exporting.trained import Trained
 from data.pictures import REGRESSION
 from models.heads import OUTPUTS
-
-if TYPE_CHECKING:
-    import keras
 
 
 def write_float32(trained: Trained, path: Path) -> None:
@@ -71,43 +67,6 @@ def _write_bytes_in(file: bytes, trained: Trained, path: Path) -> None:
 def write_int16x8(trained: Trained, path: Path) -> None:
     """Write a `.tflite` with activations of 16 and weights of 8 bits: for accelerators; very slow on CPUs."""
     _write(trained.quantizer.static(activation_bits=16), trained, path)
-
-
-def convert(model: keras.Model, types: list[Any] | None = None, *, dense_per_channel: bool = True) -> bytes:
-    """Convert with TensorFlow's converter, to builtin operations only.
-
-    The file takes `pixels`, float32 (1, size, size, 3), RGB in [0, 255], and gives `probabilities`, float32 (1, classes),
-    or `numbers`.
-    The batch is fixed at one, which is what phones use and what lets XNNPACK plan its memory ahead.
-
-    Args:
-        model: from `models.builder.with_answers`.
-        types: None for float32; else the types that weights may be stored in, where none means 8-bit integers.
-        dense_per_channel: whether 8-bit weights of dense layers have a scale for each channel.
-
-    Returns:
-        The content of the `.tflite`, with the signature `serving_default`.
-    """
-    import keras
-    import tensorflow as tf
-
-    size = model.input_shape[1]
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    archive.add_endpoint(
-        "serving_default",
-        lambda pixels: {model.layers[-1].name: model(pixels, training=False)},
-        input_signature=[tf.TensorSpec((1, size, size, 3), tf.float32, name="pixels")],
-    )
-    with tempfile.TemporaryDirectory(prefix="graft-") as folder:
-        archive.write_out(folder, verbose=False)
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-        if types is not None:
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-            converter.target_spec.supported_types = types
-            converter._experimental_disable_per_channel_quantization_for_dense_layers = not dense_per_channel
-        return converter.convert()
 
 
 def with_units(file: bytes, scale: np.ndarray, offset: np.ndarray) -> bytes:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from app.console import track
+from app.exporting.converter import convert
 from app.exporting.metadata import Description
+from app.exporting.quantization import Quantizer
 from models.heads import in_units, standardized
 
 if TYPE_CHECKING:
     import keras
-
-    from app.exporting.quantization import Quantizer
 
 
 class Trained:
@@ -50,8 +50,6 @@ class Trained:
     @cached_property
     def float32(self) -> bytes:
         """The float32 `.tflite` of the network, without units and metadata."""
-        from app.exporting.tflite import convert
-
         return convert(self.network)
 
     @cached_property
@@ -63,6 +61,4 @@ class Trained:
     @cached_property
     def quantizer(self) -> Quantizer:
         """Makes integer files of the float32 one."""
-        from app.exporting.quantization import Quantizer
-
         return Quantizer(self.float32, self._calibration())

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from app.training.phases import Phase
+from models.freezing import freeze
 from models.heads import HEADS
 
 if TYPE_CHECKING:
-    import keras
-
     from app.config import TrainConfig
     from models.backbones.spec import BackboneSpec
 
@@ -17,12 +16,6 @@ if TYPE_CHECKING:
 def phases(config: TrainConfig, spec: BackboneSpec) -> list[Phase]:
     """One phase, in which the head trains on the frozen backbone."""
     assert config.head_epochs is not None and config.patience is not None  # resolved by `hyperrule`
-
-    def prepare(model: keras.Model) -> None:
-        from models.freezing import freeze
-
-        freeze(model)
-
     return [
         Phase(
             name="head",
@@ -32,7 +25,7 @@ def phases(config: TrainConfig, spec: BackboneSpec) -> list[Phase]:
             weight_decay=0.0,
             label_smoothing=config.label_smoothing,
             patience=config.patience,
-            prepare=prepare,
+            prepare=freeze,
             direct=HEADS[config.head].is_linear,
         )
     ]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from app.training import feature_extraction
 from app.training.hyperrule import RATE_OF_MANY
 from app.training.phases import Phase
+from models.freezing import unfreeze_blocks, unfreeze_from
 
 if TYPE_CHECKING:
     import keras
@@ -60,8 +61,6 @@ def _unfreezing(config: TrainConfig, spec: BackboneSpec, blocks: int | None) -> 
     """What unfreezes the last blocks of a model's backbone, or from the layer that is named instead."""
 
     def prepare(model: keras.Model) -> None:
-        from models.freezing import unfreeze_blocks, unfreeze_from
-
         if config.unfreeze_from:
             unfreeze_from(model, config.unfreeze_from, train_batch_norm=config.train_batch_norm)
         else:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import difflib
+from typing import TYPE_CHECKING
 
 from models.backbones.efficientnet_lite import EFFICIENTNET_LITE
 from models.backbones.keras_applications import KERAS_APPLICATIONS
 from models.backbones.spec import BackboneSpec
 from models.errors import ModelError
+from models.lazy import LazyModule
+
+if TYPE_CHECKING:
+    from models.backbones import tf_hub
+else:
+    tf_hub = LazyModule("models.backbones.tf_hub")
 
 HUB_PREFIX = "hub:"
 BACKBONES: dict[str, BackboneSpec] = {**EFFICIENTNET_LITE, **KERAS_APPLICATIONS}
@@ -20,9 +27,7 @@ def find_backbone(name: str) -> BackboneSpec:
         ModelError: no such backbone (the text offers the nearest names), or no such SavedModel.
     """
     if name.startswith(HUB_PREFIX):
-        from models.backbones.tf_hub import hub_spec
-
-        return hub_spec(name.removeprefix(HUB_PREFIX))
+        return tf_hub.hub_spec(name.removeprefix(HUB_PREFIX))
     if name not in BACKBONES:
         begin_so = [known for known in BACKBONES if known.startswith(name.lower())][:3]
         near = begin_so or difflib.get_close_matches(name.lower(), BACKBONES, n=3, cutoff=0.5)

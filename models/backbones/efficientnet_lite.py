@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from models.backbones.local_weights import load_local_weights
 from models.backbones.spec import BackboneSpec
 from models.errors import ModelError
 
@@ -117,8 +118,6 @@ def build(name: str, image_size: int, weights: str | None) -> keras.Model:
         tensors = _imagenet_tensors(name)
         _assign(model, {key: tensor for key, tensor in tensors.items() if not key.startswith("_fc.")})
     elif weights is not None:
-        from models.backbones.local_weights import load_local_weights
-
         load_local_weights(model, weights)
     return model
 

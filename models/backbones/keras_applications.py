@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from models.backbones.local_weights import load_local_weights
 from models.backbones.spec import BackboneSpec
 from models.errors import ModelError
 
@@ -38,8 +39,6 @@ def build(application: str, image_size: int, weights: str | None) -> keras.Model
     # Renamed here, as Keras makes the address of the download out of the name.
     model = keras.Model(network.input, network.output, name="backbone")
     if weights not in ("imagenet", None):
-        from models.backbones.local_weights import load_local_weights
-
         load_local_weights(model, weights)
         _mend_normalization(model)
     return model

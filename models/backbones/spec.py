@@ -12,6 +12,9 @@ if TYPE_CHECKING:  # the table is read by `--help` and `list`, which must not im
     import keras
 
 
+BACKBONE_LAYER = "backbone"  # its name in a whole model
+
+
 class Builder(Protocol):
     """Makes the network without its classifier."""
 

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from app.config import EvaluateConfig, make_config
-from app.console import chatter_to, print_path, status, table
+from app.console import chatter_to, print_path, table
 from app.errors import UsageError
 from app.pictures import open_readable
 from app.runs import Run, write_json
 from app.splits import open_pictures
 from app.starting import start_tensorflow
+from app.tasks import TASKS
 from data.pictures import REGRESSION, PictureSet
 from data.preparing import Preparation
 from data.sources import DEFAULTS, as_far_as_used
 from data.sources.options import SourceOptions
 from data.splits import split_indices
+from models.lazy import LazyModule
+
+if TYPE_CHECKING:
+    from app.evaluation import answers
+else:
+    answers = LazyModule("app.evaluation.answers")
 
 
 def evaluate(run: str, source: str | None = None, **options: Any) -> dict[str, Any]:
@@ -38,19 +45,11 @@ def evaluate(run: str, source: str | None = None, **options: Any) -> dict[str, A
     config = make_config(EvaluateConfig, run=run, source=source, **options)
     opened = Run.open(config.run)
     pictures, indices = _pictures(opened, config)
+    task = TASKS[pictures.task]
     with chatter_to(opened.log):
         start_tensorflow()
-        from app.evaluation.answers import predictor
-        from app.tasks import TASKS
-        from data.pipeline import PictureLoader
-        from models.builder import load_model
-
-        with status("loading the model"):
-            model = load_model(opened.require(opened.model))
-        loader = PictureLoader(pictures, model.input_shape[1], opened.config.resize)
-        task = TASKS[pictures.task]
-        answers = predictor(model, loader, config.batch_size)(indices)
-        metrics = task.measure(answers, pictures.labels[indices], pictures.class_names, opened.thresholds)
+        predict = answers.predictor_of_run(opened, pictures, config.batch_size)
+        metrics = task.measure(predict(indices), pictures.labels[indices], pictures.class_names, opened.thresholds)
     path = opened.new_evaluation(config.source or "test")
     write_json(path, {"source": pictures.source, **metrics})
     table("", *task.details(metrics))

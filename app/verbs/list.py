@@ -7,6 +7,7 @@ from typing import Any
 from app.config import LISTS, ListConfig, make_config
 from app.console import table
 from app.exporting.formats import FORMATS
+from app.tasks import TASKS
 from app.training.engines import ENGINES
 from app.training.strategies import STRATEGIES
 from data.sources import SOURCES
@@ -34,8 +35,6 @@ def list_choices(what: str = "backbones", **options: Any) -> None:
 
 
 def _tasks() -> _Rows:
-    from app.tasks import TASKS  # slow to import, and `--help` reads this module
-
     rows: list[tuple[str, ...]] = [(name, one.description, one.metric, one.score) for name, one in TASKS.items()]
     return ("name", "what is learned", "best weights by", "exports judged by"), rows
 

@@ -10,12 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from app.auditing.labels import LABEL_CHECKS, Judged
+from app.auditing.opinions import cross_validate
+from app.auditing.report import render_page
 from app.config import AuditConfig, make_config
 from app.console import chatter_to, console, print_path, status, table
+from app.display import THUMBNAIL, render
 from app.errors import UsageError
 from app.pictures import Reading, read_source
 from app.runs import write_json, write_text
 from app.starting import start_tensorflow
+from app.thumbnails import thumbnails
+from app.training.cache import CacheFull
+from app.training.shards import MissingRows
 from data.auditing.checks import CHECKS, class_counts
 from data.auditing.cleaned import has_label_columns, worth_keeping, write_list
 from data.auditing.findings import Finding, find_all
@@ -23,10 +30,15 @@ from data.checking import lost_classes
 from data.errors import DataError
 from data.pictures import MULTI_LABEL
 from data.preparing import Preparation
+from models.lazy import LazyModule
 
 if TYPE_CHECKING:
-    from app.auditing.labels import Judged
+    from app.auditing import features
+else:
+    features = LazyModule("app.auditing.features")
 
+_MOST_EXAMPLES = 3  # of a finding, in a notebook
+_MOST_IMAGES = 2  # of an example
 _NO_OPINION = "labels were not looked at: there are too few pictures, or classes, to tell"
 _NO_LABELS = "labels were not looked at: there are none"
 
@@ -56,9 +68,16 @@ class Audit:
         return f"Audit({pictures.source!r}, {len(pictures):,} images: {found})"
 
     def _repr_html_(self) -> str:
-        from app.display import audit_html  # slow to import, and only notebooks ask for it
-
-        return audit_html(self)
+        examples = [(one.name, example) for one in self.findings for example in one.examples[:_MOST_EXAMPLES]]
+        keys = {key for _, example in examples for key in example.pictures[:_MOST_IMAGES]}
+        return render(
+            "audit",
+            pictures=self.reading.pictures,
+            audit=self,
+            thumbnails=thumbnails(self.reading.evidence.pictures, keys, THUMBNAIL),
+            most_examples=_MOST_EXAMPLES,
+            most_images=_MOST_IMAGES,
+        )
 
     def as_json(self) -> dict[str, Any]:
         """What `audit.json` holds."""
@@ -141,19 +160,13 @@ def _look(config: AuditConfig) -> Audit:
         return Audit(reading, tuple(findings), reasons, None, np.zeros(0, np.int64))
     with chatter_to(Path(os.devnull)):
         start_tensorflow()
-        from app.auditing.features import extract_features
-        from app.auditing.labels import LABEL_CHECKS, Judged
-        from app.auditing.opinions import cross_validate
-        from app.training.cache import CacheFull
-        from app.training.shards import MissingRows
-
         pictures = reading.evidence.pictures
         try:
-            features = extract_features(pictures, config)
+            extracted = features.extract_features(pictures, config)
         except (CacheFull, MissingRows) as error:
             reason = f"labels and outliers were not looked at, which needs room in the cache: {error}"
             return Audit(reading, tuple(findings), (reason,), None, np.zeros(0, np.int64))
-        judged = Judged(pictures, features, cross_validate(pictures, features))
+        judged = Judged(pictures, extracted, cross_validate(pictures, extracted))
         with status("looking at labels"):
             findings += find_all(LABEL_CHECKS, judged)
         return Audit(reading, tuple(findings), _not_judged(judged), judged.quality, judged.suspects)
@@ -170,8 +183,6 @@ def _not_judged(judged: Judged) -> tuple[str, ...]:
 
 
 def _write_report(audit: Audit, folder: Path) -> None:
-    from app.auditing.report import render_page
-
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "audit.json", audit.as_json())
     with status("writing the report"):

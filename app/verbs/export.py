@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from app.config import ExportConfig, TrainConfig, make_config
-from app.console import chatter_to, console, status
+from app.console import chatter_to, console
 from app.errors import Interrupted
+from app.evaluation.report import write_report
 from app.exporting.folder import PARITY, Kept
 from app.exporting.formats import check_exportable, resolve_exports
 from app.exporting.metadata import absolute_locales, read_locales
@@ -23,6 +24,12 @@ from app.starting import start_tensorflow
 from data.errors import DataError
 from data.pictures import PictureSet
 from data.splits import split_indices
+from models.lazy import LazyModule
+
+if TYPE_CHECKING:
+    from app.exporting import exports
+else:
+    exports = LazyModule("app.exporting.exports")
 
 _DESCRIBING = ("author", "model_version", "score_threshold", "locales")  # options that are written into the files
 
@@ -60,9 +67,7 @@ def _export(run: Run, config: ExportConfig) -> dict[str, Any]:
     earlier = run.config
     with chatter_to(run.log):
         start_tensorflow()
-        from app.evaluation.report import write_report
-
-        kept = _write(run, asked, pictures, split_indices(splits))
+        kept = exports.export_again(run, asked, pictures, split_indices(splits))
         run.write_config(_together(earlier, asked, kept))
         if run.is_finished:  # the report tells of the exported files, and is what marks a run as finished
             write_report(run)
@@ -112,21 +117,6 @@ def _kept_locales(run: Run) -> tuple[str, ...]:
         copy = run.export.resolve() / f"labels_{locale}.txt"
         locales.append(f"{locale}={copy}" if copy.is_file() else one)
     return tuple(locales)
-
-
-def _write(run: Run, asked: TrainConfig, pictures: PictureSet, indices: dict[str, Any]) -> Kept:
-    from app.evaluation.answers import predictor
-    from app.exporting.exports import write_exports
-    from data.pipeline import PictureLoader
-    from models.builder import load_model
-
-    with status("loading the model"):
-        model = load_model(run.model)
-    loader = PictureLoader(pictures, model.input_shape[1], asked.resize)
-    predict = predictor(model, loader, asked.batch_size)
-    splits = ("validation", "test") if asked.quantize == "auto" else ("test",)
-    answers = {split: predict(indices[split]) for split in splits}
-    return write_exports(model, run, asked, pictures, indices, answers)
 
 
 def _together(earlier: TrainConfig, asked: TrainConfig, kept: Kept) -> TrainConfig:

@@ -1,0 +1,348 @@
+"""The main job, from splits to the finished run: fit on training and validation, then test once, export, verify, report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from sklearn.utils.class_weight import compute_sample_weight
+
+from app.config import TrainConfig
+from app.console import console, print_path, status, whole
+from app.errors import UsageError
+from app.evaluation.advice import Measured, advise, describe_best, find_mirrored, flip_advice
+from app.evaluation.answers import predictor
+from app.evaluation.fonts import say_undrawable
+from app.evaluation.report import write_report
+from app.evaluation.results import calibrate, calibration_figures, check_goal, judge, say_metrics, write_plots
+from app.evaluation.samples import write_samples
+from app.exporting.exports import write_exports
+from app.exporting.summary import say_exports
+from app.runs import Run, written_whole
+from app.splits import keep_images
+from app.training.activations import Extractor
+from app.training.cache import open_cache
+from app.training.checkpoints import FitState
+from app.training.fitting import fit, improves
+from app.training.hyperrule import resolve
+from app.training.inputs import FitData
+from app.training.mixing import check_mixing
+from app.training.phases import Phase
+from app.training.strategies import STRATEGIES
+from data.augmentation import AUGMENTATIONS
+from data.pictures import REGRESSION, SINGLE_LABEL, PictureSet
+from data.pipeline import PictureLoader
+from data.preparing import PLAIN
+from models.backbones import find_backbone
+from models.backbones.spec import BACKBONE_LAYER, BackboneSpec
+from models.builder import build_model, load_model
+from models.freezing import blocks_of
+
+Splits = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class PreparedRun:
+    """A run that is ready to be fitted.
+
+    Attributes:
+        model: as it is before its first step.
+        config: the options, as resolved.
+        phases: of the strategy.
+        blocks: how many blocks the backbone has.
+        mirrored: as `app.evaluation.advice.find_mirrored` gives them.
+        resumed: the run was interrupted before.
+        started: when the job began, by `time.perf_counter`.
+    """
+
+    model: keras.Model
+    config: TrainConfig
+    phases: list[Phase]
+    blocks: int
+    mirrored: tuple[str, str] | None
+    resumed: bool
+    started: float
+
+
+@dataclass(frozen=True)
+class FittedRun:
+    """What `fit_run` leaves to `finish_run`.
+
+    Attributes:
+        prepared: what was fitted; its model has the best weights now, calibrated, and `run.model` holds the same.
+        data: what the model was fitted on.
+        best: the record of the epoch whose weights are kept.
+        temperatures: of the calibrated outputs, (outputs,), or None.
+        seconds: `extract`, and of each phase.
+        extraction: what the extraction did, for the user; empty where nothing was extracted.
+        is_cached: whether the frozen layers ran once for each view.
+    """
+
+    prepared: PreparedRun
+    data: FitData
+    best: dict[str, Any]
+    temperatures: np.ndarray | None
+    seconds: dict[str, float]
+    extraction: dict[str, Any]
+    is_cached: bool
+
+
+def carry_out(run: Run, pictures: PictureSet, splits: Splits, sha256: str, *, resumed: bool = False) -> None:
+    """From splits to the finished run.
+
+    Args:
+        run: in whose folder all is written.
+        pictures: of the run.
+        splits: positions of the images in "train", "validation" and "test", each int (n,).
+        sha256: over all pictures.
+        resumed: the run was interrupted before; epochs that it has finished are not trained again.
+
+    Raises:
+        UsageError, DataError, ModelError: the options do not fit the images or the backbone; nothing was trained.
+    """
+    prepared = prepare_run(run, pictures, len(splits["train"]), sha256, resumed=resumed)
+    _print_plan(run, splits, prepared)
+    fitted = fit_run(run, prepared, pictures, {name: splits[name] for name in ("train", "validation")})
+    finish_run(run, fitted, splits)
+
+
+def prepare_run(run: Run, pictures: PictureSet, train_size: int, sha256: str, *, resumed: bool = False) -> PreparedRun:
+    """Resolve the options, build the model, and find out whether they fit each other, before anything is trained.
+
+    Args:
+        run: whose folder gets the resolved options and the model.
+        pictures: of the run.
+        train_size: number of training images.
+        sha256: over all pictures.
+        resumed: the run was interrupted before.
+    """
+    started = time.perf_counter()
+    keras.utils.set_random_seed(run.config.seed)
+    spec = find_backbone(run.config.backbone)
+    check_goal(pictures, run.config)
+    if run.config.cutmix and pictures.task == REGRESSION:
+        raise UsageError("--cutmix is for classes: a part of an image has no part of its numbers; take --mixup")
+    model = _starting_model(run, spec, pictures)
+    blocks = len(blocks_of(model, spec))
+    config = resolve(run.config, train_size=train_size, blocks=blocks, image_size=spec.image_size)
+    run.write_config(config)
+    if resumed and (run.path / "environment.json").exists():
+        sha256 = run.environment["data_sha256"]  # images that came later are not trained on
+    run.write_environment(data_sha256=sha256, backbone_weights=model.get_layer(BACKBONE_LAYER).get_weights())
+    phases = STRATEGIES[config.strategy].phases(config, spec)
+    for phase in phases:  # what does not fit the backbone is to be said now, not when a phase begins
+        phase.prepare(model)
+    return PreparedRun(model, config, phases, blocks, find_mirrored(pictures), resumed, started)
+
+
+def fit_run(run: Run, prepared: PreparedRun, pictures: PictureSet, splits: Splits) -> FittedRun:
+    """Fit the model of a run, calibrate and save it.
+
+    Args:
+        run: whose folder gets the history, checkpoints and the model.
+        prepared: from `prepare_run`.
+        pictures: of the run.
+        splits: positions of those in "train" and "validation", each int (n,). The test split is no business of a fit.
+    """
+    model, config, phases = prepared.model, prepared.config, prepared.phases
+    data = _fit_data(config, PictureLoader(pictures, model.input_shape[1], config.resize), splits)
+    extractor = _extractor(config, data)
+    check_mixing(model, phases, mixup=config.mixup, cutmix=config.cutmix, cached=extractor is not None)
+    best, temperatures = _fit(run, model, phases, data, extractor, calibrates=config.calibrate)
+    return FittedRun(
+        prepared=prepared,
+        data=data,
+        best=best,
+        temperatures=temperatures,
+        seconds={"extract": extractor.seconds if extractor else 0.0, **_seconds_of(phases, run)},
+        extraction=extractor.report if extractor else {},
+        is_cached=extractor is not None,
+    )
+
+
+def _fit(
+    run: Run,
+    model: keras.Model,
+    phases: list[Phase],
+    data: FitData,
+    extractor: Extractor | None,
+    *,
+    calibrates: bool,
+) -> tuple[dict[str, Any], np.ndarray | None]:
+    """Train and save the model; gives the record of the best epoch, and the temperatures that calibration has found."""
+    with data.loader.naming_errors():
+        best, inputs = fit(model, phases, data, run, extractor)
+    console.print(f"{'kept':<10}{describe_best(best, run.history, data.task.metric)}.")
+    temperatures = None
+    if calibrates:
+        with data.loader.naming_errors():
+            temperatures = calibrate(model, inputs, data.loader.pictures.labels[data.validation])
+    with written_whole(run.model) as temporary:
+        keras.Model(model.input, model.output, name=model.name).save(temporary)  # without optimizer and loss
+    return best, temperatures
+
+
+def finish_run(run: Run, fitted: FittedRun, splits: Splits) -> None:
+    """Test a fitted model, this once; export it, verify the files, and write metrics, plots and the report.
+
+    Args:
+        run: of the model.
+        fitted: from `fit_run`.
+        splits: positions of the images in "train", "validation" and "test", each int (n,).
+    """
+    fitted_at = time.perf_counter()
+    model, config, loader = fitted.prepared.model, fitted.prepared.config, fitted.data.loader
+    pictures = loader.pictures
+    predict = predictor(model, loader, config.batch_size)
+    answers = {split: predict(splits[split]) for split in ("validation", "test")}
+    metrics, thresholds = judge(pictures, splits, answers, check_goal(pictures, config))
+    metrics["best"] = fitted.best
+    metrics["calibration"] = calibration_figures(pictures, splits, answers, fitted.temperatures)
+    run.write_thresholds(thresholds)
+    evaluated_at = time.perf_counter()
+    if config.keep_images:
+        keep_images(run, pictures, splits)
+    write_exports(model, run, config, pictures, splits, answers)
+    exported_at = time.perf_counter()
+    if fitted.extraction:
+        metrics["extraction"] = fitted.extraction
+    metrics["seconds"] = {
+        "total": exported_at - fitted.prepared.started,
+        **fitted.seconds,
+        "evaluate": evaluated_at - fitted_at,
+        "export": exported_at - evaluated_at,
+    }
+    metrics["advice"] = _advice(run, fitted, splits["validation"], metrics, answers["validation"])
+    run.write_metrics(metrics)
+    write_samples(run, fitted.data, splits, cached=fitted.is_cached)
+    write_plots(run, loader, splits["test"], answers["test"], thresholds, fitted.temperatures)
+    write_report(run)  # from here on the run is finished
+    if not config.keep_checkpoints:
+        run.remove_checkpoints()
+
+
+def _advice(
+    run: Run, fitted: FittedRun, validation: np.ndarray, metrics: dict[str, Any], probabilities: np.ndarray
+) -> list[str]:
+    return advise(
+        Measured(
+            config=fitted.prepared.config,
+            metric=fitted.data.task.metric,
+            history=run.history,
+            best=fitted.best,
+            still_improves=improves(run.history),
+            blocks=fitted.prepared.blocks,
+            seconds=metrics["seconds"],
+            pictures=fitted.data.loader.pictures.subset(validation),
+            validation=metrics["validation"],
+            probabilities=probabilities,
+            mirrored=fitted.prepared.mirrored,
+        )
+    )
+
+
+def _seconds_of(phases: list[Phase], run: Run) -> dict[str, float]:
+    return {phase.name: sum(one["seconds"] for one in run.history if one["phase"] == phase.name) for phase in phases}
+
+
+@status("building the model")
+def _starting_model(run: Run, spec: BackboneSpec, pictures: PictureSet) -> keras.Model:
+    """The model before its first step: built, or as it was built when the run began.
+
+    A resumed run reads it back, since the source of pretrained weights may be out of reach by then.
+    """
+    config = run.config
+    if run.starting_model.exists():
+        return load_model(run.starting_model)
+    model = build_model(
+        spec,
+        num_classes=len(pictures.class_names),
+        task=pictures.task,
+        image_size=config.image_size,
+        weights=spec.resolve_weights(config.weights),
+        head=config.head,
+        dropout=config.dropout,
+        seed=config.seed,
+    )
+    with written_whole(run.starting_model) as temporary:
+        model.save(temporary)
+    return model
+
+
+def _fit_data(config: TrainConfig, loader: PictureLoader, splits: Splits) -> FitData:
+    assert config.views is not None  # resolved by `hyperrule`
+    augmentation = AUGMENTATIONS[config.augment]
+    return FitData(
+        loader=loader,
+        train=splits["train"],
+        validation=splits["validation"],
+        batch_size=config.batch_size,
+        augmentation=augmentation if config.flip else augmentation.without_flip(),
+        weights=_weights(config, loader.pictures, splits["train"]),
+        seed=config.seed,
+        views=config.views,
+        mixup=config.mixup,
+        cutmix=config.cutmix,
+    )
+
+
+def _weights(config: TrainConfig, pictures: PictureSet, train: np.ndarray) -> np.ndarray | None:
+    """Those of the source and of `--class-weights`, with a mean of 1 over the training images."""
+    if not config.class_weights:
+        return None if pictures.weights is None else pictures.weights / pictures.weights[train].mean()
+    if pictures.task != SINGLE_LABEL:
+        raise UsageError("--class-weights is for images of one class each; leave it out")
+    weights = np.ones(len(pictures), np.float32) if pictures.weights is None else pictures.weights.copy()
+    weights[train] *= compute_sample_weight("balanced", pictures.labels[train])
+    return weights / weights[train].mean()
+
+
+def _extractor(config: TrainConfig, data: FitData) -> Extractor | None:
+    """What runs the frozen layers once an image; None where every epoch is to see new images, or nothing may be kept."""
+    if data.augmentation.live or not config.cache_limit:
+        return None
+    cache = open_cache(config.cache_folder, config.cache_limit)
+    return Extractor(data.loader, data.augmentation, cache, backbone=config.backbone, engine=config.engine)
+
+
+def _print_plan(run: Run, splits: Splits, prepared: PreparedRun) -> None:
+    config = prepared.config
+    counts = ", ".join(f"{len(members):,} {split}" for split, members in splits.items())
+    console.print(
+        f"Run {whole(run.path)}: {config.task}, {config.backbone} at {config.image_size} px, {config.strategy}; {counts}.",
+    )
+    if prepared.mirrored is not None and config.flip:
+        console.print(f"Note: {flip_advice(prepared.mirrored)}")
+    if prepared.resumed:
+        console.print(f"Resuming {FitState.read(run).describe(prepared.phases)}.")
+
+
+def print_results(run: Run, pictures: PictureSet) -> None:
+    """Print what a finished run has come to, where everything is, and what to try next."""
+    metrics = run.metrics
+    say_metrics(run, pictures.task)
+    say_undrawable(pictures.class_names)
+    say_exports(run)
+    for name, path in (("model", run.model), ("pictures", run.plots), ("report", run.report)):
+        print_path(name, path)
+    if run.config.preparation != PLAIN:
+        console.print(
+            "note      apps must fill transparent parts and stretch values as this run did, before they ask a file."
+        )
+    if "extraction" in metrics:
+        _say_extraction(metrics["extraction"])
+    for number, advice in enumerate(metrics["advice"]):
+        console.print(f"{'' if number else 'try next':<10}{advice}")
+    console.print(f"Finished in {metrics['seconds']['total']:.0f} s.")
+
+
+def _say_extraction(extraction: dict[str, Any]) -> None:
+    stages = ", ".join(f"{stage} {rate:,.0f}" for stage, rate in extraction["stage_rates"].items())
+    console.print(
+        f"extracted {extraction['views']:,} views of pictures at {extraction['rate']:,.0f} img/s by {extraction['engine']}, "
+        f"which does {extraction['bare_forward_rate']:,.0f} alone; a thread's img/s: {stages}",
+    )

@@ -1,0 +1,178 @@
+"""The main job: labelled pictures become a tested model and files for phones and servers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from app.config import TrainConfig, make_config
+from app.console import chatter_to
+from app.errors import BAD_INPUT, Interrupted, UsageError, is_disk_full
+from app.exporting.formats import check_exportable
+from app.exporting.metadata import absolute_locales, read_locales
+from app.folds import train_folds
+from app.pictures import open_readable, refuse_leakage
+from app.program import command
+from app.runs import Run, check_free, write_text
+from app.splits import choose_splits, splits_of
+from app.starting import start_tensorflow
+from data.pictures import PictureSet
+from data.sources import absolute_source
+from data.splits import split_indices, write_splits
+from models.lazy import LazyModule
+
+if TYPE_CHECKING:
+    from app import job
+else:
+    job = LazyModule("app.job")
+
+
+def train(source: str | None = None, *, resume: str | None = None, **options: Any) -> Run:
+    """Train a classifier, test it once, export it, and prove the exports.
+
+    Args:
+        source: a SOURCE string: a folder, `sample:digits` or `tfds:NAME`.
+        resume: the folder of an interrupted run to continue, instead of a source.
+        **options: the fields of `app.config.TrainConfig`.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        UsageError, DataError, ModelError: bad input; nothing is left behind.
+        GateError: the run is complete, but an exported file does not answer like the model.
+        Interrupted: Ctrl-C or SIGTERM; the text says how to continue.
+    """
+    config = make_config(TrainConfig, source=source, resume=resume, **options)
+    if resume is not None:
+        return _continue(config)
+    if config.source is None:
+        raise UsageError("name the pictures to train on, or an interrupted run with --resume")
+    if config.output is not None:
+        check_free(Path(config.output).expanduser())
+    pictures, sha256 = _open_source(config)
+    pictures.require_classes()
+    if not config.allow_leakage:
+        refuse_leakage(pictures, config.source_options)
+    # The run may be continued from another folder.
+    config = replace(
+        config,
+        task=pictures.task,
+        source=absolute_source(config.source),
+        validation=absolute_source(config.validation) if config.validation else None,
+        test=absolute_source(config.test) if config.test else None,
+        image_folder=os.path.abspath(os.path.expanduser(config.image_folder)) if config.image_folder else None,
+        locales=absolute_locales(config.locales),
+    )
+    read_locales(config.locales, len(pictures.class_names))  # what is wrong with them is to be said now
+    check_exportable(config.formats or (), backbone=config.backbone, task=pictures.task)
+    if not config.is_of_folds:
+        return _begin(config, pictures, sha256)
+    run = Run.create(config)
+    with run.in_use():
+        return _train_folds(run, pictures, sha256)
+
+
+def _begin(config: TrainConfig, pictures: PictureSet, sha256: str) -> Run:
+    pictures, splits = choose_splits(pictures, config)
+    run = Run.create(config)
+    with run.in_use():
+        return _start(run, pictures, splits, sha256)
+
+
+def _start(run: Run, pictures: PictureSet, splits: np.ndarray, sha256: str) -> Run:
+    write_text(run.path / "classes.txt", "".join(f"{name}\n" for name in pictures.class_names))
+    write_text(run.path / "splits.csv", write_splits(pictures, splits))
+    try:
+        return _carry_out(run, pictures, splits, sha256)
+    except (*BAD_INPUT, OSError):
+        if not run.history:  # found bad before anything was trained: leave no half run in the way of the next try
+            run.remove()
+        raise
+
+
+def _continue(given: TrainConfig) -> Run:
+    if replace(given, resume=None) != TrainConfig():
+        raise UsageError("--resume takes every option from the run; give it alone")
+    assert given.resume is not None
+    run = Run.open(given.resume)
+    with run.in_use():
+        return _take_up(run)
+
+
+def _take_up(run: Run) -> Run:
+    if run.is_finished:
+        raise UsageError(f"{run.path} is finished; there is nothing to resume")
+    config = run.config
+    pictures, sha256 = _open_source(config)
+    if config.is_of_folds:
+        return _train_folds(run, pictures, sha256)
+    if (run.path / "splits.csv").exists():
+        return _go_on(run, pictures, sha256)
+    if not config.allow_leakage:  # it was interrupted before it had begun
+        refuse_leakage(pictures, config.source_options)
+    return _start(run, *choose_splits(pictures, config), sha256)
+
+
+def _go_on(run: Run, pictures: PictureSet, sha256: str) -> Run:
+    pictures, splits = splits_of(run, pictures)
+    run.checkpoints.mkdir(exist_ok=True)  # gone if the run was finished once, and its report deleted
+    return _carry_out(run, pictures, splits, sha256, resumed=True)
+
+
+def _train_folds(run: Run, pictures: PictureSet, sha256: str) -> Run:
+    with _resumable(run):
+        return train_folds(run, pictures, sha256, begin=_begin, go_on=_go_on)
+
+
+def _open_source(config: TrainConfig) -> tuple[PictureSet, str]:
+    """The pictures, each read once; those that were decoded before are not decoded again."""
+    assert config.source is not None
+    return open_readable(
+        config.source,
+        config.source_options,
+        skip_unreadable=config.skip_unreadable,
+        cache_folder=config.cache_folder,
+        preparation=config.preparation,
+    )
+
+
+def _carry_out(run: Run, pictures: PictureSet, splits: np.ndarray, sha256: str, *, resumed: bool = False) -> Run:
+    """From splits to the finished run; epochs that an interrupted run has finished are not trained again."""
+    with _resumable(run), chatter_to(run.log):
+        start_tensorflow()
+        job.carry_out(run, pictures, split_indices(splits), sha256, resumed=resumed)
+    job.print_results(run, pictures)
+    run.check_parity()
+    return run
+
+
+@contextmanager
+def _resumable(run: Run) -> Iterator[None]:
+    """Turn Ctrl-C, SIGTERM and a full disk into an end that says how to continue."""
+
+    def stop(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    previous = signal.signal(signal.SIGTERM, stop) if in_main_thread else None
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise Interrupted(f"Interrupted. Continue with: {command('train', '--resume', run.path)}") from error
+    except Exception as error:
+        if not (run.history and is_disk_full(error)):
+            raise
+        resume = command("train", "--resume", run.path)
+        raise UsageError(f"the disk is full; make room, and continue after the last epoch with: {resume}") from error
+    finally:
+        if in_main_thread:
+            signal.signal(signal.SIGTERM, previous)
