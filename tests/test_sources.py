@@ -294,10 +294,10 @@ def test_every_kind_is_described_and_recognised() -> None:
         assert not source.names or any(fnmatchcase(source.syntax.lower(), one) for one in source.names)
 
 
-def test_every_kind_is_in_the_readme() -> None:
-    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+def test_every_kind_is_in_the_documentation() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "data.md").read_text(encoding="utf-8")
     for source in SOURCES.values():
-        assert f"| `{source.syntax}` | {source.description} |\n" in readme
+        assert f"| `{source.syntax}` | {source.description} |\n" in page
 
 
 def test_sample_digits() -> None:
