@@ -15,10 +15,10 @@ from urllib.parse import unquote
 
 import pytest
 
-from app.cli import VERBS
 from app.config import make_config
 from app.errors import BAD_INPUT
 from app.usage import parse
+from app.verbs import VERBS
 
 ROOT = Path(__file__).parents[1]
 README, DOCS = ROOT / "README.md", ROOT / "docs"
@@ -182,7 +182,7 @@ def _refusal_of_verb(words: list[str]) -> str:
         return next(filter(None, (_refusal_of_verb([one, *rest]) for one in VERBS)), "")
     if verb not in VERBS:
         return f"no verb {verb}"
-    kind, printed = VERBS[verb][0], StringIO()
+    kind, printed = VERBS[verb].options, StringIO()
     try:
         with redirect_stdout(printed), redirect_stderr(printed):
             make_config(kind, **parse(kind, verb, rest))
@@ -239,9 +239,9 @@ def options_of_all_verbs(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     monkeypatch.setenv("COLUMNS", "300")
     printed = StringIO()
     with redirect_stdout(printed):
-        for verb, (kind, *_) in VERBS.items():
+        for verb, one in VERBS.items():
             with pytest.raises(SystemExit):
-                parse(kind, verb, ["--help"])
+                parse(one.options, verb, ["--help"])
     return set(re.findall(r"--[a-z][a-z-]*", printed.getvalue()))
 
 
