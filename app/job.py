@@ -22,7 +22,7 @@ from app.evaluation.results import calibrate, calibration_figures, check_goal, j
 from app.evaluation.samples import write_samples
 from app.exporting.exports import write_exports
 from app.exporting.summary import say_exports
-from app.runs import Run, written_whole
+from app.runs import Run
 from app.splits import keep_images
 from app.training.activations import Extractor
 from app.training.cache import open_cache
@@ -34,6 +34,7 @@ from app.training.mixing import check_mixing
 from app.training.phases import Phase
 from app.training.strategies import STRATEGIES
 from data.augmentation import AUGMENTATIONS
+from data.files import atomic_write
 from data.pictures import REGRESSION, SINGLE_LABEL, PictureSet
 from data.pipeline import PictureLoader
 from data.preparing import PLAIN
@@ -181,7 +182,7 @@ def _fit(
     if calibrates:
         with data.loader.naming_errors():
             temperatures = calibrate(model, inputs, data.loader.pictures.labels[data.validation])
-    with written_whole(run.model) as temporary:
+    with atomic_write(run.model) as temporary:
         keras.Model(model.input, model.output, name=model.name).save(temporary)  # without optimizer and loss
     return best, temperatures
 
@@ -268,7 +269,7 @@ def _starting_model(run: Run, spec: BackboneSpec, pictures: PictureSet) -> keras
         dropout=config.dropout,
         seed=config.seed,
     )
-    with written_whole(run.starting_model) as temporary:
+    with atomic_write(run.starting_model) as temporary:
         model.save(temporary)
     return model
 

@@ -22,7 +22,6 @@ import numpy as np
 from PIL import Image
 
 from app.console import console, table
-from app.runs import write_json
 from app.verbs.audit import Audit, audit
 from benchmarks.repetition import repeated, saved
 from data.auditing.checks import CHECKS
@@ -30,6 +29,7 @@ from data.auditing.duplicates import find_duplicates
 from data.auditing.findings import Evidence, find_all
 from data.checking import check_pictures, facts_among
 from data.decoding import decode
+from data.files import write_json
 from data.pictures import PictureSet
 from data.sources.folder import open_folder
 

@@ -18,7 +18,6 @@ from app.console import chatter_to, console, print_path, status, table
 from app.display import THUMBNAIL, render
 from app.errors import UsageError
 from app.pictures import Reading, read_source
-from app.runs import write_json, write_text
 from app.starting import start_tensorflow
 from app.thumbnails import thumbnails
 from app.training.cache import CacheFull
@@ -28,6 +27,7 @@ from data.auditing.cleaned import has_label_columns, worth_keeping, write_list
 from data.auditing.findings import Finding, find_all
 from data.checking import lost_classes
 from data.errors import DataError
+from data.files import write_json, write_text
 from data.pictures import MULTI_LABEL
 from data.preparing import Preparation
 from models.lazy import LazyModule

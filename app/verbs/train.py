@@ -21,9 +21,10 @@ from app.exporting.metadata import absolute_locales, read_locales
 from app.folds import train_folds
 from app.pictures import open_readable, refuse_leakage
 from app.program import command
-from app.runs import Run, check_free, write_text
+from app.runs import Run, check_free
 from app.splits import choose_splits, splits_of
 from app.starting import start_tensorflow
+from data.files import write_text
 from data.pictures import PictureSet
 from data.sources import absolute_source
 from data.splits import split_indices, write_splits
