@@ -25,7 +25,6 @@ from app.exporting.summary import say_exports
 from app.runs import Run
 from app.splits import keep_images
 from app.training.activations import Extractor
-from app.training.cache import open_cache
 from app.training.checkpoints import FitState
 from app.training.fitting import fit, improves
 from app.training.hyperrule import resolve
@@ -34,6 +33,7 @@ from app.training.mixing import check_mixing
 from app.training.phases import Phase
 from app.training.strategies import STRATEGIES
 from data.augmentation import AUGMENTATIONS
+from data.cache.cache import Cache
 from data.files import atomic_write
 from data.pictures import REGRESSION, SINGLE_LABEL, PictureSet
 from data.pipeline import PictureLoader
@@ -306,7 +306,7 @@ def _extractor(config: TrainConfig, data: FitData) -> Extractor | None:
     """What runs the frozen layers once an image; None where every epoch is to see new images, or nothing may be kept."""
     if data.augmentation.live or not config.cache_limit:
         return None
-    cache = open_cache(config.cache_folder, config.cache_limit)
+    cache = Cache(config.cache_folder).activations(config.cache_limit)
     return Extractor(data.loader, data.augmentation, cache, backbone=config.backbone, engine=config.engine)
 
 

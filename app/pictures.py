@@ -12,12 +12,11 @@ import numpy as np
 from app.console import TaskID, chatter_to, console, progress, status, track, whole
 from app.errors import UsageError
 from app.program import command
-from app.training.cache import open_cache
 from data.auditing.duplicates import Duplicates, find_duplicates
 from data.auditing.findings import Evidence
 from data.auditing.groups import find_conflicts, leaks
 from data.auditing.lost import VISIBLE, background_for, deep_ones, levels_for
-from data.auditing.store import FactStore
+from data.cache.cache import Cache
 from data.checking import Checked, check_pictures, describe, facts_among, fingerprint, readable_only
 from data.errors import DataError
 from data.pictures import REGRESSION, PictureSet
@@ -50,16 +49,14 @@ def open_readable(
     options: SourceOptions = DEFAULTS,
     *,
     skip_unreadable: bool,
-    cache_folder: str | None = None,
     preparation: Preparation = PLAIN,
 ) -> tuple[PictureSet, str]:
     """Open a source and read every picture once.
 
     Args:
         source: a SOURCE string.
-        options: how it is to be read.
+        options: how it is to be read, and where image statistics are kept, so that no image is decoded again.
         skip_unreadable: leave out what cannot be read.
-        cache_folder: where facts about pictures are kept, so that none is decoded again; None for the usual place.
         preparation: what is made of each file before it is decoded.
 
     Returns:
@@ -70,7 +67,7 @@ def open_readable(
     """
     pictures = _open(source, options)
     pictures = replace(pictures, encoded=preparation.applied_to(pictures.encoded))
-    checked = _check(pictures, cache_folder)
+    checked = _check(pictures, options.cache_folder)
     readable = readable_only(pictures, checked, skip_unreadable=skip_unreadable)
     with status("looking for duplicates"):
         facts = facts_among(checked)
@@ -87,7 +84,6 @@ def read_source(
     source: str,
     options: SourceOptions = DEFAULTS,
     *,
-    cache_folder: str | None = None,
     preparation: Preparation = PLAIN,
     unlabelled: bool = False,
 ) -> Reading:
@@ -98,7 +94,7 @@ def read_source(
     """
     pictures = open_unlabelled(source) if unlabelled else _open_labelled_or_not(source, options)
     pictures = replace(pictures, encoded=preparation.applied_to(pictures.encoded))
-    checked = _check(pictures, cache_folder)
+    checked = _check(pictures, options.cache_folder)
     faults = tuple(one for one in checked if one.fault)
     if len(faults) == len(checked):
         raise DataError(f"{describe(faults)}\nThere is nothing else to look at; repair them, or name other pictures")
@@ -156,15 +152,6 @@ def _words(options: SourceOptions) -> list[str]:
     return words
 
 
-def fact_store(cache_folder: str | None) -> FactStore:
-    """Where facts about pictures are kept: in the folder of the cache, beside the activations.
-
-    Raises:
-        UsageError: there is a file in its place.
-    """
-    return FactStore(open_cache(cache_folder, gigabytes=0).folder / "facts")
-
-
 def _open(source: str, options: SourceOptions) -> PictureSet:
     """Open a source beside a bar for what has to be fetched or unpacked first."""
     tasks: dict[str, TaskID] = {}
@@ -188,7 +175,7 @@ def _open_labelled_or_not(source: str, options: SourceOptions) -> PictureSet:
 
 
 def _check(pictures: PictureSet, cache_folder: str | None) -> list[Checked]:
-    store = fact_store(cache_folder)
+    store = Cache(cache_folder).image_statistics
     checked: list[Checked] = []
     try:
         for one in track(check_pictures(pictures, store.read()), len(pictures), "checking"):

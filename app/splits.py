@@ -107,7 +107,6 @@ def open_pictures(
         source or config.source,
         config.source_options,
         skip_unreadable=config.skip_unreadable,
-        cache_folder=config.cache_folder,
         preparation=preparation,
     )
     pictures, splits = read_splits(run.splits, pictures)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from data.auditing.facts import FACTS, facts_of
-from data.auditing.store import KnownFacts
+from data.cache.image_statistics import KnownStatistics
 from data.decoding import UnreadablePicture
 from data.errors import DataError
 from data.pictures import REGRESSION, PictureSet
@@ -41,14 +41,14 @@ class Checked:
     is_new: bool = field(default=False, compare=False, repr=False)
 
 
-def check_pictures(pictures: PictureSet, known: KnownFacts | None = None) -> Iterator[Checked]:
+def check_pictures(pictures: PictureSet, known: KnownStatistics | None = None) -> Iterator[Checked]:
     """Read every picture and decode it, several at a time; yields in the order of the set.
 
     Args:
         pictures: the pictures.
         known: facts about pictures that were decoded before, which need not be decoded again.
     """
-    known = known or KnownFacts()
+    known = known or KnownStatistics()
 
     def check(index: int) -> Checked:
         key, digest = pictures.keys[index], ""

@@ -12,7 +12,9 @@ import pytest
 from PIL import Image
 
 from data.auditing.facts import FACTS, facts_of
-from data.auditing.store import FactStore
+from data.cache.cache import Cache
+from data.cache.disk import size_of
+from data.cache.image_statistics import StatisticsStore
 from data.checking import check_pictures, facts_among
 from data.decoding import UnreadablePicture
 from data.sources import open_source
@@ -82,8 +84,8 @@ def test_what_cannot_be_decoded_has_no_facts() -> None:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> FactStore:
-    return FactStore(tmp_path / "Merkmale äöü [b]" / "facts")
+def store(tmp_path: Path) -> StatisticsStore:
+    return StatisticsStore(tmp_path / "Merkmale äöü [b]" / "facts")
 
 
 def some_facts(*numbers: int) -> np.ndarray:
@@ -93,17 +95,17 @@ def some_facts(*numbers: int) -> np.ndarray:
     return facts
 
 
-def test_a_second_check_decodes_nothing(store: FactStore, tmp_path: Path) -> None:
+def test_a_second_check_decodes_nothing(store: StatisticsStore, tmp_path: Path) -> None:
     pictures = open_source(str(write_folder(tmp_path / "fruit")))
     first = list(check_pictures(pictures, store.read()))
     store.add(facts_among(first))
-    second = list(check_pictures(pictures, FactStore(store.folder).read()))
+    second = list(check_pictures(pictures, StatisticsStore(store.folder).read()))
 
     assert all(one.is_new for one in first) and not any(one.is_new for one in second)
     np.testing.assert_array_equal(facts_among(first), facts_among(second))
 
 
-def test_a_picture_with_other_bytes_is_decoded(store: FactStore, tmp_path: Path) -> None:
+def test_a_picture_with_other_bytes_is_decoded(store: StatisticsStore, tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "fruit")
     store.add(facts_among(list(check_pictures(open_source(str(folder))))))
     (folder / "apple" / "03.png").write_bytes(b"no picture any more")
@@ -112,9 +114,9 @@ def test_a_picture_with_other_bytes_is_decoded(store: FactStore, tmp_path: Path)
     assert [key for key, one in checked.items() if one.fault] == ["apple/03.png"]
 
 
-def test_stores_of_two_processes_add_up(store: FactStore) -> None:
+def test_stores_of_two_processes_add_up(store: StatisticsStore) -> None:
     store.add(some_facts(1, 2))
-    FactStore(store.folder).add(some_facts(2, 3))
+    StatisticsStore(store.folder).add(some_facts(2, 3))
     known = store.read()
 
     assert len(known) == 3
@@ -122,7 +124,7 @@ def test_stores_of_two_processes_add_up(store: FactStore) -> None:
     assert known.get(f"{4:064x}") is None
 
 
-def test_many_small_files_become_one(store: FactStore) -> None:
+def test_many_small_files_become_one(store: StatisticsStore) -> None:
     for number in range(40):
         store.add(some_facts(number, 1000))
 
@@ -131,7 +133,7 @@ def test_many_small_files_become_one(store: FactStore) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"", b"\x93NUMPY", b"words", "half", "other version", "other fields"])
-def test_damaged_files_count_as_not_there(store: FactStore, damage: bytes | str) -> None:
+def test_damaged_files_count_as_not_there(store: StatisticsStore, damage: bytes | str) -> None:
     store.add(some_facts(1))
     (file,) = store.folder.iterdir()
     if damage == "half":
@@ -150,7 +152,7 @@ def test_damaged_files_count_as_not_there(store: FactStore, damage: bytes | str)
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="everything may be written to")
-def test_a_store_that_cannot_be_written_to_is_no_error(store: FactStore) -> None:
+def test_a_store_that_cannot_be_written_to_is_no_error(store: StatisticsStore) -> None:
     store.folder.mkdir(parents=True)
     store.folder.chmod(0o500)
     store.add(some_facts(1))
@@ -159,18 +161,22 @@ def test_a_store_that_cannot_be_written_to_is_no_error(store: FactStore) -> None
 
 def test_a_file_in_its_place_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "facts").write_text("mine")
-    store = FactStore(tmp_path / "facts")
+    store = StatisticsStore(tmp_path / "facts")
     store.add(some_facts(1))
 
-    assert len(store.read()) == 0 and store.clear() == 0
+    assert len(store.read()) == 0 and Cache(str(tmp_path)).clear() == 0
     assert (tmp_path / "facts").read_text() == "mine"
 
 
-def test_clearing_removes_the_facts_and_nothing_else(store: FactStore) -> None:
+def test_clearing_removes_the_facts_and_nothing_else(store: StatisticsStore) -> None:
     store.add(some_facts(1, 2))
-    mine = store.folder / "mine.txt"
-    mine.write_text("mine")
-    size = store.size
+    left = f"facts-1-{'a' * 32}.npy"  # what a killed process left, as versions call it
+    for name in (f".0123abcd-{left}", f"{left}.tmp"):
+        (store.folder / name).write_bytes(b"half")
+    mine = [store.folder / name for name in ("mine.txt", "facts-mine.npy")]
+    for path in mine:
+        path.write_text("mine")
+    size = size_of(store.files())
 
-    assert size > 2 * FACTS.itemsize and store.clear() == size
-    assert list(store.folder.iterdir()) == [mine]
+    assert size > 2 * FACTS.itemsize + 8 and Cache(str(store.folder.parent)).clear() == size
+    assert sorted(store.folder.iterdir()) == sorted(mine)

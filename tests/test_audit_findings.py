@@ -20,6 +20,7 @@ from data.auditing.findings import SEVERITIES, Evidence, Finding, find_all
 from data.auditing.groups import Conflicts, find_conflicts
 from data.auditing.shortcuts import shortcuts
 from data.pictures import MULTI_LABEL, REGRESSION, SINGLE_LABEL
+from data.sources.options import SourceOptions
 from tests.conftest import contents
 from tests.pictures import encode, smooth
 
@@ -56,7 +57,7 @@ def write(path: Path, encoded: bytes) -> None:
 
 
 def found_in(folder: Path) -> dict[str, Finding]:
-    reading = read_source(str(folder), cache_folder=str(folder.parent / "cache"))
+    reading = read_source(str(folder), SourceOptions(cache_folder=str(folder.parent / "cache")))
     return {finding.name: finding for finding in find_all(CHECKS, reading.evidence)}
 
 

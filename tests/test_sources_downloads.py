@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from data.cache.disk import is_temporary
 from data.sources import SourceOptions, download, open_source
 from tests.sources import different, flowers, refusal, tarred, zipped
 
@@ -282,6 +283,7 @@ def test_tar_shards_are_kept_whole(server: Server, cache: Path, tmp_path: Path) 
 
 PROGRAM = """
 import sys
+from data.cache.disk import is_temporary
 from data.sources import download, open_source
 download._CHUNK = 256
 print("asking", flush=True)
@@ -334,4 +336,5 @@ def test_a_killed_process_leaves_a_part_to_go_on_with(server: Server, cache: Pat
 
     assert open_source(server.url).keys == KEYS
     assert server.asked[1:] == [f"bytes={size - 1}-"]
-    assert not parts(cache) and not list(cache.rglob("*.lock")) and not list(cache.rglob("*.tmp"))
+    assert not parts(cache) and not list(cache.rglob("*.lock"))
+    assert not any(map(is_temporary, cache.rglob("*")))

@@ -20,11 +20,11 @@ from app.errors import UsageError
 from app.pictures import Reading, read_source
 from app.starting import start_tensorflow
 from app.thumbnails import thumbnails
-from app.training.cache import CacheFull
-from app.training.shards import MissingRows
 from data.auditing.checks import CHECKS, class_counts
 from data.auditing.cleaned import has_label_columns, worth_keeping, write_list
 from data.auditing.findings import Finding, find_all
+from data.cache.activations import CacheFull
+from data.cache.shards import MissingRows
 from data.checking import lost_classes
 from data.errors import DataError
 from data.files import write_json, write_text
@@ -149,7 +149,6 @@ def _look(config: AuditConfig) -> Audit:
     reading = read_source(
         config.source,
         config.source_options,
-        cache_folder=config.cache_folder,
         preparation=Preparation.parse(config.background, config.levels),
         unlabelled=config.unlabelled,
     )

@@ -72,6 +72,7 @@ def train(source: str | None = None, *, resume: str | None = None, **options: An
         test=absolute_source(config.test) if config.test else None,
         image_folder=os.path.abspath(os.path.expanduser(config.image_folder)) if config.image_folder else None,
         locales=absolute_locales(config.locales),
+        cache_folder=os.path.abspath(os.path.expanduser(config.cache_folder)) if config.cache_folder else None,
     )
     read_locales(config.locales, len(pictures.class_names))  # what is wrong with them is to be said now
     check_exportable(config.formats or (), backbone=config.backbone, task=pictures.task)
@@ -141,7 +142,6 @@ def _open_source(config: TrainConfig) -> tuple[PictureSet, str]:
         config.source,
         config.source_options,
         skip_unreadable=config.skip_unreadable,
-        cache_folder=config.cache_folder,
         preparation=config.preparation,
     )
 

@@ -1,12 +1,12 @@
-"""Facts about pictures on disk, found again by the SHA-256 of the picture file: no picture is decoded twice to be checked.
+"""Image statistics on disk, found again by the SHA-256 of the image file: no image is decoded twice to be checked.
 
-A store is a folder of NumPy files, each written whole under a temporary name and then renamed. Processes need not know of each
-other: two that note the same pictures do double work and no harm.
+A store is a folder of NumPy files. Processes need not know of each other: two that check the same images do double work and
+no harm.
 """
 
 from __future__ import annotations
 
-import os
+import re
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -15,11 +15,14 @@ from pathlib import Path
 import numpy as np
 
 from data.auditing.facts import FACTS, VERSION
+from data.cache.disk import final_name
+from data.files import atomic_write
 
-_MOST_FILES = 16  # above it they are made one
+_MOST_FILES = 16  # above it they are merged into one file
+_OURS = re.compile(r"facts-\d+-[0-9a-f]{32}\.npy")
 
 
-class KnownFacts:
+class KnownStatistics:
     """What a store held when it was read; its files are mapped, not copied."""
 
     def __init__(self, arrays: Sequence[np.ndarray] = ()) -> None:
@@ -35,72 +38,49 @@ class KnownFacts:
         return len(self._place)
 
     def get(self, sha256: str) -> np.void | None:
-        """The facts about the picture file with this digest, if they are known."""
+        """The statistics of the image file with this digest, if they are known."""
         place = self._place.get(sha256.encode())
         return None if place is None else self._arrays[place[0]][place[1]].copy()
 
 
-class FactStore:
-    """A folder with facts about pictures."""
+class StatisticsStore:
+    """A folder with image statistics."""
 
     def __init__(self, folder: Path) -> None:
         """Name a store; it may not exist yet."""
         self.folder = folder
 
-    def read(self) -> KnownFacts:
+    def read(self) -> KnownStatistics:
         """What is known so far; files that are damaged, or of another version, count as not there."""
-        return KnownFacts([array for path in self._files() for array in _read(path)])
+        return KnownStatistics([array for path in self._current() for array in _read(path)])
 
-    def add(self, facts: np.ndarray) -> None:
-        """Keep facts, an array of `FACTS`. A folder that cannot be written to is left as it is: the next run decodes anew."""
-        if not len(facts):
+    def add(self, statistics: np.ndarray) -> None:
+        """Keep statistics, an array of `FACTS`. If the folder cannot be written to, the next run decodes the images again."""
+        if not len(statistics):
             return
         with suppress(OSError):
-            self._write(facts)
+            self._write(statistics)
             self._merge()
 
-    @property
-    def size(self) -> int:
-        """Bytes on disk."""
-        return sum(path.stat().st_size for path in self._all_files() if path.exists())
+    def files(self) -> list[Path]:
+        """All files, those of other versions and what killed processes left too."""
+        if not self.folder.is_dir():
+            return []
+        return sorted(path for path in self.folder.iterdir() if _OURS.fullmatch(final_name(path)))
 
-    def clear(self) -> int:
-        """Remove all facts, and nothing else.
-
-        Returns:
-            The bytes freed.
-        """
-        freed = 0
-        for path in self._all_files():
-            with suppress(OSError):
-                size = path.stat().st_size
-                path.unlink()
-                freed += size
-        with suppress(OSError):  # something of the user's may lie there
-            self.folder.rmdir()
-        return freed
-
-    def _all_files(self) -> list[Path]:
-        return sorted(self.folder.glob("facts-*.npy*"))
-
-    def _files(self) -> list[Path]:
+    def _current(self) -> list[Path]:
+        """The files of this version, the oldest first."""
         files = {path: path.stat().st_mtime for path in self.folder.glob(f"facts-{VERSION}-*.npy") if path.exists()}
         return sorted(files, key=lambda path: (files[path], path.name))
 
-    def _write(self, facts: np.ndarray) -> None:
+    def _write(self, statistics: np.ndarray) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / f"facts-{VERSION}-{uuid.uuid4().hex}.npy"
-        temporary = path.with_name(f"{path.name}.tmp")
-        try:
-            with open(temporary, "xb") as file:
-                np.save(file, facts, allow_pickle=False)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with atomic_write(self.folder / f"facts-{VERSION}-{uuid.uuid4().hex}.npy") as temporary:
+            np.save(temporary, statistics, allow_pickle=False)
 
     def _merge(self) -> None:
         """Make one file of many, so that a store of many small runs is quick to read."""
-        files = self._files()
+        files = self._current()
         if len(files) <= _MOST_FILES:
             return
         everything = np.concatenate([array for path in files for array in _read(path)])
