@@ -139,6 +139,14 @@ def test_a_url_is_downloaded_once(server: Server, cache: Path) -> None:
     assert sorted(path.suffix for path in cache.glob("urls/*")) == [".json"]
 
 
+def test_a_download_lies_in_the_chosen_cache(server: Server, cache: Path, tmp_path: Path) -> None:
+    options = SourceOptions(cache_folder=str(tmp_path / "chosen"))
+    for _ in range(2):
+        assert open_source(server.url, options).keys == KEYS
+    assert len(server.asked) == 1
+    assert not cache.parent.exists() and len(list((tmp_path / "chosen" / "sources").iterdir())) == 2
+
+
 def test_what_was_downloaded_needs_no_network(server: Server) -> None:
     open_source(server.url)
     server.shutdown()
