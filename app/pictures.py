@@ -17,7 +17,7 @@ from data.auditing.findings import Evidence
 from data.auditing.groups import find_conflicts, leaks
 from data.auditing.lost import VISIBLE, background_for, deep_ones, levels_for
 from data.cache.cache import Cache
-from data.checking import Checked, check_pictures, describe, facts_among, fingerprint, readable_only
+from data.checking import Checked, check_pictures, describe, fingerprint, readable_only, statistics_among
 from data.errors import DataError
 from data.pictures import REGRESSION, PictureSet
 from data.preparing import PLAIN, Preparation
@@ -70,13 +70,13 @@ def open_readable(
     checked = _check(pictures, options.cache_folder)
     readable = readable_only(pictures, checked, skip_unreadable=skip_unreadable)
     with status("looking for duplicates"):
-        facts = facts_among(checked)
-        readable = _with_duplicates(readable, find_duplicates(facts))
+        statistics = statistics_among(checked)
+        readable = _with_duplicates(readable, find_duplicates(statistics))
     _say_found(readable, pictures)
     if len(readable) < len(pictures):
         console.print(f"Left out: {describe([one for one in checked if one.fault])}")
     _say_duplicates(readable)
-    _say_lost(readable, facts)
+    _say_lost(readable, statistics)
     return readable, fingerprint(checked)
 
 
@@ -98,14 +98,14 @@ def read_source(
     faults = tuple(one for one in checked if one.fault)
     if len(faults) == len(checked):
         raise DataError(f"{describe(faults)}\nThere is nothing else to look at; repair them, or name other pictures")
-    facts = facts_among(checked)
+    statistics = statistics_among(checked)
     with status("looking for duplicates"):
-        duplicates = find_duplicates(facts)
+        duplicates = find_duplicates(statistics)
     readable = replace(pictures, digests=tuple(one.sha256 for one in checked))
     readable = readable.subset([index for index, one in enumerate(checked) if not one.fault])
     readable = _with_duplicates(readable, duplicates)
     _say_found(pictures, pictures)
-    return Reading(pictures, Evidence(readable, facts, faults, duplicates), fingerprint(checked))
+    return Reading(pictures, Evidence(readable, statistics, faults, duplicates), fingerprint(checked))
 
 
 def _with_duplicates(pictures: PictureSet, duplicates: Duplicates) -> PictureSet:
@@ -181,7 +181,7 @@ def _check(pictures: PictureSet, cache_folder: str | None) -> list[Checked]:
         for one in track(check_pictures(pictures, store.read()), len(pictures), "checking"):
             checked.append(one)
     finally:  # what was decoded before Ctrl-C need not be decoded again
-        store.add(facts_among([one for one in checked if one.is_new]))
+        store.add(statistics_among([one for one in checked if one.is_new]))
     return checked
 
 
@@ -217,11 +217,15 @@ def _say_duplicates(pictures: PictureSet) -> None:
     console.print(f"{repeated:,} {shows} the same as others{contradicting}; {audit} tells more.")
 
 
-def _say_lost(pictures: PictureSet, facts: np.ndarray) -> None:
+def _say_lost(pictures: PictureSet, statistics: np.ndarray) -> None:
     """Say which images show nothing, or hardly anything, as they are decoded."""
     for which, what, option in (
-        (facts["hidden"] != VISIBLE, "in one colour without transparency, which is dropped", background_for(facts)),
-        (deep_ones(facts), "nearly black, since they use a small part of 16 bits", levels_for(facts)),
+        (
+            statistics["hidden"] != VISIBLE,
+            "in one colour without transparency, which is dropped",
+            background_for(statistics),
+        ),
+        (deep_ones(statistics), "nearly black, since they use a small part of 16 bits", levels_for(statistics)),
     ):
         count = int(which.sum())
         if count:

@@ -48,7 +48,7 @@ class Audit:
     """What an audit has found.
 
     Attributes:
-        reading: the pictures, and the facts about them.
+        reading: the pictures, and the statistics of each.
         findings: those that found something.
         not_looked_at: what was left out, and why, a sentence each.
         label_quality: how well the label of each readable picture fits, from 0 to 1, float (n,), NaN where that was not

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.auditing.facts import FACTS, VERSION
+from data.auditing.statistics import STATISTICS, VERSION
 from data.cache.disk import final_name
 from data.files import atomic_write
 
@@ -26,7 +26,7 @@ class KnownStatistics:
     """What a store held when it was read; its files are mapped, not copied."""
 
     def __init__(self, arrays: Sequence[np.ndarray] = ()) -> None:
-        """Take arrays of `FACTS`; what comes later counts."""
+        """Take arrays of `STATISTICS`; what comes later counts."""
         self._arrays = arrays
         self._place = {
             digest: (array, row)
@@ -55,7 +55,7 @@ class StatisticsStore:
         return KnownStatistics([array for path in self._current() for array in _read(path)])
 
     def add(self, statistics: np.ndarray) -> None:
-        """Keep statistics, an array of `FACTS`. If the folder cannot be written to, the next run decodes the images again."""
+        """Keep statistics, an array of `STATISTICS`; where nothing can be written, the next run decodes the images again."""
         if not len(statistics):
             return
         with suppress(OSError):
@@ -96,5 +96,5 @@ def _read(path: Path) -> Iterator[np.ndarray]:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return
-    if array.dtype == FACTS and array.ndim == 1:
+    if array.dtype == STATISTICS and array.ndim == 1:
         yield array
