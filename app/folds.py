@@ -10,9 +10,10 @@ from app.config import TrainConfig
 from app.console import console, print_path, table
 from app.errors import BAD_INPUT, GateError
 from app.evaluation.folds import fold_table, pooled_text, summarise
-from app.runs import Run, write_json
+from app.runs import Run
 from app.tasks import TASKS
 from data.errors import DataError
+from data.files import write_json
 from data.pictures import PictureSet
 
 

@@ -22,10 +22,9 @@ from app.evaluation.results import calibrate, calibration_figures, check_goal, j
 from app.evaluation.samples import write_samples
 from app.exporting.exports import write_exports
 from app.exporting.summary import say_exports
-from app.runs import Run, written_whole
+from app.runs import Run
 from app.splits import keep_images
 from app.training.activations import Extractor
-from app.training.cache import open_cache
 from app.training.checkpoints import FitState
 from app.training.fitting import fit, improves
 from app.training.hyperrule import resolve
@@ -34,6 +33,8 @@ from app.training.mixing import check_mixing
 from app.training.phases import Phase
 from app.training.strategies import STRATEGIES
 from data.augmentation import AUGMENTATIONS
+from data.cache.cache import Cache
+from data.files import atomic_write
 from data.pictures import REGRESSION, SINGLE_LABEL, PictureSet
 from data.pipeline import PictureLoader
 from data.preparing import PLAIN
@@ -181,7 +182,7 @@ def _fit(
     if calibrates:
         with data.loader.naming_errors():
             temperatures = calibrate(model, inputs, data.loader.pictures.labels[data.validation])
-    with written_whole(run.model) as temporary:
+    with atomic_write(run.model) as temporary:
         keras.Model(model.input, model.output, name=model.name).save(temporary)  # without optimizer and loss
     return best, temperatures
 
@@ -268,7 +269,7 @@ def _starting_model(run: Run, spec: BackboneSpec, pictures: PictureSet) -> keras
         dropout=config.dropout,
         seed=config.seed,
     )
-    with written_whole(run.starting_model) as temporary:
+    with atomic_write(run.starting_model) as temporary:
         model.save(temporary)
     return model
 
@@ -305,7 +306,7 @@ def _extractor(config: TrainConfig, data: FitData) -> Extractor | None:
     """What runs the frozen layers once an image; None where every epoch is to see new images, or nothing may be kept."""
     if data.augmentation.live or not config.cache_limit:
         return None
-    cache = open_cache(config.cache_folder, config.cache_limit)
+    cache = Cache(config.cache_folder).activations(config.cache_limit)
     return Extractor(data.loader, data.augmentation, cache, backbone=config.backbone, engine=config.engine)
 
 

@@ -12,13 +12,12 @@ import numpy as np
 from app.console import TaskID, chatter_to, console, progress, status, track, whole
 from app.errors import UsageError
 from app.program import command
-from app.training.cache import open_cache
 from data.auditing.duplicates import Duplicates, find_duplicates
 from data.auditing.findings import Evidence
 from data.auditing.groups import find_conflicts, leaks
 from data.auditing.lost import VISIBLE, background_for, deep_ones, levels_for
-from data.auditing.store import FactStore
-from data.checking import Checked, check_pictures, describe, facts_among, fingerprint, readable_only
+from data.cache.cache import Cache
+from data.checking import Checked, check_pictures, describe, fingerprint, readable_only, statistics_among
 from data.errors import DataError
 from data.pictures import REGRESSION, PictureSet
 from data.preparing import PLAIN, Preparation
@@ -50,16 +49,14 @@ def open_readable(
     options: SourceOptions = DEFAULTS,
     *,
     skip_unreadable: bool,
-    cache_folder: str | None = None,
     preparation: Preparation = PLAIN,
 ) -> tuple[PictureSet, str]:
     """Open a source and read every picture once.
 
     Args:
         source: a SOURCE string.
-        options: how it is to be read.
+        options: how it is to be read, and where image statistics are kept, so that no image is decoded again.
         skip_unreadable: leave out what cannot be read.
-        cache_folder: where facts about pictures are kept, so that none is decoded again; None for the usual place.
         preparation: what is made of each file before it is decoded.
 
     Returns:
@@ -70,16 +67,16 @@ def open_readable(
     """
     pictures = _open(source, options)
     pictures = replace(pictures, encoded=preparation.applied_to(pictures.encoded))
-    checked = _check(pictures, cache_folder)
+    checked = _check(pictures, options.cache_folder)
     readable = readable_only(pictures, checked, skip_unreadable=skip_unreadable)
     with status("looking for duplicates"):
-        facts = facts_among(checked)
-        readable = _with_duplicates(readable, find_duplicates(facts))
+        statistics = statistics_among(checked)
+        readable = _with_duplicates(readable, find_duplicates(statistics))
     _say_found(readable, pictures)
     if len(readable) < len(pictures):
         console.print(f"Left out: {describe([one for one in checked if one.fault])}")
     _say_duplicates(readable)
-    _say_lost(readable, facts)
+    _say_lost(readable, statistics)
     return readable, fingerprint(checked)
 
 
@@ -87,7 +84,6 @@ def read_source(
     source: str,
     options: SourceOptions = DEFAULTS,
     *,
-    cache_folder: str | None = None,
     preparation: Preparation = PLAIN,
     unlabelled: bool = False,
 ) -> Reading:
@@ -98,18 +94,18 @@ def read_source(
     """
     pictures = open_unlabelled(source) if unlabelled else _open_labelled_or_not(source, options)
     pictures = replace(pictures, encoded=preparation.applied_to(pictures.encoded))
-    checked = _check(pictures, cache_folder)
+    checked = _check(pictures, options.cache_folder)
     faults = tuple(one for one in checked if one.fault)
     if len(faults) == len(checked):
         raise DataError(f"{describe(faults)}\nThere is nothing else to look at; repair them, or name other pictures")
-    facts = facts_among(checked)
+    statistics = statistics_among(checked)
     with status("looking for duplicates"):
-        duplicates = find_duplicates(facts)
+        duplicates = find_duplicates(statistics)
     readable = replace(pictures, digests=tuple(one.sha256 for one in checked))
     readable = readable.subset([index for index, one in enumerate(checked) if not one.fault])
     readable = _with_duplicates(readable, duplicates)
     _say_found(pictures, pictures)
-    return Reading(pictures, Evidence(readable, facts, faults, duplicates), fingerprint(checked))
+    return Reading(pictures, Evidence(readable, statistics, faults, duplicates), fingerprint(checked))
 
 
 def _with_duplicates(pictures: PictureSet, duplicates: Duplicates) -> PictureSet:
@@ -156,15 +152,6 @@ def _words(options: SourceOptions) -> list[str]:
     return words
 
 
-def fact_store(cache_folder: str | None) -> FactStore:
-    """Where facts about pictures are kept: in the folder of the cache, beside the activations.
-
-    Raises:
-        UsageError: there is a file in its place.
-    """
-    return FactStore(open_cache(cache_folder, gigabytes=0).folder / "facts")
-
-
 def _open(source: str, options: SourceOptions) -> PictureSet:
     """Open a source beside a bar for what has to be fetched or unpacked first."""
     tasks: dict[str, TaskID] = {}
@@ -188,13 +175,13 @@ def _open_labelled_or_not(source: str, options: SourceOptions) -> PictureSet:
 
 
 def _check(pictures: PictureSet, cache_folder: str | None) -> list[Checked]:
-    store = fact_store(cache_folder)
+    store = Cache(cache_folder).image_statistics
     checked: list[Checked] = []
     try:
         for one in track(check_pictures(pictures, store.read()), len(pictures), "checking"):
             checked.append(one)
     finally:  # what was decoded before Ctrl-C need not be decoded again
-        store.add(facts_among([one for one in checked if one.is_new]))
+        store.add(statistics_among([one for one in checked if one.is_new]))
     return checked
 
 
@@ -230,11 +217,15 @@ def _say_duplicates(pictures: PictureSet) -> None:
     console.print(f"{repeated:,} {shows} the same as others{contradicting}; {audit} tells more.")
 
 
-def _say_lost(pictures: PictureSet, facts: np.ndarray) -> None:
+def _say_lost(pictures: PictureSet, statistics: np.ndarray) -> None:
     """Say which images show nothing, or hardly anything, as they are decoded."""
     for which, what, option in (
-        (facts["hidden"] != VISIBLE, "in one colour without transparency, which is dropped", background_for(facts)),
-        (deep_ones(facts), "nearly black, since they use a small part of 16 bits", levels_for(facts)),
+        (
+            statistics["hidden"] != VISIBLE,
+            "in one colour without transparency, which is dropped",
+            background_for(statistics),
+        ),
+        (deep_ones(statistics), "nearly black, since they use a small part of 16 bits", levels_for(statistics)),
     ):
         count = int(which.sum())
         if count:

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, SupportsIndex, overload
 
 from app.display import THUMBNAIL, render
 from app.label_files import unique_names
-from app.runs import written_whole
 from app.thumbnails import thumbnails_of_files
+from data.files import atomic_write
 from data.pictures import LABEL_SEPARATOR, MULTI_LABEL, REGRESSION, SINGLE_LABEL
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -137,7 +137,7 @@ def write_csv(path: Path, predictions: Sequence[Prediction], names: Sequence[str
     numbers = predictions[0].task == REGRESSION
     fixed = _COLUMNS[:1] if numbers else _COLUMNS
     others = list(predictions[0].answers) if numbers else names
-    with written_whole(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+    with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow([*fixed, *unique_names(others, taken=fixed)])
         for one in predictions:

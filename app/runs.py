@@ -9,7 +9,6 @@ import os
 import platform
 import re
 import shutil
-import uuid
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -20,40 +19,10 @@ import numpy as np
 from app.errors import GateError, UsageError
 from app.locking import FolderLock, Held
 from app.program import command
+from data.files import write_json, write_text
 
 if TYPE_CHECKING:
     from app.config import TrainConfig
-
-
-@contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """Give a temporary name to write a file or folder under; it takes the place of `path` only when all went well."""
-    # The suffix stays, since Keras chooses the format by it.
-    temporary = path.with_name(f".{uuid.uuid4().hex[:8]}-{path.name}")
-    try:
-        yield temporary
-        if path.is_dir():  # a folder cannot be replaced in one step
-            old = path.with_name(f".{uuid.uuid4().hex[:8]}-{path.name}")
-            path.rename(old)
-            temporary.rename(path)
-            shutil.rmtree(old)
-        else:
-            os.replace(temporary, path)
-    finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary)
-        temporary.unlink(missing_ok=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically."""
-    with written_whole(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file atomically."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def weights_sha256(weights: Sequence[np.ndarray]) -> str:

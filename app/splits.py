@@ -12,8 +12,9 @@ from app.console import console, track
 from app.errors import UsageError
 from app.exporting.questions import export_members
 from app.pictures import open_readable, refuse_leakage
-from app.runs import Run, written_whole
+from app.runs import Run
 from data.errors import DataError
+from data.files import atomic_write
 from data.kept_images import open_images, write_images
 from data.pictures import REGRESSION, PictureSet
 from data.preparing import Preparation
@@ -79,7 +80,7 @@ def keep_images(run: Run, pictures: PictureSet, indices: Mapping[str, np.ndarray
         indices: which of them are in each split.
     """
     members = export_members(indices).tolist()
-    with written_whole(run.images) as temporary:
+    with atomic_write(run.images) as temporary:
         write_images(pictures, track(members, len(members), "keeping"), temporary)
 
 
@@ -106,7 +107,6 @@ def open_pictures(
         source or config.source,
         config.source_options,
         skip_unreadable=config.skip_unreadable,
-        cache_folder=config.cache_folder,
         preparation=preparation,
     )
     pictures, splits = read_splits(run.splits, pictures)

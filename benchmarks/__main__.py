@@ -26,7 +26,6 @@ from app.console import console, table
 from app.errors import BAD_INPUT, UsageError
 from app.evaluation.plots import save_figure
 from app.pictures import open_readable
-from app.runs import write_json, write_text
 from app.splits import choose_splits
 from benchmarks.job import Job
 from benchmarks.summary import (
@@ -41,6 +40,7 @@ from benchmarks.summary import (
     stage_cells,
     summarise,
 )
+from data.files import write_json, write_text
 from data.pictures import PictureSet
 from data.splits import split_indices
 

@@ -22,14 +22,14 @@ import numpy as np
 from PIL import Image
 
 from app.console import console, table
-from app.runs import write_json
 from app.verbs.audit import Audit, audit
 from benchmarks.repetition import repeated, saved
 from data.auditing.checks import CHECKS
 from data.auditing.duplicates import find_duplicates
 from data.auditing.findings import Evidence, find_all
-from data.checking import check_pictures, facts_among
+from data.checking import check_pictures, statistics_among
 from data.decoding import decode
+from data.files import write_json
 from data.pictures import PictureSet
 from data.sources.folder import open_folder
 
@@ -241,13 +241,13 @@ def _measure(pictures: PictureSet, number: int) -> Figures:
     """All but what needs a network, on pictures that come again with other bytes and a pixel more or less."""
     many = repeated(pictures, number)
     started = time.perf_counter()
-    facts = facts_among(list(check_pictures(many)))
+    statistics = statistics_among(list(check_pictures(many)))
     checked = time.perf_counter()
-    duplicates = find_duplicates(facts)
+    duplicates = find_duplicates(statistics)
     compared = time.perf_counter()
-    findings = find_all(CHECKS, Evidence(many, facts, (), duplicates))
+    findings = find_all(CHECKS, Evidence(many, statistics, (), duplicates))
     return {
-        "pictures": len(facts),
+        "pictures": len(statistics),
         "seconds": {
             "check": round(checked - started, 1),
             "duplicates": round(compared - checked, 1),

@@ -23,9 +23,9 @@ from app import Run
 from app.config import TrainConfig
 from app.console import table, track
 from app.errors import BAD_INPUT, UsageError
-from app.runs import write_json
 from app.usage import parse
 from benchmarks.repetition import repeated
+from data.files import write_json
 from data.pictures import PictureSet
 from data.sources.folder import open_folder
 

@@ -1,6 +1,6 @@
 """Reads every picture once before a run starts, so that a damaged file is named at once and not after an hour.
 
-What that pass sees of a picture is noted (`data.auditing.facts`), so that an audit costs no other.
+What that pass sees of a picture is noted (`data.auditing.statistics`), so that an audit costs no other.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from data.auditing.facts import FACTS, facts_of
-from data.auditing.store import KnownFacts
+from data.auditing.statistics import STATISTICS, statistics_of
+from data.cache.image_statistics import KnownStatistics
 from data.decoding import UnreadablePicture
 from data.errors import DataError
 from data.pictures import REGRESSION, PictureSet
@@ -30,35 +30,35 @@ class Checked:
         key: its name.
         sha256: of its file, in hexadecimal; empty if that cannot be read.
         fault: why it cannot be read, if it cannot.
-        facts: a record of `data.auditing.facts.FACTS`, if it can.
-        is_new: whether it was decoded now; else its facts were known.
+        statistics: a record of `data.auditing.statistics.STATISTICS`, if it can.
+        is_new: whether it was decoded now; else its statistics were known.
     """
 
     key: str
     sha256: str
     fault: str | None
-    facts: np.void | None = field(default=None, compare=False, repr=False)
+    statistics: np.void | None = field(default=None, compare=False, repr=False)
     is_new: bool = field(default=False, compare=False, repr=False)
 
 
-def check_pictures(pictures: PictureSet, known: KnownFacts | None = None) -> Iterator[Checked]:
+def check_pictures(pictures: PictureSet, known: KnownStatistics | None = None) -> Iterator[Checked]:
     """Read every picture and decode it, several at a time; yields in the order of the set.
 
     Args:
         pictures: the pictures.
-        known: facts about pictures that were decoded before, which need not be decoded again.
+        known: statistics of images that were decoded before, which need not be decoded again.
     """
-    known = known or KnownFacts()
+    known = known or KnownStatistics()
 
     def check(index: int) -> Checked:
         key, digest = pictures.keys[index], ""
         try:
             encoded = pictures.encoded(index)
             digest = hashlib.sha256(encoded).hexdigest()
-            facts = known.get(digest)
-            if facts is not None:
-                return Checked(key, digest, None, facts)
-            return Checked(key, digest, None, facts_of(encoded, digest), is_new=True)
+            statistics = known.get(digest)
+            if statistics is not None:
+                return Checked(key, digest, None, statistics)
+            return Checked(key, digest, None, statistics_of(encoded, digest), is_new=True)
         except (UnreadablePicture, OSError) as error:
             return Checked(key, digest, str(error) or type(error).__name__)
 
@@ -94,9 +94,9 @@ def lost_classes(pictures: PictureSet, kept: Sequence[int]) -> list[str]:
     return [pictures.class_names[label] for label in lost]
 
 
-def facts_among(checked: Sequence[Checked]) -> np.ndarray:
-    """The facts about the pictures that can be read, in their order: `FACTS` (n,)."""
-    return np.array([one.facts for one in checked if one.facts is not None], FACTS)
+def statistics_among(checked: Sequence[Checked]) -> np.ndarray:
+    """The statistics of the images that can be read, in their order: `STATISTICS` (n,)."""
+    return np.array([one.statistics for one in checked if one.statistics is not None], STATISTICS)
 
 
 def describe(faults: Sequence[Checked]) -> str:

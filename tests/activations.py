@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.training.cache import ActivationCache, Space
+from data.cache.activations import ActivationCache
+from data.cache.partition import Partition
 
 SHAPE = (2, 2, 3)
 ROW_BYTES = 24
@@ -24,9 +25,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def space(folder: Path) -> Space:
-    """An empty space in a cache without limits."""
-    return ActivationCache(folder, 10**9).space(CONTENT, SHAPE)
+def partition(folder: Path) -> Partition:
+    """An empty partition in a cache without limits."""
+    return Partition(ActivationCache(folder, 10**9), CONTENT, SHAPE)
 
 
 def keys_of(numbers: Sequence[int]) -> list[str]:
@@ -37,19 +38,19 @@ def rows_of(numbers: Sequence[int]) -> np.ndarray:
     return np.array(numbers, np.float32).reshape(-1, 1, 1, 1) + np.arange(12, dtype=np.float32).reshape(SHAPE) / 16
 
 
-def write(space: Space, numbers: Sequence[int], step: int = 1000) -> None:
-    with space.writer() as writer:
+def write(partition: Partition, numbers: Sequence[int], step: int = 1000) -> None:
+    with partition.writer() as writer:
         for start in range(0, len(numbers), step):
             part = numbers[start : start + step]
             writer.add(keys_of(part), rows_of(part))
 
 
-def read(space: Space, numbers: Sequence[int]) -> np.ndarray:
-    return space.rows(keys_of(numbers)).take(np.arange(len(numbers)))
+def read(partition: Partition, numbers: Sequence[int]) -> np.ndarray:
+    return partition.rows(keys_of(numbers)).take(np.arange(len(numbers)))
 
 
-def shards_of(space: Space) -> list[Path]:
-    return sorted(space.folder.glob("shard-*.bin"))
+def shards_of(partition: Partition) -> list[Path]:
+    return sorted(partition.folder.glob("shard-*.bin"))
 
 
 def age(path: Path, seconds: float) -> None:

@@ -14,10 +14,10 @@ import pytest
 
 from app.training import activations
 from app.training.activations import Extractor, Views
-from app.training.cache import ActivationCache
 from app.training.engines import Choice
-from app.training.shards import Rows
 from data.augmentation import AUGMENTATIONS, Augmentation
+from data.cache.activations import ActivationCache
+from data.cache.shards import Rows
 from data.pictures import PictureSet
 from data.pipeline import PictureLoader
 from models.backbones.spec import BACKBONE_LAYER
@@ -117,8 +117,8 @@ def seen(extractor: Extractor, bottom: keras.Model, *views: Views) -> list[np.nd
 
 def rows_on_disk(extractor: Extractor, bottom: keras.Model) -> float:
     """With those that are there more than once."""
-    space = extractor.space(bottom)
-    return sum(path.stat().st_size for path in space.folder.glob("*.bin")) / space.row_bytes
+    partition = extractor.partition(bottom)
+    return sum(path.stat().st_size for path in partition.folder.glob("*.bin")) / partition.row_bytes
 
 
 def everything(rows: Rows) -> np.ndarray:

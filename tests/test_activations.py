@@ -183,7 +183,7 @@ def test_copies_of_a_picture_share_its_rows(
     extractor = extractor_of(copies)
     (rows,) = seen(extractor, features, views_of([0, 1, 2], 1, 2))
     np.testing.assert_array_equal(rows[:2], rows[4:])
-    assert extractor.cache.spaces()[0].rows == 4 and extractor.cache.spaces()[0].pictures == 2
+    assert extractor.cache.partitions()[0].rows == 4 and extractor.cache.partitions()[0].images == 2
 
     before = sum(forwarded)
     (renamed,) = seen(extractor_of(pictures_of([FILES[3], FILES[1]])), features, views_of([1], 1, 2))
@@ -226,7 +226,7 @@ def test_two_networks_are_run_in_one_pass_and_each_gets_its_own_rows(
     pixels = np.stack([extractor.loader.load(index) for index in range(6)])
     assert_alike(everything(of_features)[::2], through(features, pixels))
     assert_alike(everything(of_middle)[::2], through(middle, pixels))
-    assert len(extractor.cache.spaces()) == 2
+    assert len(extractor.cache.partitions()) == 2
 
 
 def test_each_of_two_networks_gets_what_it_lacks(

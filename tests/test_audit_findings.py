@@ -15,11 +15,12 @@ from app.pictures import read_source
 from data.auditing.checks import CHECKS
 from data.auditing.cleaned import worth_keeping
 from data.auditing.duplicates import find_duplicates
-from data.auditing.facts import facts_of
 from data.auditing.findings import SEVERITIES, Evidence, Finding, find_all
 from data.auditing.groups import Conflicts, find_conflicts
 from data.auditing.shortcuts import shortcuts
+from data.auditing.statistics import statistics_of
 from data.pictures import MULTI_LABEL, REGRESSION, SINGLE_LABEL
+from data.sources.options import SourceOptions
 from tests.conftest import contents
 from tests.pictures import encode, smooth
 
@@ -56,7 +57,7 @@ def write(path: Path, encoded: bytes) -> None:
 
 
 def found_in(folder: Path) -> dict[str, Finding]:
-    reading = read_source(str(folder), cache_folder=str(folder.parent / "cache"))
+    reading = read_source(str(folder), SourceOptions(cache_folder=str(folder.parent / "cache")))
     return {finding.name: finding for finding in find_all(CHECKS, reading.evidence)}
 
 
@@ -240,32 +241,32 @@ OTHERS: dict[str, bytes] = {
 }
 
 
-def facts_about(files: list[bytes]) -> np.ndarray:
-    return np.array([facts_of(file, f"{number:064x}") for number, file in enumerate(files)])
+def statistics_about(files: list[bytes]) -> np.ndarray:
+    return np.array([statistics_of(file, f"{number:064x}") for number, file in enumerate(files)])
 
 
 @pytest.mark.parametrize("name", SAME)
 def test_changed_copies_show_the_same(name: str) -> None:
-    exact, _, shown = find_duplicates(facts_about([OTHERS["another"], as_jpeg(ORIGINAL), SAME[name]]))
+    exact, _, shown = find_duplicates(statistics_about([OTHERS["another"], as_jpeg(ORIGINAL), SAME[name]]))
     assert exact.tolist() == [0, 1, 2] and shown.tolist() == [0, 1, 1]
 
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_other_pictures_do_not(name: str) -> None:
-    assert find_duplicates(facts_about([as_jpeg(ORIGINAL), OTHERS[name]])).shown.tolist() == [0, 1]
+    assert find_duplicates(statistics_about([as_jpeg(ORIGINAL), OTHERS[name]])).shown.tolist() == [0, 1]
 
 
 def test_blank_pictures_are_duplicates_only_if_their_files_are() -> None:
     blank = [encode(Image.new("RGB", (50, 50), colour)) for colour in ("white", "white", "black")]
-    facts = facts_about(blank)
-    assert find_duplicates(facts).shown.tolist() == [0, 1, 2]
-    facts["sha256"][1] = facts["sha256"][0]
-    assert find_duplicates(facts).shown.tolist() == [0, 0, 2]
+    statistics = statistics_about(blank)
+    assert find_duplicates(statistics).shown.tolist() == [0, 1, 2]
+    statistics["sha256"][1] = statistics["sha256"][0]
+    assert find_duplicates(statistics).shown.tolist() == [0, 0, 2]
 
 
 def test_every_turn_finds_every_other() -> None:
     turned = [as_jpeg(ORIGINAL.transpose(turn)) for turn in Image.Transpose]
-    found = find_duplicates(facts_about(turned))
+    found = find_duplicates(statistics_about(turned))
     assert set(found.shown.tolist()) == {0}
     assert len(set(found.upright.tolist())) == len(turned)
 
@@ -275,16 +276,16 @@ def test_groups_in_any_order_and_number() -> None:
     random = np.random.default_rng(0)
     files = [as_jpeg(photograph(number, 48, 48)) for number in range(6)]
     which = random.integers(0, 6, 300)
-    facts = facts_about(files)[which]
-    facts["sha256"] = [f"{number:064x}".encode() for number in range(300)]
-    shown = find_duplicates(facts).shown
+    statistics = statistics_about(files)[which]
+    statistics["sha256"] = [f"{number:064x}".encode() for number in range(300)]
+    shown = find_duplicates(statistics).shown
 
     first = {one: int(np.flatnonzero(which == one)[0]) for one in range(6)}
     assert shown.tolist() == [first[one] for one in which]
 
 
 def test_no_pictures_have_no_duplicates() -> None:
-    assert find_duplicates(facts_about([as_jpeg(ORIGINAL)])[:0]).shown.tolist() == []
+    assert find_duplicates(statistics_about([as_jpeg(ORIGINAL)])[:0]).shown.tolist() == []
 
 
 # --- Classes that turning or mirroring tells apart -------------------------------------------------------------------------
@@ -294,7 +295,7 @@ LEFT_RIGHT = [photograph(number) for number in range(4)]
 
 def conflicts_of(images: list[Image.Image], labels: np.ndarray, folder: Path, task: str = SINGLE_LABEL) -> Conflicts:
     pictures = replace(read_source(str(folder)).pictures.subset(range(len(images))), labels=labels, task=task)
-    duplicates = find_duplicates(facts_about([as_jpeg(image) for image in images]))
+    duplicates = find_duplicates(statistics_about([as_jpeg(image) for image in images]))
     return find_conflicts(pictures, duplicates.upright, duplicates.shown)
 
 
@@ -366,11 +367,11 @@ def test_classes_of_several_labels_are_counted(evidence: Evidence) -> None:
 
 
 def test_a_number_that_the_size_gives_away(evidence: Evidence) -> None:
-    facts = evidence.facts.copy()
-    facts["width"] = np.arange(100, 148)
+    statistics = evidence.statistics.copy()
+    statistics["width"] = np.arange(100, 148)
     labels = np.stack([np.arange(48), np.random.default_rng(0).normal(size=48)], axis=1).astype(np.float32)
     pictures = replace(evidence.pictures, task=REGRESSION, labels=labels, class_names=("age", "chance"))
 
-    ((name, note),) = shortcuts(pictures, facts)
+    ((name, note),) = shortcuts(pictures, statistics)
     assert name == "" and note.startswith("'age': the size in pixels alone explains")
     assert "few_examples" not in {one.name for one in find_all(CHECKS, replace(evidence, pictures=pictures))}

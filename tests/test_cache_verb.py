@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from app.training.cache import Space, default_cache_folder
+from app.program import command
+from data.cache.cache import default_cache_folder
+from data.cache.partition import Partition
 from data.sources import open_source
-from tests.activations import SHAPE, folder, rows_of, space, write
+from tests.activations import SHAPE, folder, partition, rows_of, write
 from tests.conftest import Ended
 from tests.sources import zipped
 
@@ -24,20 +26,21 @@ def test_the_default_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     assert "graft" in default_cache_folder().parts
 
 
-def test_show(space: Space, folder: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    write(space, range(4))
-    with space.writer() as writer:
+def test_show(partition: Partition, folder: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(partition, range(4))
+    with partition.writer() as writer:
         writer.add([f"{number:064x}-changed.{view}" for number in range(2) for view in (1, 2)], rows_of(range(4)))
-    used = max(path.stat().st_mtime for path in space.folder.glob("*.keys"))
+    used = max(path.stat().st_mtime for path in partition.folder.glob("*.keys"))
     ended = cli("cache", "--cache-folder", folder)
     assert (ended.code, ended.err) == (0, "")
-    first, *_, row, _, last = ended.out.splitlines()
+    shown, _, advice = ended.out.rpartition("0.0 MB in all. ")
+    first, *_, row, _ = shown.splitlines()
     assert first == f"cache     {folder}"
     assert " ".join(row.split()).startswith("tiny up to block1, 32 px 4 2 8 0.0 ")
     assert row.rstrip().endswith(time.strftime("%Y-%m-%d %H:%M", time.localtime(used)))
-    assert last.startswith("0.0 MB in all.")
+    assert advice.split() == f"To empty it: {command('cache', 'clear', '--cache-folder', folder)}".split()
     monkeypatch.setenv("GRAFT_CACHE", str(folder))
-    assert cli("cache", "show") == ended
+    assert cli("cache", "show").out == f"{shown}0.0 MB in all. To empty it: {command('cache', 'clear')}\n"
 
 
 @pytest.mark.parametrize("action", ["show", "clear"])
@@ -48,17 +51,18 @@ def test_an_empty_cache(action: str, folder: Path, cli: Cli) -> None:
     assert not folder.exists()
 
 
-def test_clear_keeps_what_is_not_ours(space: Space, folder: Path, cli: Cli) -> None:
-    write(space, range(4))
-    other = space.cache.space({"another": 1}, SHAPE)
+def test_clear_keeps_what_is_not_ours(partition: Partition, folder: Path, cli: Cli) -> None:
+    write(partition, range(4))
+    other = Partition(partition.cache, {"another": 1}, SHAPE)
     write(other, range(4))
-    (other.folder / f"shard-{'a' * 32}.bin.{'b' * 32}.tmp").write_bytes(b"half")
-    foreign = [folder / "thesis.txt", folder / "photos" / "space.json", space.folder / "shard-mine.bin"]
+    for name in (f".0123abcd-shard-{'a' * 32}.bin", f"shard-{'a' * 32}.bin.{'b' * 32}.tmp"):
+        (other.folder / name).write_bytes(b"half")
+    foreign = [folder / "thesis.txt", folder / "photos" / "space.json", partition.folder / "shard-mine.bin"]
     foreign += [folder / "photos" / f"shard-{'a' * 32}.bin", folder / ("f" * 64)]
     for path in foreign:
         path.parent.mkdir(exist_ok=True)
         path.write_text("precious")
-    freed = sum(one.size for one in space.cache.spaces())
+    freed = sum(one.size for one in partition.cache.partitions())
     assert freed > 0
     ended = cli("cache", "clear", "--cache-folder", folder)
     assert ended == (0, f"Freed {freed / 1e6:.1f} MB in {folder}.\n", "")

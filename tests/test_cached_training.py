@@ -15,13 +15,13 @@ from app.config import TrainConfig
 from app.runs import Run
 from app.training import fitting
 from app.training.activations import Extractor
-from app.training.cache import ActivationCache
 from app.training.checkpoints import FitState, read_checkpoint
 from app.training.fitting import fit
 from app.training.inputs import FitData
 from app.training.linear import LinearHead, fit_linear_head
 from app.training.phases import Phase
 from data.augmentation import AUGMENTATIONS
+from data.cache.activations import ActivationCache
 from data.checking import check_pictures, readable_only
 from data.pipeline import PictureLoader
 from data.sources import open_source

@@ -14,7 +14,6 @@ from ai_edge_litert.interpreter import Interpreter
 import app
 from app.exporting.formats import DEFAULT_FORMATS, FORMATS
 from app.exporting.process import ModelProcess
-from app.runs import written_whole
 from data.decoding import load_pixels
 from models.builder import load_model
 from tests.conftest import naming_folders
@@ -183,22 +182,6 @@ def test_onnx_takes_any_batch(every_format: app.Run) -> None:
     for batch in (1, 5):
         (found,) = session.run(None, {"pixels": np.zeros((batch, 32, 32, 3), np.float32)})
         assert found.shape == (batch, 3)
-
-
-# --- Replacing in one step --------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kind", ["file", "folder"])
-def test_what_was_written_takes_the_place_of_what_was_there(kind: str, tmp_path: Path) -> None:
-    path = tmp_path / "model.file"
-    for content in ("old", "new"):
-        with written_whole(path) as temporary:
-            assert temporary.suffix == path.suffix
-            if kind == "folder":
-                temporary.mkdir()
-            (temporary / "inside" if kind == "folder" else temporary).write_text(content)
-    assert (path / "inside" if kind == "folder" else path).read_text() == "new"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_names_of_the_pictures_are_those_of_the_labels(every_format: app.Run) -> None:

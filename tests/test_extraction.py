@@ -13,8 +13,8 @@ import pytest
 from app.pictures import open_readable
 from app.training import activations
 from app.training.activations import Extractor
-from app.training.cache import CacheFull
 from data.augmentation import AUGMENTATIONS
+from data.cache.activations import CacheFull
 from data.errors import DataError
 from models.backbones.spec import BACKBONE_LAYER
 from models.builder import build_model
@@ -137,7 +137,7 @@ def test_activations_that_float16_cannot_hold_are_refused(
     extractor = extractor_of()
     with pytest.raises(CacheFull, match=r"float16, which it is kept in, has no room for activations as large as"):
         seen(extractor, bottom, views_of(range(4), 0))
-    assert extractor.space(bottom).missing(extractor._keys([(0, 0)])).all()
+    assert extractor.partition(bottom).missing(extractor._keys([(0, 0)])).all()
 
 
 @pytest.mark.parametrize("lacking", [1, 100, 12 * 60])
@@ -146,7 +146,7 @@ def test_too_small_a_cache_is_said_before_anything_is_run(
 ) -> None:
     extractor, views = extractor_of(), views_of(range(12), 0, 1)
     keys = extractor._keys(views.pairs())
-    needed = 24 * extractor.space(features).row_bytes + sum(map(len, keys))  # a row takes its key's place, too
+    needed = 24 * extractor.partition(features).row_bytes + sum(map(len, keys))  # a row takes its key's place, too
     small = extractor_of(limit=needed - lacking)
 
     def run(*arguments: object) -> None:

@@ -18,9 +18,10 @@ import app
 from app.config import TrainConfig
 from app.errors import GateError, Interrupted, UsageError
 from app.evaluation.folds import summarise
-from app.runs import Run, write_json
+from app.runs import Run
 from app.splits import choose_splits
 from data.errors import DataError
+from data.files import write_json
 from data.pictures import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from tests.conftest import TINY, Ended, contents
 from tests.labelled import picture_set, random_set

@@ -12,10 +12,11 @@ import pytest
 import tensorflow as tf
 
 from app.tasks import TASKS
-from app.training.cache import ActivationCache
 from app.training.inputs import CachedInputs, FitData, LiveInputs
-from app.training.shards import Rows
 from data.augmentation import AUGMENTATIONS
+from data.cache.activations import ActivationCache
+from data.cache.partition import Partition
+from data.cache.shards import Rows
 from data.pictures import REGRESSION, PictureSet
 from data.pipeline import PictureLoader
 from tests.labelled import random_set
@@ -48,11 +49,11 @@ def data() -> FitData:
 
 def store(folder: Path, pairs: list[tuple[int, int]], row_of: Callable[[int, int], np.ndarray]) -> Rows:
     """Rows of (picture, view) in a cache."""
-    space = ActivationCache(folder, 10**9).space({"folder": str(folder)}, row_of(0, 0).shape)
+    partition = Partition(ActivationCache(folder, 10**9), {"folder": str(folder)}, row_of(0, 0).shape)
     keys = [f"{index:064x}-{view}" for index, view in pairs]
-    with space.writer() as writer:
+    with partition.writer() as writer:
         writer.add(keys, np.stack([row_of(index, view) for index, view in pairs]))
-    return space.rows(keys)
+    return partition.rows(keys)
 
 
 def cached(data: FitData, folder: Path, views: int) -> CachedInputs:

@@ -12,9 +12,9 @@ import pytest
 
 from app.training import activations
 from app.training.activations import Extractor, Views
-from app.training.cache import ActivationCache
 from app.training.engines import Choice
 from data.augmentation import AUGMENTATIONS
+from data.cache.activations import ActivationCache
 from data.pictures import PictureSet
 from data.pipeline import PictureLoader
 from tests.pictures import encode, smooth

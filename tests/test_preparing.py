@@ -13,8 +13,8 @@ from PIL import Image
 
 import app
 from app.pictures import open_readable
-from data.auditing.facts import facts_of
 from data.auditing.lost import ON_BLACK, ON_WHITE, VISIBLE, background_for, deep_ones, levels_for
+from data.auditing.statistics import statistics_of
 from data.decoding import UnreadablePicture, decode
 from data.errors import DataError
 from data.preparing import PLAIN, Preparation
@@ -82,7 +82,7 @@ def test_a_file_of_12_bits_needs_no_levels() -> None:
     encoded = tiff(40, 30, packed(VALUES, 12), channels=1, bits=12)
     expected = VALUES >> 4
     assert (np.asarray(decode(encoded))[..., 0] == expected).all()
-    assert levels_for(facts_about(encoded)) is None
+    assert levels_for(statistics_about(encoded)) is None
     assert np.abs(np.asarray(decode(TWELVE_BITS(encoded)))[..., 0] - expected.astype(float)).max() <= 1
 
 
@@ -128,8 +128,8 @@ def test_options_that_make_no_sense_are_refused(background: str | None, levels: 
 # --- What is found --------------------------------------------------------------------------------------------------------
 
 
-def facts_about(*files: bytes) -> np.ndarray:
-    return np.array([facts_of(file, f"{number:064x}") for number, file in enumerate(files)])
+def statistics_about(*files: bytes) -> np.ndarray:
+    return np.array([statistics_of(file, f"{number:064x}") for number, file in enumerate(files)])
 
 
 @pytest.mark.parametrize(
@@ -144,14 +144,14 @@ def facts_about(*files: bytes) -> np.ndarray:
     ],
 )
 def test_a_drawing_in_transparency_alone_is_found(encoded: bytes, hidden: int) -> None:
-    assert facts_about(encoded)["hidden"].tolist() == [hidden]
+    assert statistics_about(encoded)["hidden"].tolist() == [hidden]
 
 
 def test_the_background_is_one_on_which_all_can_be_seen() -> None:
-    assert background_for(facts_about(drawing(0))) == "white"
-    assert background_for(facts_about(drawing(255))) == "black"
-    assert background_for(facts_about(drawing(0), drawing(255))) == "gray"
-    assert background_for(facts_about(encode(smooth(32, 32)))) is None
+    assert background_for(statistics_about(drawing(0))) == "white"
+    assert background_for(statistics_about(drawing(255))) == "black"
+    assert background_for(statistics_about(drawing(0), drawing(255))) == "gray"
+    assert background_for(statistics_about(encode(smooth(32, 32)))) is None
 
 
 @pytest.mark.parametrize(
@@ -164,9 +164,9 @@ def test_the_background_is_one_on_which_all_can_be_seen() -> None:
     ],
 )
 def test_the_range_of_values_that_is_used_is_found(values: np.ndarray, levels: str | None) -> None:
-    facts = facts_about(encode(values.astype(np.uint16)), encode(smooth(32, 32)))
-    assert levels_for(facts) == levels
-    assert deep_ones(facts).tolist() == [levels is not None, False]
+    statistics = statistics_about(encode(values.astype(np.uint16)), encode(smooth(32, 32)))
+    assert levels_for(statistics) == levels
+    assert deep_ones(statistics).tolist() == [levels is not None, False]
 
 
 # --- All verbs ------------------------------------------------------------------------------------------------------------

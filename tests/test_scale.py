@@ -10,7 +10,7 @@ import pytest
 from benchmarks.repetition import repeated
 from benchmarks.scale import COLUMNS, Figures, cells, extrapolated, main, measure, write_pictures
 from data.auditing.duplicates import find_duplicates
-from data.checking import check_pictures, facts_among
+from data.checking import check_pictures, statistics_among
 from data.sources.folder import open_folder
 from tests.pictures import write_folder
 
@@ -32,7 +32,7 @@ def test_repeated_pictures_are_others_and_keep_their_classes(tmp_path: Path) -> 
 
     assert len(many) == 20 and many.class_names == few.class_names
     assert np.bincount(many.labels).tolist() == np.bincount(few.labels[np.arange(20) % 6]).tolist()
-    assert len(np.unique(find_duplicates(facts_among(list(check_pictures(many)))).exact)) == 20
+    assert len(np.unique(find_duplicates(statistics_among(list(check_pictures(many)))).exact)) == 20
 
 
 @pytest.mark.parametrize("arguments", [["nowhere"], ["nowhere", "--pictures", "0"]])

@@ -16,7 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from data.sources import SourceOptions, extraction, open_source, store
+from data.cache import disk
+from data.cache.cache import Cache
+from data.cache.disk import is_temporary, size_of
+from data.sources import SourceOptions, extraction, open_source
 from tests.sources import PICTURE, different, flowers, refusal, tarred, zipped
 
 ROOT = Path(__file__).parents[1]
@@ -106,13 +109,14 @@ def test_it_is_extracted_once_and_found_by_content(
 
 
 def test_the_cache_can_be_emptied(tmp_path: Path, cache: Path) -> None:
-    assert store.store_size(cache) == store.clear_store(cache) == 0
+    kept = Cache()
+    assert size_of(kept.archives.files()) == kept.clear() == 0
     archive = zipped(tmp_path / "a.zip", flowers())
     open_source(str(archive))
     (cache / "mine.txt").write_bytes(b"x")
-    size = store.store_size(cache)
+    size = size_of(kept.archives.files())
     assert size > sum(map(len, flowers().values()))
-    assert store.clear_store(cache) == size and store.store_size(cache) == 0
+    assert kept.clear() == size and size_of(kept.archives.files()) == 0
     assert [path.name for path in cache.iterdir()] == ["mine.txt"]
     assert open_source(str(archive)).keys == KEYS
 
@@ -212,7 +216,7 @@ def test_too_many_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_no_more_than_the_disk_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "RESERVE", shutil.disk_usage(tmp_path).total)
+    monkeypatch.setattr(disk, "RESERVE", shutil.disk_usage(tmp_path).total)
     assert "more than 0.0 GB" in refusal(zipped(tmp_path / "a.zip", flowers()))
 
 
@@ -295,6 +299,9 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
 
 SLOW = """
 import os, sys, time
+from data.cache import disk
+from data.cache.cache import Cache
+from data.cache.disk import is_temporary, size_of
 from data.sources import SourceOptions, open_source, extraction
 
 def progress(activity, done, total):
@@ -330,10 +337,10 @@ def test_a_killed_process_does_no_harm(tmp_path: Path, cache: Path, monkeypatch:
     killed.kill()
     killed.communicate()
     (left,) = cache.iterdir()
-    assert left.suffix == ".tmp"
+    assert is_temporary(left)
 
     assert open_source(str(archive)).keys == KEYS
     assert left.exists()  # for all that is known, somebody is still filling it
     os.utime(left, (0, 0))
     open_source(str(zipped(tmp_path / "b.zip", flowers("more/"))))
-    assert not left.exists() and not list(cache.glob("*.tmp"))
+    assert not left.exists() and not any(map(is_temporary, cache.iterdir()))

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from data.cache.disk import is_temporary
 from data.sources import SourceOptions, download, open_source
 from tests.sources import different, flowers, refusal, tarred, zipped
 
@@ -136,6 +137,14 @@ def test_a_url_is_downloaded_once(server: Server, cache: Path) -> None:
     assert open_source(server.url).keys == KEYS
     assert server.asked == [None]
     assert sorted(path.suffix for path in cache.glob("urls/*")) == [".json"]
+
+
+def test_a_download_lies_in_the_chosen_cache(server: Server, cache: Path, tmp_path: Path) -> None:
+    options = SourceOptions(cache_folder=str(tmp_path / "chosen"))
+    for _ in range(2):
+        assert open_source(server.url, options).keys == KEYS
+    assert len(server.asked) == 1
+    assert not cache.parent.exists() and len(list((tmp_path / "chosen" / "sources").iterdir())) == 2
 
 
 def test_what_was_downloaded_needs_no_network(server: Server) -> None:
@@ -282,6 +291,7 @@ def test_tar_shards_are_kept_whole(server: Server, cache: Path, tmp_path: Path) 
 
 PROGRAM = """
 import sys
+from data.cache.disk import is_temporary
 from data.sources import download, open_source
 download._CHUNK = 256
 print("asking", flush=True)
@@ -334,4 +344,5 @@ def test_a_killed_process_leaves_a_part_to_go_on_with(server: Server, cache: Pat
 
     assert open_source(server.url).keys == KEYS
     assert server.asked[1:] == [f"bytes={size - 1}-"]
-    assert not parts(cache) and not list(cache.rglob("*.lock")) and not list(cache.rglob("*.tmp"))
+    assert not parts(cache) and not list(cache.rglob("*.lock"))
+    assert not any(map(is_temporary, cache.rglob("*")))

@@ -9,7 +9,7 @@ import pytest
 import app
 from app.evaluation.report import write_report
 from app.exporting.summary import say_exports
-from app.runs import write_json
+from data.files import write_json
 
 # A loss of 2 of 269 test images through MediaPipe, which the rule of `app.exporting.parity` lets pass as chance.
 CHANCE = {"accuracy": 0.978, "accuracy_drop": 2 / 269, "accuracy_drop_ci95": [-0.007, 0.022], "within_chance": True}

@@ -13,9 +13,9 @@ from app.config import TrainConfig
 from app.job import _fit_data
 from app.pictures import open_readable
 from app.training.activations import Extractor
-from app.training.cache import ActivationCache
 from app.training.fitting import fit
 from app.training.phases import Phase
+from data.cache.activations import ActivationCache
 from data.pipeline import PictureLoader
 from models.builder import build_model, with_answers
 from models.freezing import freeze

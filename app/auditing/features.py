@@ -7,9 +7,9 @@ import numpy as np
 from app.config import AuditConfig
 from app.console import status
 from app.training.activations import Extractor, Views
-from app.training.cache import open_cache
-from app.training.shards import Rows
 from data.augmentation import Augmentation
+from data.cache.cache import Cache
+from data.cache.shards import Rows
 from data.pictures import PictureSet
 from data.pipeline import PictureLoader
 from models.backbones import find_backbone
@@ -41,7 +41,7 @@ def extract_features(pictures: PictureSet, config: AuditConfig) -> Rows:
         freeze(model)
         bottom, _ = split(model)
     loader = PictureLoader(pictures, model.input_shape[1], config.resize)
-    cache = open_cache(config.cache_folder, config.cache_limit)
+    cache = Cache(config.cache_folder).activations(config.cache_limit)
     extractor = Extractor(loader, Augmentation(), cache, backbone=config.backbone, engine=config.engine)
     (rows,) = extractor.rows(bottom, [bottom], [Views(np.arange(len(pictures)), (0,))])
     return rows

@@ -9,9 +9,9 @@ from functools import cached_property
 import numpy as np
 
 from app.auditing.opinions import Opinions
-from app.training.shards import Rows
 from data.auditing.findings import NOTE, WARNING, Check, Example
 from data.auditing.groups import find_conflicts
+from data.cache.shards import Rows
 from data.pictures import LABEL_SEPARATOR, MULTI_LABEL, REGRESSION, SINGLE_LABEL, UNKNOWN, PictureSet
 
 _NEIGHBOURS = 10

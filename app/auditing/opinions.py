@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from app.console import track
 from app.tasks import TASKS
 from app.training.linear import LinearHead, fit_linear_head
-from app.training.shards import Rows
+from data.cache.shards import Rows
 from data.pictures import MULTI_LABEL, REGRESSION, SINGLE_LABEL, PictureSet
 from data.stratification import units_of
 

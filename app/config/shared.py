@@ -149,11 +149,11 @@ Levels = Annotated[
     ),
 ]
 
-# Options that `train` and `cache` share.
+# Options that `train`, `audit` and `cache` share.
 CacheFolder = Annotated[
     str | None,
     option(
-        "where activations of frozen backbones are kept",
+        "where activations, image statistics and extracted archives are kept between runs",
         metavar="FOLDER",
         default="GRAFT_CACHE, or the system's place for caches",
     ),

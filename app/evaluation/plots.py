@@ -15,7 +15,7 @@ from scipy.stats import binomtest
 
 from app.evaluation.calibration import BINS, Reliability, calibration_error, error_by_chance
 from app.evaluation.calibration import reliability as reliability_of
-from app.runs import written_whole
+from data.files import atomic_write
 from data.pictures import UNKNOWN
 
 LIGHT_BLUE = "#93c5fd"
@@ -34,7 +34,7 @@ _MOST_CURVES = 10
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, atomically."""
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=120, bbox_inches="tight", format="png")
 
 

@@ -14,8 +14,9 @@ from app.console import status
 from app.evaluation.advice import describe_best
 from app.exporting.delegates import DEVICE_COLUMNS, device_rows
 from app.exporting.verdicts import export_cells, export_columns, refused, remarks, score_text, verdicts
-from app.runs import Run, write_text
+from app.runs import Run
 from app.tasks import TASKS
+from data.files import write_text
 from data.pictures import SINGLE_LABEL
 from data.sources import source_name
 from models.backbones import find_backbone

@@ -23,9 +23,10 @@ from app.exporting.metadata import Description, read_locales
 from app.exporting.parity import Proof, prove
 from app.exporting.questions import Questions, calibration_members, more_members
 from app.exporting.trained import Trained
-from app.runs import Run, write_json, write_text
+from app.runs import Run
 from app.tasks.regression import standardization
 from data.decoding import load_pixels
+from data.files import write_json, write_text
 from data.pictures import MULTI_LABEL, REGRESSION, SINGLE_LABEL, PictureSet
 from data.pipeline import PictureLoader
 from models.backbones import find_backbone

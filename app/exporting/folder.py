@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -14,13 +13,13 @@ from typing import Any
 
 from app.errors import UsageError
 from app.exporting.metadata import LABELS, THRESHOLDS
-from app.runs import Run, write_json, written_whole
+from app.runs import Run
+from data.files import atomic_write, target_name, write_json
 
 PARITY, GOLDEN, EXPECTED = "parity.json", "golden", "golden/expected.json"
 _SAVED_MODEL = "saved_model"  # a folder, in which users lay files of their own, for TensorFlow Serving
 _IN_SAVED_MODEL = ("saved_model.pb", "fingerprint.pb", "variables", "assets")
 FAILED = "_FAILED"
-_HIDDEN = re.compile(r"\.[0-9a-f]{8}-export")  # by `app.runs.written_whole`
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ def new_export(run: Run) -> Iterator[Path]:
     Whatever that holds besides goes with it, but for what `parity.json` no longer names.
     """
     _clear_leftovers(run)
-    with written_whole(run.export) as folder:
+    with atomic_write(run.export) as folder:
         folder.mkdir()
         yield folder
         if run.export.is_dir():
@@ -161,7 +160,7 @@ def _link(old: str, new: Path) -> None:
 
 def _clear_leftovers(run: Run) -> None:
     """Remove what exports have left that were killed; one that was killed while folders changed places is put back."""
-    hidden = [path for path in run.path.iterdir() if _HIDDEN.fullmatch(path.name) and path.is_dir()]
+    hidden = [path for path in run.path.iterdir() if target_name(path) == run.export.name and path.is_dir()]
     if not run.export.exists():
         whole = [path for path in hidden if (path / PARITY).is_file()]  # which is written last
         if whole:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from app.exporting.parity import GOLDEN_PICTURES, Proof
 from app.exporting.questions import Questions
-from app.runs import write_json
+from data.files import write_json
 from data.pictures import REGRESSION
 
 # Of a probability, or of the spread of a number: other processors round otherwise.

@@ -19,10 +19,11 @@ import numpy as np
 
 from app.console import status, track
 from app.runs import weights_sha256
-from app.training.cache import ActivationCache, CacheFull, Space
 from app.training.engines import Choice, choose_engine
-from app.training.shards import Rows
 from data.augmentation import Augmentation
+from data.cache.activations import ActivationCache, CacheFull
+from data.cache.partition import Partition
+from data.cache.shards import Rows
 from data.pipeline import PictureLoader, load_views
 from data.stages import StageClock
 from models.splitting import side_by_side
@@ -67,7 +68,7 @@ class Extractor:
         # Of all its fields: one more of them makes new views of all pictures, and leaves those as they are.
         self._augmentation_key = _digest(asdict(augmentation))[:12]
 
-    def space(self, bottom: keras.Model) -> Space:
+    def partition(self, bottom: keras.Model) -> Partition:
         """Where the activations of a bottom from `models.splitting.split` lie."""
         loader = self.loader
         content = {
@@ -81,7 +82,7 @@ class Extractor:
             "dtype": "float16",
             "format": _FORMAT,
         }
-        return self.cache.space(content, tuple(bottom.output_shape[1:]))
+        return Partition(self.cache, content, tuple(bottom.output_shape[1:]))
 
     def rows(self, bottom: keras.Model, together: Sequence[keras.Model], views: Sequence[Views]) -> list[Rows]:
         """The activations of views, each in the order of its `pairs()`, extracted where the cache does not hold them.
@@ -92,36 +93,38 @@ class Extractor:
             views: of which pictures.
 
         Raises:
-            CacheFull: there is no room for them.
+            CacheFull: there is no free space for them.
             MissingRows: another process has just removed some of them.
             DataError: a picture can no longer be read.
         """
         self._extract(together, views)
-        space = self.space(bottom)
-        return [space.rows(self._keys(one.pairs())) for one in views]
+        partition = self.partition(bottom)
+        return [partition.rows(self._keys(one.pairs())) for one in views]
 
     def _extract(self, bottoms: Sequence[keras.Model], views: Sequence[Views]) -> None:
         pairs = [pair for one in views for pair in one.pairs()]
         keys = self._keys(pairs)
-        spaces = {space.folder: (bottom, space) for bottom in bottoms for space in [self.space(bottom)]}  # each once
-        lacking = [(bottom, space, space.missing(keys)) for bottom, space in spaces.values()]
+        partitions = {one.folder: (bottom, one) for bottom in bottoms for one in [self.partition(bottom)]}  # each once
+        lacking = [(bottom, partition, partition.missing(keys)) for bottom, partition in partitions.values()]
         lacking = [one for one in lacking if one[2].any()]
         if not lacking:
             return
         started = time.perf_counter()
         key_bytes = max(map(len, keys)) + 4  # with what JSON puts around it
-        needed = sum(int(missing.sum()) * (space.row_bytes + key_bytes) for _, space, missing in lacking)
-        self.cache.make_room(needed)  # to be refused now, and not half way
+        needed = sum(int(missing.sum()) * (partition.row_bytes + key_bytes) for _, partition, missing in lacking)
+        self.cache.make_free(needed)  # to be refused now, and not half way
         self.cache.check_writable()
         wanted = np.logical_or.reduce([missing for _, _, missing in lacking])
         self._run(
             side_by_side([bottom for bottom, _, _ in lacking]),
-            [(space, missing[wanted]) for _, space, missing in lacking],
+            [(partition, missing[wanted]) for _, partition, missing in lacking],
             [pair for pair, needed in zip(pairs, wanted, strict=True) if needed],
         )
         self.seconds += time.perf_counter() - started
 
-    def _run(self, network: keras.Model, spaces: list[tuple[Space, np.ndarray]], pairs: list[tuple[int, int]]) -> None:
+    def _run(
+        self, network: keras.Model, partitions: list[tuple[Partition, np.ndarray]], pairs: list[tuple[int, int]]
+    ) -> None:
         with status("choosing an engine"):
             some = list(dict.fromkeys(index for index, _ in pairs))[:_PROBE]
             probe = np.stack([self.loader.load(index) for index in some])
@@ -129,7 +132,7 @@ class Extractor:
         stages = self.loader.stages = StageClock()
         keys, begun, position = self._keys(pairs), time.perf_counter(), 0
         with ExitStack() as stack:
-            writers = [(stack.enter_context(space.writer()), missing) for space, missing in spaces]
+            writers = [(stack.enter_context(partition.writer()), missing) for partition, missing in partitions]
             views = load_views(self.loader, self._requests(pairs), self.augmentation)
             for pixels in track(_batches(views, _BATCH), len(pairs), "extracting", step=_BATCH):
                 with stages.time("forward", len(pixels)):

@@ -15,8 +15,9 @@ import keras
 import numpy as np
 
 from app.errors import UsageError
-from app.runs import Run, write_json, written_whole
+from app.runs import Run
 from app.training.phases import Phase
+from data.files import atomic_write, write_json
 
 
 @dataclass
@@ -75,7 +76,7 @@ def write_checkpoint(run: Run, file: str, model: keras.Model, optimizer: keras.O
     They are plain arrays, numbered in the model's order: Keras' own weights files take several times as long to write, which
     after each epoch of a second is felt, and a run has its model in `start.keras`.
     """
-    with written_whole(run.checkpoints / file) as temporary:
+    with atomic_write(run.checkpoints / file) as temporary:
         values = {name: np.asarray(variable) for name, variable in _variables(model, optimizer).items()}
         np.savez(temporary, **values)  # type: ignore[arg-type]  # NumPy's types mistake them for an option
 

@@ -20,12 +20,12 @@ from app.errors import UsageError
 from app.runs import Run
 from app.tasks.task import Task
 from app.training.activations import Extractor
-from app.training.cache import CacheFull
 from app.training.checkpoints import FitState, read_checkpoint, write_checkpoint
 from app.training.inputs import CachedInputs, FitData, Inputs, LiveInputs
 from app.training.linear import fit_linear_head
 from app.training.phases import Phase
-from app.training.shards import MissingRows
+from data.cache.activations import CacheFull
+from data.cache.shards import MissingRows
 from models.builder import reseed
 from models.heads import rescale_outputs
 from models.optimizers import warmup_cosine_adamw

@@ -18,8 +18,8 @@ from app.tasks.task import Task
 from app.training.activations import Views
 from app.training.linear import Blocks
 from app.training.mixing import mixed
-from app.training.shards import Rows
 from data.augmentation import Augmentation
+from data.cache.shards import Rows
 from data.pictures import REGRESSION
 from data.pipeline import UNTUNED, PictureLoader, evaluation_batches, training_batches
 from models.builder import forward_pass

@@ -18,16 +18,16 @@ from app.console import chatter_to, console, print_path, status, table
 from app.display import THUMBNAIL, render
 from app.errors import UsageError
 from app.pictures import Reading, read_source
-from app.runs import write_json, write_text
 from app.starting import start_tensorflow
 from app.thumbnails import thumbnails
-from app.training.cache import CacheFull
-from app.training.shards import MissingRows
 from data.auditing.checks import CHECKS, class_counts
 from data.auditing.cleaned import has_label_columns, worth_keeping, write_list
 from data.auditing.findings import Finding, find_all
+from data.cache.activations import CacheFull
+from data.cache.shards import MissingRows
 from data.checking import lost_classes
 from data.errors import DataError
+from data.files import write_json, write_text
 from data.pictures import MULTI_LABEL
 from data.preparing import Preparation
 from models.lazy import LazyModule
@@ -48,7 +48,7 @@ class Audit:
     """What an audit has found.
 
     Attributes:
-        reading: the pictures, and the facts about them.
+        reading: the pictures, and the statistics of each.
         findings: those that found something.
         not_looked_at: what was left out, and why, a sentence each.
         label_quality: how well the label of each readable picture fits, from 0 to 1, float (n,), NaN where that was not
@@ -149,7 +149,6 @@ def _look(config: AuditConfig) -> Audit:
     reading = read_source(
         config.source,
         config.source_options,
-        cache_folder=config.cache_folder,
         preparation=Preparation.parse(config.background, config.levels),
         unlabelled=config.unlabelled,
     )

@@ -19,7 +19,8 @@ from app.exporting.formats import FORMATS
 from app.exporting.process import ModelProcess, usual_client
 from app.output import output_path
 from app.predictor import failure_of
-from app.runs import Run, write_json
+from app.runs import Run
+from data.files import write_json
 
 Row = dict[str, Any]
 

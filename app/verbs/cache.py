@@ -1,65 +1,66 @@
-"""Shows the cache of activations, of facts about pictures, and of sources, and empties it."""
+"""Shows what the cache holds, and empties it."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from app.config import CacheConfig, make_config
 from app.console import console, print_path, table, whole
-from app.pictures import fact_store
 from app.program import command
-from app.training.cache import SpaceSummary, open_cache
-from data.auditing.store import FactStore
-from data.sources.store import NAME as SOURCES_FOLDER
-from data.sources.store import clear_store, store_size
+from data.cache.cache import Cache
+from data.cache.disk import size_of
+from data.cache.summaries import PartitionSummary
 
 
 def cache(action: str = "show", **options: Any) -> None:
-    """Show or empty the cache of activations, which lets a second run with the same backbone begin at once.
+    """Show or empty the cache of what is kept between runs.
+
+    It holds activations, which let a second run with the same backbone begin at once, image statistics, and archives that
+    were downloaded or extracted.
 
     Args:
         action: "show" or "clear".
         **options: as in `CacheConfig`.
 
     Raises:
-        UsageError: there is no such action, or the cache's place is taken by a file.
+        UsageError, DataError: there is no such action, or there is a file in place of the cache.
     """
     config = make_config(CacheConfig, action=action, **options)
-    activations = open_cache(config.cache_folder, gigabytes=0)
-    folder = activations.folder
+    kept = Cache(config.cache_folder)
     if config.action == "clear":
-        freed = activations.clear() + fact_store(config.cache_folder).clear() + clear_store(folder / SOURCES_FOLDER)
-        console.print(f"Freed {_megabytes(freed)} MB in {folder}.", soft_wrap=True)
+        console.print(f"Freed {_megabytes(kept.clear())} MB in {kept.folder}.", soft_wrap=True)
     else:
-        _show(folder, activations.spaces(), fact_store(config.cache_folder))
+        folder = ("--cache-folder", config.cache_folder) if config.cache_folder else ()
+        _show(kept, clear=command("cache", "clear", *folder))
 
 
-def _show(folder: Path, spaces: list[SpaceSummary], facts: FactStore) -> None:
-    sources = store_size(folder / SOURCES_FOLDER)
-    if not spaces and not facts.size and not sources:
-        console.print(f"The cache {folder} is empty.", soft_wrap=True)
+def _show(kept: Cache, clear: str) -> None:
+    partitions = kept.activations().partitions()
+    statistics, archives = size_of(kept.image_statistics.files()), size_of(kept.archives.files())
+    if not partitions and not statistics and not archives:
+        console.print(f"The cache {kept.folder} is empty.", soft_wrap=True)
         return
-    print_path("cache", folder)
-    if spaces:
-        table("", ("what", "pictures", "views", "rows", "MB", "last used"), map(_row, spaces))
-    if facts.size:
-        console.print(f"Facts about {len(facts.read()):,} pictures: {_megabytes(facts.size)} MB.")
-    if sources:
-        console.print(f"Downloaded and extracted sources: {_megabytes(sources)} MB.")
-    total = sum(space.size for space in spaces) + facts.size + sources
-    console.print(f"{_megabytes(total)} MB in all. To empty it: {whole(command('cache', 'clear'))}")
+    print_path("cache", kept.folder)
+    if partitions:
+        table("", ("what", "images", "views", "rows", "MB", "last used"), map(_row, partitions))
+    if statistics:
+        images = len(kept.image_statistics.read())
+        console.print(f"Statistics of {images:,} images: {_megabytes(statistics)} MB.")
+    if archives:
+        console.print(f"Downloaded and extracted sources: {_megabytes(archives)} MB.")
+    total = sum(one.size for one in partitions) + statistics + archives
+    console.print(f"{_megabytes(total)} MB in all. To empty it: {whole(clear)}")
 
 
-def _row(space: SpaceSummary) -> tuple[str, ...]:
+def _row(partition: PartitionSummary) -> tuple[str, ...]:
     return (
-        str(space.content.get("description", "unknown")),
-        f"{space.pictures:,}",
-        f"{space.rows / max(1, space.pictures):.3g}",
-        f"{space.rows:,}",
-        _megabytes(space.size),
-        f"{datetime.fromtimestamp(space.last_used):%Y-%m-%d %H:%M}" if space.rows else "never",
+        str(partition.content.get("description", "unknown")),
+        f"{partition.images:,}",
+        f"{partition.rows / max(1, partition.images):.3g}",
+        f"{partition.rows:,}",
+        _megabytes(partition.size),
+        f"{datetime.fromtimestamp(partition.last_used):%Y-%m-%d %H:%M}" if partition.rows else "never",
     )
 
 

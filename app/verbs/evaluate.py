@@ -11,10 +11,11 @@ from app.config import EvaluateConfig, make_config
 from app.console import chatter_to, print_path, table
 from app.errors import UsageError
 from app.pictures import open_readable
-from app.runs import Run, write_json
+from app.runs import Run
 from app.splits import open_pictures
 from app.starting import start_tensorflow
 from app.tasks import TASKS
+from data.files import write_json
 from data.pictures import REGRESSION, PictureSet
 from data.preparing import Preparation
 from data.sources import DEFAULTS, as_far_as_used

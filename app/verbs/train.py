@@ -21,9 +21,10 @@ from app.exporting.metadata import absolute_locales, read_locales
 from app.folds import train_folds
 from app.pictures import open_readable, refuse_leakage
 from app.program import command
-from app.runs import Run, check_free, write_text
+from app.runs import Run, check_free
 from app.splits import choose_splits, splits_of
 from app.starting import start_tensorflow
+from data.files import write_text
 from data.pictures import PictureSet
 from data.sources import absolute_source
 from data.splits import split_indices, write_splits
@@ -71,6 +72,7 @@ def train(source: str | None = None, *, resume: str | None = None, **options: An
         test=absolute_source(config.test) if config.test else None,
         image_folder=os.path.abspath(os.path.expanduser(config.image_folder)) if config.image_folder else None,
         locales=absolute_locales(config.locales),
+        cache_folder=os.path.abspath(os.path.expanduser(config.cache_folder)) if config.cache_folder else None,
     )
     read_locales(config.locales, len(pictures.class_names))  # what is wrong with them is to be said now
     check_exportable(config.formats or (), backbone=config.backbone, task=pictures.task)
@@ -140,7 +142,6 @@ def _open_source(config: TrainConfig) -> tuple[PictureSet, str]:
         config.source,
         config.source_options,
         skip_unreadable=config.skip_unreadable,
-        cache_folder=config.cache_folder,
         preparation=config.preparation,
     )
 

@@ -45,72 +45,72 @@ def _pictures_where(
     """The pictures for which something holds; those with the smallest `worst` come first."""
     members = np.flatnonzero(holds)
     members = members[np.argsort(worst[members], kind="stable")]
-    return [Example((evidence.pictures.keys[one],), note(evidence.facts[one])) for one in members]
+    return [Example((evidence.pictures.keys[one],), note(evidence.statistics[one])) for one in members]
 
 
 def _animated(evidence: Evidence) -> list[Example]:
-    facts = evidence.facts
+    statistics = evidence.statistics
     return _pictures_where(
-        evidence, facts["animated"], facts["bytes"], lambda one: f"{_text(one['format'])} of several pictures"
+        evidence, statistics["animated"], statistics["bytes"], lambda one: f"{_text(one['format'])} of several pictures"
     )
 
 
 def _not_rgb(evidence: Evidence) -> list[Example]:
-    modes = evidence.facts["mode"]
+    modes = evidence.statistics["mode"]
     _, kind, counts = np.unique(modes, return_inverse=True, return_counts=True)
-    converted = (modes != b"RGB") & (evidence.facts["hidden"] == VISIBLE) & ~deep_ones(evidence.facts)
+    converted = (modes != b"RGB") & (evidence.statistics["hidden"] == VISIBLE) & ~deep_ones(evidence.statistics)
     return _pictures_where(evidence, converted, counts[kind], lambda one: _MODES.get(_text(one["mode"]), "other"))
 
 
 def _hidden(evidence: Evidence) -> list[Example]:
-    hidden, ground = evidence.facts["hidden"], background_for(evidence.facts)
+    hidden, ground = evidence.statistics["hidden"], background_for(evidence.statistics)
     return _pictures_where(evidence, hidden != VISIBLE, hidden, lambda one: f"can be seen with --background {ground}")
 
 
 def _deep(evidence: Evidence) -> list[Example]:
-    facts, levels = evidence.facts, levels_for(evidence.facts)
+    statistics, levels = evidence.statistics, levels_for(evidence.statistics)
     return _pictures_where(
         evidence,
-        deep_ones(facts),
-        facts["high"],
+        deep_ones(statistics),
+        statistics["high"],
         lambda one: f"values from {one['low']:,.0f} to {one['high']:,.0f} of 65,535: --levels {levels}",
     )
 
 
 def _turned(evidence: Evidence) -> list[Example]:
-    orientation = evidence.facts["orientation"]
+    orientation = evidence.statistics["orientation"]
     return _pictures_where(
         evidence, orientation != 1, -orientation.astype(int), lambda one: f"EXIF {one['orientation']}"
     )
 
 
 def _oddly_shaped(evidence: Evidence) -> list[Example]:
-    width, height = (evidence.facts[side].astype(np.float64) for side in ("width", "height"))
+    width, height = (evidence.statistics[side].astype(np.float64) for side in ("width", "height"))
     ratio = np.minimum(width / height, height / width)
     return _pictures_where(evidence, ratio < _THIN, ratio, _size)
 
 
 def _tiny(evidence: Evidence) -> list[Example]:
-    shorter = np.minimum(evidence.facts["width"], evidence.facts["height"])
+    shorter = np.minimum(evidence.statistics["width"], evidence.statistics["height"])
     return _pictures_where(evidence, shorter < _TINY, shorter, _size)
 
 
 def _blurred(evidence: Evidence) -> list[Example]:
-    facts, sharpness = evidence.facts, evidence.facts["sharpness"]
-    large = np.minimum(facts["width"], facts["height"]) >= _TINY  # the others are found already
-    lit = (facts["dark"] >= _DARK) & (facts["bright"] <= _BRIGHT)
+    statistics, sharpness = evidence.statistics, evidence.statistics["sharpness"]
+    large = np.minimum(statistics["width"], statistics["height"]) >= _TINY  # the others are found already
+    lit = (statistics["dark"] >= _DARK) & (statistics["bright"] <= _BRIGHT)
     return _pictures_where(
         evidence, (sharpness < _SOFT) & large & lit, sharpness, lambda one: f"sharpness {one['sharpness']:.1f}"
     )
 
 
 def _dark(evidence: Evidence) -> list[Example]:
-    dark = evidence.facts["dark"]
+    dark = evidence.statistics["dark"]
     return _pictures_where(evidence, dark < _DARK, dark, lambda one: f"99 % of it darker than {one['dark']:.0%}")
 
 
 def _bright(evidence: Evidence) -> list[Example]:
-    bright = evidence.facts["bright"]
+    bright = evidence.statistics["bright"]
     return _pictures_where(
         evidence, bright > _BRIGHT, -bright, lambda one: f"95 % of it brighter than {one['bright']:.0%}"
     )
@@ -226,7 +226,7 @@ def _spelled_alike(evidence: Evidence) -> list[Example]:
 def _shortcuts(evidence: Evidence) -> list[Example]:
     return [
         _class(evidence, name, note) if name else Example((), note)
-        for name, note in shortcuts(evidence.pictures, evidence.facts)
+        for name, note in shortcuts(evidence.pictures, evidence.statistics)
     ]
 
 

@@ -36,38 +36,38 @@ class Duplicates(NamedTuple):
     shown: np.ndarray
 
 
-def find_duplicates(facts: np.ndarray) -> Duplicates:
+def find_duplicates(statistics: np.ndarray) -> Duplicates:
     """Group pictures that are the same file, or show the same.
 
     Perceptual hashes find candidates and thumbnails decide. Candidates are sought among pictures of about the same mean
     brightness, which no turn changes: some hundredths of all pairs of photographs, compared by NumPy in blocks.
 
     Args:
-        facts: `data.auditing.facts.FACTS` (n,).
+        statistics: `data.auditing.statistics.STATISTICS` (n,).
     """
-    _, first, same = np.unique(facts["sha256"], return_index=True, return_inverse=True)
+    _, first, same = np.unique(statistics["sha256"], return_index=True, return_inverse=True)
     exact = first[same].astype(np.int64)
     upright, shown = exact.copy(), exact.copy()
     files = np.sort(first)  # one picture each
-    contrast = _contrast(facts)
+    contrast = _contrast(statistics)
     files = files[contrast[files] >= _LEAST_CONTRAST]
-    brightness = facts["colour"][files] @ _LUMA
+    brightness = statistics["colour"][files] @ _LUMA
     order = np.argsort(brightness, kind="stable")
     files = files[order]
-    hashes = np.ascontiguousarray(facts["hashes"][files])
+    hashes = np.ascontiguousarray(statistics["hashes"][files])
     for rows, columns, turn in _alike(hashes, brightness[order]):
         one, other = files[rows], files[columns]
         groups = (shown,) if turn else (upright, shown)
         apart = groups[0][one] != groups[0][other]  # many images of one scene would take the square of their number
         for start in range(0, int(apart.sum()), _COLUMNS):
             some = slice(start, start + _COLUMNS)
-            _join(groups, facts, contrast, one[apart][some], other[apart][some], turn)
+            _join(groups, statistics, contrast, one[apart][some], other[apart][some], turn)
     return Duplicates(exact, upright, shown)
 
 
 def _join(
     groups: Sequence[np.ndarray],
-    facts: np.ndarray,
+    statistics: np.ndarray,
     contrast: np.ndarray,
     one: np.ndarray,
     other: np.ndarray,
@@ -75,7 +75,7 @@ def _join(
 ) -> None:
     """Make one group of the groups of each pair that shows the same, in each of `groups`."""
     limit = np.minimum(_MOST_LEVELS, _MOST_CONTRAST * np.minimum(contrast[one], contrast[other]))
-    thumbnails = facts["thumbnail"]
+    thumbnails = statistics["thumbnail"]
     differences = thumbnails[one].astype(np.float32) - _turned(thumbnails[other], turn)
     same = np.sqrt(np.mean(np.square(differences), axis=(1, 2, 3))) <= limit
     for first, second in zip(one[same], other[same], strict=True):
@@ -85,9 +85,9 @@ def _join(
                 numbers[numbers == high] = low
 
 
-def _contrast(facts: np.ndarray) -> np.ndarray:
+def _contrast(statistics: np.ndarray) -> np.ndarray:
     """Standard deviation of the pixels of each thumbnail, mean of the three colours: float32 (n,), in levels."""
-    blocks = (facts["thumbnail"][start : start + _COLUMNS] for start in range(0, len(facts), _COLUMNS))
+    blocks = (statistics["thumbnail"][start : start + _COLUMNS] for start in range(0, len(statistics), _COLUMNS))
     contrasts = [block.std(axis=(1, 2), dtype=np.float32).mean(axis=1) for block in blocks]
     return np.concatenate(contrasts) if contrasts else np.zeros(0, np.float32)
 
@@ -113,7 +113,7 @@ def _alike(hashes: np.ndarray, brightness: np.ndarray) -> Iterator[tuple[np.ndar
 
 
 def _turned(pixels: np.ndarray, turn: int) -> np.ndarray:
-    """What Pillow makes of square pictures, (n, side, side, 3), by a turn's position among those of `data.auditing.facts`."""
+    """What Pillow makes of square images, (n, side, side, 3), by a turn's position in `data.auditing.statistics`."""
     match turn:
         case 0:
             return pixels

@@ -23,13 +23,13 @@ class Evidence:
 
     Attributes:
         pictures: those that can be read.
-        facts: of each of them, `data.auditing.facts.FACTS` (n,).
+        statistics: of each of them, `data.auditing.statistics.STATISTICS` (n,).
         faults: the pictures that cannot be read.
         duplicates: groups among `pictures`.
     """
 
     pictures: PictureSet
-    facts: np.ndarray
+    statistics: np.ndarray
     faults: tuple[Checked, ...]
     duplicates: Duplicates
 

@@ -17,8 +17,8 @@ _DARK = 0.1  # of the highest value, below which the lowest counts as black
 _MOST_VALUES = 2**20  # that are looked at
 
 
-def note_lost(facts: np.void, encoded: bytes) -> None:
-    """Note in a record of `data.auditing.facts.FACTS` what its image loses when it is decoded."""
+def note_lost(statistics: np.void, encoded: bytes) -> None:
+    """Note in a record of `data.auditing.statistics.STATISTICS` what its image loses when it is decoded."""
     with opened(encoded) as image:
         depth = depth_of(image, encoded)
         if depth <= 8 and not is_transparent(image):
@@ -28,9 +28,10 @@ def note_lost(facts: np.void, encoded: bytes) -> None:
             values = deep_values(image, encoded)
             values = np.ravel(values[..., :3] if values.ndim == 3 else values)
             ends = np.percentile(values[:: 1 + len(values) // _MOST_VALUES], [0.1, 99.9])
-            facts["low"], facts["high"] = ends * 2.0 ** max(0, 16 - depth)  # a file of 12 bits is decoded as such
+            ends = ends * 2.0 ** max(0, 16 - depth)  # a file of 12 bits is decoded as such
+            statistics["low"], statistics["high"] = ends
         if is_transparent(image):
-            facts["hidden"] = _hidden(facts["thumbnail"], loaded(image, lambda one: one.convert("RGBA")))
+            statistics["hidden"] = _hidden(statistics["thumbnail"], loaded(image, lambda one: one.convert("RGBA")))
 
 
 def _hidden(thumbnail: np.ndarray, image: Image.Image) -> int:
@@ -42,29 +43,29 @@ def _hidden(thumbnail: np.ndarray, image: Image.Image) -> int:
     return best if contrasts[best] >= _CONTRAST and contrasts[0] < _FLAT * contrasts[best] else VISIBLE
 
 
-def background_for(facts: np.ndarray) -> str | None:
+def background_for(statistics: np.ndarray) -> str | None:
     """The ground on which all images can be seen that are in one colour without their transparency; None without such.
 
     Args:
-        facts: `data.auditing.facts.FACTS` (n,).
+        statistics: `data.auditing.statistics.STATISTICS` (n,).
     """
-    found = set(facts["hidden"].tolist()) - {VISIBLE}
+    found = set(statistics["hidden"].tolist()) - {VISIBLE}
     if not found:
         return None
     return "gray" if len(found) > 1 else {ON_WHITE: "white", ON_BLACK: "black"}[found.pop()]
 
 
-def deep_ones(facts: np.ndarray) -> np.ndarray:
+def deep_ones(statistics: np.ndarray) -> np.ndarray:
     """Which images have more than 8 bits a channel and, all together, use less than half of what these can say: bool (n,)."""
-    deep = facts["high"] > 0
-    if not deep.any() or facts["high"][deep].max() - facts["low"][deep].min() >= _UNUSED * _WHOLE:
-        return np.zeros(len(facts), bool)
+    deep = statistics["high"] > 0
+    if not deep.any() or statistics["high"][deep].max() - statistics["low"][deep].min() >= _UNUSED * _WHOLE:
+        return np.zeros(len(statistics), bool)
     return deep
 
 
-def levels_for(facts: np.ndarray) -> str | None:
+def levels_for(statistics: np.ndarray) -> str | None:
     """The range of values that such images use, as `--levels` takes it; None without such."""
-    deep = facts[deep_ones(facts)]
+    deep = statistics[deep_ones(statistics)]
     if not len(deep):
         return None
     low, high = float(deep["low"].min()), float(deep["high"].max())

@@ -21,12 +21,12 @@ _TELLING_R2 = 0.5  # of a number's variance that is explained
 _DEPTH = 4
 
 
-def shortcuts(pictures: PictureSet, facts: np.ndarray) -> list[tuple[str, str]]:
+def shortcuts(pictures: PictureSet, statistics: np.ndarray) -> list[tuple[str, str]]:
     """What gives labels away.
 
     Args:
         pictures: the pictures.
-        facts: of each, `data.auditing.facts.FACTS` (n,).
+        statistics: of each, `data.auditing.statistics.STATISTICS` (n,).
 
     Returns:
         (class name, what was found), the most telling first; for regression, the name is empty.
@@ -34,7 +34,7 @@ def shortcuts(pictures: PictureSet, facts: np.ndarray) -> list[tuple[str, str]]:
     some = _sample(len(pictures))
     labels = pictures.labels[some]
     found = [
-        one for name, feature in FEATURES.items() for one in _telling(pictures, labels, feature(facts[some]), name)
+        one for name, feature in FEATURES.items() for one in _telling(pictures, labels, feature(statistics[some]), name)
     ]
     return [(name, note) for _, name, note in sorted(found, key=lambda one: -one[0])]
 
@@ -102,23 +102,23 @@ def _predicted(labels: np.ndarray, feature: np.ndarray, *, classes: bool) -> np.
         return cross_val_predict(tree, feature, labels, cv=folds)
 
 
-def _size(facts: np.ndarray) -> np.ndarray:
-    width, height = facts["width"].astype(np.float64), facts["height"].astype(np.float64)
+def _size(statistics: np.ndarray) -> np.ndarray:
+    width, height = statistics["width"].astype(np.float64), statistics["height"].astype(np.float64)
     return np.stack([width, height, width / height], axis=1)
 
 
-def _format(facts: np.ndarray) -> np.ndarray:
-    kinds = np.char.add(np.char.add(facts["format"], b" "), facts["mode"])
+def _format(statistics: np.ndarray) -> np.ndarray:
+    kinds = np.char.add(np.char.add(statistics["format"], b" "), statistics["mode"])
     names, kind = np.unique(kinds, return_inverse=True)
     return np.eye(len(names))[kind]
 
 
-def _file_size(facts: np.ndarray) -> np.ndarray:
-    return facts["bytes"].astype(np.float64)[:, None]
+def _file_size(statistics: np.ndarray) -> np.ndarray:
+    return statistics["bytes"].astype(np.float64)[:, None]
 
 
-def _colour(facts: np.ndarray) -> np.ndarray:
-    return facts["colour"].astype(np.float64)
+def _colour(statistics: np.ndarray) -> np.ndarray:
+    return statistics["colour"].astype(np.float64)
 
 
 # By name, what a tree sees: float (n, features).

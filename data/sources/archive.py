@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
 import shutil
@@ -12,24 +10,25 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urldefrag
 
+from data.cache.archives import Entry, Extracted, sha256_of
+from data.cache.cache import Cache
 from data.errors import DataError
 from data.pictures import PictureSet
 from data.sources.described import NAMES as DESCRIPTIONS
 from data.sources.download import downloaded
-from data.sources.extraction import Extracted, extract
+from data.sources.extraction import extract
 from data.sources.folder import open_folder
 from data.sources.lists import SUFFIXES as LISTS
 from data.sources.lists import open_list
 from data.sources.names import existing_file, split_word
 from data.sources.options import SourceOptions
-from data.sources.store import Entry, add_entry, explained, find_entry, sha256_of, store_folder, write_json
 from data.sources.webdataset import is_webdataset, open_webdataset
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def open_archive(text: str, options: SourceOptions) -> PictureSet:
-    """Open an archive; it is extracted once, into a cache that `data.sources.store` describes.
+    """Open an archive; it is extracted once, into the cache that `data.cache.archives` describes.
 
     It holds class folders, or train/validation/test over such folders, or one `.csv`, `.tsv` or `.jsonl`; all this may lie in
     one folder. A tar with a label file (`.cls`) beside each picture is read in place, as `data.sources.webdataset` does.
@@ -40,9 +39,10 @@ def open_archive(text: str, options: SourceOptions) -> PictureSet:
     file = existing_file(text)
     if is_webdataset(file):
         return open_webdataset(text, options)
-    with explained():
+    archives = Cache(options.cache_folder).archives
+    with archives.explained():
         sha256 = sha256_of(file, options.report)
-        entry = find_entry(sha256) or add_entry(sha256, file.name, lambda folder: _fill(folder, file, text, options))
+        entry = archives.find(sha256) or archives.add(sha256, file.name, lambda new: _fill(new, file, text, options))
     return _open_entry(entry, text, options)
 
 
@@ -55,14 +55,13 @@ def open_url(text: str, options: SourceOptions) -> PictureSet:
         DataError: as `open_archive`, or the download fails.
     """
     url, sha256 = _split_checksum(text)
-    with explained():
-        urls = store_folder() / "urls"
-        known = urls / f"{hashlib.sha256(url.encode()).hexdigest()}.json"
-        entry = find_entry(sha256 or _sha256_of_url(known))
+    archives = Cache(options.cache_folder).archives
+    with archives.explained():
+        entry = archives.find(sha256) if sha256 else archives.find_url(url)
         if entry is None:
-            with downloaded(url, urls, options, sha256) as (file, found):
-                entry = find_entry(found) or add_entry(found, url, lambda folder: _fill(folder, file, url, options))
-                write_json(known, {"url": url, "sha256": found})
+            with downloaded(url, archives.urls, options, sha256) as (file, found):
+                entry = archives.find(found) or archives.add(found, url, lambda new: _fill(new, file, url, options))
+                archives.note_url(url, found)
     return _open_entry(entry, text, options)
 
 
@@ -72,13 +71,6 @@ def _split_checksum(text: str) -> tuple[str, str | None]:
     if fragment and (not fragment.startswith("sha256=") or not _SHA256.fullmatch(sha256)):
         raise DataError(f"{text} ends in {'#' + fragment!r}; a checksum is #sha256= and 64 hexadecimal digits")
     return url, sha256 or None
-
-
-def _sha256_of_url(known: Path) -> str:
-    try:
-        return str(json.loads(known.read_bytes())["sha256"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return "unknown"
 
 
 def _fill(folder: Path, archive: Path, name: str, options: SourceOptions) -> Extracted:

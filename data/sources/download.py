@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import urlsplit
 
+from data.cache.archives import sha256_of
+from data.cache.disk import free_space
 from data.errors import DataError
+from data.files import write_json
 from data.sources.extraction import MAX_BYTES
 from data.sources.options import SourceOptions
-from data.sources.store import room, sha256_of, write_json
 
 if TYPE_CHECKING:
     import requests
@@ -206,7 +208,7 @@ def _fetch(session: requests.Session, url: str, part: BinaryIO, options: SourceO
             _check_status(response, url)
             part.truncate(0)
             write_json(_about(path), version if any(version) else [])
-        most = min(MAX_BYTES, room(path.parent) + _size(part))
+        most = min(MAX_BYTES, max(0, free_space(path.parent)) + _size(part))
         if total is not None and total > most:
             raise DataError(f"{url} has {total / 1e9:,.1f} GB, and there is room for {most / 1e9:,.1f} only; free some")
         for chunk in response.iter_content(_CHUNK):

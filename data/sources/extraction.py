@@ -25,9 +25,10 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple
 
+from data.cache.archives import Extracted
+from data.cache.disk import free_space
 from data.errors import DataError
 from data.sources.options import SourceOptions
-from data.sources.store import room
 from data.sources.tars import CHUNK, Oversized, tar_members
 
 MAX_BYTES = 2**38  # 256 GiB: ImageNet has 155
@@ -61,13 +62,6 @@ class _Member(NamedTuple):
     target: str = ""
 
 
-class Extracted(NamedTuple):
-    """What became of an archive, besides files: what was left out, by kind, and what was inferred, in sentences."""
-
-    ignored: Counter[str]
-    notes: list[str]
-
-
 def extract(archive: Path, name: str, folder: Path, options: SourceOptions) -> Extracted:
     """Extract a zip or tar archive; the tar may be compressed by gzip, bzip2 or xz. Links to files in it become files.
 
@@ -84,7 +78,7 @@ def extract(archive: Path, name: str, folder: Path, options: SourceOptions) -> E
         DataError: no archive, a damaged or encrypted one, or one with a name or a size that is not safe.
         OSError: the disk is full.
     """
-    allowed = min(MAX_BYTES, max(FREE_BYTES, MAX_RATIO * archive.stat().st_size), room(folder))
+    allowed = min(MAX_BYTES, max(FREE_BYTES, MAX_RATIO * archive.stat().st_size), max(0, free_space(folder)))
     ignored: Counter[str] = Counter()
     notes: list[str] = []
     links: dict[PurePosixPath, _Member] = {}

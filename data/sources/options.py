@@ -36,6 +36,8 @@ class SourceOptions:
         skip_unreadable: leave out the rows of a list whose image is not there, or that have no label.
         validation: another SOURCE, all of whose images are for validation.
         test: another SOURCE, all of whose images are for the test.
+        cache_folder: where downloads, extracted archives and image statistics are kept; None for the default of
+            `data.cache.cache`.
         progress: is told how far a download or an extraction is.
     """
 
@@ -49,6 +51,7 @@ class SourceOptions:
     skip_unreadable: bool = False
     validation: str | None = None
     test: str | None = None
+    cache_folder: str | None = None
     progress: Progress | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What the spaces of a cache hold, for people: see `app.training.cache`."""
+"""What the partitions of a cache hold, for people: see `data.cache.activations`."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.training.shards import files_of_space, read_keys, shards_among
+from data.cache.shards import files_of_partition, read_keys, shards_among
 
 
 @dataclass(frozen=True)
-class SpaceSummary:
-    """What a space holds.
+class PartitionSummary:
+    """What a partition holds.
 
     Attributes:
-        content: what its rows depend on, as `ActivationCache.space` got it; empty if that can no longer be read.
-        pictures: how many different ones, if keys are `PICTURE-VIEW`.
+        content: what its rows depend on, as `data.cache.partition.Partition` got it; empty if that can no longer be read.
+        images: how many different ones, if keys are `IMAGE-VIEW`.
         rows: how many different ones.
         size: in bytes, with leftovers.
         last_used: in seconds since 1970; 0 if it holds no rows.
     """
 
     content: dict[str, Any]
-    pictures: int
+    images: int
     rows: int
     size: int
     last_used: float
@@ -38,13 +38,14 @@ def read_about(folder: Path) -> dict[str, Any]:
     return about if isinstance(about, dict) and isinstance(about.get("content"), dict) else {}
 
 
-def summarise_space(folder: Path) -> SpaceSummary:
-    files = files_of_space(folder)
+def summarise_partition(folder: Path) -> PartitionSummary:
+    """What the partition in a folder holds."""
+    files = files_of_partition(folder)
     shards = list(shards_among(files))
     keys = {key for shard in shards for key in read_keys(shard.manifest)}
-    return SpaceSummary(
+    return PartitionSummary(
         content=read_about(folder).get("content", {}),
-        pictures=len({key.rpartition("-")[0] for key in keys}),
+        images=len({key.rpartition("-")[0] for key in keys}),
         rows=len(keys),
         size=sum(status.st_size for status in files.values()),
         last_used=max((shard.last_used for shard in shards), default=0.0),

@@ -1,4 +1,4 @@
-"""Facts about pictures: noted while pictures are checked, and kept so that none is decoded twice."""
+"""Image statistics: noted while pictures are checked, and kept so that none is decoded twice."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.auditing.facts import FACTS, facts_of
-from data.auditing.store import FactStore
-from data.checking import check_pictures, facts_among
+from data.auditing.statistics import STATISTICS, statistics_of
+from data.cache.cache import Cache
+from data.cache.disk import size_of
+from data.cache.image_statistics import StatisticsStore
+from data.checking import check_pictures, statistics_among
 from data.decoding import UnreadablePicture
 from data.sources import open_source
 from tests.pictures import encode, smooth, write_folder
@@ -50,20 +52,20 @@ def animation() -> bytes:
     ids=["png", "on its side", "damaged exif", "grey", "one pixel", "animation"],
 )
 def test_what_is_noted(encoded: bytes, expected: dict[str, object]) -> None:
-    facts = facts_of(encoded, DIGEST)
+    statistics = statistics_of(encoded, DIGEST)
 
-    assert facts["sha256"].decode() == DIGEST and facts["bytes"] == len(encoded)
-    assert {name: facts[name] for name in expected} == expected
+    assert statistics["sha256"].decode() == DIGEST and statistics["bytes"] == len(encoded)
+    assert {name: statistics[name] for name in expected} == expected
 
 
 def test_brightness_and_colour_are_in_their_units() -> None:
     pixels = np.zeros((50, 50, 3), np.uint8)
     pixels[:, 25:] = (200, 100, 0)
-    facts = facts_of(encode(pixels), DIGEST)
+    statistics = statistics_of(encode(pixels), DIGEST)
 
-    np.testing.assert_allclose(facts["colour"], (100, 50, 0), atol=1)
-    assert facts["dark"] == pytest.approx((0.299 * 200 + 0.587 * 100) / 255, abs=0.02)
-    assert facts["bright"] == pytest.approx(0, abs=0.02)
+    np.testing.assert_allclose(statistics["colour"], (100, 50, 0), atol=1)
+    assert statistics["dark"] == pytest.approx((0.299 * 200 + 0.587 * 100) / 255, abs=0.02)
+    assert statistics["bright"] == pytest.approx(0, abs=0.02)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -72,49 +74,49 @@ def test_hashes_are_those_of_imagehash_for_each_way_to_turn_the_picture(seed: in
     turned = [image, *(image.transpose(turn) for turn in Image.Transpose)]
 
     expected = np.concatenate([np.packbits(imagehash.phash(one).hash) for one in turned]).view(">u8")
-    np.testing.assert_array_equal(facts_of(encode(image), DIGEST)["hashes"], expected)
-    np.testing.assert_array_equal([facts_of(encode(one), DIGEST)["hashes"][0] for one in turned], expected)
+    np.testing.assert_array_equal(statistics_of(encode(image), DIGEST)["hashes"], expected)
+    np.testing.assert_array_equal([statistics_of(encode(one), DIGEST)["hashes"][0] for one in turned], expected)
 
 
-def test_what_cannot_be_decoded_has_no_facts() -> None:
+def test_what_cannot_be_decoded_has_no_statistics() -> None:
     with pytest.raises(UnreadablePicture, match="empty"):
-        facts_of(b"", DIGEST)
+        statistics_of(b"", DIGEST)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> FactStore:
-    return FactStore(tmp_path / "Merkmale äöü [b]" / "facts")
+def store(tmp_path: Path) -> StatisticsStore:
+    return StatisticsStore(tmp_path / "Merkmale äöü [b]" / "facts")
 
 
-def some_facts(*numbers: int) -> np.ndarray:
-    facts = np.zeros(len(numbers), FACTS)
-    facts["sha256"] = [f"{number:064x}".encode() for number in numbers]
-    facts["width"] = numbers
-    return facts
+def some_statistics(*numbers: int) -> np.ndarray:
+    statistics = np.zeros(len(numbers), STATISTICS)
+    statistics["sha256"] = [f"{number:064x}".encode() for number in numbers]
+    statistics["width"] = numbers
+    return statistics
 
 
-def test_a_second_check_decodes_nothing(store: FactStore, tmp_path: Path) -> None:
+def test_a_second_check_decodes_nothing(store: StatisticsStore, tmp_path: Path) -> None:
     pictures = open_source(str(write_folder(tmp_path / "fruit")))
     first = list(check_pictures(pictures, store.read()))
-    store.add(facts_among(first))
-    second = list(check_pictures(pictures, FactStore(store.folder).read()))
+    store.add(statistics_among(first))
+    second = list(check_pictures(pictures, StatisticsStore(store.folder).read()))
 
     assert all(one.is_new for one in first) and not any(one.is_new for one in second)
-    np.testing.assert_array_equal(facts_among(first), facts_among(second))
+    np.testing.assert_array_equal(statistics_among(first), statistics_among(second))
 
 
-def test_a_picture_with_other_bytes_is_decoded(store: FactStore, tmp_path: Path) -> None:
+def test_a_picture_with_other_bytes_is_decoded(store: StatisticsStore, tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "fruit")
-    store.add(facts_among(list(check_pictures(open_source(str(folder))))))
+    store.add(statistics_among(list(check_pictures(open_source(str(folder))))))
     (folder / "apple" / "03.png").write_bytes(b"no picture any more")
     checked = {one.key: one for one in check_pictures(open_source(str(folder)), store.read())}
 
     assert [key for key, one in checked.items() if one.fault] == ["apple/03.png"]
 
 
-def test_stores_of_two_processes_add_up(store: FactStore) -> None:
-    store.add(some_facts(1, 2))
-    FactStore(store.folder).add(some_facts(2, 3))
+def test_stores_of_two_processes_add_up(store: StatisticsStore) -> None:
+    store.add(some_statistics(1, 2))
+    StatisticsStore(store.folder).add(some_statistics(2, 3))
     known = store.read()
 
     assert len(known) == 3
@@ -122,17 +124,17 @@ def test_stores_of_two_processes_add_up(store: FactStore) -> None:
     assert known.get(f"{4:064x}") is None
 
 
-def test_many_small_files_become_one(store: FactStore) -> None:
+def test_many_small_files_become_one(store: StatisticsStore) -> None:
     for number in range(40):
-        store.add(some_facts(number, 1000))
+        store.add(some_statistics(number, 1000))
 
     assert len(list(store.folder.iterdir())) <= 17
     assert len(store.read()) == 41
 
 
 @pytest.mark.parametrize("damage", [b"", b"\x93NUMPY", b"words", "half", "other version", "other fields"])
-def test_damaged_files_count_as_not_there(store: FactStore, damage: bytes | str) -> None:
-    store.add(some_facts(1))
+def test_damaged_files_count_as_not_there(store: StatisticsStore, damage: bytes | str) -> None:
+    store.add(some_statistics(1))
     (file,) = store.folder.iterdir()
     if damage == "half":
         file.write_bytes(file.read_bytes()[:-100])
@@ -145,32 +147,36 @@ def test_damaged_files_count_as_not_there(store: FactStore, damage: bytes | str)
         file.write_bytes(damage)
 
     assert len(store.read()) == 0
-    store.add(some_facts(2))
+    store.add(some_statistics(2))
     assert len(store.read()) == 1
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="everything may be written to")
-def test_a_store_that_cannot_be_written_to_is_no_error(store: FactStore) -> None:
+def test_a_store_that_cannot_be_written_to_is_no_error(store: StatisticsStore) -> None:
     store.folder.mkdir(parents=True)
     store.folder.chmod(0o500)
-    store.add(some_facts(1))
+    store.add(some_statistics(1))
     assert len(store.read()) == 0
 
 
 def test_a_file_in_its_place_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "facts").write_text("mine")
-    store = FactStore(tmp_path / "facts")
-    store.add(some_facts(1))
+    store = StatisticsStore(tmp_path / "facts")
+    store.add(some_statistics(1))
 
-    assert len(store.read()) == 0 and store.clear() == 0
+    assert len(store.read()) == 0 and Cache(str(tmp_path)).clear() == 0
     assert (tmp_path / "facts").read_text() == "mine"
 
 
-def test_clearing_removes_the_facts_and_nothing_else(store: FactStore) -> None:
-    store.add(some_facts(1, 2))
-    mine = store.folder / "mine.txt"
-    mine.write_text("mine")
-    size = store.size
+def test_clearing_removes_the_statistics_and_nothing_else(store: StatisticsStore) -> None:
+    store.add(some_statistics(1, 2))
+    left = f"facts-1-{'a' * 32}.npy"  # what a killed process left, as versions call it
+    for name in (f".0123abcd-{left}", f"{left}.tmp"):
+        (store.folder / name).write_bytes(b"half")
+    mine = [store.folder / name for name in ("mine.txt", "facts-mine.npy")]
+    for path in mine:
+        path.write_text("mine")
+    size = size_of(store.files())
 
-    assert size > 2 * FACTS.itemsize and store.clear() == size
-    assert list(store.folder.iterdir()) == [mine]
+    assert size > 2 * STATISTICS.itemsize + 8 and Cache(str(store.folder.parent)).clear() == size
+    assert sorted(store.folder.iterdir()) == sorted(mine)

@@ -12,16 +12,16 @@ import mmap
 import os
 import re
 import stat
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
-_OURS = re.compile(r"(space\.json|shard-[0-9a-f]{32}\.(bin|keys))(\.[0-9a-f]{32}\.tmp)?")
+from data.cache.disk import final_name, is_temporary, remove_if_possible
+
+_OURS = re.compile(r"space\.json|shard-[0-9a-f]{32}\.(bin|keys)")
 
 
 class MissingRows(LookupError):  # noqa: N818 - no error: they can be made again
@@ -140,7 +140,7 @@ class Shard:
 
 def shards_among(paths: Iterable[Path]) -> Iterator[Shard]:
     """The finished shards among files."""
-    for manifest in (path for path in paths if path.suffix == ".keys"):
+    for manifest in (path for path in paths if path.suffix == ".keys" and not is_temporary(path)):
         data = manifest.with_suffix(".bin")
         with suppress(FileNotFoundError):  # another process removed it
             keys = manifest.stat()
@@ -148,12 +148,12 @@ def shards_among(paths: Iterable[Path]) -> Iterator[Shard]:
             yield Shard(manifest, data, size, size + keys.st_size, keys.st_mtime)
 
 
-def files_of_space(folder: Path) -> dict[Path, os.stat_result]:
-    """Graft's own files in the folder of a space; those that vanish meanwhile are left out."""
+def files_of_partition(folder: Path) -> dict[Path, os.stat_result]:
+    """Graft's own files in the folder of a partition; those that vanish meanwhile are left out."""
     found = {}
     with suppress(FileNotFoundError, NotADirectoryError, PermissionError):  # nothing is there, for this user
         for path in folder.iterdir():
-            if _OURS.fullmatch(path.name):
+            if _OURS.fullmatch(final_name(path)):
                 with suppress(FileNotFoundError):
                     found[path] = path.stat()
     return {path: status for path, status in found.items() if stat.S_ISREG(status.st_mode)}
@@ -166,44 +166,3 @@ def read_keys(manifest: Path) -> list[str]:
     except (FileNotFoundError, PermissionError, ValueError):
         return []
     return keys if isinstance(keys, list) and all(isinstance(key, str) for key in keys) else []
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file that has its name only when all of it is on the disk."""
-    with open(temporary_name(path), "xb") as file:
-        try:
-            file.write(text.encode())
-            publish(file, path)
-        except BaseException:
-            discard(file, path)
-            raise
-
-
-def publish(file: BinaryIO, path: Path) -> None:
-    """Give a file its name, once all of it is on the disk: then there is no name without the whole file."""
-    file.flush()
-    os.fsync(file.fileno())
-    file.close()
-    os.replace(file.name, path)
-
-
-def discard(file: BinaryIO, path: Path) -> None:
-    """Remove a file that was not finished, under whichever of its names."""
-    with suppress(OSError):  # a full disk refuses the rest of the buffer again
-        file.close()
-    remove_if_possible(Path(file.name))
-    remove_if_possible(path)
-
-
-def remove_if_possible(path: Path) -> bool:
-    """Remove a file if that can be done."""
-    try:
-        path.unlink()
-    except OSError:
-        return False
-    return True
-
-
-def temporary_name(path: Path) -> Path:
-    """A name beside a file's own, to write it under."""
-    return path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")

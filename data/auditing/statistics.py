@@ -1,4 +1,4 @@
-"""A few facts about a picture, small enough to keep of every one that was ever read: what an audit is made from.
+"""A few statistics of an image, small enough to keep of every one that was ever read: what an audit is made from.
 
 They are taken while a picture is decoded to check it, mostly from a version of it that is 32 pixels wide.
 """
@@ -11,7 +11,7 @@ from PIL import Image
 from data.auditing.lost import note_lost
 from data.decoding import decoded, read_header
 
-# Raised when other facts are kept, or the same are found in another way; those of other versions are not read.
+# Raised when other statistics are kept, or the same are found in another way; those of other versions are not read.
 VERSION = 2
 
 THUMBNAIL = 16  # pixels
@@ -26,7 +26,7 @@ _SIGNS = (-1.0) ** np.arange(_LOW)
 _TURNS = (None, *Image.Transpose)
 
 # One record a picture. Width and height are of the upright picture, brightness is from 0 to 1, colours from 0 to 255.
-FACTS = np.dtype(
+STATISTICS = np.dtype(
     [
         ("sha256", "S64"),  # of the file, in hexadecimal
         ("bytes", "u8"),
@@ -49,8 +49,8 @@ FACTS = np.dtype(
 )
 
 
-def facts_of(encoded: bytes, sha256: str) -> np.void:
-    """Decode a picture file and note its facts.
+def statistics_of(encoded: bytes, sha256: str) -> np.void:
+    """Decode a picture file and note its statistics.
 
     Perceptual hashes are pHash's (64 bits: which low frequencies of the picture are above their median), as `imagehash` makes
     them, whose phash of all turned pictures would take longer than decoding.
@@ -62,34 +62,34 @@ def facts_of(encoded: bytes, sha256: str) -> np.void:
         sha256: of these, in hexadecimal.
 
     Returns:
-        A record of `FACTS`.
+        A record of `STATISTICS`.
 
     Raises:
         UnreadablePicture: see `data.decoding.decode`.
     """
     with decoded(encoded) as image:
-        facts = _facts_of(image, encoded, sha256)
-    note_lost(facts, encoded)
-    return facts
+        statistics = _statistics_of(image, encoded, sha256)
+    note_lost(statistics, encoded)
+    return statistics
 
 
-def _facts_of(image: Image.Image, encoded: bytes, sha256: str) -> np.void:
+def _statistics_of(image: Image.Image, encoded: bytes, sha256: str) -> np.void:
     # Antialiased by a triangle: with a box, copies of another size differed three times as much (measured).
     square = image.resize((_SQUARE, _SQUARE), Image.Resampling.BILINEAR, reducing_gap=3.0)
-    facts = np.zeros(1, FACTS)[0]
-    facts["sha256"] = sha256.encode()
-    facts["bytes"] = len(encoded)
-    facts["width"], facts["height"] = image.size
+    statistics = np.zeros(1, STATISTICS)[0]
+    statistics["sha256"] = sha256.encode()
+    statistics["bytes"] = len(encoded)
+    statistics["width"], statistics["height"] = image.size
     header = read_header(encoded)
-    facts["format"], facts["mode"] = header.format.encode(), header.mode.encode()
-    facts["animated"], facts["orientation"] = header.is_animated, header.orientation
-    facts["colour"] = np.asarray(square).mean(axis=(0, 1))
+    statistics["format"], statistics["mode"] = header.format.encode(), header.mode.encode()
+    statistics["animated"], statistics["orientation"] = header.is_animated, header.orientation
+    statistics["colour"] = np.asarray(square).mean(axis=(0, 1))
     grey = square.convert("L")
-    facts["bright"], facts["dark"] = np.percentile(np.asarray(grey), [5, 99]) / 255
-    facts["sharpness"] = _sharpness(image)
-    facts["hashes"] = _hashes(grey)
-    facts["thumbnail"] = np.asarray(square.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BILINEAR))
-    return facts
+    statistics["bright"], statistics["dark"] = np.percentile(np.asarray(grey), [5, 99]) / 255
+    statistics["sharpness"] = _sharpness(image)
+    statistics["hashes"] = _hashes(grey)
+    statistics["thumbnail"] = np.asarray(square.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BILINEAR))
+    return statistics
 
 
 def _sharpness(image: Image.Image) -> float:
