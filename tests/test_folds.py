@@ -21,7 +21,7 @@ from app.evaluation.folds import summarise
 from app.runs import Run, write_json
 from app.splits import choose_splits
 from data.errors import DataError
-from data.pictures import MULTI_LABEL, REGRESSION, SINGLE_LABEL
+from data.labels import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from tests.conftest import TINY, Ended, contents
 from tests.labelled import picture_set, random_set
 
