@@ -17,9 +17,7 @@ from PIL import Image
 from app.evaluation.folds import fold_table, pooled_text
 from app.exporting.verdicts import export_cells, export_columns
 from app.runs import Run
-from app.tasks import TASKS
-from app.tasks.task import Task
-from data.pictures import SINGLE_LABEL
+from app.tasks import Task, find_task
 
 Table = tuple[Sequence[str], Sequence[Sequence[Any]]]
 
@@ -60,10 +58,9 @@ def _run_context(run: Run) -> dict[str, Any]:
     if run.state == "missing":
         return {"facts": {}, "tables": [], "exports": [], "plots": {}, "notes": ["There is no run in this folder."]}
     config = run.config
-    task_name = config.task or SINGLE_LABEL  # runs of earlier versions
-    task = TASKS[task_name]
+    task = find_task(config.task)
     facts = {
-        "task": f"{task_name}: {task.description}",
+        "task": f"{task.name}: {task.description}",
         "source": _source_name(config.source or ""),
         "backbone": f"{config.backbone} at {config.image_size} px, {config.strategy}"
         if config.image_size
@@ -77,7 +74,7 @@ def _run_context(run: Run) -> dict[str, Any]:
         "export_columns": export_columns(task),
         "exports": [(one, export_cells(task, one)) for one in _parity(run)],
         "plots": {path.stem: _scaled(path) for name in _PLOTS if (path := run.plots / f"{name}.png").is_file()},
-        "notes": _notes(run, task_name),
+        "notes": _notes(run, task),
     }
 
 
@@ -100,9 +97,9 @@ def _tables(run: Run, task: Task) -> list[Table]:
     return tables
 
 
-def _notes(run: Run, task_name: str) -> list[str]:
+def _notes(run: Run, task: Task) -> list[str]:
     if run.summary.is_file():
-        return [pooled_text(run.folds, task_name)]
+        return [pooled_text(run.folds, task)]
     if run.is_finished:
         return []
     how = f"Continue with train(resume={str(run.path)!r})."

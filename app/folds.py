@@ -11,7 +11,7 @@ from app.console import console, print_path, table
 from app.errors import BAD_INPUT, GateError
 from app.evaluation.folds import fold_table, pooled_text, summarise
 from app.runs import Run
-from app.tasks import TASKS
+from app.tasks import TASKS, Task
 from data.errors import DataError
 from data.files import write_json
 from data.pictures import PictureSet
@@ -57,7 +57,7 @@ def train_folds(
             whole.remove()
         raise
     write_json(whole.summary, summarise([run.metrics["test"] for run in runs]))
-    _say_folds(whole, pictures.task)
+    _say_folds(whole, TASKS[pictures.task])
     _check_parity(runs)
     return whole
 
@@ -102,8 +102,8 @@ def _check_parity(runs: Sequence[Run]) -> None:
         raise GateError("\n".join(failures))
 
 
-def _say_folds(whole: Run, task_name: str) -> None:
+def _say_folds(whole: Run, task: Task) -> None:
     """Print what the folds have come to."""
-    table("", *fold_table(whole.folds, TASKS[task_name]))
-    console.print(pooled_text(whole.folds, task_name))
+    table("", *fold_table(whole.folds, task))
+    console.print(pooled_text(whole.folds, task))
     print_path("figures", whole.summary)

@@ -9,11 +9,9 @@ from typing import Any
 
 import keras
 import numpy as np
-from sklearn.utils.class_weight import compute_sample_weight
 
 from app.config import TrainConfig
 from app.console import console, print_path, status, whole
-from app.errors import UsageError
 from app.evaluation.advice import Measured, advise, describe_best, find_mirrored, flip_advice
 from app.evaluation.answers import predictor
 from app.evaluation.fonts import say_undrawable
@@ -24,6 +22,7 @@ from app.exporting.exports import write_exports
 from app.exporting.summary import say_exports
 from app.runs import Run
 from app.splits import keep_images
+from app.tasks import TASKS
 from app.training.activations import Extractor
 from app.training.checkpoints import FitState
 from app.training.fitting import fit, improves
@@ -35,7 +34,7 @@ from app.training.strategies import STRATEGIES
 from data.augmentation import AUGMENTATIONS
 from data.cache.cache import Cache
 from data.files import atomic_write
-from data.pictures import REGRESSION, SINGLE_LABEL, PictureSet
+from data.pictures import PictureSet
 from data.pipeline import PictureLoader
 from data.preparing import PLAIN
 from models.backbones import find_backbone
@@ -125,8 +124,8 @@ def prepare_run(run: Run, pictures: PictureSet, train_size: int, sha256: str, *,
     keras.utils.set_random_seed(run.config.seed)
     spec = find_backbone(run.config.backbone)
     check_goal(pictures, run.config)
-    if run.config.cutmix and pictures.task == REGRESSION:
-        raise UsageError("--cutmix is for classes: a part of an image has no part of its numbers; take --mixup")
+    if run.config.cutmix:
+        TASKS[pictures.task].check_cutmix()
     model = _starting_model(run, spec, pictures)
     blocks = len(blocks_of(model, spec))
     config = resolve(run.config, train_size=train_size, blocks=blocks, image_size=spec.image_size)
@@ -181,7 +180,7 @@ def _fit(
     temperatures = None
     if calibrates:
         with data.loader.naming_errors():
-            temperatures = calibrate(model, inputs, data.loader.pictures.labels[data.validation])
+            temperatures = calibrate(model, inputs, data.loader.pictures.labels.array[data.validation])
     with atomic_write(run.model) as temporary:
         keras.Model(model.input, model.output, name=model.name).save(temporary)  # without optimizer and loss
     return best, temperatures
@@ -295,10 +294,8 @@ def _weights(config: TrainConfig, pictures: PictureSet, train: np.ndarray) -> np
     """Those of the source and of `--class-weights`, with a mean of 1 over the training images."""
     if not config.class_weights:
         return None if pictures.weights is None else pictures.weights / pictures.weights[train].mean()
-    if pictures.task != SINGLE_LABEL:
-        raise UsageError("--class-weights is for images of one class each; leave it out")
     weights = np.ones(len(pictures), np.float32) if pictures.weights is None else pictures.weights.copy()
-    weights[train] *= compute_sample_weight("balanced", pictures.labels[train])
+    weights[train] *= TASKS[pictures.task].class_weights(pictures.labels.array[train])
     return weights / weights[train].mean()
 
 

@@ -19,7 +19,7 @@ from data.auditing.lost import VISIBLE, background_for, deep_ones, levels_for
 from data.cache.cache import Cache
 from data.checking import Checked, check_pictures, describe, fingerprint, readable_only, statistics_among
 from data.errors import DataError
-from data.pictures import REGRESSION, PictureSet
+from data.pictures import PictureSet
 from data.preparing import PLAIN, Preparation
 from data.sources import DEFAULTS, open_source
 from data.sources.names import spellings
@@ -189,8 +189,7 @@ def _say_found(readable: PictureSet, pictures: PictureSet) -> None:
     for note in pictures.notes:
         console.print(note)
     names = readable.class_names
-    one, several = ("number", "numbers") if readable.task == REGRESSION else ("class", "classes")
-    what = one if len(names) == 1 else several
+    what = readable.labels.unit if len(names) == 1 else readable.labels.units
     listed = ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
     labels = f"of {len(names)} {what} ({listed})" if names else "without labels"
     console.print(f"Found {len(readable):,} pictures {labels} in {whole(readable.source)}.")
@@ -237,8 +236,8 @@ def _say_lost(pictures: PictureSet, statistics: np.ndarray) -> None:
 def _contradicting(pictures: PictureSet, groups: Sequence[np.ndarray]) -> str:
     if not groups:
         return ""
-    one, *others = groups[0].tolist()
+    (one, *others), labels = groups[0].tolist(), pictures.labels.array
     # Not by their texts: numbers may differ in a digit that these leave out.
-    other = next(index for index in others if np.any(pictures.labels[index] != pictures.labels[one]))
+    other = next(index for index in others if np.any(labels[index] != labels[one]))
     times = "once" if len(groups) == 1 else f"{len(groups):,} times"
     return f", {times} with another label ({pictures.keys[one]} and {pictures.keys[other]})"

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple, SupportsIndex, overload
 
 from app.display import THUMBNAIL, render
 from app.label_files import unique_names
+from app.tasks import TASKS
 from app.thumbnails import thumbnails_of_files
 from data.files import atomic_write
-from data.pictures import LABEL_SEPARATOR, MULTI_LABEL, REGRESSION, SINGLE_LABEL
+from data.labels import SEPARATOR, SINGLE_LABEL
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _COLUMNS = ("path", "label", "probability")
@@ -47,7 +48,7 @@ class Prediction:
             is followed by the number of the class.
         labels: the classes that are answered: the likeliest one; or that on the right side of the threshold, or all of
             several labels that reach theirs. Empty where answers are numbers, or all below the model's score threshold.
-        task: one of `data.pictures.TASKS`.
+        task: a key of `app.tasks.TASKS`.
     """
 
     path: str
@@ -73,23 +74,11 @@ class Prediction:
 
     def text(self, top: int) -> str:
         """The answer in words, of one class each image with the `top` likeliest classes."""
-        if self.task == REGRESSION:
-            return ", ".join(f"{_visible(name)} {number:.4g}" for name, number in self.answers.items())
-        if self.task == MULTI_LABEL:
-            return self._shares(self.labels) or "none"
-        shown = list(dict.fromkeys([*self.labels, *self.answers]))[:top]
-        text = self._shares(shown)
-        return text if self.labels else f"none ({text} is below the score threshold)"
-
-    def _shares(self, names: Sequence[str]) -> str:
-        return ", ".join(f"{_visible(name)} {self.answers[name]:.1%}" for name in names)
+        return _visible(TASKS[self.task].answer_text(self.answers, self.labels, top))
 
     def as_json(self) -> dict[str, Any]:
         """What `--json` prints."""
-        if self.task == REGRESSION:
-            return {"path": self.path, "numbers": self.answers}
-        label = {"labels": list(self.labels)} if self.task == MULTI_LABEL else {"label": self.label}
-        return {"path": self.path, "probabilities": self.answers, **label}
+        return {"path": self.path, **TASKS[self.task].answer_json(self.answers, self.labels)}
 
 
 class Predictions(list[Prediction]):
@@ -117,7 +106,7 @@ class Predictions(list[Prediction]):
 
 def answer_rows(one: Prediction) -> list[Row]:
     """What a model says of an image, the answer first, then the next best classes."""
-    if one.task == REGRESSION:
+    if not TASKS[one.task].decides:
         return [Row(name, f"{number:.4g}", None, True) for name, number in one.answers.items()]
     names = list(dict.fromkeys([*one.labels, *one.answers]))[: max(len(one.labels), _MOST_CLASSES)]
     rows = [Row(name, f"{one.answers[name]:.1%}", one.answers[name], name in one.labels) for name in names]
@@ -134,9 +123,9 @@ def write_csv(path: Path, predictions: Sequence[Prediction], names: Sequence[str
         predictions: at least one, of one model.
         names: classes whose probabilities get a column each, beside that of the answer.
     """
-    numbers = predictions[0].task == REGRESSION
-    fixed = _COLUMNS[:1] if numbers else _COLUMNS
-    others = list(predictions[0].answers) if numbers else names
+    decides = TASKS[predictions[0].task].decides
+    fixed = _COLUMNS if decides else _COLUMNS[:1]
+    others = names if decides else list(predictions[0].answers)
     with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow([*fixed, *unique_names(others, taken=fixed)])
@@ -146,12 +135,12 @@ def write_csv(path: Path, predictions: Sequence[Prediction], names: Sequence[str
 
 def _cells(one: Prediction) -> tuple[str, str, str]:
     probabilities = (_number(one.answers[name]) for name in one.labels)
-    return one.path, LABEL_SEPARATOR.join(one.labels), LABEL_SEPARATOR.join(probabilities)
+    return one.path, SEPARATOR.join(one.labels), SEPARATOR.join(probabilities)
 
 
-def _visible(name: str) -> str:
-    """A name without characters that control a terminal, which a file from elsewhere may hold."""
-    return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", name)
+def _visible(text: str) -> str:
+    """A text without characters that control a terminal, which names in a file from elsewhere may hold."""
+    return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def _number(value: float) -> str:

@@ -18,8 +18,8 @@ from app.exporting.process import ModelProcess
 from app.interpretation import Answers, interpret
 from app.label_files import read_label_file
 from app.runs import Run, read_thresholds
-from data.pictures import REGRESSION, SINGLE_LABEL
-from models.heads import OUTPUTS
+from app.tasks import find_task
+from models.heads import NUMBERS
 
 _IDENTIFIERS = ("/m/", "/g/")  # of Google's Knowledge Graph, which some files have in place of names
 _OF_RUN, _BESIDE = "of its run", "beside it"
@@ -50,7 +50,7 @@ class Predictor:
             model: a run folder, or a model file or folder.
             labels: a file with the class names, one a line, in label order.
             locale: of the names to answer with, such as "de".
-            task: one of `data.pictures.TASKS`.
+            task: a key of `app.tasks.TASKS`.
             resize: a key of `data.decoding.RESIZES`.
             image_size: side of the images for a file that takes them in any size.
             mean: what is subtracted from pixels in [0, 255], one number or one a channel.
@@ -97,7 +97,7 @@ class Predictor:
 
     def answers(self, raw: np.ndarray) -> Answers:
         """What the values of `raw` mean, for all images at once, since how they lie tells of what they are."""
-        gives_numbers = self._process.output == OUTPUTS[REGRESSION].answers
+        gives_numbers = self._process.output == NUMBERS
         answers = interpret(raw, self.about, end=self._process.ask("end"), gives_numbers=gives_numbers)
         names, notes = self._shown_names(answers.names)
         return replace(answers, names=names, notes=(*self._notes(), *notes, *answers.notes))
@@ -206,7 +206,7 @@ def _of_run(run: Run) -> ModelDescription:
         locales=locales or None,
         thresholds=None if thresholds is None else _as_tuple(thresholds),
         score_threshold=config.score_threshold or None,
-        task=config.task or SINGLE_LABEL,
+        task=find_task(config.task).name,
         resize=config.resize,
         background=config.background,
         levels=config.levels,

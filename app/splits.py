@@ -16,7 +16,7 @@ from app.runs import Run
 from data.errors import DataError
 from data.files import atomic_write
 from data.kept_images import open_images, write_images
-from data.pictures import REGRESSION, PictureSet
+from data.pictures import PictureSet
 from data.preparing import Preparation
 from data.splits import (
     changed_since,
@@ -38,8 +38,8 @@ def choose_splits(pictures: PictureSet, config: TrainConfig) -> tuple[PictureSet
         UsageError: shots of numbers, which have no classes.
         DataError: a class has too few pictures, or a number is the same in all of them.
     """
-    _check_numbers(pictures)
-    if config.shots and pictures.task == REGRESSION:
+    pictures.labels.check_learnable(pictures.source)
+    if config.shots and not pictures.labels.classes:
         raise UsageError("--shots counts pictures of each class, and numbers have no classes; leave it out")
     if config.folds and config.fold:
         splits = fold_pictures(
@@ -57,18 +57,6 @@ def choose_splits(pictures: PictureSet, config: TrainConfig) -> tuple[PictureSet
             seed=config.seed,
         )
     return take_shots(pictures, splits, shots=config.shots, seed=config.seed) if config.shots else (pictures, splits)
-
-
-def _check_numbers(pictures: PictureSet) -> None:
-    """Whatever a model answers, a number that never changes would be explained in full."""
-    if pictures.task != REGRESSION:
-        return
-    for name, values in zip(pictures.class_names, pictures.labels.T, strict=True):
-        if (values == values[0]).all():
-            raise DataError(
-                f"{name} is {values[0]:.7g} in every image of {pictures.source}, which leaves nothing to learn; "
-                "name the columns of other numbers with --columns label=NAME"
-            )
 
 
 def keep_images(run: Run, pictures: PictureSet, indices: Mapping[str, np.ndarray]) -> None:

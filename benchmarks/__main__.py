@@ -190,7 +190,7 @@ def make_job(pictures: PictureSet, seed: int) -> Job:
         seed=seed,
         class_names=list(pictures.class_names),
         paths={split: files[indices].tolist() for split, indices in members.items()},
-        labels={split: pictures.labels[indices].tolist() for split, indices in members.items()},
+        labels={split: pictures.labels.array[indices].tolist() for split, indices in members.items()},
     )
 
 

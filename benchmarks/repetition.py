@@ -29,7 +29,7 @@ def repeated(pictures: PictureSet, number: int) -> PictureSet:
     return replace(
         pictures,
         keys=tuple(f"{index // count}/{pictures.keys[index % count]}" for index in range(number)),
-        labels=pictures.labels[np.arange(number) % count],
+        labels=pictures.labels.taken(np.arange(number) % count),
         encoded=encoded,
     )
 

@@ -155,7 +155,7 @@ def write_pictures(pictures: PictureSet, folder: Path, *, classes: Sequence[str]
     """Write a set as a folder for each class."""
 
     def write(index: int) -> None:
-        path = folder / classes[pictures.labels[index]] / f"{index:07d}.jpg"
+        path = folder / classes[pictures.labels.array[index]] / f"{index:07d}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(pictures.encoded(index))
 

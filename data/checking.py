@@ -17,7 +17,7 @@ from data.auditing.statistics import STATISTICS, statistics_of
 from data.cache.image_statistics import KnownStatistics
 from data.decoding import UnreadablePicture
 from data.errors import DataError
-from data.pictures import REGRESSION, PictureSet
+from data.pictures import PictureSet
 
 _LISTED = 20  # names in an error message
 
@@ -88,9 +88,7 @@ def readable_only(pictures: PictureSet, checked: Sequence[Checked], *, skip_unre
 
 def lost_classes(pictures: PictureSet, kept: Sequence[int]) -> list[str]:
     """The classes that have pictures, and none among those at `kept`."""
-    if pictures.task == REGRESSION:
-        return []
-    lost = np.setdiff1d(pictures.used_classes(), pictures.used_classes(kept))
+    lost = np.setdiff1d(pictures.labels.used(), pictures.labels.taken(kept).used())
     return [pictures.class_names[label] for label in lost]
 
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from data.decoding import UnreadablePicture
 from data.errors import DataError
-from data.pictures import PictureSet, parse_labels
+from data.labels import LABELS
+from data.pictures import PictureSet
 from data.splits import read_rows
 
 
@@ -34,7 +35,7 @@ def open_images(file: Path, splits: str, class_names: Sequence[str], task: str) 
         file: from `write_images`.
         splits: the text of a `splits.csv`, which names and labels all images, kept or not.
         class_names: those of the run.
-        task: one of `data.pictures.TASKS`.
+        task: a key of `data.labels.LABELS`.
 
     Returns:
         All images that `splits` names, of which `encoded` gives those that are kept, and their splits.
@@ -60,10 +61,8 @@ def open_images(file: Path, splits: str, class_names: Sequence[str], task: str) 
 
     pictures = PictureSet(
         source=str(file),
-        class_names=tuple(class_names),
         keys=tuple(row["path"] for row in rows),
-        labels=parse_labels([row["label"] for row in rows], class_names, task),
+        labels=LABELS[task].parse([row["label"] for row in rows], class_names),
         encoded=encoded,
-        task=task,
     )
     return pictures, np.array([row["split"] for row in rows], dtype=object)

@@ -14,7 +14,8 @@ import tensorflow as tf
 from data.augmentation import Augmentation, augment
 from data.decoding import UnreadablePicture, load_each_way
 from data.errors import DataError
-from data.pictures import Indices, PictureSet
+from data.labels import Indices
+from data.pictures import PictureSet
 from data.stages import StageClock
 
 _PARALLEL = os.cpu_count() or 1

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from data.errors import DataError
-from data.pictures import MULTI_LABEL, REGRESSION, SPLITS, PictureSet
+from data.pictures import SPLITS, PictureSet
 from data.stratification import FREE, IndivisibleError, Units, divide, gather, units_of
 
 _COLUMNS = ("path", "label", "split")
@@ -46,7 +46,7 @@ def split_pictures(pictures: PictureSet, *, validation_fraction: float, test_fra
     # What reaches into a split that is kept cannot be kept out of it; it stays where the source has it.
     fixed[units.of_picture[np.isin(together[available], together[given != "train"])]] = parts.index("train")
     _check_enough(pictures, units, fixed, parts, where=" in train" if pictures.given_splits else "")
-    targets = _split_targets(pictures, units, list(wanted.values()))
+    targets = _split_targets(units, list(wanted.values()))
     splits = given.copy()
     splits[available] = np.array(parts, dtype=object)[_divide(pictures, units, targets, fixed, parts, seed)]
     return splits
@@ -104,12 +104,8 @@ def take_shots(pictures: PictureSet, splits: np.ndarray, *, shots: int, seed: in
         DataError: a class has fewer in train.
     """
     random = np.random.default_rng(seed)
-    has = pictures.labels > 0 if pictures.task == MULTI_LABEL else None
     train = splits == "train"
-    members = [
-        np.flatnonzero(train & (pictures.labels == label if has is None else has[:, label]))
-        for label in range(len(pictures.class_names))
-    ]
+    members = [np.flatnonzero(train & pictures.labels.has(label)) for label in range(len(pictures.class_names))]
     kept = ~train
     for label in sorted(range(len(members)), key=lambda one: len(members[one])):  # the rarest have the least choice
         if len(members[label]) < shots:
@@ -131,17 +127,17 @@ def _divide(
         return divide(units, units.whole_targets(targets), np.random.default_rng(seed), fixed)
     except IndivisibleError as error:
         raise DataError(
-            f"{_subject(pictures, error.stratum)} cannot be in each of {', '.join(parts)}: what belongs together holds "
+            f"{_subject(pictures, units, error.stratum)} cannot be in each of {', '.join(parts)}: what belongs together holds "
             "several classes, too few times; add pictures or remove the class"
         ) from error
 
 
-def _split_targets(pictures: PictureSet, units: Units, fractions: Sequence[float]) -> np.ndarray:
+def _split_targets(units: Units, fractions: Sequence[float]) -> np.ndarray:
     """How many pictures of each class or bin each wanted split gets, and train: float (fractions + 1, strata - 1)."""
     totals = units.totals[:-1]
     left, targets = totals.copy(), []
     for index, fraction in enumerate(fractions):
-        if pictures.task == REGRESSION:  # bins may stay empty; what one loses by rounding, the next gets
+        if units.may_be_empty:  # what one bin loses by rounding, the next gets
             targets.append(np.diff(np.round(fraction * np.cumsum(totals)), prepend=0))
             continue
         spare = left - (len(fractions) - index)  # one for train and each split to come
@@ -174,18 +170,17 @@ def _too_few(pictures: PictureSet, units: Units, stratum: int, found: int, where
     else:
         each = "each of " if len(others) > 1 else ""
         need = f"one for train and one for {each}{' and '.join(others)}" if others else "at least one for train"
-        mend = "" if pictures.task == REGRESSION else "remove the class"
+        mend = "" if stratum == units.whole else "remove the class"
     together = f", which belong together as {found} (by group, or since they show the same)" if found < every else ""
     return (
-        f"{_subject(pictures, stratum)} has {_plural(every, 'picture')}{where}{together}, "
+        f"{_subject(pictures, units, stratum)} has {_plural(every, 'picture')}{where}{together}, "
         f"but needs {len(parts)} ({need}); add pictures" + (f" or {mend}" if mend else "")
     )
 
 
-def _subject(pictures: PictureSet, stratum: int) -> str:
-    if pictures.task == REGRESSION:  # all pictures are the only stratum that has to be everywhere
-        return pictures.source
-    return f"class {pictures.class_names[stratum]!r}"
+def _subject(pictures: PictureSet, units: Units, stratum: int) -> str:
+    """A stratum that has to be in every part, in words."""
+    return pictures.source if stratum == units.whole else f"class {pictures.class_names[stratum]!r}"
 
 
 def _plural(count: int, name: str) -> str:
@@ -199,7 +194,7 @@ def write_splits(pictures: PictureSet, splits: Sequence[str] | np.ndarray) -> st
     digests = [[one] for one in pictures.digests] if pictures.digests else [[]] * len(pictures)
     writer.writerow((*_COLUMNS, *([_DIGEST] if pictures.digests else [])))
     for index, (key, split, digest) in enumerate(zip(pictures.keys, splits, digests, strict=True)):
-        writer.writerow((key, pictures.label_text(index), split, *digest))
+        writer.writerow((key, pictures.labels.text(index), split, *digest))
     return file.getvalue()
 
 
@@ -224,15 +219,13 @@ def read_splits(text: str, pictures: PictureSet) -> tuple[PictureSet, np.ndarray
             f"{_counted(gone)} of this run no longer in {pictures.source} ({_first(gone)}); put back what is missing"
         )
     chosen = pictures.subset([index_of[row["path"]] for row in rows])
-    moved = [row["path"] for index, row in enumerate(rows) if chosen.label_text(index) != row["label"]]
+    moved = [row["path"] for index, row in enumerate(rows) if chosen.labels.text(index) != row["label"]]
     if moved:
-        changed = "with another label in" if pictures.task == REGRESSION else "in another class of"
         raise DataError(
-            f"{_counted(moved)} of this run {changed} {pictures.source} now ({_first(moved)}); "
+            f"{_counted(moved)} of this run {pictures.labels.moved} {pictures.source} now ({_first(moved)}); "
             "put back what was moved, or train a new run"
         )
-    if chosen.task != REGRESSION:
-        chosen = chosen.with_classes([chosen.class_names[label] for label in chosen.used_classes()])
+    chosen = chosen.with_classes([chosen.class_names[label] for label in chosen.labels.used()])
     return chosen, np.array([row["split"] for row in rows], dtype=object)
 
 

@@ -14,14 +14,12 @@ from itertools import pairwise
 
 import numpy as np
 
-from data.pictures import MULTI_LABEL, SINGLE_LABEL, PictureSet
+from data.pictures import PictureSet
 
 FREE = -1  # in place of a unit's part, while it has none
 _ATTEMPTS = 20  # each with another order of units; the first nearly always does
 _ROUNDS = 10  # each looks at every unit
 _EPSILON = 1e-9  # of an error, in which sums of fractions are the same
-_MOST_BINS = 10  # of the values of a number
-_PICTURES_PER_BIN = 10  # fewer cannot be shared out
 
 
 class IndivisibleError(Exception):
@@ -51,6 +49,16 @@ class Units:
     holders: Sequence[np.ndarray]
     totals: np.ndarray
     required: range
+
+    @property
+    def whole(self) -> int:
+        """The last stratum: all pictures."""
+        return len(self.totals) - 1
+
+    @property
+    def may_be_empty(self) -> bool:
+        """Whether a part may have no pictures of a stratum but the last: they are bins."""
+        return self.required.start == self.whole
 
     def whole_targets(self, targets: np.ndarray) -> np.ndarray:
         """Add the last stratum, all pictures, to targets (parts, strata - 1) of the others, in proportion."""
@@ -94,20 +102,21 @@ def gather(pictures: PictureSet, together: np.ndarray, chosen: np.ndarray) -> Un
     from scipy.sparse import coo_array
 
     of_picture = _numbered(together[chosen])
-    picture, stratum, classes = _strata(pictures, pictures.labels[chosen])
-    every = np.arange(len(chosen))
-    rows = of_picture[np.concatenate([picture, every])]
-    columns = np.concatenate([stratum, np.full(len(every), classes)])
+    strata = pictures.labels.taken(chosen).strata()
+    count = len(strata.members)
+    members = [*strata.members, np.arange(len(chosen))]
+    rows = of_picture[np.concatenate(members)]
+    columns = np.repeat(np.arange(count + 1), [len(some) for some in members])
     ones = np.ones(len(rows), np.int64)
-    counts = coo_array((ones, (rows, columns)), shape=(of_picture.max(initial=-1) + 1, classes + 1)).tocsr()
+    counts = coo_array((ones, (rows, columns)), shape=(of_picture.max(initial=-1) + 1, count + 1)).tocsr()
     held = list(zip(counts.indices.tolist(), counts.data.tolist(), strict=True))
     by_stratum = counts.tocsc()
     return Units(
         of_picture,
         holds=[dict(held[start:end]) for start, end in pairwise(counts.indptr.tolist())],
         holders=[by_stratum.indices[start:end].astype(np.int64) for start, end in pairwise(by_stratum.indptr)],
-        totals=np.bincount(columns, minlength=classes + 1),
-        required=range(0 if pictures.task in (SINGLE_LABEL, MULTI_LABEL) else classes, classes + 1),
+        totals=np.bincount(columns, minlength=count + 1),
+        required=range(0 if strata.required else count, count + 1),
     )
 
 
@@ -115,27 +124,6 @@ def _numbered(units: np.ndarray) -> np.ndarray:
     """The same units, numbered from 0 in the order of their first pictures."""
     _, first, inverse = np.unique(units, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[inverse]
-
-
-def _strata(pictures: PictureSet, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
-    """The strata of labels, as pairs of picture and stratum, int64 (pairs,) each, and how many strata there are."""
-    if pictures.task == SINGLE_LABEL:
-        return np.arange(len(labels)), labels, len(pictures.class_names)
-    if pictures.task == MULTI_LABEL:
-        picture, stratum = np.nonzero(labels > 0)
-        return picture, stratum, len(pictures.class_names)
-    bins, before = [], 0
-    for values in labels.T:
-        bins.append(before + _bins(values))
-        before = int(bins[-1].max(initial=before - 1)) + 1
-    return np.tile(np.arange(len(labels)), len(bins)), np.concatenate(bins), before
-
-
-def _bins(values: np.ndarray) -> np.ndarray:
-    """Which of several bins, with as many pictures in each, a number falls into: int64 (n,); equal numbers share one."""
-    count = min(max(1, len(values) // _PICTURES_PER_BIN), _MOST_BINS)
-    edges = np.quantile(values, np.arange(1, count) / count) if len(values) else []
-    return np.unique(np.digitize(values, edges), return_inverse=True)[1]
 
 
 def divide(

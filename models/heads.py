@@ -30,10 +30,12 @@ class Output:
     activation: str
 
 
+NUMBERS = "numbers"  # what a model answers with that gives no probabilities
+
 OUTPUTS: dict[str, Output] = {
     "single_label": Output("logits", "probabilities", "softmax"),
     "multi_label": Output("label_logits", "probabilities", "sigmoid"),
-    "regression": Output("numbers", "numbers", "linear"),
+    "regression": Output("numbers", NUMBERS, "linear"),
 }
 
 
@@ -133,7 +135,7 @@ def in_units(model: keras.Model, scale: np.ndarray, offset: np.ndarray) -> keras
     """
     import keras
 
-    layer = keras.layers.Rescaling(scale, offset, dtype="float32", name=OUTPUTS["regression"].answers)
+    layer = keras.layers.Rescaling(scale, offset, dtype="float32", name=NUMBERS)
     return keras.Model(model.input, layer(model.output), name=model.name)
 
 

@@ -2,63 +2,76 @@
 
 from __future__ import annotations
 
-import keras
-from keras import ops
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import keras
 
 
-class KnownCrossentropy(keras.losses.Loss):
+def known_crossentropy(label_smoothing: float = 0.0) -> keras.losses.Loss:
     """Binary cross-entropy of logits, of which an unknown target adds nothing.
 
     The loss of an example is the sum over its known targets, divided by the number of all: an example of which little is
     known counts little.
 
+    Args:
+        label_smoothing: the part of each target, in [0, 1), that is moved to the middle between yes and no.
+
     >>> import numpy as np
-    >>> loss = KnownCrossentropy()
+    >>> loss = known_crossentropy()
     >>> round(float(loss(np.array([[1.0, 0.0]]), np.array([[0.0, 0.0]]))), 3)
     0.693
     >>> round(float(loss(np.array([[1.0, np.nan]]), np.array([[0.0, 9.0]]))), 3)
     0.347
     """
+    import keras
+    from keras import ops
 
-    def __init__(self, label_smoothing: float = 0.0, name: str = "known_crossentropy") -> None:
-        """Take the part of each target, in [0, 1), that is moved to the middle between yes and no."""
-        super().__init__(name=name)
-        self.label_smoothing = label_smoothing
+    class KnownCrossentropy(keras.losses.Loss):
+        """Of targets and logits, (n, outputs), to the losses of the examples, (n,)."""
 
-    def call(self, y_true: keras.KerasTensor, y_pred: keras.KerasTensor) -> keras.KerasTensor:
-        """The losses of the examples, (n,), of targets and logits, (n, outputs)."""
-        known = _known(y_true)
-        targets = ops.where(known, y_true, 0.0) * (1.0 - self.label_smoothing) + 0.5 * self.label_smoothing
-        losses = ops.binary_crossentropy(targets, y_pred, from_logits=True)
-        return ops.mean(ops.where(known, losses, 0.0), axis=-1)
+        def call(self, y_true: keras.KerasTensor, y_pred: keras.KerasTensor) -> keras.KerasTensor:
+            known = _known(y_true)
+            targets = ops.where(known, y_true, 0.0) * (1.0 - label_smoothing) + 0.5 * label_smoothing
+            losses = ops.binary_crossentropy(targets, y_pred, from_logits=True)
+            return ops.mean(ops.where(known, losses, 0.0), axis=-1)
+
+    return KnownCrossentropy(name="known_crossentropy")
 
 
-class KnownPrecision(keras.metrics.AUC):
+def known_precision(outputs: int) -> keras.metrics.Metric:
     """The area under the curve of precision and recall, the mean over the outputs, each over the examples where it is known.
 
     It is the average precision, but for the 200 steps that it is computed in.
 
+    Args:
+        outputs: how many there are; what is measured are their logits.
+
     >>> import numpy as np
-    >>> metric = KnownPrecision(outputs=1)
+    >>> metric = known_precision(outputs=1)
     >>> metric.update_state(np.array([[1.0], [0.0], [np.nan]]), np.array([[2.0], [-2.0], [5.0]]))
     >>> round(float(metric.result()), 3)
     1.0
     """
+    import keras
+    from keras import ops
 
-    def __init__(self, outputs: int, name: str = "map") -> None:
-        """Take the number of outputs; what is measured are their logits."""
-        super().__init__(name=name, curve="PR", multi_label=True, num_labels=outputs, from_logits=True)
+    class KnownPrecision(keras.metrics.AUC):
+        """Counts batches of targets and logits, (n, outputs), with weights of the examples, (n,)."""
 
-    def update_state(
-        self, y_true: keras.KerasTensor, y_pred: keras.KerasTensor, sample_weight: keras.KerasTensor | None = None
-    ) -> None:
-        """Count a batch: targets and logits, (n, outputs), and weights of the examples, (n,)."""
-        known = _known(y_true)
-        weight = ops.cast(known, "float32")
-        if sample_weight is not None:
-            weight *= ops.reshape(sample_weight, (-1, 1))
-        super().update_state(ops.where(known, y_true, 0.0), y_pred, sample_weight=weight)
+        def update_state(
+            self, y_true: keras.KerasTensor, y_pred: keras.KerasTensor, sample_weight: keras.KerasTensor | None = None
+        ) -> None:
+            known = _known(y_true)
+            weight = ops.cast(known, "float32")
+            if sample_weight is not None:
+                weight *= ops.reshape(sample_weight, (-1, 1))
+            super().update_state(ops.where(known, y_true, 0.0), y_pred, sample_weight=weight)
+
+    return KnownPrecision(name="map", curve="PR", multi_label=True, num_labels=outputs, from_logits=True)
 
 
 def _known(targets: keras.KerasTensor) -> keras.KerasTensor:
+    from keras import ops
+
     return ops.logical_not(ops.isnan(targets))

@@ -15,6 +15,7 @@ from app.verbs.predict import _load
 from data.augmentation import Augmentation
 from data.checking import check_pictures
 from data.errors import DataError
+from data.labels import SingleLabel
 from data.pictures import PictureSet
 from data.pipeline import PictureLoader
 from data.reading import read_picture
@@ -267,7 +268,7 @@ def decisions(encoded: bytes, path: Path) -> dict[str, str | None]:
         path: where to write them, for `predict`.
     """
     path.write_bytes(encoded)
-    pictures = PictureSet("awkward", ("a", "b"), ("it",), np.array([0]), lambda index: read_picture(path))
+    pictures = PictureSet("awkward", ("it",), SingleLabel(np.array([0]), ("a", "b")), lambda index: read_picture(path))
     loader = PictureLoader(pictures, INPUT, "stretch")
     (checked,) = check_pictures(pictures)
     predicted, faults = _load([path], INPUT, "stretch")

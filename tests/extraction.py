@@ -18,6 +18,7 @@ from app.training.engines import Choice
 from data.augmentation import AUGMENTATIONS, Augmentation
 from data.cache.activations import ActivationCache
 from data.cache.shards import Rows
+from data.labels import SingleLabel
 from data.pictures import PictureSet
 from data.pipeline import PictureLoader
 from models.backbones.spec import BACKBONE_LAYER
@@ -37,9 +38,8 @@ def pictures_of(files: Sequence[bytes]) -> PictureSet:
     """Picture files in memory, as `app.pictures.open_readable` would give them."""
     return PictureSet(
         "memory",
-        ("a", "b"),
         tuple(f"{number}.png" for number in range(len(files))),
-        np.arange(len(files)) % 2,
+        SingleLabel(np.arange(len(files)) % 2, ("a", "b")),
         lambda index: files[index],
         digests=tuple(hashlib.sha256(file).hexdigest() for file in files),
     )

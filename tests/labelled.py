@@ -7,7 +7,8 @@ from collections import Counter
 
 import numpy as np
 
-from data.pictures import MULTI_LABEL, REGRESSION, SINGLE_LABEL, PictureSet
+from data.labels import LABELS, MULTI_LABEL, REGRESSION, SINGLE_LABEL, SingleLabel
+from data.pictures import PictureSet
 from data.splits import split_pictures
 
 
@@ -16,7 +17,9 @@ def picture_set(*counts: int, given: list[str] | None = None) -> PictureSet:
     labels = np.repeat(np.arange(len(counts)), counts)
     names = tuple("abcdefghij"[: len(counts)])
     keys = tuple(f"{names[label]}/{number}.png" for number, label in enumerate(labels))
-    return PictureSet("pictures", names, keys, labels, lambda i: b"", None if given is None else tuple(given))
+    return PictureSet(
+        "pictures", keys, SingleLabel(labels, names), lambda i: b"", None if given is None else tuple(given)
+    )
 
 
 def random_set(task: str, size: int, seed: int, *, groups: bool = False, duplicates: bool = False) -> PictureSet:
@@ -30,11 +33,9 @@ def random_set(task: str, size: int, seed: int, *, groups: bool = False, duplica
     members = tuple(f"patient {number}" if number else "" for number in random.integers(0, size // 3, size))
     return PictureSet(
         source="chance",
-        class_names=("a", "b", "c"),
         keys=tuple(f"{number}.png" for number in range(size)),
-        labels=labels,
+        labels=LABELS[task](labels, ("a", "b", "c")),
         encoded=lambda i: b"",
-        task=task,
         groups=members if groups else None,
         duplicates=random.integers(0, 10 * size, size) if duplicates else None,  # a few pairs
     )
@@ -54,9 +55,7 @@ def crossing(pictures: PictureSet, parts: np.ndarray) -> list[tuple[object, obje
 
 def has_class(pictures: PictureSet) -> np.ndarray:
     """Which picture has which class: bool (n, classes)."""
-    if pictures.task == SINGLE_LABEL:
-        return pictures.labels[:, None] == np.arange(len(pictures.class_names))
-    return pictures.labels > 0
+    return np.stack([pictures.labels.has(label) for label in range(len(pictures.class_names))], axis=1)
 
 
 def split(pictures: PictureSet, *, validation: float = 0.15, test: float = 0.15, seed: int = 0) -> np.ndarray:
@@ -66,5 +65,5 @@ def split(pictures: PictureSet, *, validation: float = 0.15, test: float = 0.15,
 
 def count(pictures: PictureSet, splits: np.ndarray) -> dict[tuple[str, str], int]:
     """Pictures by class and split, of one class each."""
-    names = [pictures.class_names[label] for label in pictures.labels]
+    names = [pictures.class_names[label] for label in pictures.labels.array]
     return dict(Counter(zip(names, splits.tolist(), strict=True)))

@@ -75,7 +75,7 @@ def opened(source: Path, **options: Any) -> PictureSet:
 
 
 def texts(pictures: PictureSet) -> list[str]:
-    return [pictures.label_text(index) for index in range(len(pictures))]
+    return [pictures.labels.text(index) for index in range(len(pictures))]
 
 
 def said(pictures: PictureSet) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from app.config import TrainConfig
 from app.evaluation.advice import MOST, RULES, Measured, advise, describe_best, find_mirrored
+from data.labels import SingleLabel
 from data.pictures import PictureSet
 
 
@@ -21,8 +22,7 @@ HISTORY = [epoch("head", 1, 0.85), epoch("fine_tune", 1, 0.86), epoch("fine_tune
 IMAGES = PictureSet(
     source="images",
     keys=("a.jpg", "b.jpg", "c.jpg", "d.jpg"),
-    class_names=("cat", "dog", "fox"),
-    labels=np.array([0, 1, 2, 2]),
+    labels=SingleLabel(np.array([0, 1, 2, 2]), ("cat", "dog", "fox")),
     encoded=lambda index: b"",
 )
 PLAIN = Measured(
@@ -129,9 +129,8 @@ def test_mirror_images_with_different_labels_are_found_where_they_are_no_mistake
     mirrored = np.array([0, 1, 2, 0, 1, 2] if often else [0, 1, 2, 0, 4, 5])
     images = PictureSet(
         "signs",
-        ("left", "right"),
         tuple("abcdef"),
-        np.repeat([0, 1], 3),
+        SingleLabel(np.repeat([0, 1], 3), ("left", "right")),
         lambda index: b"",
         duplicates=mirrored,
         upright=np.arange(6),

@@ -27,8 +27,8 @@ from app.exporting.process import ModelProcess
 from app.exporting.saved_model import REFUSED, REFUSED_END, write_saved_model
 from app.exporting.trained import Trained
 from app.tasks import TASKS
-from app.tasks.task import paired_interval
-from data.pictures import MULTI_LABEL, REGRESSION, SINGLE_LABEL
+from app.tasks.intervals import paired_interval
+from data.labels import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from models.builder import with_answers
 from tests.handmade import colour_classifier
 from tests.pictures import encode

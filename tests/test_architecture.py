@@ -6,7 +6,7 @@ import ast
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,9 @@ FILES = sorted(path.relative_to(ROOT) for folder in FOLDERS for path in (ROOT / 
 FORBIDDEN = {"data": {"models", "app", "tests"}, "models": {"data", "app", "tests"}, "app": {"tests"}}
 HEAVY = {"tensorflow", "keras", "matplotlib", "tensorflow_datasets", "tensorflow_hub"}
 MOST_LINES = 400
+# Only here may code tell tasks apart by their names; elsewhere it asks `Labels`, `Task` or `Output`.
+ROOMS_OF_TASKS = ("data/labels/", "app/tasks/", "models/heads.py")
+TASKS = {"single_label", "multi_label", "regression"}
 
 
 def imported(source: str, module: tuple[str, ...]) -> Iterator[str]:
@@ -45,6 +48,42 @@ def edits_of_the_search_path(source: str) -> list[int]:
         if (isinstance(node, ast.Attribute) and node.attr in ("path", "addsitedir") and _is(node.value, "sys", "site"))
         or (isinstance(node, ast.ImportFrom) and node.module == "sys" and any(n.name == "path" for n in node.names))
     ]
+
+
+def comparisons_of_tasks(source: str) -> list[int]:
+    """The lines of a module that compare with the name of a task, or look something up by it."""
+    return [
+        node.lineno
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.expr | ast.pattern) and any(map(_names_a_task, _compared(node)))
+    ]
+
+
+def _compared(node: ast.AST) -> Sequence[ast.expr | None]:
+    """What is compared with something in an expression or a pattern, or is the key of something."""
+    match node:
+        case ast.Compare(left=left, comparators=others):
+            return [left, *others]
+        case ast.Dict(keys=keys):
+            return keys
+        case ast.Subscript(slice=key):
+            return [key]
+        case ast.MatchValue(value=value):
+            return [value]
+        case ast.Call(func=ast.Attribute(attr="get" | "pop" | "index" | "count"), args=[key, *_]):
+            return [key]
+    return []
+
+
+def _names_a_task(node: ast.expr | None) -> bool:
+    match node:
+        case ast.Constant(value=str(name)):
+            return name in TASKS
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name.isupper() and name.lower() in TASKS
+        case ast.Tuple(elts=parts) | ast.List(elts=parts) | ast.Set(elts=parts):
+            return any(map(_names_a_task, parts))
+    return False
 
 
 def _is(node: ast.expr, *names: str) -> bool:
@@ -95,6 +134,48 @@ def test_a_wrong_import_is_caught(source: str) -> None:
 @pytest.mark.parametrize("source", ["from . import spec", "from ..heads import HEADS", "import apple", "x = 'app'"])
 def test_a_right_import_is_not_caught(source: str) -> None:
     assert "app" not in set(imported(source, ("models", "backbones", "tf_hub")))
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.parts[0] in ("app", "data", "models")], ids=str)
+def test_task_names_are_compared_in_their_rooms_only(path: Path) -> None:
+    if not path.as_posix().startswith(ROOMS_OF_TASKS):
+        assert not comparisons_of_tasks((ROOT / path).read_text(encoding="utf-8"))
+
+
+def test_templates_name_no_task() -> None:
+    texts = {path: path.read_text(encoding="utf-8") for path in (ROOT / "app").rglob("*.jinja")}
+    assert texts and not {path for path, text in texts.items() if any(name in text for name in TASKS)}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "if pictures.task == REGRESSION: pass",
+        "x = 1 if 'multi_label' != task else 2",
+        "x = task in (SINGLE_LABEL, MULTI_LABEL)",
+        "x = [one for one in every if one.task is data.labels.REGRESSION]",
+        "match task:\n    case 'regression': pass\n    case labels.MULTI_LABEL | 'single_label': pass",
+        "texts = {SINGLE_LABEL: 'one', MULTI_LABEL: 'any number'}",
+        "x = OUTPUTS['regression'].answers",
+        "x = TEXTS.get(REGRESSION, '')",
+    ],
+)
+def test_a_comparison_of_task_names_is_caught(source: str) -> None:
+    assert comparisons_of_tasks(source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def read(task: str = SINGLE_LABEL): return MULTI_LABEL",
+        "x = other.task == train.task or TASKS[task].decides",
+        "x = Output('numbers', 'regression')",
+        "if '--task regression' in text: pass",
+        "match task:\n    case Task(name=name): pass",
+    ],
+)
+def test_what_only_names_a_task_is_not_caught(source: str) -> None:
+    assert not comparisons_of_tasks(source)
 
 
 @pytest.mark.parametrize("path", FILES, ids=str)

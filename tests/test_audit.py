@@ -20,7 +20,8 @@ from app.pictures import open_readable
 from app.verbs.audit import _not_judged
 from data.auditing.findings import find_all
 from data.errors import DataError
-from data.pictures import MULTI_LABEL, REGRESSION, SINGLE_LABEL, PictureSet
+from data.labels import LABELS, MULTI_LABEL, REGRESSION, SINGLE_LABEL
+from data.pictures import PictureSet
 from data.sources import open_source
 from data.sources.options import SourceOptions
 from tests.conftest import TINY, Ended, contents
@@ -124,7 +125,7 @@ def test_the_list_opens_again_without_what_was_wrong(folder: Path, tmp_path: Pat
     names = {Path(key).parts[-2:] for key in cleaned.keys}
     assert len(names) == 15
     assert not names & {("apple", "copy.png"), ("apple", "01.png"), ("banana", "copy.png"), ("banana", "empty.png")}
-    assert all(cleaned.label_text(index) == Path(key).parts[-2] for index, key in enumerate(cleaned.keys))
+    assert all(cleaned.labels.text(index) == Path(key).parts[-2] for index, key in enumerate(cleaned.keys))
     assert cleaned.encoded(0) == (folder / "apple" / "00.png").read_bytes()
     readable, _ = open_readable(str(tmp_path / "lists" / "clean.csv"), skip_unreadable=False)
     assert len(set(readable.duplicates.tolist())) == 15  # type: ignore[union-attr]
@@ -166,7 +167,7 @@ def test_lists_of_every_task_open_again(folder: Path, tmp_path: Path, cli: Cli) 
         before = open_source(str(tmp_path / f"{list_name}.csv"), chosen)
         after = open_source(str(tmp_path / "clean.csv"), chosen)
         assert (after.task, after.keys, after.groups) == (before.task, before.keys, before.groups)
-        np.testing.assert_array_equal(after.labels, before.labels)
+        assert after.labels == before.labels
 
 
 @pytest.mark.parametrize(
@@ -279,7 +280,7 @@ def judged(task: str, labels: np.ndarray, duplicates: np.ndarray | None = None) 
     names = ("a", "b", "c")[: labels.shape[1] if labels.ndim > 1 else 3]
     keys = tuple(f"{number}.png" for number in range(120))
     every = np.arange(120) if duplicates is None else duplicates
-    pictures = PictureSet("memory", names, keys, labels, lambda _: b"", task=task, duplicates=every)
+    pictures = PictureSet("memory", keys, LABELS[task](labels, names), lambda _: b"", duplicates=every)
     features = Features(values)
     return Judged(pictures, features, cross_validate(pictures, features))  # type: ignore[arg-type]
 
@@ -306,7 +307,7 @@ def test_a_copy_does_not_confirm_a_wrong_label() -> None:
 
 def test_labels_that_turning_tells_apart_are_no_suspects() -> None:
     one = judged(SINGLE_LABEL, labels_of(SINGLE_LABEL))
-    of_c = np.flatnonzero(one.pictures.labels == 2)
+    of_c = np.flatnonzero(one.pictures.labels.has(2))
     together = np.arange(120)
     together[1:40:3] = together[0:39:3]  # of a and b
     mirrored = Judged(replace(one.pictures, duplicates=together, upright=np.arange(120)), one.features, one.opinions)

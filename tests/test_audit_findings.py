@@ -19,7 +19,7 @@ from data.auditing.findings import SEVERITIES, Evidence, Finding, find_all
 from data.auditing.groups import Conflicts, find_conflicts
 from data.auditing.shortcuts import shortcuts
 from data.auditing.statistics import statistics_of
-from data.pictures import MULTI_LABEL, REGRESSION, SINGLE_LABEL
+from data.labels import LABELS, MULTI_LABEL, REGRESSION, SINGLE_LABEL, MultiLabel, Regression
 from data.sources.options import SourceOptions
 from tests.conftest import contents
 from tests.pictures import encode, smooth
@@ -294,7 +294,8 @@ LEFT_RIGHT = [photograph(number) for number in range(4)]
 
 
 def conflicts_of(images: list[Image.Image], labels: np.ndarray, folder: Path, task: str = SINGLE_LABEL) -> Conflicts:
-    pictures = replace(read_source(str(folder)).pictures.subset(range(len(images))), labels=labels, task=task)
+    pictures = read_source(str(folder)).pictures.subset(range(len(images)))
+    pictures = replace(pictures, labels=LABELS[task](labels, pictures.class_names))
     duplicates = find_duplicates(statistics_about([as_jpeg(image) for image in images]))
     return find_conflicts(pictures, duplicates.upright, duplicates.shown)
 
@@ -346,7 +347,7 @@ def test_what_stays(
     labels: list[int], splits: tuple[str, ...] | None, suspects: tuple[int, ...], stay: list[int], folder: Path
 ) -> None:
     pictures = read_source(str(folder)).pictures.subset(range(6))
-    pictures = replace(pictures, labels=np.array(labels), given_splits=splits)
+    pictures = replace(pictures, labels=replace(pictures.labels, array=np.array(labels)), given_splits=splits)
     assert worth_keeping(pictures, np.array([0, 0, 2, 2, 4, 5]), suspects).tolist() == stay
 
 
@@ -361,7 +362,7 @@ def evidence(folder: Path) -> Evidence:
 def test_classes_of_several_labels_are_counted(evidence: Evidence) -> None:
     labels = np.zeros((48, 2), np.float32)
     labels[:, 0], labels[:3, 1] = 1, 1
-    pictures = replace(evidence.pictures, task=MULTI_LABEL, labels=labels)
+    pictures = replace(evidence.pictures, labels=MultiLabel(labels, evidence.pictures.class_names))
     found = {one.name: one for one in find_all(CHECKS, replace(evidence, pictures=pictures))}
     assert [example.note for example in found["few_examples"].examples] == ["class 'banana': 3 pictures"]
 
@@ -370,7 +371,7 @@ def test_a_number_that_the_size_gives_away(evidence: Evidence) -> None:
     statistics = evidence.statistics.copy()
     statistics["width"] = np.arange(100, 148)
     labels = np.stack([np.arange(48), np.random.default_rng(0).normal(size=48)], axis=1).astype(np.float32)
-    pictures = replace(evidence.pictures, task=REGRESSION, labels=labels, class_names=("age", "chance"))
+    pictures = replace(evidence.pictures, labels=Regression(labels, ("age", "chance")))
 
     ((name, note),) = shortcuts(pictures, statistics)
     assert name == "" and note.startswith("'age': the size in pixels alone explains")

@@ -29,6 +29,7 @@ from data.decoding import (
     read_header,
 )
 from data.errors import DataError
+from data.labels import SingleLabel
 from data.pictures import PictureSet
 from data.reading import read_picture
 from data.sources import open_source
@@ -78,7 +79,7 @@ def test_an_animation_may_end_anywhere(suffix: str) -> None:
     whole = animation(FORMAT_OF[suffix])
     parts = [whole[:length] for length in range(1, len(whole) + 1)]
     keys = tuple(map(str, range(len(parts))))
-    pictures = PictureSet("test", ("a", "b"), keys, np.zeros(len(parts), np.int64), parts.__getitem__)
+    pictures = PictureSet("test", keys, SingleLabel(np.zeros(len(parts), np.int64), ("a", "b")), parts.__getitem__)
     found = [one.fault for one in check_pictures(pictures)]
     assert found[-1] is None and found == [fault_of(part) for part in parts]
 

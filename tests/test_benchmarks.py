@@ -291,7 +291,7 @@ def test_a_job_has_the_splits_that_graft_makes(fruit: Path, tmp_path: Path) -> N
     splits = split_pictures(pictures, validation_fraction=0.15, test_fraction=0.15, seed=5)
     for split, indices in split_indices(splits).items():
         assert job.paths[split] == [str(fruit / pictures.keys[i]) for i in indices]
-        assert job.labels[split] == pictures.labels[indices].tolist()
+        assert job.labels[split] == pictures.labels.array[indices].tolist()
     assert (job.seed, job.class_names) == (5, list(pictures.class_names))
 
 

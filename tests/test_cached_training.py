@@ -86,7 +86,7 @@ def new_run(folder: Path, name: str = "run") -> Run:
 
 def weigh(data: FitData, weighted: bool) -> FitData:
     """The same, with or without weights by class."""
-    return replace(data, weights=WEIGHTS[data.loader.pictures.labels] if weighted else None)
+    return replace(data, weights=WEIGHTS[data.loader.pictures.labels.array] if weighted else None)
 
 
 def pixels_of(data: FitData, members: np.ndarray) -> np.ndarray:
@@ -156,7 +156,7 @@ def test_the_best_weights_give_the_whole_model_the_accuracy_in_the_history(
         np.testing.assert_array_equal(one, other)
 
     logits = fresh(pixels_of(data, data.validation), training=False)
-    labels = data.loader.pictures.labels[data.validation]
+    labels = data.loader.pictures.labels.array[data.validation]
     loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)
     best = max(run.history, key=lambda one: (one["val_accuracy"], -one["val_loss"]))
     assert float(np.mean(np.argmax(logits, axis=1) == labels)) == pytest.approx(best["val_accuracy"], abs=1e-5)
@@ -194,7 +194,7 @@ def test_the_direct_head_is_a_minimum_of_the_whole_model_s_loss(
     fit(model, [DIRECT], data, new_run(tmp_path), extractor(data, tmp_path))
 
     pixels = pixels_of(data, data.train)
-    labels = data.loader.pictures.labels[data.train]
+    labels = data.loader.pictures.labels.array[data.train]
     weights = data.weights_of(data.train)
     freeze(model)
     features = np.asarray(split(model)[0](pixels, training=False))

@@ -24,7 +24,7 @@ from app.evaluation.calibration import (
 )
 from app.evaluation.results import calibrate
 from app.tasks import TASKS
-from data.pictures import MULTI_LABEL, REGRESSION, SINGLE_LABEL
+from data.labels import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from models.builder import load_model, with_answers
 from tests.conftest import TINY
 from tests.pictures import write_folder

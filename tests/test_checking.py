@@ -10,6 +10,7 @@ import pytest
 
 from data.checking import Checked, check_pictures, describe, fingerprint, readable_only
 from data.errors import DataError
+from data.labels import SingleLabel
 from data.pictures import PictureSet
 from data.sources import open_source
 from tests.pictures import write_folder
@@ -50,7 +51,7 @@ def test_unreadable_pictures_are_left_out_on_request(damaged: PictureSet) -> Non
     kept = readable_only(damaged, list(check_pictures(damaged)), skip_unreadable=True)
 
     assert kept.keys == ("apple/00.jpg", "apple/03.jpg", "banana/00.jpg", "banana/01.jpg", "banana/02.jpg")
-    assert kept.labels.tolist() == [0, 0, 1, 1, 1]
+    assert kept.labels.array.tolist() == [0, 0, 1, 1, 1]
     assert not any(one.fault for one in check_pictures(kept))
     assert kept.digests == tuple(hashlib.sha256(kept.encoded(index)).hexdigest() for index in range(len(kept)))
 
@@ -61,7 +62,7 @@ def test_sound_pictures_pass(tmp_path: Path) -> None:
     for skip in (True, False):
         passed = readable_only(pictures, list(check_pictures(pictures)), skip_unreadable=skip)
         assert (passed.keys, passed.digests, passed.encoded) == (pictures.keys, digests, pictures.encoded)
-        np.testing.assert_array_equal(passed.labels, pictures.labels)
+        assert passed.labels == pictures.labels
 
 
 @pytest.mark.parametrize("lost", [["apple"], ["apple", "banana", "cherry"]])
@@ -80,7 +81,7 @@ def test_an_error_without_a_text_is_a_fault_too() -> None:
     def encoded(index: int) -> bytes:
         raise OSError
 
-    pictures = PictureSet("test", ("a", "b"), ("a/1", "b/1"), np.array([0, 1]), encoded)
+    pictures = PictureSet("test", ("a/1", "b/1"), SingleLabel(np.array([0, 1]), ("a", "b")), encoded)
     assert [one.fault for one in check_pictures(pictures)] == ["OSError", "OSError"]
 
 
@@ -99,7 +100,7 @@ def test_checking_can_be_broken_off(tmp_path: Path) -> None:
         return b""
 
     keys = tuple(str(number) for number in range(5000))
-    pictures = PictureSet("test", ("a", "b"), keys, np.arange(5000) % 2, encoded)
+    pictures = PictureSet("test", keys, SingleLabel(np.arange(5000) % 2, ("a", "b")), encoded)
     checks = check_pictures(pictures)
     next(checks)
     checks.close()  # type: ignore[attr-defined]

@@ -26,7 +26,7 @@ from app.training.strategies import STRATEGIES
 from app.usage import parse
 from app.verbs import VERBS
 from data.errors import DataError
-from data.pictures import TASKS
+from data.labels import LABELS
 from data.sources import SOURCES
 from models.backbones import BACKBONES
 from models.errors import ModelError
@@ -139,7 +139,7 @@ def test_help_of_train_names_the_choices(cli: Cli) -> None:
 @pytest.mark.parametrize("what", LISTS)
 def test_lists_show_their_table(what: str, cli: Cli) -> None:
     tables: dict[str, list[str]] = {
-        "tasks": list(TASKS),
+        "tasks": list(LABELS),
         "backbones": [*BACKBONES, "hub:HANDLE"],
         "heads": list(HEADS),
         "strategies": list(STRATEGIES),

@@ -19,7 +19,7 @@ from PIL import Image
 
 import app
 from app import Prediction, Predictions, Run
-from data.pictures import MULTI_LABEL, REGRESSION
+from data.labels import MULTI_LABEL, REGRESSION
 from tests.pictures import coloured, encode, write_folder
 
 HOSTILE = "<script>alert(1)</script>"

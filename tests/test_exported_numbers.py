@@ -15,7 +15,7 @@ from app.exporting.process import ModelProcess
 from app.exporting.tflite import with_units
 from app.exporting.trained import Trained
 from app.tasks.regression import standardization
-from data.pictures import REGRESSION
+from data.labels import REGRESSION
 from models.heads import in_units, rescale_outputs, standardized
 
 RANGES = {

@@ -70,7 +70,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> FitData:
 
 def accuracy_and_loss(model: keras.Model, data: FitData) -> tuple[float, float]:
     pixels = np.stack([data.loader.load(index) for index in data.validation]).astype(np.float32)
-    labels = data.loader.pictures.labels[data.validation]
+    labels = data.loader.pictures.labels.array[data.validation]
     logits = model(pixels, training=False)
     loss = keras.ops.mean(keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True))
     return float(np.mean(np.argmax(logits, axis=1) == labels)), float(loss)
@@ -111,7 +111,7 @@ def test_a_phase_ends_early_when_validation_gets_no_better(run: Run, data: FitDa
 def test_pictures_count_by_their_weights(run: Run, data: FitData) -> None:
     """With a weight of zero on two classes, everything looks like the third."""
     model = tiny_model()
-    weights = (data.loader.pictures.labels == 2).astype(np.float32)
+    weights = data.loader.pictures.labels.has(2).astype(np.float32)
     fit(model, [phase(epochs=12)], replace(data, weights=weights), run)
     pixels = np.stack([data.loader.load(index) for index in data.train]).astype(np.float32)
     read_checkpoint(run, str(FitState.read(run).weights), model)

@@ -22,7 +22,7 @@ from app.runs import Run
 from app.splits import choose_splits
 from data.errors import DataError
 from data.files import write_json
-from data.pictures import MULTI_LABEL, REGRESSION, SINGLE_LABEL
+from data.labels import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from tests.conftest import TINY, Ended, contents
 from tests.labelled import picture_set, random_set
 

@@ -11,7 +11,7 @@ import pytest
 import app
 from app.errors import UsageError
 from app.exporting.formats import FORMATS, check_exportable
-from data.pictures import REGRESSION, TASKS
+from data.labels import LABELS, REGRESSION
 from models.backbones import BACKBONES
 from tests.conftest import Ended
 from tests.squares import write_squares
@@ -19,7 +19,7 @@ from tests.squares import write_squares
 Cli = Callable[..., Ended]
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", LABELS)
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_holds_every_backbone(name: str, task: str) -> None:
     """`tests/test_every_backbone.py`, opt-in, exports them all."""

@@ -17,7 +17,8 @@ from data.augmentation import AUGMENTATIONS
 from data.cache.activations import ActivationCache
 from data.cache.partition import Partition
 from data.cache.shards import Rows
-from data.pictures import REGRESSION, PictureSet
+from data.labels import REGRESSION, SingleLabel
+from data.pictures import PictureSet
 from data.pipeline import PictureLoader
 from tests.labelled import random_set
 from tests.pictures import encode
@@ -36,7 +37,7 @@ def picture(index: int) -> bytes:
 @pytest.fixture
 def data() -> FitData:
     keys = tuple(f"{index}.png" for index in range(COUNT))
-    pictures = PictureSet("memory", ("a", "b", "c"), keys, LABELS, picture)
+    pictures = PictureSet("memory", keys, SingleLabel(LABELS, ("a", "b", "c")), picture)
     return FitData(
         loader=PictureLoader(pictures, 8, "stretch"),
         train=TRAIN,
@@ -217,8 +218,7 @@ def test_targets_and_weights_of_the_direct_head(
 
 def of_task(data: FitData, task: str) -> FitData:
     """The same pictures with labels of another task."""
-    labels = random_set(task, COUNT, seed=0).labels
-    pictures = replace(data.loader.pictures, task=task, labels=labels)
+    pictures = replace(data.loader.pictures, labels=random_set(task, COUNT, seed=0).labels)
     return replace(data, loader=PictureLoader(pictures, 8, "stretch"))
 
 
@@ -250,7 +250,7 @@ def test_numbers_are_learned_in_their_spread_over_the_training_pictures(
     kind: str, data: FitData, tmp_path: Path
 ) -> None:
     data = of_task(data, REGRESSION)
-    labels = data.loader.pictures.labels
+    labels = data.loader.pictures.labels.array
     labels[:] = labels * [1, 1000, 0] + [-5, 0, 7]
     inputs = cached(data, tmp_path, 1) if kind == "cached" else live(data)
     spread, mean = labels[TRAIN].std(axis=0), labels[TRAIN].mean(axis=0)

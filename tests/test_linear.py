@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from app.tasks import TASKS
 from app.training import linear
 from app.training.linear import PENALTIES, Blocks, LinearHead, fit_linear_head
-from data.pictures import MULTI_LABEL, REGRESSION, SINGLE_LABEL
+from data.labels import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from tests.handmade import softmax
 
 CLASSES = 4

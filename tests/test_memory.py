@@ -15,6 +15,7 @@ from app.training.activations import Extractor, Views
 from app.training.engines import Choice
 from data.augmentation import AUGMENTATIONS
 from data.cache.activations import ActivationCache
+from data.labels import SingleLabel
 from data.pictures import PictureSet
 from data.pipeline import PictureLoader
 from tests.pictures import encode, smooth
@@ -41,7 +42,7 @@ def peak_of_extraction(count: int, numbers: tuple[int, ...], bottom: keras.Model
     """Most bytes that Python and NumPy held at once, beside what they held before."""
     digests = tuple(hashlib.sha256(str(number).encode()).hexdigest() for number in range(count))
     labels, keys = np.arange(count) % 2, tuple(map(str, range(count)))
-    pictures = PictureSet("memory", ("a", "b"), keys, labels, lambda index: FILE, digests=digests)
+    pictures = PictureSet("memory", keys, SingleLabel(labels, ("a", "b")), lambda index: FILE, digests=digests)
     cache = ActivationCache(folder / f"{count}", 10**9)
     loader = PictureLoader(pictures, SIZE, "stretch")
     extractor = Extractor(loader, AUGMENTATIONS["default"], cache, backbone="averages", engine="auto")

@@ -16,7 +16,7 @@ import app
 from app.exporting.metadata import Description
 from app.exporting.onnx import write_onnx
 from app.exporting.trained import Trained
-from data.pictures import MULTI_LABEL
+from data.labels import MULTI_LABEL
 from models.backbones.tf_hub import HubLayer
 from tests.test_tf_hub import write_reusable
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 from data.augmentation import AUGMENTATIONS, Augmentation
 from data.decoding import RESIZES, load_pixels
 from data.errors import DataError
+from data.labels import SingleLabel
 from data.pictures import PictureSet
 from data.pipeline import PictureLoader, evaluation_batches, training_batches
 from data.sources import open_source
@@ -25,7 +26,7 @@ def numbered(count: int = 23) -> PictureSet:
     """Picture `i` is grey of level `10 * i`, and labelled `i % 3`."""
     files = [encode(np.full((9, 12, 3), 10 * number, np.uint8)) for number in range(count)]
     keys = tuple(f"{number}.png" for number in range(count))
-    return PictureSet("numbered", ("a", "b", "c"), keys, np.arange(count) % 3, files.__getitem__)
+    return PictureSet("numbered", keys, SingleLabel(np.arange(count) % 3, ("a", "b", "c")), files.__getitem__)
 
 
 def loader_of(pictures: PictureSet, resize: str = "stretch") -> PictureLoader:

@@ -16,7 +16,8 @@ from app.evaluation.samples import augmented, labelled, views_seen
 from app.training.activations import Extractor
 from app.training.inputs import FitData, LiveInputs
 from data.augmentation import AUGMENTATIONS
-from data.pictures import MULTI_LABEL, REGRESSION, PictureSet
+from data.labels import MultiLabel, Regression, SingleLabel
+from data.pictures import PictureSet
 from data.pipeline import PictureLoader
 from tests.extraction import (
     FILES,
@@ -108,7 +109,7 @@ def several_labels() -> PictureSet:
     labels = np.zeros((12, 3), np.float32)
     labels[:, 0] = 1
     labels[::2, 1] = 1
-    return replace(pictures_of(FILES), class_names=("x", "y", "z"), labels=labels, task=MULTI_LABEL)
+    return replace(pictures_of(FILES), labels=MultiLabel(labels, ("x", "y", "z")))
 
 
 def test_counts_are_those_of_each_class_in_each_split() -> None:
@@ -130,7 +131,7 @@ def test_a_picture_of_several_labels_counts_for_each() -> None:
 
 def test_numbers_are_shown_as_histograms() -> None:
     labels = np.column_stack([np.arange(12) * 10, -np.arange(12)]).astype(np.float32)
-    pictures = replace(pictures_of(FILES), class_names=("age", "depth"), labels=labels, task=REGRESSION)
+    pictures = replace(pictures_of(FILES), labels=Regression(labels, ("age", "depth")))
     figure = labelled(PictureLoader(pictures, SIZE, "stretch"), SPLITS)
     for axes, name in zip(figure.axes[:2], ("age", "depth"), strict=True):
         assert axes.get_xlabel() == name
@@ -152,9 +153,8 @@ def test_more_classes_than_can_be_named_are_sorted_and_the_ends_named() -> None:
 def test_each_class_has_as_many_places_for_pictures(count: int, places: int) -> None:
     """One training picture a class, and some of the first: the other places stay empty."""
     labels = np.concatenate([np.arange(count), np.zeros(20, int)])
-    pictures = replace(
-        pictures_of(FILES[:1] * len(labels)), class_names=tuple(f"c{number}" for number in range(count)), labels=labels
-    )
+    names = tuple(f"c{number}" for number in range(count))
+    pictures = replace(pictures_of(FILES[:1] * len(labels)), labels=SingleLabel(labels, names))
     figure = labelled(PictureLoader(pictures, SIZE, "stretch"), {"train": np.arange(len(labels))})
     assert len(images(figure)) == min(count, 54) - 1 + places
     assert {"c0", f"c{count - 1}"} <= set(texts(figure))

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from data.pictures import MULTI_LABEL, PictureSet
+from data.labels import MULTI_LABEL
+from data.pictures import PictureSet
 from data.sources import SourceOptions, open_source
 from data.splits import split_pictures
 from tests.pictures import write_folder
@@ -52,7 +53,7 @@ def test_a_folder_with_a_list_for_the_test_and_a_folder_for_validation(train: Pa
         "test/0.png",
         "test/1.png",
     )
-    assert pictures.labels.tolist() == [0] * 3 + [1] * 3 + [2] * 3 + [0, 1] + [2, 0]
+    assert pictures.labels.array.tolist() == [0] * 3 + [1] * 3 + [2] * 3 + [0, 1] + [2, 0]
     assert pictures.encoded(8) == (train / "cherry/02.png").read_bytes()
     assert pictures.encoded(9) == (validation / "apple/00.png").read_bytes()
     assert pictures.encoded(12) == different(1)
@@ -97,7 +98,7 @@ def test_the_task_is_that_of_training(labels: list[str], others: list[str], task
     train, test = write_list(tmp_path / "a", labels), write_list(tmp_path / "b", others)
     pictures = opened(train, test=test)
     assert pictures.task == task and len(pictures) == len(labels) + len(others)
-    texts = [pictures.label_text(index).replace("|", ";") for index in range(len(labels), len(pictures))]
+    texts = [pictures.labels.text(index).replace("|", ";") for index in range(len(labels), len(pictures))]
     assert [set(text.split(";")) for text in texts] == [set(label.split(";")) for label in others]
 
 

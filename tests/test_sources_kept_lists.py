@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from data.pictures import MULTI_LABEL, REGRESSION, SINGLE_LABEL
+from data.labels import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from tests.sources import CAFE, PICTURE, different, folder_of, opened, put, refusal, said, texts
 
 

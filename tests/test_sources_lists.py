@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data.pictures import MULTI_LABEL, REGRESSION, SINGLE_LABEL, PictureSet
+from data.labels import MULTI_LABEL, REGRESSION, SINGLE_LABEL
+from data.pictures import PictureSet
 from data.sources import SourceOptions, open_source
 from data.splits import write_splits
 from tests.pictures import write_folder
@@ -41,7 +42,7 @@ def opened(path: Path, **options: Any) -> PictureSet:
 
 
 def labels_of(pictures: PictureSet) -> list[str]:
-    return [pictures.label_text(index) for index in range(len(pictures))]
+    return [pictures.labels.text(index) for index in range(len(pictures))]
 
 
 # --- What is read -------------------------------------------------------------------------------------------------------
@@ -52,8 +53,8 @@ def test_a_list_with_everything(folder: Path) -> None:
     pictures = opened(write(folder, text))
 
     assert pictures.keys == ("0.png", "1.png", "2.png")
-    assert pictures.class_names == ("rose", "tulip") and pictures.labels.tolist() == [0, 1, 0]
-    assert pictures.labels.dtype == np.int64 and pictures.task == SINGLE_LABEL
+    assert pictures.class_names == ("rose", "tulip") and pictures.labels.array.tolist() == [0, 1, 0]
+    assert pictures.labels.array.dtype == np.int64 and pictures.task == SINGLE_LABEL
     assert pictures.given_splits == ("train", "validation", "test")
     assert pictures.groups == ("a", "", "b")
     assert pictures.weights is not None and pictures.weights.tolist() == [1, 0.5, 2]
@@ -121,7 +122,7 @@ def test_what_graft_writes_can_be_opened(tmp_path: Path) -> None:
     again = opened(write(tmp_path, write_splits(first, splits)))
 
     assert (again.keys, again.class_names, again.given_splits) == (first.keys, first.class_names, tuple(splits))
-    assert again.labels.tolist() == first.labels.tolist() and again.task == SINGLE_LABEL
+    assert again.labels.array.tolist() == first.labels.array.tolist() and again.task == SINGLE_LABEL
 
 
 @pytest.mark.parametrize(
@@ -138,7 +139,7 @@ def test_what_graft_writes_of_other_tasks_can_be_opened(
     rows = [f"{number}.png,{label},7" for number, label in enumerate(labels)]
     first = opened(write(folder, "\n".join(["path,label,more", *rows])), **options)
     again = opened(write(folder, write_splits(first, ["train", "validation", "test"]), "splits.csv"))
-    assert again.task == first.task and again.labels.tolist() == first.labels.tolist()
+    assert again.task == first.task and again.labels.array.tolist() == first.labels.array.tolist()
 
 
 @pytest.mark.parametrize("split", ["", "train", "test"])
@@ -185,19 +186,23 @@ def test_the_task_follows_from_the_labels(
 
 def test_several_labels(folder: Path) -> None:
     pictures = opened(with_labels(folder, ["b|a", "", "c | b|", "b"]))
-    assert pictures.labels.tolist() == [[1, 1, 0], [0, 0, 0], [0, 1, 1], [0, 1, 0]]
-    assert pictures.labels.dtype == np.float32
+    assert pictures.labels.array.tolist() == [[1, 1, 0], [0, 0, 0], [0, 1, 1], [0, 1, 0]]
+    assert pictures.labels.array.dtype == np.float32
     assert labels_of(pictures) == ["a|b", "", "b|c", "b"]
     again = opened(with_labels(folder, labels_of(pictures)))  # as `write_splits` and `audit` write them
-    assert again.labels.tolist() == pictures.labels.tolist()
+    assert again.labels.array.tolist() == pictures.labels.array.tolist()
 
 
 def test_numbers(folder: Path) -> None:
     one = opened(with_labels(folder, ["1.5", "-2", "1e-3"]))
-    assert one.labels.tolist() == [[1.5], [-2], [np.float32(0.001)]] and one.labels.dtype == np.float32
+    assert one.labels.array.tolist() == [[1.5], [-2], [np.float32(0.001)]] and one.labels.array.dtype == np.float32
     path = write(folder, "path,height,width\n0.png,1,2\n1.png,3.5,4\n")
     two = opened(path, columns={"label": "width,height"})
-    assert (two.task, two.class_names, two.labels.tolist()) == (REGRESSION, ("width", "height"), [[2, 1], [4, 3.5]])
+    assert (two.task, two.class_names, two.labels.array.tolist()) == (
+        REGRESSION,
+        ("width", "height"),
+        [[2, 1], [4, 3.5]],
+    )
 
 
 def test_a_column_of_zeros_and_ones_for_each_class(folder: Path) -> None:

@@ -15,14 +15,15 @@ import pytest
 import tensorflow as tf
 
 from data.checking import check_pictures
-from data.pictures import MULTI_LABEL, REGRESSION, SINGLE_LABEL, PictureSet
+from data.labels import MULTI_LABEL, REGRESSION, SINGLE_LABEL
+from data.pictures import PictureSet
 from data.sources import SourceOptions, open_source
 from data.sources.shards import expand
 from tests.sources import PICTURE, different, flowers, refusal, tarred
 
 
 def labels_of(pictures: PictureSet) -> list[str]:
-    return [pictures.label_text(index) for index in range(len(pictures))]
+    return [pictures.labels.text(index) for index in range(len(pictures))]
 
 
 # --- Which files a string stands for ------------------------------------------------------------------------------------
@@ -99,8 +100,8 @@ def test_records_with_names(tmp_path: Path) -> None:
     )
     pictures = open_source(str(path))
     assert pictures.keys == tuple(f"a.tfrecord/{number:06d}" for number in range(4))
-    assert pictures.class_names == ("rose", "tulip") and pictures.labels.tolist() == [1, 0, 1, 0]
-    assert pictures.labels.dtype == np.int64 and pictures.task == SINGLE_LABEL
+    assert pictures.class_names == ("rose", "tulip") and pictures.labels.array.tolist() == [1, 0, 1, 0]
+    assert pictures.labels.array.dtype == np.int64 and pictures.task == SINGLE_LABEL
     with ThreadPoolExecutor(4) as pool:
         read = list(pool.map(pictures.encoded, list(range(4)) * 20))
     assert read == [different(number) for number in range(4)] * 20
@@ -114,7 +115,7 @@ def test_shards_of_records(tmp_path: Path) -> None:
         )
     for text in ("a.tfrecord-00000-of-00002", "a.tfrecord", "a.tfrecord*", "*.tfrecord-*-of-00002"):
         pictures = open_source(str(tmp_path / text))
-        assert pictures.class_names == ("9", "10") and pictures.labels.tolist() == [1, 1, 0, 0]
+        assert pictures.class_names == ("9", "10") and pictures.labels.array.tolist() == [1, 1, 0, 0]
         assert pictures.keys[3] == "a.tfrecord-00001-of-00002/000001" and pictures.encoded(3) == different(3)
 
 
@@ -201,7 +202,7 @@ def test_tar_shards(tmp_path: Path) -> None:
         tarred(tmp_path / f"a-{shard:03d}.tar", samples(shard, 10, start=2 * shard))
     for text in ("a-{000..002}.tar", "a-*.tar"):
         pictures = open_source(str(tmp_path / text))
-        assert pictures.class_names == ("0", "1", "2", "10") and pictures.labels.tolist() == [0, 3, 1, 3, 2, 3]
+        assert pictures.class_names == ("0", "1", "2", "10") and pictures.labels.array.tolist() == [0, 3, 1, 3, 2, 3]
         assert pictures.keys[:3] == ("a-000.tar/0000.png", "a-000.tar/0001.png", "a-001.tar/0002.png")
         assert [pictures.encoded(index) for index in (5, 0, 3)] == [different(index) for index in (5, 0, 3)]
 

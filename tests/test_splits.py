@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from data.errors import DataError
-from data.pictures import MULTI_LABEL, REGRESSION, SPLITS, TASKS, PictureSet
+from data.labels import LABELS, MULTI_LABEL, REGRESSION, MultiLabel, SingleLabel
+from data.pictures import SPLITS, PictureSet
 from data.sources import open_source
 from data.splits import changed_since, read_splits, split_indices, write_splits
 from tests.labelled import count, crossing, picture_set, random_set, split
@@ -119,7 +120,7 @@ ODD = ("a, b", 'c "d"', "е́ж 犬", " spaced ", "#e;f'")
 
 def odd_set() -> PictureSet:
     keys = tuple(f"{name}/one\ntwo, {number}.png" for name in ODD for number in range(4))
-    return PictureSet("odd", ODD, keys, np.repeat(np.arange(len(ODD)), 4), lambda i: str(i).encode())
+    return PictureSet("odd", keys, SingleLabel(np.repeat(np.arange(len(ODD)), 4), ODD), lambda i: str(i).encode())
 
 
 def test_the_file_is_a_plain_table() -> None:
@@ -136,36 +137,39 @@ def test_odd_names_survive_the_file(tmp_path: Path) -> None:
     read, read_back = read_splits(file.read_text(encoding="utf-8"), pictures)
 
     assert read.keys == pictures.keys and read.class_names == ODD
-    assert read.labels.tolist() == pictures.labels.tolist()
+    assert read.labels.array.tolist() == pictures.labels.array.tolist()
     assert read_back.tolist() == splits.tolist()
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", LABELS)
 def test_labels_of_every_task_survive_the_file(task: str) -> None:
     pictures = random_set(task, 60, 0)
     splits = split(pictures)
     read, read_back = read_splits(write_splits(pictures, splits), pictures.subset(range(59, -1, -1)))
     assert read.keys == pictures.keys and read.class_names == pictures.class_names
-    np.testing.assert_array_equal(read.labels, pictures.labels)
+    assert read.labels == pictures.labels
     assert read_back.tolist() == splits.tolist()
 
 
 @pytest.mark.parametrize(("task", "text"), [(MULTI_LABEL, "another class"), (REGRESSION, "another label")])
 def test_other_labels_now_are_named(task: str, text: str) -> None:
     pictures = random_set(task, 60, 0)
-    labels = pictures.labels.copy()
+    labels = pictures.labels.array.copy()
     labels[3, 1] = 1 - labels[3, 1]
     with pytest.raises(DataError, match=rf"1 picture is .* {text} .*\(3\.png\)"):
-        read_splits(write_splits(pictures, split(pictures)), replace(pictures, labels=labels))
+        read_splits(
+            write_splits(pictures, split(pictures)), replace(pictures, labels=replace(pictures.labels, array=labels))
+        )
 
 
 def test_a_class_of_several_that_came_later_is_left_out() -> None:
     pictures = random_set(MULTI_LABEL, 60, 0)
     text = write_splits(pictures, split(pictures))
-    wider = np.hstack([np.zeros((60, 1), np.float32), pictures.labels])
-    read, _ = read_splits(text, replace(pictures, class_names=("new", *pictures.class_names), labels=wider))
+    wider = np.hstack([np.zeros((60, 1), np.float32), pictures.labels.array])
+    now = replace(pictures, labels=MultiLabel(wider, ("new", *pictures.class_names)))
+    read, _ = read_splits(text, now)
     assert read.class_names == pictures.class_names
-    np.testing.assert_array_equal(read.labels, pictures.labels)
+    assert read.labels == pictures.labels
 
 
 def test_pictures_and_classes_that_came_later_are_left_out(tmp_path: Path) -> None:
@@ -178,7 +182,7 @@ def test_pictures_and_classes_that_came_later_are_left_out(tmp_path: Path) -> No
     read, read_back = read_splits(text, open_source(str(tmp_path)))
 
     assert read.keys == first.keys and read.class_names == first.class_names
-    assert read.labels.tolist() == first.labels.tolist()
+    assert read.labels.array.tolist() == first.labels.array.tolist()
     assert read_back.tolist() == splits.tolist()
     assert read.encoded(20) == (tmp_path / read.keys[20]).read_bytes()
 
@@ -195,9 +199,9 @@ def test_pictures_that_are_gone_are_counted_and_one_is_named(gone: int) -> None:
 def test_pictures_of_another_class_now_are_named() -> None:
     pictures = picture_set(5, 5)
     text = write_splits(pictures, split(pictures))
-    labels = pictures.labels.copy()
+    labels = pictures.labels.array.copy()
     labels[3] = 1
-    moved = PictureSet("pictures", pictures.class_names, pictures.keys, labels, pictures.encoded)
+    moved = replace(pictures, labels=replace(pictures.labels, array=labels))
     with pytest.raises(DataError, match=r"1 picture is .* another class .*a/3\.png"):
         read_splits(text, moved)
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from data.errors import DataError
-from data.pictures import MULTI_LABEL, REGRESSION, SINGLE_LABEL, SPLITS, TASKS, PictureSet
+from data.labels import LABELS, MULTI_LABEL, REGRESSION, SINGLE_LABEL, Regression
+from data.pictures import SPLITS, PictureSet
 from data.splits import fold_pictures, take_shots
 from tests.labelled import count, crossing, has_class, picture_set, random_set, split
 
@@ -19,7 +20,7 @@ from tests.labelled import count, crossing, has_class, picture_set, random_set, 
 TIES = {"groups": {"groups": True}, "duplicates": {"duplicates": True}, "both": {"groups": True, "duplicates": True}}
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", LABELS)
 @pytest.mark.parametrize("ties", TIES)
 @pytest.mark.parametrize("seed", range(5))
 def test_no_group_and_no_duplicate_is_in_two_splits(task: str, ties: str, seed: int) -> None:
@@ -49,14 +50,14 @@ def test_every_class_gets_its_share_of_every_split(task: str, groups: bool, seed
 def test_every_split_has_low_and_high_numbers(seed: int) -> None:
     pictures = random_set(REGRESSION, 300, seed)
     splits = split(pictures, validation=0.1, test=0.1, seed=seed)
-    ranks = pictures.labels.argsort(axis=0).argsort(axis=0) / 300
+    ranks = pictures.labels.array.argsort(axis=0).argsort(axis=0) / 300
     for one in SPLITS:
         tenths = np.quantile(ranks[splits == one], [0.1, 0.5, 0.9], axis=0)
         assert tenths == pytest.approx(np.array([[0.1] * 3, [0.5] * 3, [0.9] * 3]), abs=0.12)
 
 
 def test_numbers_that_are_all_the_same_are_split() -> None:
-    pictures = replace(random_set(REGRESSION, 40, 0), labels=np.ones((40, 3), np.float32))
+    pictures = replace(random_set(REGRESSION, 40, 0), labels=Regression(np.ones((40, 3), np.float32), ("a", "b", "c")))
     assert Counter(split(pictures).tolist()) == {"train": 28, "validation": 6, "test": 6}
 
 
@@ -126,7 +127,7 @@ def fold(pictures: PictureSet, number: int, *, folds: int = 5, seed: int = 0) ->
     return fold_pictures(pictures, folds=folds, fold=number, validation_fraction=0.15, seed=seed)
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", LABELS)
 @pytest.mark.parametrize("ties", [{}, *TIES.values()], ids=["none", *TIES])
 @pytest.mark.parametrize("folds", [2, 5])
 def test_folds_test_every_picture_once_and_part_nothing(task: str, ties: dict[str, bool], folds: int) -> None:
@@ -144,7 +145,7 @@ def test_folds_test_every_picture_once_and_part_nothing(task: str, ties: dict[st
 
 def test_folds_of_small_classes_differ_by_one_picture_at_most() -> None:
     pictures = picture_set(6, 7, 8, 9, 11, 12)
-    sizes = [Counter(pictures.labels[fold(pictures, number) == "test"].tolist()) for number in range(1, 6)]
+    sizes = [Counter(pictures.labels.array[fold(pictures, number) == "test"].tolist()) for number in range(1, 6)]
     for label in range(6):
         of_class = [size[label] for size in sizes]
         assert min(of_class) >= 1 and max(of_class) - min(of_class) <= 1

@@ -21,7 +21,7 @@ from app.exporting.metadata import LABELS, THRESHOLDS
 from app.exporting.runtimes import LiteRTRuntime, ONNXRuntime
 from app.tasks import TASKS
 from data.decoding import load_pixels
-from data.pictures import MULTI_LABEL, REGRESSION, SINGLE_LABEL
+from data.labels import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from models.builder import load_model
 from models.heads import OUTPUTS
 from tests.conftest import TINY, Ended

@@ -17,9 +17,9 @@ from app.errors import UsageError
 from app.evaluation.results import check_goal
 from app.evaluation.thresholds import best_f1_threshold, decide, threshold_for
 from app.tasks import TASKS
-from app.tasks.task import Goal, Task, mean_interval
-from data.pictures import MULTI_LABEL, REGRESSION, SINGLE_LABEL
-from data.pictures import TASKS as TASK_NAMES
+from app.tasks.intervals import mean_interval
+from app.tasks.task import Goal, Task
+from data.labels import LABELS, MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from models.heads import OUTPUTS, Output
 from tests.labelled import picture_set, random_set
 
@@ -38,7 +38,7 @@ def task(name: str) -> Task:
 
 
 def labels_of(name: str, count: int = 60, seed: int = 0) -> np.ndarray:
-    return random_set(name, count, seed).labels
+    return random_set(name, count, seed).labels.array
 
 
 def answers_of(name: str, logits: np.ndarray) -> np.ndarray:
@@ -61,7 +61,7 @@ def judged(name: str, answers: np.ndarray, labels: np.ndarray) -> dict[str, Any]
 
 
 def test_each_task_has_labels_a_task_and_outputs() -> None:
-    assert list(TASK_NAMES) == list(TASKS) == list(OUTPUTS)
+    assert list(LABELS) == list(TASKS) == list(OUTPUTS)
     assert len({output.layer for output in OUTPUTS.values()}) == len(OUTPUTS)  # a saved model tells its task by it
     assert all(isinstance(output, Output) for output in OUTPUTS.values())
 

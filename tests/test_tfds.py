@@ -93,13 +93,13 @@ def test_gives_pictures_labels_and_splits_of_the_set() -> None:
     for index, split in enumerate(pictures.given_splits):
         level = np.asarray(decode(pictures.encoded(index)))[0, 0, 0]
         assert level % 20 == (split == "test")
-        assert level // 20 % 3 == pictures.labels[index]
+        assert level // 20 % 3 == pictures.labels.array[index]
 
 
 def test_a_second_opening_gives_the_same_and_pictures_can_be_read_by_several_threads() -> None:
     first, second = (open_source("tfds:graft_tiny") for _ in range(2))
 
-    assert first.keys == second.keys and first.labels.tolist() == second.labels.tolist()
+    assert first.keys == second.keys and first.labels.array.tolist() == second.labels.array.tolist()
     assert list(check_pictures(first)) == list(check_pictures(second))
     assert not any(one.fault for one in check_pictures(first))
 

@@ -16,6 +16,7 @@ from data import decoding, pipeline
 from data.augmentation import AUGMENTATIONS, Augmentation
 from data.decoding import load_pixels
 from data.errors import DataError
+from data.labels import SingleLabel
 from data.pictures import PictureSet
 from data.pipeline import PictureLoader, load_views
 from data.sources import open_source
@@ -35,7 +36,7 @@ def loader_of(files: list[bytes], read: Callable[[int], object] = lambda _: None
         return files[index]
 
     keys = tuple(f"{number}.png" for number in range(len(files)))
-    pictures = PictureSet("memory", ("a", "b"), keys, np.arange(len(files)) % 2, encoded)
+    pictures = PictureSet("memory", keys, SingleLabel(np.arange(len(files)) % 2, ("a", "b")), encoded)
     return PictureLoader(pictures, SIZE, "stretch")
 
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit, softmax
 from threadpoolctl import threadpool_limits
 
 from app.console import track
-from app.tasks import TASKS
+from app.tasks import TASKS, Task
 from app.training.linear import LinearHead, fit_linear_head
 from data.cache.shards import Rows
-from data.pictures import MULTI_LABEL, REGRESSION, SINGLE_LABEL, PictureSet
+from data.pictures import PictureSet
 from data.stratification import units_of
 
 FOLDS = 5
@@ -50,50 +48,23 @@ def cross_validate(pictures: PictureSet, features: Rows) -> Opinions | None:
     Returns:
         What they say; None if there are too few pictures to tell.
     """
-    units = units_of(pictures)
-    outputs, judged = _judged(pictures, units)
-    if len(outputs) < (1 if pictures.task == REGRESSION else 2) or len(np.unique(units[judged])) < 2 * FOLDS:
+    labels, task, units = pictures.labels, TASKS[pictures.task], units_of(pictures)
+    outputs, judged = task.judged(labels.array, units, len(labels.names), FOLDS)
+    if not len(outputs) or len(np.unique(units[judged])) < 2 * FOLDS:
         return None
-    targets, restore = _targets(pictures, outputs, judged)
+    targets, restore = task.audit_targets(labels.array, len(labels.names), judged)
+    targets = targets[:, outputs]
     fold = _folds(pictures, units, judged)
     answers = np.full((len(pictures), len(outputs)), np.nan, np.float32)
 
     def ask(number: int) -> None:
         held_out = np.flatnonzero(fold == number)
         others = np.flatnonzero((fold != number) & (fold >= 0))
-        answers[held_out] = _answer(pictures.task, features, targets, others, held_out)
+        answers[held_out] = _answer(task, features, targets, others, held_out)
 
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(min(FOLDS, os.cpu_count() or 1)) as pool:
         list(track(pool.map(ask, range(FOLDS)), FOLDS, "judging", unit="folds"))
     return Opinions(restore(answers), judged, outputs)
-
-
-def _judged(pictures: PictureSet, units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The classes with enough pictures to be judged, or all numbers, and the pictures that are."""
-    if pictures.task == REGRESSION:
-        return np.arange(pictures.labels.shape[1]), np.ones(len(pictures), bool)
-    if pictures.task == MULTI_LABEL:
-        counts = np.array([len(np.unique(units[has > 0])) for has in pictures.labels.T])
-        others = np.array([len(np.unique(units[has == 0])) for has in pictures.labels.T])
-        return np.flatnonzero((counts >= FOLDS) & (others >= FOLDS)), np.ones(len(pictures), bool)
-    counts = np.array([len(np.unique(units[pictures.labels == label])) for label in range(len(pictures.class_names))])
-    outputs = np.flatnonzero(counts >= FOLDS)
-    return outputs, np.isin(pictures.labels, outputs)
-
-
-def _targets(
-    pictures: PictureSet, outputs: np.ndarray, judged: np.ndarray
-) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
-    """What a head is fitted to, float32 (n, outputs), and what makes answers of its logits."""
-    targets = TASKS[pictures.task].targets(pictures.labels, len(pictures.class_names))[:, outputs]
-    if pictures.task == SINGLE_LABEL:
-        return targets, lambda logits: softmax(logits, axis=1)
-    if pictures.task == MULTI_LABEL:
-        return targets, expit
-    numbers = targets[judged].astype(np.float64)  # squares of large ones are beyond float32
-    spread = numbers.std(axis=0)
-    mean, scale = numbers.mean(axis=0), np.where(spread > 0, spread, 1.0)
-    return ((targets - mean) / scale).astype(np.float32), lambda logits: logits * scale + mean
 
 
 def _folds(pictures: PictureSet, units: np.ndarray, judged: np.ndarray) -> np.ndarray:
@@ -102,10 +73,10 @@ def _folds(pictures: PictureSet, units: np.ndarray, judged: np.ndarray) -> np.nd
 
     members = np.flatnonzero(judged)
     _, first, unit = np.unique(units[members], return_index=True, return_inverse=True)
-    labels = pictures.labels[members[first]]
+    labels = pictures.labels.taken(members[first])
     # What shows the same and has several labels counts for the first: too few may be left of each class to be stratified.
-    if pictures.task == SINGLE_LABEL and np.unique(labels, return_counts=True)[1].max() >= FOLDS:
-        parts = StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(labels, labels)
+    if labels.exclusive and labels.counts().max() >= FOLDS:
+        parts = StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(labels.array, labels.array)
     else:
         parts = KFold(FOLDS, shuffle=True, random_state=0).split(first)
     fold_of_unit = np.zeros(len(first), np.int64)
@@ -116,11 +87,11 @@ def _folds(pictures: PictureSet, units: np.ndarray, judged: np.ndarray) -> np.nd
     return fold
 
 
-def _answer(task: str, features: Rows, targets: np.ndarray, train: np.ndarray, held_out: np.ndarray) -> np.ndarray:
+def _answer(task: Task, features: Rows, targets: np.ndarray, train: np.ndarray, held_out: np.ndarray) -> np.ndarray:
     """Logits of the pictures held out. The penalty is chosen by them too: one number of seven, by all of them."""
     if len(train) > _MOST:
         train = np.sort(np.random.default_rng(0).choice(train, _MOST, replace=False))
-    loss = TASKS[task].linear_loss
+    loss = task.linear_loss
     seen = [
         (features.take(some).astype(np.float32), targets[some], np.ones(len(some), np.float32))
         for some in _blocks(train)

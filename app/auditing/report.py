@@ -34,7 +34,7 @@ def render_page(reading: Reading, findings: Sequence[Finding], not_looked_at: Se
         pictures=reading.pictures,
         findings=findings,
         not_looked_at=not_looked_at,
-        counts=class_counts(reading.evidence.pictures),
+        counts=class_counts(reading.evidence.pictures.labels),
         readable=len(reading.evidence.pictures),
         thumbnails=thumbnails(reading.evidence.pictures, shown, _SIZE),
         most_examples=_EXAMPLES,

@@ -11,7 +11,7 @@ from tyro.conf import arg
 
 from app.errors import UsageError
 from app.exporting.formats import DEFAULT_FORMATS, FORMATS
-from data.pictures import TASKS
+from data.labels import LABELS
 from data.sources import SOURCES
 from data.sources.columns import ROLES
 from data.sources.options import UNCERTAIN, SourceOptions
@@ -94,7 +94,7 @@ Locales = Annotated[
 ]
 
 # Options about sources, which `train` and `audit` share.
-Task = Annotated[str | None, option("what to learn", TASKS, metavar="TASK", default="by the labels")]
+Task = Annotated[str | None, option("what to learn", tuple(LABELS), metavar="TASK", default="by the labels")]
 Columns = Annotated[
     tuple[str, ...],
     option(

@@ -39,7 +39,7 @@ from app.config.shared import (
 from app.exporting.formats import FORMATS
 from app.training.engines import CHOICES
 from data.decoding import RESIZES
-from data.pictures import TASKS
+from data.labels import LABELS
 from data.preparing import Preparation
 from data.sources.options import SourceOptions
 from models.backbones import HUB_PREFIX, find_backbone
@@ -118,9 +118,9 @@ class PredictConfig(Options):
     labels: Annotated[
         str | None, option("the class names: one a line, in the order of the model's values", metavar="FILE.txt")
     ] = None
-    task: Annotated[str | None, option("what the model's values are", TASKS, metavar="TASK", default="by the file")] = (
-        None
-    )
+    task: Annotated[
+        str | None, option("what the model's values are", tuple(LABELS), metavar="TASK", default="by the file")
+    ] = None
     resize: Annotated[
         str | None,
         option("how pictures become square", RESIZES, metavar="STR", default="as the run did, else stretch"),
@@ -145,7 +145,7 @@ class PredictConfig(Options):
         check_positive("batch_size", self.batch_size)
         Preparation.parse(self.background, self.levels)
         check_positive("image_size", self.image_size, most=MAX_IMAGE_SIZE)
-        for name, value, table in (("resize", self.resize, RESIZES), ("task", self.task, TASKS)):
+        for name, value, table in (("resize", self.resize, RESIZES), ("task", self.task, LABELS)):
             if value is not None:
                 check_choice(name, value, table)
         require(self.output is None or self.output.endswith(".csv"), f"--output must be a .csv file, not {self.output}")

@@ -92,8 +92,8 @@ def find_mirrored(pictures: PictureSet) -> tuple[str, str] | None:
     """
     assert pictures.duplicates is not None and pictures.upright is not None  # `app.pictures.open_readable` gives them
     for members in find_conflicts(pictures, pictures.upright, pictures.duplicates).orientations:
-        one, *others = members.tolist()
-        other = next(index for index in others if np.any(pictures.labels[index] != pictures.labels[one]))
+        (one, *others), labels = members.tolist(), pictures.labels.array
+        other = next(index for index in others if np.any(labels[index] != labels[one]))
         return pictures.keys[one], pictures.keys[other]
     return None
 
@@ -117,12 +117,12 @@ def _labels(measured: Measured) -> str | None:
     if "confusion" not in measured.validation:
         return None
     pictures, answers = measured.pictures, measured.probabilities
-    suspects = np.flatnonzero((answers.argmax(axis=1) != pictures.labels) & (answers.max(axis=1) >= _SURE))
+    suspects = np.flatnonzero((answers.argmax(axis=1) != pictures.labels.array) & (answers.max(axis=1) >= _SURE))
     if not len(suspects):
         return None
     first = suspects[np.argmax(answers[suspects].max(axis=1))]
     example = (
-        f"{pictures.keys[first]} is labelled {pictures.label_text(first)}, and the model is {answers[first].max():.0%} sure "
+        f"{pictures.keys[first]} is labelled {pictures.labels.text(first)}, and the model is {answers[first].max():.0%} sure "
         f"of {pictures.class_names[answers[first].argmax()]}"
     )
     count = f"{len(suspects)} labels of the validation split are" if len(suspects) > 1 else "A validation label is"

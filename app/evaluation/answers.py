@@ -9,7 +9,8 @@ import numpy as np
 
 from app.console import status, track
 from app.runs import Run
-from data.pictures import Indices, PictureSet
+from data.labels import Indices
+from data.pictures import PictureSet
 from data.pipeline import PictureLoader, evaluation_batches
 from models.builder import forward_pass, load_model, with_answers
 

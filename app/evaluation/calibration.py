@@ -12,10 +12,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import minimize_scalar
-from scipy.special import expit, log_softmax, logit
 
-from data.pictures import UNKNOWN
+from data.labels import UNKNOWN
 
 BINS = 15
 TEMPERATURES = (0.2, 10.0)  # colder or hotter is what few examples suggest, not what a model needs
@@ -165,7 +163,7 @@ def _one_temperature(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     wrong = 1 / (count + 2)
     targets = np.full((count, outputs), wrong / max(1, outputs - 1))
     targets[np.arange(count), labels] = 1 - wrong
-    temperature = _minimise(lambda inverse: -(targets * log_softmax(logits * inverse, axis=1)).sum(axis=1).mean())
+    temperature = _minimise(lambda inverse: -(targets * _log_softmax(logits * inverse)).sum(axis=1).mean())
     return np.full(outputs, temperature)
 
 
@@ -193,12 +191,14 @@ def _temperature_per_class(logits: np.ndarray, labels: np.ndarray) -> np.ndarray
 
 def _minimise(objective: Callable[[float], float]) -> float:
     """The temperature at whose inverse an objective is least."""
+    from scipy.optimize import minimize_scalar
+
     coldest, hottest = np.log(TEMPERATURES)
     return float(np.exp(minimize_scalar(lambda log: objective(np.exp(-log)), bounds=(coldest, hottest)).x))
 
 
 def _log_loss(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    return -log_softmax(logits, axis=1)[np.arange(len(labels)), labels]
+    return -_log_softmax(logits)[np.arange(len(labels)), labels]
 
 
 def _log_loss_per_class(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -221,13 +221,27 @@ def _log(probabilities: np.ndarray) -> np.ndarray:
     return np.log(np.maximum(probabilities.astype(np.float64), 1e-30))
 
 
+def _log_softmax(logits: np.ndarray) -> np.ndarray:
+    from scipy.special import log_softmax
+
+    return log_softmax(logits, axis=1)
+
+
 def _softmax(logits: np.ndarray) -> np.ndarray:
-    return np.exp(log_softmax(logits, axis=1))
+    return np.exp(_log_softmax(logits))
 
 
 def _logit(probabilities: np.ndarray) -> np.ndarray:
+    from scipy.special import logit
+
     return logit(np.clip(probabilities.astype(np.float64), _LEAST, 1 - _LEAST))
 
 
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    from scipy.special import expit
+
+    return expit(logits)
+
+
 ONE_CLASS = Calibrator(_log, _softmax, _one_temperature, _log_loss, _most_likely)
-ANY_CLASSES = Calibrator(_logit, expit, _temperature_per_class, _log_loss_per_class, _each_yes)
+ANY_CLASSES = Calibrator(_logit, _sigmoid, _temperature_per_class, _log_loss_per_class, _each_yes)

@@ -8,16 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from app.tasks.task import Task
-from data.pictures import MULTI_LABEL, REGRESSION, SINGLE_LABEL
+from app.tasks import Task
 
 _NORMAL = 1.959964  # standard errors on each side of a mean, for 95 %
-# What is said of all pictures together: metric, title and format.
-_POOLED = {
-    SINGLE_LABEL: ("accuracy", "Accuracy", ".3f"),
-    MULTI_LABEL: ("accuracy", "All classes right", ".3f"),
-    REGRESSION: ("mae", "Mean absolute error", ".4g"),
-}
 
 
 def summarise(tests: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -92,14 +85,14 @@ def fold_table(summary: dict[str, Any], task: Task) -> tuple[Sequence[str], list
     return ("fold", "pictures", *task.columns), rows
 
 
-def pooled_text(summary: dict[str, Any], task_name: str) -> str:
+def pooled_text(summary: dict[str, Any], task: Task) -> str:
     """What all images together say, each of them tested once: a sentence.
 
     Args:
         summary: what `summarise` gives.
-        task_name: of the run.
+        task: of the run.
     """
-    name, title, digits = _POOLED[task_name]
+    name, title, digits = task.pooled
     pooled = summary["pooled"]
     low, high = pooled[f"{name}_ci95"]
     return (

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.stats import binomtest
-from sklearn.metrics import confusion_matrix, f1_score, log_loss, precision_recall_fscore_support, r2_score
 
 from app.evaluation.calibration import ANY_CLASSES, ONE_CLASS, calibration_error
 from app.evaluation.thresholds import decide
-from data.pictures import UNKNOWN
+from data.labels import UNKNOWN
 
 RESAMPLES = 200  # of a bootstrap: its interval is good to about a tenth of its width
 
@@ -33,6 +31,8 @@ def measure_single_label(
         `app.evaluation.calibration.calibration_error`); `classes`, by name, with n, precision, recall and f1; and `confusion`,
         counts by true class (rows) and predicted class (columns).
     """
+    from sklearn.metrics import confusion_matrix, f1_score, log_loss, precision_recall_fscore_support
+
     predicted = decide(probabilities, thresholds)
     every = range(len(class_names))
     clipped = np.clip(probabilities.astype(np.float64), 1e-12, 1.0)
@@ -69,6 +69,8 @@ def measure_multi_label(
         `classes`, by name, with n, precision, recall, f1, average_precision and threshold. Means over classes are over
         those that some pictures have. What is not known counts nowhere, and `unknown` is how much that is, if it is any.
     """
+    from sklearn.metrics import f1_score, precision_recall_fscore_support
+
     # What is not known is no, answered last and with no: so it is in no precision, recall or average precision.
     known = labels != UNKNOWN
     truth, decided = labels > 0.5, (probabilities >= thresholds) & known
@@ -135,16 +137,13 @@ def _map_interval(probabilities: np.ndarray, truth: np.ndarray) -> list[float]:
     return [float(end) for end in np.percentile(means or [0.0], [2.5, 97.5])]
 
 
-def measure_regression(
-    answers: np.ndarray, labels: np.ndarray, names: Sequence[str], thresholds: None = None
-) -> dict[str, Any]:
+def measure_regression(answers: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
     """Compare numbers with the truth.
 
     Args:
         answers: float (n, numbers).
         labels: float (n, numbers), in the same units.
         names: one a number.
-        thresholds: numbers know none.
 
     Returns:
         `n`; `r2`, the part of the variance that is explained, the mean over the numbers; `mae`, the mean absolute error,
@@ -177,6 +176,8 @@ def _mean_interval(errors: np.ndarray) -> list[float]:
 
 
 def _r2(truth: np.ndarray, answers: np.ndarray) -> float:
+    from sklearn.metrics import r2_score
+
     if (truth == truth[0]).all():  # one number has no variance to explain
         return 0.0
     return float(
@@ -185,6 +186,8 @@ def _r2(truth: np.ndarray, answers: np.ndarray) -> float:
 
 
 def _accuracy(right: np.ndarray) -> dict[str, Any]:
+    from scipy.stats import binomtest
+
     correct = int(right.sum())
     interval = binomtest(correct, len(right)).proportion_ci(0.95, method="wilson")
     return {"accuracy": correct / len(right), "accuracy_ci95": [float(interval.low), float(interval.high)]}

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
-from matplotlib.ticker import MaxNLocator
-from scipy.stats import binomtest
 
 from app.evaluation.calibration import BINS, Reliability, calibration_error, error_by_chance
 from app.evaluation.calibration import reliability as reliability_of
+from app.evaluation.metrics import average_precisions
 from data.files import atomic_write
-from data.pictures import UNKNOWN
+from data.labels import UNKNOWN
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 LIGHT_BLUE = "#93c5fd"
 BLUE, ORANGE, RED, GREY, LIGHT_GREY = "#2563eb", "#ea580c", "#dc2626", "#6b7280", "#d1d5db"
@@ -38,12 +38,18 @@ def save_figure(figure: Figure, path: Path) -> None:
         figure.savefig(temporary, dpi=120, bbox_inches="tight", format="png")
 
 
+def _figure(**options: Any) -> Figure:
+    from matplotlib.figure import Figure  # slow to import, as all of Matplotlib
+
+    return Figure(**options)
+
+
 def curves(history: Sequence[dict[str, Any]], metric: str, best: dict[str, Any]) -> Figure:
     """A metric of the history and the loss against epochs, in training and validation.
 
     A line shows where a phase begins, and a ring the epoch whose weights are kept, `best`.
     """
-    figure = Figure(figsize=(10, 4))
+    figure = _figure(figsize=(10, 4))
     epochs = np.arange(1, len(history) + 1)
     starts = [i + 1 for i in range(1, len(history)) if history[i]["phase"] != history[i - 1]["phase"]]
     for axes, name in zip(figure.subplots(1, 2), (metric, "loss"), strict=True):
@@ -68,7 +74,7 @@ def confusion(counts: Sequence[Sequence[int]], class_names: Sequence[str]) -> Fi
     matrix = np.array(counts)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     side = float(np.clip(1.5 + 0.5 * len(class_names), 4, 30))
-    figure = Figure(figsize=(side + 1, side))
+    figure = _figure(figsize=(side + 1, side))
     axes = figure.subplots()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(image, ax=axes, fraction=0.046, label="share of the true class")
@@ -92,7 +98,7 @@ def predictions(pictures: np.ndarray, captions: Sequence[tuple[str, bool]]) -> F
     """
     columns = min(6, len(pictures))
     rows = -(-len(pictures) // columns)
-    figure = Figure(figsize=(2 * columns, 2.4 * rows))
+    figure = _figure(figsize=(2 * columns, 2.4 * rows))
     grid = np.atleast_1d(figure.subplots(rows, columns)).ravel()
     for axes in grid:
         axes.axis("off")
@@ -111,7 +117,7 @@ def reliability(versions: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure
     Args:
         versions: by name, how sure each decision is, float (n,) in [0, 1], and whether it is right, bool (n,).
     """
-    figure = Figure(figsize=(8, 5), layout="constrained")
+    figure = _figure(figsize=(8, 5), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     above.plot([0, 1], [0, 1], color=GREY, lw=1, ls="--", label="as often right as it says")
     for (name, (confidence, right)), colour in zip(versions.items(), (LIGHT_BLUE, BLUE)[-len(versions) :], strict=True):
@@ -135,6 +141,8 @@ def reliability(versions: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure
 
 def _wilson(bins: Reliability, filled: np.ndarray) -> np.ndarray:
     """How far the 95 % interval of each accuracy (Wilson 1927) reaches below and above it, (2, bins)."""
+    from scipy.stats import binomtest
+
     reach = []
     for accuracy, count in zip(bins.accuracy[filled], bins.counts[filled], strict=True):
         interval = binomtest(round(accuracy * count), int(count)).proportion_ci(0.95, method="wilson")
@@ -149,20 +157,18 @@ def precision_recall(
 
     Args:
         probabilities: float (n, classes).
-        labels: (n, classes), as `data.pictures.PictureSet` has them; what is not known is left out.
+        labels: (n, classes), as `data.labels.MultiLabel` has them; what is not known is left out.
         class_names: one name a class.
         thresholds: (classes,).
     """
     from sklearn.metrics import precision_recall_curve
-
-    from app.evaluation.metrics import average_precisions
 
     known, truth = labels != UNKNOWN, labels > 0.5
     probabilities = np.where(known, probabilities, -1.0)
     precisions = average_precisions(probabilities, truth)
     present = np.flatnonzero(truth.any(axis=0))
     shown = present[np.argsort(precisions[present], kind="stable")][:_MOST_CURVES]
-    figure = Figure(figsize=(8, 5), layout="constrained")
+    figure = _figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
     for label in shown:
         some = known[:, label]
@@ -193,7 +199,7 @@ def scatter(answers: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> Fi
     shown = names[:_MOST_HISTOGRAMS]
     columns = min(3, len(shown))
     rows = -(-len(shown) // columns)
-    figure = Figure(figsize=(4.2 * columns, 4 * rows), layout="constrained")
+    figure = _figure(figsize=(4.2 * columns, 4 * rows), layout="constrained")
     grid = np.atleast_1d(figure.subplots(rows, columns)).ravel()
     for axes in grid[len(shown) :]:
         axes.axis("off")
@@ -250,6 +256,8 @@ def numbers(
         captions: as for `classes`.
         title: of the figure.
     """
+    from matplotlib.ticker import MaxNLocator
+
     shown = names[:_MOST_HISTOGRAMS]
     figure, charts = _above_pictures(len(shown), 2.0, pictures, captions, title)
     for position, (axes, name) in enumerate(zip(charts, shown, strict=True)):
@@ -271,7 +279,7 @@ def views(pictures: Sequence[np.ndarray], headings: Sequence[str], title: str) -
     """
     beside = beside_each_other(len(headings))
     rows = -(-len(pictures) // beside)
-    figure = Figure(figsize=(_WIDTH, 0.6 + rows * _side(len(headings), beside)), layout="constrained")
+    figure = _figure(figsize=(_WIDTH, 0.6 + rows * _side(len(headings), beside)), layout="constrained")
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     axes = figure.subplots()
     _wall(axes, [one for of_picture in pictures for one in of_picture], len(headings), beside, above=0)
@@ -294,7 +302,7 @@ def _above_pictures(
     beside = beside_each_other(places)
     pitch, side = 1 + _CAPTION, _side(places, beside)
     wall = 0.3 + -(-len(captions) // beside) * pitch * side
-    figure = Figure(figsize=(_WIDTH, count * height + wall), layout="constrained")
+    figure = _figure(figsize=(_WIDTH, count * height + wall), layout="constrained")
     upper, lower = figure.subfigures(2, 1, height_ratios=[count * height, wall], squeeze=False)[:, 0]
     upper.suptitle(title, x=0.01, ha="left", fontsize=11)
     lower.suptitle("Training pictures", x=0.01, ha="left", fontsize=11)
@@ -317,6 +325,8 @@ def _side(places: int, beside: int) -> float:
 
 def _wall(axes: Axes, pictures: Sequence[np.ndarray | None], places: int, beside: int, *, above: float) -> None:
     """Pictures in groups of `places`, so many groups beside each other, each a square of side 1, with room above it."""
+    from matplotlib.patches import Rectangle
+
     for number, picture in enumerate(pictures):
         group, place = divmod(number, places)
         left, top = group % beside * (places + _GAP) + place, group // beside * (1 + above) + above

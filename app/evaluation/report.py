@@ -15,9 +15,8 @@ from app.evaluation.advice import describe_best
 from app.exporting.delegates import DEVICE_COLUMNS, device_rows
 from app.exporting.verdicts import export_cells, export_columns, refused, remarks, score_text, verdicts
 from app.runs import Run
-from app.tasks import TASKS
+from app.tasks import find_task
 from data.files import write_text
-from data.pictures import SINGLE_LABEL
 from data.sources import source_name
 from models.backbones import find_backbone
 from models.backbones.spec import BackboneSpec
@@ -44,8 +43,7 @@ def write_report(run: Run) -> None:
 
 def _context(run: Run) -> dict[str, Any]:
     config, metrics, parity = run.config, run.metrics, run.parity
-    task_name = config.task or SINGLE_LABEL  # runs of earlier versions
-    task, names = TASKS[task_name], run.class_names
+    task, names = find_task(config.task), run.class_names
     spec = find_backbone(config.backbone)
     options = _shareable(config, spec)
     detail_columns, detail_rows = task.details(metrics["test"])
@@ -57,7 +55,6 @@ def _context(run: Run) -> dict[str, Any]:
         "weights": options.get("weights"),
         "spec": spec,
         "task": task,
-        "task_name": task_name,
         "names": names,
         "highlights": task.highlights(metrics["test"]),
         "split_columns": ("split", "pictures", *task.columns),

@@ -9,7 +9,6 @@ import numpy as np
 
 from app.config import TrainConfig
 from app.console import console, status, table
-from app.errors import UsageError
 from app.evaluation import plots
 from app.evaluation.calibration import Calibrator
 from app.evaluation.fonts import fonts_for
@@ -18,7 +17,7 @@ from app.runs import Run
 from app.tasks import TASKS
 from app.tasks.task import Goal
 from app.training.inputs import Inputs, validation_logits
-from data.pictures import REGRESSION, SINGLE_LABEL, PictureSet
+from data.pictures import PictureSet
 from data.pipeline import PictureLoader
 from models.heads import rescale_outputs
 
@@ -39,17 +38,7 @@ def check_goal(pictures: PictureSet, config: TrainConfig) -> Goal:
     if goal.precision is None and goal.recall is None:
         return goal
     option = "--target-precision" if goal.precision is not None else "--target-recall"
-    if pictures.task == REGRESSION:
-        raise UsageError(f"{option} is about classes, and {pictures.source} has numbers; leave it out")
-    if pictures.task == SINGLE_LABEL and len(pictures.class_names) != 2:
-        raise UsageError(
-            f"{option} takes two classes, or several labels a picture; {pictures.source} has {len(pictures.class_names)} "
-            "classes of which each picture has one; leave it out"
-        )
-    if goal.positive is not None and (pictures.task != SINGLE_LABEL or goal.positive not in pictures.class_names):
-        raise UsageError(
-            f"--positive must be one of two classes ({' or '.join(pictures.class_names[:2])}), not {goal.positive}"
-        )
+    TASKS[pictures.task].check_goal(goal, option, pictures.source)
     return goal
 
 
@@ -89,9 +78,9 @@ def judge(
         By split the metrics; and the thresholds, (outputs,), or None.
     """
     task = TASKS[pictures.task]
-    thresholds = task.choose_thresholds(answers["validation"], pictures.labels[indices["validation"]], goal)
+    thresholds = task.choose_thresholds(answers["validation"], pictures.labels.array[indices["validation"]], goal)
     metrics = {
-        split: task.measure(answers[split], pictures.labels[indices[split]], pictures.class_names, thresholds)
+        split: task.measure(answers[split], pictures.labels.array[indices[split]], pictures.class_names, thresholds)
         for split in answers
     }
     if thresholds is not None and goal.precision is not None:
@@ -121,7 +110,7 @@ def calibration_figures(
         return None
     splits = {}
     for split, probabilities in answers.items():
-        labels, raw = pictures.labels[indices[split]], calibrator.at(probabilities, 1 / temperatures)
+        labels, raw = pictures.labels.array[indices[split]], calibrator.at(probabilities, 1 / temperatures)
         splits[split] = {
             "before": calibrator.figures(raw, labels),
             "after": calibrator.figures(probabilities, labels),
@@ -158,7 +147,7 @@ def write_plots(
         thresholds: (outputs,), or None.
         temperatures: from `calibrate`, (outputs,), or None.
     """
-    task, labels = TASKS[loader.pictures.task], loader.pictures.labels[test]
+    task, labels = TASKS[loader.pictures.task], loader.pictures.labels.array[test]
     # The worst mistakes first; then what was right, the least sure first.
     shown = np.argsort(-task.surprise(answers, labels, thresholds), kind="stable")[:_SHOWN]
     with fonts_for(loader.pictures.class_names) as names:

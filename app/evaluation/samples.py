@@ -13,15 +13,13 @@ from app.console import status
 from app.evaluation import plots
 from app.evaluation.fonts import fonts_for
 from app.runs import Run
+from app.tasks import TASKS
+from app.tasks.task import evenly
 from app.training.activations import view_seed
 from app.training.inputs import FitData
 from data.augmentation import Augmentation
-from data.pictures import MULTI_LABEL, REGRESSION, SINGLE_LABEL, PictureSet
 from data.pipeline import PictureLoader, Seed, load_views
 
-_MOST_SAMPLES = 54
-_OF_A_CLASS = (9, 4, 3, 2, 1)  # such as fill a row
-_UNSORTED = 27  # pictures that are shown where they are not sorted by class
 _MOST_VIEWS = 8  # of a picture, as many as are shown
 _VIEWED_ROWS = 5  # rows of pictures with their views
 
@@ -52,32 +50,13 @@ def labelled(loader: PictureLoader, splits: Mapping[str, np.ndarray], names: Seq
         splits: by name, which pictures, int (n,).
         names: of the classes as they are drawn; None for their own.
     """
-    pictures = replace(loader.pictures, class_names=tuple(names or loader.pictures.class_names))
-    labels = {split: pictures.labels[members] for split, members in splits.items()}
-    title = f"{len(pictures):,} pictures"
-    title += f", {len(pictures.class_names):,} classes" if pictures.task != REGRESSION else ""
-    if pictures.task == SINGLE_LABEL:
-        counts = {split: np.bincount(one, minlength=len(pictures.class_names)) for split, one in labels.items()}
-        return plots.classes(counts, pictures.class_names, *_of_each_class(loader, pictures, splits["train"]), title)
-    shown = _evenly(_sorted_by_label(pictures, splits["train"]), _UNSORTED)
-    samples = (_load(loader, shown), [pictures.label_text(index) for index in shown.tolist()], title)
-    if pictures.task == REGRESSION:
-        return plots.numbers(labels, pictures.class_names, *samples)
-    counts = {split: (one > 0).sum(axis=0) for split, one in labels.items()}
-    return plots.classes(counts, pictures.class_names, *samples)
-
-
-def _of_each_class(
-    loader: PictureLoader, pictures: PictureSet, members: np.ndarray
-) -> tuple[list[np.ndarray | None], list[str]]:
-    """Training pictures of each class, in as many places for each, and the classes' names."""
-    names, labels = pictures.class_names, pictures.labels[members]
-    shown = _evenly(np.arange(len(names)), _MOST_SAMPLES)
-    places = next(places for places in _OF_A_CLASS if places * len(shown) <= _MOST_SAMPLES)
-    chosen = [_evenly(members[labels == label], places) for label in shown]
-    loaded = iter(_load(loader, np.concatenate(chosen)))
-    shown_there = [next(loaded) if place < len(some) else None for some in chosen for place in range(places)]
-    return shown_there, [names[label] for label in shown]
+    labels, task = loader.pictures.labels, TASKS[loader.pictures.task]
+    labels = replace(labels, names=tuple(names or labels.names))
+    title = f"{len(labels):,} pictures" + (f", {len(labels.classes):,} classes" if labels.classes else "")
+    shown, captions = task.samples(labels, splits["train"])
+    loaded = iter(_load(loader, [one for one in shown if one is not None]))
+    images = [None if one is None else next(loaded) for one in shown]
+    return task.overview({split: labels.taken(some) for split, some in splits.items()}, images, captions, title)
 
 
 def augmented(config: TrainConfig, data: FitData, *, cached: bool) -> Figure:
@@ -87,7 +66,8 @@ def augmented(config: TrainConfig, data: FitData, *, cached: bool) -> Figure:
     numbers = numbers[:_MOST_VIEWS] if data.augmentation != Augmentation() else ()
     headings = ["as it is", *(f"{'view' if cached else 'epoch'} {number}" for number in numbers)]
     count = _VIEWED_ROWS * plots.beside_each_other(len(headings))
-    shown = _evenly(_sorted_by_label(data.loader.pictures, data.train), count)
+    order = data.loader.pictures.labels.taken(data.train).order()
+    shown = evenly(data.train[order], count)
     title = f"Training pictures with --augment {config.augment}{'' if config.flip else ' --no-flip'}"
     title += ", before they are mixed" if config.mixup or config.cutmix else ""
     return plots.views(views_seen(data, shown.tolist(), numbers, cached=cached), headings, title)
@@ -116,22 +96,5 @@ def views_seen(data: FitData, indices: Sequence[int], numbers: Sequence[int], *,
     return list(load_views(data.loader, wanted, data.augmentation))
 
 
-def _sorted_by_label(pictures: PictureSet, members: np.ndarray) -> np.ndarray:
-    """By class, by the first class of several, or by the first number."""
-    labels = pictures.labels[members]
-    if pictures.task == MULTI_LABEL:
-        labels = labels.argmax(axis=1)
-    elif pictures.task == REGRESSION:
-        labels = labels[:, 0]
-    return members[np.argsort(labels, kind="stable")]
-
-
-def _evenly(members: np.ndarray, count: int) -> np.ndarray:
-    """At most `count` of the members, evenly spaced."""
-    if len(members) <= count:
-        return members
-    return members[((np.arange(count) + 0.5) * len(members) / count).astype(np.int64)]
-
-
-def _load(loader: PictureLoader, indices: np.ndarray) -> list[np.ndarray]:
-    return [one[0] for one in load_views(loader, [(index, [None]) for index in indices.tolist()], Augmentation())]
+def _load(loader: PictureLoader, indices: Sequence[int]) -> list[np.ndarray]:
+    return [one[0] for one in load_views(loader, [(index, [None]) for index in indices], Augmentation())]

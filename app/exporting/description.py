@@ -35,7 +35,7 @@ class ModelDescription:
         thresholds: from which probability on each class is answered, None for those without one.
         score_threshold: probability below which a class is left out of the answer.
         score_calibration: how scores become others.
-        task: one of `data.pictures.TASKS`.
+        task: a key of `app.tasks.TASKS`.
         resize: how images become the size that the file takes, a key of `data.decoding.RESIZES`.
         background: what shows through where images are transparent, and
         levels: which values of more than 8 bits become black and white, as `data.preparing.Preparation.parse` takes them.

@@ -24,10 +24,10 @@ from app.exporting.parity import Proof, prove
 from app.exporting.questions import Questions, calibration_members, more_members
 from app.exporting.trained import Trained
 from app.runs import Run
-from app.tasks.regression import standardization
+from app.tasks import TASKS, find_task
 from data.decoding import load_pixels
 from data.files import write_json, write_text
-from data.pictures import MULTI_LABEL, REGRESSION, SINGLE_LABEL, PictureSet
+from data.pictures import PictureSet
 from data.pipeline import PictureLoader
 from models.backbones import find_backbone
 from models.builder import forward_pass, load_model, with_answers
@@ -131,9 +131,7 @@ class _Examination:
     @cached_property
     def scaling(self) -> tuple[np.ndarray, np.ndarray] | None:
         """The spread and the mean of the numbers in training, each (numbers,); None for classes."""
-        if self.pictures.task != REGRESSION:
-            return None
-        return standardization(self.pictures.labels[self.indices["train"]])
+        return TASKS[self.pictures.task].scaling(self.pictures.labels.array[self.indices["train"]])
 
     def questions(self, split: str) -> Questions:
         """All pictures of a split."""
@@ -173,22 +171,14 @@ class _Examination:
         )
 
 
-_TEXTS = {
-    SINGLE_LABEL: "Tells {count} classes apart",
-    MULTI_LABEL: "Says which of {count} classes a picture has",
-    REGRESSION: "Answers with {names}",
-}
-
-
 def _describe(run: Run, config: TrainConfig) -> Description:
     spec = find_backbone(config.backbone)
     names = run.class_names
-    task = config.task or SINGLE_LABEL  # runs of earlier versions
-    what = _TEXTS[task].format(count=len(names), names=", ".join(names))
+    task = find_task(config.task)
     return Description(
         name=run.path.resolve().name,
-        text=f"{what}, by {spec.name} at {config.image_size} pixels. Made with Graft.",
-        task=task,
+        text=f"{task.purpose(names)}, by {spec.name} at {config.image_size} pixels. Made with Graft.",
+        task=task.name,
         resize=config.resize,
         background=config.background,
         levels=config.levels,

@@ -12,7 +12,7 @@ from app.exporting import tflite
 from app.exporting.onnx import write_onnx
 from app.exporting.saved_model import write_saved_model
 from app.exporting.trained import Trained
-from data.pictures import REGRESSION
+from models.heads import NUMBERS, OUTPUTS
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,8 @@ class Format:
         write: writes a trained model to a path.
         tolerance: largest difference of a probability from the Keras model's that rounding explains; None for a quantised
             file, which is held to its accuracy instead.
-        cannot: why it cannot hold a model, by the name of its task or a regular expression of its backbone's name.
+        cannot: why it cannot hold a model, by what it answers with (`models.heads.OUTPUTS`) or a regular expression of its
+            backbone's name.
     """
 
     file: str
@@ -82,7 +83,7 @@ FORMATS: dict[str, Format] = {
         "LiteRT, full integer for the EdgeTPU, NNAPI and microcontrollers: uint8 pixels and uint8 probabilities",
         tflite.write_edge,
         tolerance=None,
-        cannot={REGRESSION: "numbers need more than 256 steps"},
+        cannot={NUMBERS: "numbers need more than 256 steps"},
     ),
     "tflite_int16x8": Format(
         "model_int16x8.tflite",
@@ -121,8 +122,9 @@ def check_exportable(formats: Iterable[str], *, backbone: str, task: str) -> Non
     """
     for name in formats:
         for what, why in FORMATS[name].cannot.items():
-            if what == task or re.fullmatch(what, backbone):
-                subject = f"a model for {task}" if what == task else backbone
+            by_task = what == OUTPUTS[task].answers
+            if by_task or re.fullmatch(what, backbone):
+                subject = f"a model for {task}" if by_task else backbone
                 raise UsageError(
                     f"{name} cannot hold {subject}: {why}. Leave it out of --formats; 'list formats' shows what each can hold"
                 )

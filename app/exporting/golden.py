@@ -12,7 +12,6 @@ from PIL import Image
 from app.exporting.parity import GOLDEN_PICTURES, Proof
 from app.exporting.questions import Questions
 from data.files import write_json
-from data.pictures import REGRESSION
 
 # Of a probability, or of the spread of a number: other processors round otherwise.
 TOLERANCE = 0.01
@@ -44,7 +43,7 @@ def write_golden(folder: Path, questions: Questions, proofs: Mapping[str, Proof]
         picture, tensor = f"{number}{_suffix(encoded)}", f"{number}.rgb"
         (folder / picture).write_bytes(encoded)
         (folder / tensor).write_bytes(questions.pixels[index].tobytes())
-        label = questions.pictures.label_text(int(index))
+        label = questions.pictures.labels.text(int(index))
         pictures.append({"picture": picture, "tensor": tensor, "label": label})
     outputs = {
         file: {"from_tensor": _rows(proof.answers, chosen)}
@@ -67,9 +66,7 @@ def write_golden(folder: Path, questions: Questions, proofs: Mapping[str, Proof]
 def _tolerance(questions: Questions, proof: Proof) -> float:
     """How far a right app's answers may lie from a file's; of numbers, in the units of the one that is spread most."""
     measured = proof.figures.get("without_xnnpack", {}).get(questions.task.difference, 0.0)
-    tolerance = max(TOLERANCE, MARGIN * measured)
-    if questions.pictures.task == REGRESSION:
-        tolerance *= float(questions.labels.std(axis=0).max())
+    tolerance = max(TOLERANCE, MARGIN * measured) * questions.task.unit_of(questions.labels)
     return float(f"{tolerance:.2g}")
 
 

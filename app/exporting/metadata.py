@@ -22,14 +22,14 @@ import numpy as np
 
 from app.errors import UsageError
 from app.exporting.op_versions import correct_versions
-from data.pictures import MULTI_LABEL, REGRESSION, SINGLE_LABEL
+from app.tasks import TASKS
+from data.labels import SINGLE_LABEL
 
 MIN_PARSER_VERSION = "1.0.0"  # of the schema: no field used here is newer
 FILE_KEY = "TFLITE_METADATA"
 OWN_KEY = "GRAFT"  # of another entry, for what the schema has no place for
 LABELS = "labels.txt"
 THRESHOLDS = "thresholds.json"
-_ADDS_UP = {SINGLE_LABEL: "one a class; they add up to 1", MULTI_LABEL: "one a class, each by itself from 0 to 1"}
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,12 @@ class Description:
         version: of the model, as its author counts.
         author: who made it.
         licence: of the backbone's weights.
-        class_names: one a label, in label order; for regression, one a number.
+        class_names: one a class or number, in label order.
         locales: the class names in other languages, by locale ("de", "en-GB").
         score_threshold: probability below which a client is advised to leave a class out, in [0, 1].
         mean: what a client is to subtract from RGB values in [0, 255].
         std: what it is to divide them by after that. The defaults leave the pixels alone, as Graft's models expect.
-        task: one of `data.pictures.TASKS`.
+        task: a key of `app.tasks.TASKS`.
         thresholds: from which probability on each class is answered, (classes,), NaN for those without one.
         resize: how images become the size that the model takes, a key of `data.decoding.RESIZES`.
         background: what shows through where images are transparent, and
@@ -185,7 +185,7 @@ def _packed(description: Description) -> bytes:
 
     schema = metadata_schema()
     graph = schema.SubGraphMetadataT()
-    graph.name = "image regressor" if description.task == REGRESSION else "image classifier"
+    graph.name = TASKS[description.task].graph_name
     graph.inputTensorMetadata = [_input(schema, description)]
     graph.outputTensorMetadata = [_output(schema, description)]
     metadata = schema.ModelMetadataT()
@@ -211,12 +211,10 @@ def _input(schema: Any, description: Description) -> Any:
 
 
 def _output(schema: Any, description: Description) -> Any:
-    properties = schema.FeaturePropertiesT()
-    if description.task == REGRESSION:
-        text = f"in this order: {', '.join(description.class_names)}"
-        tensor = _tensor(schema, "numbers", text, "FeatureProperties", properties)
-    else:
-        tensor = _tensor(schema, "probabilities", _ADDS_UP[description.task], "FeatureProperties", properties)
+    task, properties = TASKS[description.task], schema.FeaturePropertiesT()
+    text = task.output_text(description.class_names)
+    tensor = _tensor(schema, task.output.answers, text, "FeatureProperties", properties)
+    if task.decides:
         threshold = schema.ScoreThresholdingOptionsT()
         threshold.globalScoreThreshold = description.score_threshold
         tensor.processUnits = [_process_unit(schema, "ScoreThresholdingOptions", threshold)]

@@ -26,7 +26,6 @@ from app.exporting.process import ModelProcess
 from app.exporting.questions import Questions
 from app.exporting.saved_model import REFUSED, REFUSED_END
 from app.figures import beyond
-from data.pictures import REGRESSION
 
 # TensorFlow's operations round the last bit of a few pixels otherwise than OpenCV's, so single pictures may differ a little
 # more; another channel order or another resize would show in the mean.
@@ -96,8 +95,9 @@ def prove(
         The proof. A file that cannot be run is a failure with the reason, not an error.
     """
     proof = Proof({"file": path.name, "bytes": _size(path), "tolerance": export.tolerance, "left_out": []})
-    if with_client and export.is_for_phones and questions.pictures.task == REGRESSION:
-        proof.leave_out("MediaPipe Tasks", len(questions), len(questions), "it has no task that answers with numbers")
+    if with_client and export.is_for_phones and questions.task.not_in_mediapipe:
+        reason = f"it {questions.task.not_in_mediapipe}"
+        proof.leave_out("MediaPipe Tasks", len(questions), len(questions), reason)
         with_client = False
     with_client &= export.is_for_phones
     started = time.perf_counter()

@@ -45,7 +45,7 @@ class Questions:
         self.pictures, self.expected, self.resize = pictures, expected, resize
         self.thresholds, self.spread = thresholds, spread
         self.task = TASKS[pictures.task]
-        self.labels, self.class_names = pictures.labels, pictures.class_names
+        self.labels, self.class_names = pictures.labels.array, pictures.class_names
         shape = (len(pictures), image_size, image_size, 3)
         self.pixels = np.lib.format.open_memmap(folder / "pixels.npy", mode="w+", dtype=np.uint8, shape=shape)
         for index in range(len(pictures)):

@@ -19,8 +19,8 @@ from app.exporting.description import LINEAR, SIGMOID, SOFTMAX, ModelDescription
 from app.exporting.metadata import FILE_KEY, OWN_KEY, THRESHOLDS, metadata_schema
 from app.exporting.saved_model import SAVED_MODEL_PROPERTIES
 from app.label_files import LARGEST, parse_names
+from app.tasks import TASKS
 from data.decoding import RESIZES
-from data.pictures import TASKS
 
 _PACKED = "in its metadata"
 _LABELS, _LOCALE = "labels", "labels_"
@@ -98,7 +98,7 @@ def _of_metadata(packed: bytes, path: Path) -> ModelDescription:
         next(iter(getattr(graph, name, None) or []), None) for name in ("inputTensorMetadata", "outputTensorMetadata")
     )
     found, notes = _of_input(given), []
-    found["task"] = "regression" if _text(getattr(graph, "name", None)) == "image regressor" else None
+    found["task"] = _task_of(_text(getattr(graph, "name", None)))
     for options in _options(answer, "ScoreThresholdingOptionsT"):
         found["score_threshold"] = options.globalScoreThreshold or None
     files = _PackedFiles(path, getattr(answer, "associatedFiles", None) or [])
@@ -114,6 +114,12 @@ def _of_metadata(packed: bytes, path: Path) -> ModelDescription:
     for options in _options(answer, "ScoreCalibrationOptionsT"):
         found["score_calibration"] = files.calibration(options)
     return ModelDescription.of(_PACKED, tuple(notes), **found)
+
+
+def _task_of(graph_name: str) -> str | None:
+    """The only task whose graphs Graft calls so; None where there is none, or there are several."""
+    tasks = [name for name, task in TASKS.items() if task.graph_name == graph_name]
+    return tasks[0] if len(tasks) == 1 else None
 
 
 def _of_input(given: Any) -> dict[str, Any]:

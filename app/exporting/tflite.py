@@ -11,8 +11,7 @@ import numpy as np
 from app.exporting.converter import convert
 from app.exporting.metadata import Description, with_metadata
 from app.exporting.trained import Trained
-from data.pictures import REGRESSION
-from models.heads import OUTPUTS
+from models.heads import NUMBERS
 
 
 def write_float32(trained: Trained, path: Path) -> None:
@@ -107,11 +106,10 @@ def with_units(file: bytes, scale: np.ndarray, offset: np.ndarray) -> bytes:
         graph.operators.append(operator)
         graph.outputs = operator.outputs
 
-    name = OUTPUTS[REGRESSION].answers
-    operate("Mul", scale, f"{name}/scaled")
-    operate("Add", offset, name)
+    operate("Mul", scale, f"{NUMBERS}/scaled")
+    operate("Add", offset, NUMBERS)
     (answer,) = model.signatureDefs[0].outputs
-    answer.name, answer.tensorIndex = name.encode(), graph.outputs[0]
+    answer.name, answer.tensorIndex = NUMBERS.encode(), graph.outputs[0]
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 

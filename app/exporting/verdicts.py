@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from app.figures import percent
-from app.tasks.task import Task
+from app.tasks import Task
 
 _COARSE = 0.01  # standard deviations
 

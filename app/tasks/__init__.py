@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from app.tasks.multi_label import MULTI_LABEL_TASK
-from app.tasks.regression import REGRESSION_TASK
-from app.tasks.single_label import SINGLE_LABEL_TASK
-from app.tasks.task import Task
-from data.pictures import MULTI_LABEL, REGRESSION, SINGLE_LABEL
+from app.tasks.multi_label import MultiLabelTask
+from app.tasks.regression import RegressionTask
+from app.tasks.single_label import SingleLabelTask
+from app.tasks.task import Task as Task
+from data.labels import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 
 TASKS: dict[str, Task] = {
-    SINGLE_LABEL: SINGLE_LABEL_TASK,
-    MULTI_LABEL: MULTI_LABEL_TASK,
-    REGRESSION: REGRESSION_TASK,
+    SINGLE_LABEL: SingleLabelTask(),
+    MULTI_LABEL: MultiLabelTask(),
+    REGRESSION: RegressionTask(),
 }
+
+
+def find_task(name: str | None) -> Task:
+    """The task that a run names; runs of earlier versions name none, and are of one class an image."""
+    return TASKS[name or SINGLE_LABEL]

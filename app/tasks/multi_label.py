@@ -1,18 +1,21 @@
-"""Task: any number of classes a picture, each a yes or no of its own."""
+"""Task: any number of classes an image, each a yes or no of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from scipy.special import expit
 
+from app.errors import UsageError
+from app.evaluation import plots
 from app.evaluation.calibration import ANY_CLASSES
 from app.evaluation.metrics import measure_multi_label
 from app.evaluation.thresholds import best_f1_threshold, threshold_for
-from app.tasks.task import Goal, Metrics, Task, interval, mean_interval
-from data.pictures import UNKNOWN
+from app.tasks.intervals import interval, mean_interval
+from app.tasks.task import Goal, Metrics, Task, shares
+from data.labels import MULTI_LABEL, SEPARATOR, UNKNOWN
+from models.objectives import known_crossentropy, known_precision
 
 if TYPE_CHECKING:
     import keras
@@ -23,149 +26,18 @@ if TYPE_CHECKING:
 TIE = 0.01
 TIE_OF_THRESHOLD = 0.1
 
-
-def _new_metric(outputs: int) -> keras.metrics.Metric:
-    from models.objectives import KnownPrecision
-
-    return KnownPrecision(outputs)
+_HALF = 0.5
 
 
-def _loss(label_smoothing: float) -> keras.losses.Loss:
-    from models.objectives import KnownCrossentropy
+class MultiLabelTask(Task):
+    """Any number of classes an image: a sigmoid each, and a class is answered from its threshold up."""
 
-    return KnownCrossentropy(label_smoothing)
-
-
-def _targets(labels: np.ndarray, outputs: int) -> np.ndarray:
-    """NaN is unknown: smoothed or mixed with others, it stays so."""
-    return np.where(labels == UNKNOWN, np.nan, labels).astype(np.float32)
-
-
-def _smooth(targets: np.ndarray, share: float) -> np.ndarray:
-    return (1 - share) * targets + share / 2
-
-
-def _linear_loss(logits: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    known = ~np.isnan(targets)
-    losses = np.logaddexp(0, logits) - targets * logits
-    return np.where(known, losses, 0.0).sum(axis=1), np.where(known, expit(logits) - targets, 0.0)
-
-
-def _choose_thresholds(probabilities: np.ndarray, labels: np.ndarray, goal: Goal) -> np.ndarray:
-    def choose(probabilities: np.ndarray, truth: np.ndarray) -> float:
-        if goal.precision is None and goal.recall is None:
-            return best_f1_threshold(probabilities, truth)
-        if not truth.any():
-            return 0.5
-        return threshold_for(probabilities, truth, precision=goal.precision, recall=goal.recall)
-
-    known = labels != UNKNOWN
-    every = zip(probabilities.T, labels.T, known.T, strict=True)
-    return np.array([choose(answers[some], label[some] > 0.5) for answers, label, some in every])
-
-
-def _highlights(test: Metrics) -> list[tuple[str, str]]:
-    low, high = test["map_ci95"]
-    unknown = f" ({test['unknown']:,} unknown labels left out)" if "unknown" in test else ""
-    return [
-        (
-            f"{100 * test['map']:.1f} %",
-            f"mean average precision of {test['n']} test pictures{unknown}, 95 % interval {100 * low:.1f} – {100 * high:.1f} %",
-        ),
-        (f"{test['macro_f1']:.3f}", "macro F1"),
-        (f"{100 * test['accuracy']:.1f} %", "of the pictures with all classes right"),
-    ]
-
-
-def _details(test: Metrics) -> tuple[Sequence[str], list[Sequence[Any]]]:
-    names = sorted(test["classes"], key=lambda name: test["classes"][name]["f1"])
-    keys = ("average_precision", "threshold", "precision", "recall", "f1")
-    rows: list[Sequence[Any]] = [
-        (name, one["n"], *(f"{one[key]:.3f}" for key in keys)) for name in names for one in [test["classes"][name]]
-    ]
-    return ("class", "pictures", "average precision", "threshold", "precision", "recall", "F1"), rows
-
-
-def _figures(
-    probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[str], thresholds: np.ndarray
-) -> dict[str, Figure]:
-    from app.evaluation import plots
-
-    return {"precision_recall": plots.precision_recall(probabilities, labels, class_names, thresholds)}
-
-
-def _caption(
-    probabilities: np.ndarray, label: np.ndarray, class_names: Sequence[str], thresholds: np.ndarray
-) -> tuple[str, bool]:
-    from app.evaluation.plots import short
-
-    decided, truth = (probabilities >= thresholds) & (label != UNKNOWN), label > 0.5
-
-    def names(chosen: np.ndarray) -> str:
-        return short(", ".join(class_names[one] for one in np.flatnonzero(chosen).tolist()) or "none", 28)
-
-    return (names(decided), True) if (decided == truth).all() else (f"{names(decided)}\nis {names(truth)}", False)
-
-
-def _surprise(probabilities: np.ndarray, labels: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    known = labels != UNKNOWN
-    wrong = known & ((probabilities >= thresholds) != (labels > 0.5))
-    distance = np.abs(probabilities - thresholds)
-    nearest = np.where(known, distance, 1.0).min(axis=1)
-    return np.where(wrong.any(axis=1), 1 + (distance * wrong).max(axis=1), 1 - nearest)
-
-
-def _agreement(
-    answers: np.ndarray,
-    expected: np.ndarray,
-    labels: np.ndarray,
-    class_names: Sequence[str],
-    thresholds: np.ndarray,
-    _: None = None,
-) -> Metrics:
-    """See `app.exporting.parity.agreement`.
-
-    `decision_agreement` is of pictures with the same yes and no, near ties aside; `strict_yes_agreement` is the part of the
-    yes answers of either, near ties or not, that both give.
-    """
-    truth, known = labels > 0.5, labels != UNKNOWN
-    decided, expected_decided = answers >= thresholds, expected >= thresholds
-    right, expected_right = (decided == truth) & known, (expected_decided == truth) & known
-    difference = np.abs(answers - expected).max(axis=1)
-    lost = (expected_right.sum(axis=1) - right.sum(axis=1)) / (known.sum() / len(known))  # of a picture's yes and no
-    ties = np.minimum(TIE, TIE_OF_THRESHOLD * np.minimum(thresholds, 1 - thresholds))
-    same = (decided == expected_decided) | (np.abs(expected - thresholds) <= ties)
-    either, both = (decided | expected_decided).sum(), (decided & expected_decided).sum()
-    per_class = (expected_right.sum(axis=0) - right.sum(axis=0)) / np.maximum(known.sum(axis=0), 1)
-    drops = dict(zip(class_names, per_class.tolist(), strict=True))
-    losing = sorted((name for name in drops if drops[name] > 0), key=lambda name: -drops[name])
-    return {
-        "label_accuracy": float(right[known].mean()),
-        "keras_label_accuracy": float(expected_right[known].mean()),
-        "label_accuracy_drop": float(lost.mean()),
-        "label_accuracy_drop_ci95": mean_interval(lost),
-        "decision_agreement": float(same.all(axis=1).mean()),
-        "strict_yes_agreement": float(both / either) if either else 1.0,
-        "compared_answers": int(either),
-        "max_probability_difference": float(difference.max()),
-        "mean_probability_difference": float(difference.mean()),
-        "class_drops": {name: drops[name] for name in losing},
-    }
-
-
-MULTI_LABEL_TASK = Task(
-    description="any number of classes a picture",
-    metric="map",
-    new_metric=_new_metric,
-    loss=_loss,
-    targets=_targets,
-    smooth=_smooth,
-    linear_loss=_linear_loss,
-    averages_outputs=True,
-    calibrator=ANY_CLASSES,
-    choose_thresholds=_choose_thresholds,
-    measure=measure_multi_label,
-    columns={
+    name = MULTI_LABEL
+    description = "any number of classes a picture"
+    noun = "an image tagger"
+    metric = "map"
+    calibrator = ANY_CLASSES
+    columns: ClassVar = {
         "mAP": lambda one: f"{one['map']:.3f}",
         "95 % interval": lambda one: interval(one["map_ci95"]),
         "macro F1": lambda one: f"{one['macro_f1']:.3f}",
@@ -173,17 +45,217 @@ MULTI_LABEL_TASK = Task(
         "all classes right": lambda one: f"{one['accuracy']:.3f}",
         "log loss": lambda one: f"{one['log_loss']:.3f}",
         "calibration error": lambda one: f"{one['ece']:.3f}",
-    },
-    highlights=_highlights,
-    details=_details,
-    figures=_figures,
-    caption=_caption,
-    surprise=_surprise,
-    score="label_accuracy",
-    score_title="right yes or no",
-    agreement=_agreement,
-    same_answer="decision_agreement",
-    strictly_same="strict_yes_agreement",
-    strict_text="differs from the Keras model in {} of {} yes answers",
-    difference="max_probability_difference",
-)
+    }
+    pooled = ("accuracy", "All classes right", ".3f")
+    score = "label_accuracy"
+    score_title = "right yes or no"
+    same_answer = "decision_agreement"
+    strictly_same = "strict_yes_agreement"
+    strict_text = "differs from the Keras model in {} of {} yes answers"
+    threshold_text = (
+        "A class counts where its score reaches its value in `thresholds.json`, which lies beside the file and in it."
+    )
+
+    # --- Training -------------------------------------------------------------------------------------------------------
+
+    def new_metric(self, outputs: int) -> keras.metrics.Metric:
+        """Mean average precision over what is known."""
+        return known_precision(outputs)
+
+    def loss(self, label_smoothing: float) -> keras.losses.Loss:
+        """Binary cross-entropy of what is known."""
+        return known_crossentropy(label_smoothing)
+
+    def linear_loss(self, logits: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Binary cross-entropy in NumPy."""
+        from scipy.special import expit
+
+        known = ~np.isnan(targets)
+        losses = np.logaddexp(0, logits) - targets * logits
+        return np.where(known, losses, 0.0).sum(axis=1), np.where(known, expit(logits) - targets, 0.0)
+
+    def targets(self, labels: np.ndarray, outputs: int) -> np.ndarray:
+        """NaN is unknown: smoothed or mixed with others, it stays so."""
+        return np.where(labels == UNKNOWN, np.nan, labels).astype(np.float32)
+
+    def smooth(self, targets: np.ndarray, share: float) -> np.ndarray:
+        """Half of a share is moved from yes to no, or back."""
+        return (1 - share) * targets + share / 2
+
+    # --- Decisions ------------------------------------------------------------------------------------------------------
+
+    def check_goal(self, goal: Goal, option: str, source: str) -> None:
+        """Every class can have a threshold, and none is the positive one."""
+        if goal.positive is not None:
+            raise UsageError(
+                f"--positive must be one of two classes ({' or '.join(goal.class_names[:2])}), not {goal.positive}"
+            )
+
+    def choose_thresholds(self, answers: np.ndarray, labels: np.ndarray, goal: Goal) -> np.ndarray:
+        """One a class: for the goal, or else for the best F1."""
+
+        def choose(probabilities: np.ndarray, truth: np.ndarray) -> float:
+            if goal.precision is None and goal.recall is None:
+                return best_f1_threshold(probabilities, truth)
+            if not truth.any():
+                return _HALF
+            return threshold_for(probabilities, truth, precision=goal.precision, recall=goal.recall)
+
+        known = labels != UNKNOWN
+        every = zip(answers.T, labels.T, known.T, strict=True)
+        return np.array([choose(one[some], label[some] > 0.5) for one, label, some in every])
+
+    def choose(self, answers: np.ndarray, thresholds: np.ndarray | None, least: float) -> list[tuple[int, ...]]:
+        """All classes whose probability reaches its threshold."""
+        limits = np.full(answers.shape[1], least or _HALF) if thresholds is None else np.fmax(thresholds, least)
+        order = np.argsort(-answers, axis=1, kind="stable")
+        return [
+            tuple(label for label in row if answers[i, label] >= limits[label]) for i, row in enumerate(order.tolist())
+        ]
+
+    def answer_text(self, answers: Mapping[str, float], chosen: Sequence[str], top: int) -> str:
+        """The classes that are answered."""
+        return shares(answers, chosen) or "none"
+
+    def answer_json(self, answers: Mapping[str, float], chosen: Sequence[str]) -> dict[str, Any]:
+        """The probabilities, and the classes that are answered."""
+        return {"probabilities": answers, "labels": list(chosen)}
+
+    # --- Tests ----------------------------------------------------------------------------------------------------------
+
+    def measure(self, answers: np.ndarray, labels: np.ndarray, class_names: Sequence[str], thresholds: Any) -> Metrics:
+        """See `app.evaluation.metrics.measure_multi_label`."""
+        return measure_multi_label(answers, labels, class_names, thresholds)
+
+    def highlights(self, test: Metrics) -> list[tuple[str, str]]:
+        """Mean average precision, macro F1, and the part of the images that are wholly right."""
+        low, high = test["map_ci95"]
+        unknown = f" ({test['unknown']:,} unknown labels left out)" if "unknown" in test else ""
+        of_what = f"mean average precision of {test['n']} test pictures{unknown}"
+        return [
+            (f"{100 * test['map']:.1f} %", f"{of_what}, 95 % interval {100 * low:.1f} – {100 * high:.1f} %"),
+            (f"{test['macro_f1']:.3f}", "macro F1"),
+            (f"{100 * test['accuracy']:.1f} %", "of the pictures with all classes right"),
+        ]
+
+    def details(self, test: Metrics) -> tuple[Sequence[str], list[Sequence[Any]]]:
+        """Average precision of each class, and its threshold with precision, recall and F1 there."""
+        names = sorted(test["classes"], key=lambda name: test["classes"][name]["f1"])
+        keys = ("average_precision", "threshold", "precision", "recall", "f1")
+        rows: list[Sequence[Any]] = [
+            (name, one["n"], *(f"{one[key]:.3f}" for key in keys)) for name in names for one in [test["classes"][name]]
+        ]
+        return ("class", "pictures", "average precision", "threshold", "precision", "recall", "F1"), rows
+
+    def figures(
+        self, answers: np.ndarray, labels: np.ndarray, class_names: Sequence[str], thresholds: Any
+    ) -> dict[str, Figure]:
+        """The curves of precision and recall."""
+        return {"precision_recall": plots.precision_recall(answers, labels, class_names, thresholds)}
+
+    def caption(self, answer: np.ndarray, label: Any, class_names: Sequence[str], thresholds: Any) -> tuple[str, bool]:
+        """The classes that are answered; below them those of the label, if they are others."""
+        decided, truth = (answer >= thresholds) & (label != UNKNOWN), label > 0.5
+
+        def names(chosen: np.ndarray) -> str:
+            return plots.short(", ".join(class_names[one] for one in np.flatnonzero(chosen).tolist()) or "none", 28)
+
+        return (names(decided), True) if (decided == truth).all() else (f"{names(decided)}\nis {names(truth)}", False)
+
+    def surprise(self, answers: np.ndarray, labels: np.ndarray, thresholds: Any) -> np.ndarray:
+        """How near to its threshold the nearest right answer is, and how far from it the worst wrong one."""
+        known = labels != UNKNOWN
+        wrong = known & ((answers >= thresholds) != (labels > 0.5))
+        distance = np.abs(answers - thresholds)
+        nearest = np.where(known, distance, 1.0).min(axis=1)
+        return np.where(wrong.any(axis=1), 1 + (distance * wrong).max(axis=1), 1 - nearest)
+
+    # --- Exports --------------------------------------------------------------------------------------------------------
+
+    def agreement(
+        self,
+        answers: np.ndarray,
+        expected: np.ndarray,
+        labels: np.ndarray,
+        class_names: Sequence[str],
+        thresholds: Any,
+        spread: np.ndarray | None = None,
+    ) -> Metrics:
+        """`decision_agreement` is of images with the same yes and no, near ties aside.
+
+        `strict_yes_agreement` is the part of the yes answers of either, near ties or not, that both give.
+        """
+        truth, known = labels > 0.5, labels != UNKNOWN
+        decided, expected_decided = answers >= thresholds, expected >= thresholds
+        right, expected_right = (decided == truth) & known, (expected_decided == truth) & known
+        difference = np.abs(answers - expected).max(axis=1)
+        lost = (expected_right.sum(axis=1) - right.sum(axis=1)) / (known.sum() / len(known))  # of an image's yes and no
+        ties = np.minimum(TIE, TIE_OF_THRESHOLD * np.minimum(thresholds, 1 - thresholds))
+        same = (decided == expected_decided) | (np.abs(expected - thresholds) <= ties)
+        either, both = (decided | expected_decided).sum(), (decided & expected_decided).sum()
+        per_class = (expected_right.sum(axis=0) - right.sum(axis=0)) / np.maximum(known.sum(axis=0), 1)
+        drops = dict(zip(class_names, per_class.tolist(), strict=True))
+        losing = sorted((name for name in drops if drops[name] > 0), key=lambda name: -drops[name])
+        return {
+            "label_accuracy": float(right[known].mean()),
+            "keras_label_accuracy": float(expected_right[known].mean()),
+            "label_accuracy_drop": float(lost.mean()),
+            "label_accuracy_drop_ci95": mean_interval(lost),
+            "decision_agreement": float(same.all(axis=1).mean()),
+            "strict_yes_agreement": float(both / either) if either else 1.0,
+            "compared_answers": int(either),
+            "max_probability_difference": float(difference.max()),
+            "mean_probability_difference": float(difference.mean()),
+            "class_drops": {name: drops[name] for name in losing},
+        }
+
+    def purpose(self, names: Sequence[str]) -> str:
+        """It says which classes there are."""
+        return f"Says which of {len(names)} classes a picture has"
+
+    def card_text(self, names: Sequence[str]) -> str:
+        """It says which classes there are, by name."""
+        return f"It says which of {len(names)} classes a picture has, any number of them: {', '.join(names)}."
+
+    def card_output(self, *, has_thresholds: bool) -> str:
+        """Probabilities with thresholds."""
+        return (
+            "one probability a class, each by itself, in the order of `labels.txt`; a class counts from its value in "
+            "`thresholds.json` up"
+        )
+
+    def output_text(self, names: Sequence[str]) -> str:
+        """Probabilities that do not add up to 1."""
+        return "one a class, each by itself from 0 to 1"
+
+    # --- Audits ---------------------------------------------------------------------------------------------------------
+
+    def judged(self, labels: np.ndarray, units: np.ndarray, outputs: int, least: int) -> tuple[np.ndarray, np.ndarray]:
+        """The classes that enough examples have and enough have not, and all examples."""
+        have = np.array([len(np.unique(units[column > 0])) for column in labels.T])
+        others = np.array([len(np.unique(units[column == 0])) for column in labels.T])
+        enough = np.flatnonzero((have >= least) & (others >= least))
+        return enough if len(enough) > 1 else enough[:0], np.ones(len(labels), bool)
+
+    def label_quality(self, labels: np.ndarray, answers: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        """How likely the classes are."""
+        from cleanlab.multilabel_classification import get_label_quality_scores
+
+        return get_label_quality_scores(_lists(labels[:, outputs], answers), answers.astype(np.float64))
+
+    def suspects(self, labels: np.ndarray, answers: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        """What confident learning finds."""
+        from cleanlab.multilabel_classification.filter import find_label_issues
+
+        options: dict[str, Any] = {"filter_by": "both", "n_jobs": 1}
+        found = find_label_issues(_lists(labels[:, outputs], answers), answers.astype(np.float64), **options)
+        return np.flatnonzero(found)
+
+    def seen(self, answer: np.ndarray, names: Sequence[str]) -> str:
+        """All classes that are likelier than not."""
+        return SEPARATOR.join(name for name, share in zip(names, answer, strict=True) if share > _HALF) or "none"
+
+
+def _lists(labels: np.ndarray, answers: np.ndarray) -> list[list[int]]:
+    """The classes of each example; of what is not known, what the heads say: nothing is held against it."""
+    return [np.flatnonzero(row > 0).tolist() for row in np.where(labels == UNKNOWN, answers > _HALF, labels)]

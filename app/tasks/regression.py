@@ -1,58 +1,24 @@
-"""Task: numbers, one or several a picture."""
+"""Task: numbers, one or several an image."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from app.errors import UsageError
+from app.evaluation import plots
 from app.evaluation.metrics import measure_regression
-from app.tasks.task import Goal, Metrics, Task, mean_interval
+from app.tasks.intervals import mean_interval
+from app.tasks.task import Goal, Metrics, Task
+from data.labels import REGRESSION, SEPARATOR, Labels
 
 if TYPE_CHECKING:
     import keras
     from matplotlib.figure import Figure
 
-
-def _new_metric(_: int) -> keras.metrics.Metric:
-    import keras
-
-    return keras.metrics.R2Score(name="r2")
-
-
-def _loss(label_smoothing: float) -> keras.losses.Loss:
-    import keras
-
-    return keras.losses.MeanSquaredError()
-
-
-def _targets(labels: np.ndarray, outputs: int) -> np.ndarray:
-    return labels.astype(np.float32)
-
-
-def _smooth(targets: np.ndarray, share: float) -> np.ndarray:
-    return targets  # numbers have no other classes to be spread over
-
-
-def _linear_loss(logits: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    errors = logits - targets
-    return np.square(errors).sum(axis=1), 2 * errors
-
-
-def _choose_thresholds(answers: np.ndarray, labels: np.ndarray, goal: Goal) -> None:
-    return None
-
-
-def _highlights(test: Metrics) -> list[tuple[str, str]]:
-    return [
-        (
-            f"{test['mae']:.4g}",
-            f"mean absolute error on {test['n']} test pictures, 95 % interval {_mae_interval(test)}",
-        ),
-        (f"{test['rmse']:.4g}", "root mean square error"),
-        (f"{test['r2']:.3f}", "R², the part of the variance that is explained"),
-    ]
+_LOW = 0.05  # of the median quality of labels, as cleanlab's Datalab has it
 
 
 def _mae_interval(one: Metrics) -> str:
@@ -62,37 +28,231 @@ def _mae_interval(one: Metrics) -> str:
     return f"{low:.4g} – {high:.4g}"
 
 
-def _details(test: Metrics) -> tuple[Sequence[str], list[Sequence[Any]]]:
-    names = sorted(test["numbers"], key=lambda name: test["numbers"][name]["r2"])
-    rows: list[Sequence[Any]] = [
-        (name, f"{one['mae']:.4g}", f"{one['rmse']:.4g}", f"{one['r2']:.3f}")
-        for name in names
-        for one in [test["numbers"][name]]
-    ]
-    return ("number", "MAE", "RMSE", "R²"), rows
+class RegressionTask(Task):
+    """Numbers: what the last layer gives is the answer."""
 
+    name = REGRESSION
+    description = "numbers, such as a weight or an age"
+    noun = "numbers from pictures"
+    decides = False
+    metric = "r2"
+    columns: ClassVar = {
+        "MAE": lambda one: f"{one['mae']:.4g}",
+        "95 % interval": _mae_interval,
+        "RMSE": lambda one: f"{one['rmse']:.4g}",
+        "R²": lambda one: f"{one['r2']:.3f}",
+    }
+    pooled = ("mae", "Mean absolute error", ".4g")
+    worst_first = "the largest errors first"
+    score = "r2"
+    score_title = "R²"
+    difference = "max_difference"
+    graph_name = "image regressor"
+    not_in_mediapipe = "has no task that answers with numbers"
 
-def _figures(answers: np.ndarray, labels: np.ndarray, names: Sequence[str], thresholds: None) -> dict[str, Figure]:
-    from app.evaluation import plots
+    # --- Training -------------------------------------------------------------------------------------------------------
 
-    return {"scatter": plots.scatter(answers, labels, names)}
+    def new_metric(self, outputs: int) -> keras.metrics.Metric:
+        """R²."""
+        import keras
 
+        return keras.metrics.R2Score(name="r2")
 
-def _caption(answers: np.ndarray, label: np.ndarray, names: Sequence[str], thresholds: None) -> tuple[str, bool]:
-    from app.evaluation.plots import short
+    def loss(self, label_smoothing: float) -> keras.losses.Loss:
+        """The mean squared error."""
+        import keras
 
-    def text(numbers: np.ndarray) -> str:
-        return short(", ".join(f"{number:.4g}" for number in numbers), 28)
+        return keras.losses.MeanSquaredError()
 
-    return f"{text(answers)}\nis {text(label)}", True
+    def linear_loss(self, logits: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The squared error in NumPy."""
+        errors = logits - targets
+        return np.square(errors).sum(axis=1), 2 * errors
 
+    def targets(self, labels: np.ndarray, outputs: int) -> np.ndarray:
+        """The numbers."""
+        return labels.astype(np.float32)
 
-def _surprise(answers: np.ndarray, labels: np.ndarray, thresholds: None) -> np.ndarray:
-    return (np.abs(answers - labels) / _spread(labels)).max(axis=1)
+    def smooth(self, targets: np.ndarray, share: float) -> np.ndarray:
+        """Numbers have no other classes to be spread over."""
+        return targets
+
+    def scaling(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See `standardization`."""
+        return standardization(labels)
+
+    def check_cutmix(self) -> None:
+        """Numbers are of the whole image."""
+        raise UsageError("--cutmix is for classes: a part of an image has no part of its numbers; take --mixup")
+
+    # --- Decisions ------------------------------------------------------------------------------------------------------
+
+    def check_goal(self, goal: Goal, option: str, source: str) -> None:
+        """Numbers have no thresholds."""
+        raise UsageError(f"{option} is about classes, and {source} has numbers; leave it out")
+
+    def choose_thresholds(self, answers: np.ndarray, labels: np.ndarray, goal: Goal) -> None:
+        """Numbers have none."""
+        return None
+
+    def choose(self, answers: np.ndarray, thresholds: np.ndarray | None, least: float) -> list[tuple[int, ...]]:
+        """No classes."""
+        return [()] * len(answers)
+
+    def ranked(self, answers: np.ndarray) -> np.ndarray:
+        """In the order of the labels."""
+        return np.arange(len(answers))
+
+    def answer_text(self, answers: Mapping[str, float], chosen: Sequence[str], top: int) -> str:
+        """All numbers by name."""
+        return ", ".join(f"{name} {number:.4g}" for name, number in answers.items())
+
+    def answer_json(self, answers: Mapping[str, float], chosen: Sequence[str]) -> dict[str, Any]:
+        """The numbers."""
+        return {"numbers": answers}
+
+    # --- Tests ----------------------------------------------------------------------------------------------------------
+
+    def measure(self, answers: np.ndarray, labels: np.ndarray, class_names: Sequence[str], thresholds: Any) -> Metrics:
+        """See `app.evaluation.metrics.measure_regression`."""
+        return measure_regression(answers, labels, class_names)
+
+    def highlights(self, test: Metrics) -> list[tuple[str, str]]:
+        """The mean errors, and R²."""
+        return [
+            (
+                f"{test['mae']:.4g}",
+                f"mean absolute error on {test['n']} test pictures, 95 % interval {_mae_interval(test)}",
+            ),
+            (f"{test['rmse']:.4g}", "root mean square error"),
+            (f"{test['r2']:.3f}", "R², the part of the variance that is explained"),
+        ]
+
+    def details(self, test: Metrics) -> tuple[Sequence[str], list[Sequence[Any]]]:
+        """The errors of each number."""
+        names = sorted(test["numbers"], key=lambda name: test["numbers"][name]["r2"])
+        rows: list[Sequence[Any]] = [
+            (name, f"{one['mae']:.4g}", f"{one['rmse']:.4g}", f"{one['r2']:.3f}")
+            for name in names
+            for one in [test["numbers"][name]]
+        ]
+        return ("number", "MAE", "RMSE", "R²"), rows
+
+    def figures(
+        self, answers: np.ndarray, labels: np.ndarray, class_names: Sequence[str], thresholds: Any
+    ) -> dict[str, Figure]:
+        """Answers against the truth."""
+        return {"scatter": plots.scatter(answers, labels, class_names)}
+
+    def caption(self, answer: np.ndarray, label: Any, class_names: Sequence[str], thresholds: Any) -> tuple[str, bool]:
+        """The numbers that are answered, and those of the label below them."""
+
+        def text(numbers: np.ndarray) -> str:
+            return plots.short(", ".join(f"{number:.4g}" for number in numbers), 28)
+
+        return f"{text(answer)}\nis {text(label)}", True
+
+    def surprise(self, answers: np.ndarray, labels: np.ndarray, thresholds: Any) -> np.ndarray:
+        """The largest error, in standard deviations."""
+        return (np.abs(answers - labels) / _spread(labels)).max(axis=1)
+
+    def overview(
+        self, labels: Mapping[str, Labels], images: Sequence[np.ndarray | None], captions: Sequence[str], title: str
+    ) -> Figure:
+        """How the numbers of each split are spread."""
+        values = {split: some.array for split, some in labels.items()}
+        return plots.numbers(values, next(iter(labels.values())).names, images, captions, title)
+
+    # --- Exports --------------------------------------------------------------------------------------------------------
+
+    def agreement(
+        self,
+        answers: np.ndarray,
+        expected: np.ndarray,
+        labels: np.ndarray,
+        class_names: Sequence[str],
+        thresholds: Any,
+        spread: np.ndarray | None = None,
+    ) -> Metrics:
+        """Differences are in standard deviations, those of the training images if they are given.
+
+        A few test images may have nearly the same numbers; their own spread would make differences of no importance large.
+        `resolution` is the step from one float32 to the next at the largest of the numbers, in standard deviations too.
+        """
+        own = _spread(labels)
+        if spread is not None:
+            own = np.where(labels.std(axis=0) > 0, own, spread)
+        spread = own if spread is None else spread
+        errors, expected_errors = (np.square((one - labels) / own).mean(axis=1) for one in (answers, expected))
+        difference = (np.abs(answers - expected) / spread).max(axis=1)
+        steps = np.spacing(np.abs(expected).max(axis=0).astype(np.float32)) / spread
+        lost = errors - expected_errors
+        return {
+            "r2": float(1 - errors.mean()),
+            "keras_r2": float(1 - expected_errors.mean()),
+            "r2_drop": float(lost.mean()),
+            "r2_drop_ci95": mean_interval(lost),
+            "mae": float(np.abs(answers - labels).mean()),
+            "keras_mae": float(np.abs(expected - labels).mean()),
+            "max_difference": float(difference.max()),
+            "mean_difference": float(difference.mean()),
+            "resolution": float(steps.max()),
+        }
+
+    def unit_of(self, labels: np.ndarray) -> float:
+        """The standard deviation of the number that is spread most."""
+        return float(labels.std(axis=0).max())
+
+    def purpose(self, names: Sequence[str]) -> str:
+        """It answers with numbers."""
+        return f"Answers with {', '.join(names)}"
+
+    def card_text(self, names: Sequence[str]) -> str:
+        """It answers with numbers."""
+        return f"It answers with {', '.join(names)}."
+
+    def card_output(self, *, has_thresholds: bool) -> str:
+        """Numbers in their units."""
+        return "one number each, in the order of `labels.txt` and in the units of the labels"
+
+    def output_text(self, names: Sequence[str]) -> str:
+        """The numbers by name."""
+        return f"in this order: {', '.join(names)}"
+
+    # --- Audits ---------------------------------------------------------------------------------------------------------
+
+    def judged(self, labels: np.ndarray, units: np.ndarray, outputs: int, least: int) -> tuple[np.ndarray, np.ndarray]:
+        """All numbers of all examples."""
+        return np.arange(outputs), np.ones(len(labels), bool)
+
+    def audit_targets(
+        self, labels: np.ndarray, outputs: int, judged: np.ndarray
+    ) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
+        """The numbers, standardised."""
+        targets = self.targets(labels, outputs)
+        numbers = targets[judged].astype(np.float64)  # squares of large ones are beyond float32
+        mean, scale = numbers.mean(axis=0), _spread(numbers)
+        return ((targets - mean) / scale).astype(np.float32), lambda logits: logits * scale + mean
+
+    def label_quality(self, labels: np.ndarray, answers: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        """How near the answers are, by the worst of several numbers."""
+        from cleanlab.regression.rank import get_label_quality_scores
+
+        columns = zip(labels.T.astype(np.float64), answers.T.astype(np.float64), strict=True)
+        return np.min([get_label_quality_scores(label, answer) for label, answer in columns], axis=0)
+
+    def suspects(self, labels: np.ndarray, answers: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        """Those of a much lower quality than most."""
+        quality = self.label_quality(labels, answers, outputs)
+        return np.flatnonzero(quality < _LOW * np.median(quality))
+
+    def seen(self, answer: np.ndarray, names: Sequence[str]) -> str:
+        """The numbers."""
+        return SEPARATOR.join(f"{number:.4g}" for number in answer)
 
 
 def _spread(labels: np.ndarray) -> np.ndarray:
-    """The standard deviation of each number over the pictures; 1 where all are the same."""
+    """The standard deviation of each number over the images; 1 where all are the same."""
     spread = labels.astype(np.float64).std(axis=0)
     return np.where(spread > 0, spread, 1.0)
 
@@ -103,76 +263,9 @@ def standardization(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     After that they have a mean of 0 and a standard deviation of 1, whatever their unit.
 
     Args:
-        labels: of the training pictures, (n, numbers).
+        labels: of the training images, (n, numbers).
 
     Returns:
         Both float32 (numbers,); the spread is 1 where all are the same.
     """
     return _spread(labels).astype(np.float32), labels.astype(np.float64).mean(axis=0).astype(np.float32)
-
-
-def _agreement(
-    answers: np.ndarray,
-    expected: np.ndarray,
-    labels: np.ndarray,
-    names: Sequence[str],
-    thresholds: None,
-    spread: np.ndarray | None = None,
-) -> Metrics:
-    """See `app.exporting.parity.agreement`; differences are in standard deviations, those of the training pictures if given.
-
-    A few test pictures may have nearly the same numbers; their own spread would make differences of no importance large.
-    `resolution` is the step from one float32 to the next at the largest of the numbers, in standard deviations too.
-    """
-    own = _spread(labels)
-    if spread is not None:
-        own = np.where(labels.std(axis=0) > 0, own, spread)
-    spread = own if spread is None else spread
-    errors, expected_errors = (np.square((one - labels) / own).mean(axis=1) for one in (answers, expected))
-    difference = (np.abs(answers - expected) / spread).max(axis=1)
-    steps = np.spacing(np.abs(expected).max(axis=0).astype(np.float32)) / spread
-    lost = errors - expected_errors
-    return {
-        "r2": float(1 - errors.mean()),
-        "keras_r2": float(1 - expected_errors.mean()),
-        "r2_drop": float(lost.mean()),
-        "r2_drop_ci95": mean_interval(lost),
-        "mae": float(np.abs(answers - labels).mean()),
-        "keras_mae": float(np.abs(expected - labels).mean()),
-        "max_difference": float(difference.max()),
-        "mean_difference": float(difference.mean()),
-        "resolution": float(steps.max()),
-    }
-
-
-REGRESSION_TASK = Task(
-    description="numbers, such as a weight or an age",
-    metric="r2",
-    new_metric=_new_metric,
-    loss=_loss,
-    targets=_targets,
-    smooth=_smooth,
-    linear_loss=_linear_loss,
-    averages_outputs=True,
-    calibrator=None,
-    choose_thresholds=_choose_thresholds,
-    measure=measure_regression,
-    columns={
-        "MAE": lambda one: f"{one['mae']:.4g}",
-        "95 % interval": _mae_interval,
-        "RMSE": lambda one: f"{one['rmse']:.4g}",
-        "R²": lambda one: f"{one['r2']:.3f}",
-    },
-    highlights=_highlights,
-    details=_details,
-    figures=_figures,
-    caption=_caption,
-    surprise=_surprise,
-    score="r2",
-    score_title="R²",
-    agreement=_agreement,
-    same_answer=None,
-    strictly_same=None,
-    strict_text="",
-    difference="max_difference",
-)

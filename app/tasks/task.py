@@ -1,14 +1,19 @@
-"""What a task is: all that training, tests, reports and proofs need to know of it."""
+"""What a task is: all that training, tests, reports, proofs and predictions need to know of it."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from app.errors import UsageError
+from app.evaluation import plots
 from app.evaluation.calibration import Calibrator
+from data.labels import LABELS, Labels
+from models.heads import OUTPUTS, Output
 
 if TYPE_CHECKING:
     import keras
@@ -16,67 +21,7 @@ if TYPE_CHECKING:
 
 Metrics = dict[str, Any]
 
-
-@dataclass(frozen=True)
-class Task:
-    """What is learned from labels, and how it is judged. Answers are what `models.builder.with_answers` gives.
-
-    Attributes:
-        description: what it is, in a few words.
-        metric: what the best weights are chosen by: its name in the history; the higher, the better.
-        new_metric: that, as a metric of Keras on the last layer's values, for so many outputs.
-        loss: of Keras, on the last layer's values, with so much label smoothing, in [0, 1).
-        targets: of labels as `data.pictures` has them, float32 (n, outputs), for so many outputs.
-        smooth: targets with so much label smoothing.
-        linear_loss: of logits and targets, float (n, outputs): the losses of the examples, (n,), summed over the outputs, and
-            their gradients, (n, outputs).
-        averages_outputs: Keras' loss is the mean over the outputs, and not their sum.
-        calibrator: makes probabilities say how often they are right; None where predictions are no probabilities.
-        choose_thresholds: what to answer from, by validation: from answers, labels and `Goal` to float (outputs,), NaN where
-            there is none; None where nothing is to be decided.
-        measure: answers, labels, class names and thresholds to what `metrics.json` holds of a split.
-        columns: the main figures as a table: title to text.
-        highlights: the same in large: a text and what it is.
-        details: figures of each class or number, weakest first: columns and rows.
-        figures: plots of the test split by name: answers, labels, class names and thresholds to figures.
-        caption: what the model says of a picture and whether that is right: an answer, its label, class names and thresholds.
-        surprise: how unexpected each answer is, float (n,): from 0 for what is right or nearly so; mistakes above all others.
-        score: what the accuracy of an exported file is judged by: its name in `parity.json`.
-        score_title: the same for people.
-        agreement: answers of a file, those of the Keras model, labels and class names, and thresholds or the `spread` of
-            numbers, to figures that `parity.json` holds: at least the score, `keras_` and it, it and `_drop` and
-            `_drop_ci95`, in parts of 1.
-        same_answer: which of these is the part of the pictures with the same answer, near ties aside; None where answers are
-            numbers.
-        strictly_same: which is the part of `compared_answers` that is the same, near ties or not; None for numbers.
-        strict_text: what differs strictly, with a place for how many differ and of how many.
-        difference: which of these is the largest difference.
-    """
-
-    description: str
-    metric: str
-    new_metric: Callable[[int], keras.metrics.Metric]
-    loss: Callable[[float], keras.losses.Loss]
-    targets: Callable[[np.ndarray, int], np.ndarray]
-    smooth: Callable[[np.ndarray, float], np.ndarray]
-    linear_loss: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
-    averages_outputs: bool
-    calibrator: Calibrator | None
-    choose_thresholds: Callable[[np.ndarray, np.ndarray, Goal], np.ndarray | None]
-    measure: Callable[[np.ndarray, np.ndarray, Sequence[str], Any], Metrics]
-    columns: Mapping[str, Callable[[Metrics], str]]
-    highlights: Callable[[Metrics], list[tuple[str, str]]]
-    details: Callable[[Metrics], tuple[Sequence[str], list[Sequence[Any]]]]
-    figures: Callable[[np.ndarray, np.ndarray, Sequence[str], Any], dict[str, Figure]]
-    caption: Callable[[np.ndarray, Any, Sequence[str], Any], tuple[str, bool]]
-    surprise: Callable[[np.ndarray, np.ndarray, Any], np.ndarray]
-    score: str
-    score_title: str
-    agreement: Callable[..., Metrics]
-    same_answer: str | None
-    strictly_same: str | None
-    strict_text: str
-    difference: str
+_SAMPLES = 27  # images that are shown where they are not sorted by class
 
 
 @dataclass(frozen=True)
@@ -96,34 +41,328 @@ class Goal:
     recall: float | None = None
 
 
-def interval(low_high: Sequence[float]) -> str:
-    """The text of a 95 % interval."""
-    low, high = low_high
-    return f"{low:.3f} – {high:.3f}"
+class Task(ABC):
+    """What is learned from labels of one kind, and how it is judged. Each task is one file, and one row of `app.tasks.TASKS`.
 
+    Answers are what `models.builder.with_answers` gives, float (n, outputs). Labels are the `array` of `data.labels.Labels`.
+    What is implemented here fits tasks that decide between classes by probabilities; others override it.
 
-def paired_interval(lost: np.ndarray) -> tuple[float, float]:
-    """The 95 % interval of a drop in accuracy between two models on the same pictures.
-
-    Bonett and Price, "Adjusted Wald confidence interval for a difference of binomial proportions based on paired data",
-    J. Educ. Behav. Stat. 37 (2012): the Wald interval after adding one picture to each kind of disagreement.
-
-    Args:
-        lost: for each picture 1 where only the first is right, -1 where only the second is, else 0.
-
-    Returns:
-        Both ends, parts of 1.
+    Attributes:
+        name: key of `TASKS`, `data.labels.LABELS` and `models.heads.OUTPUTS`.
+        description: what it is, in a few words.
+        noun: what a model of it is, in a few words.
+        decides: answers are probabilities by which classes are chosen.
+        metric: what the best weights are chosen by: its name in the history; the higher, the better.
+        averages_outputs: Keras' loss is the mean over the outputs, and not their sum.
+        calibrator: makes probabilities say how often they are right; None where answers are no probabilities.
+        columns: the main figures as a table: title to text.
+        pooled: what is said of all folds together: a metric with an interval, its title and its format.
+        worst_first: in which order test images are shown with the answers.
+        score: what the accuracy of an exported file is judged by: its name in `parity.json`.
+        score_title: the same for people.
+        same_answer: which figure of `agreement` is the part of the images with the same answer, near ties aside; None where
+            answers are numbers.
+        strictly_same: which is the part of `compared_answers` that is the same, near ties or not; None for numbers.
+        strict_text: what differs strictly, with a place for how many differ and of how many.
+        difference: which of these is the largest difference.
+        graph_name: what the metadata of a `.tflite` calls its graph.
+        not_in_mediapipe: why MediaPipe Tasks cannot run a model of it; "" where it can.
+        threshold_text: what an app does with `thresholds.json`.
     """
-    total = len(lost) + 2
-    only_first, only_second = ((lost == 1).sum() + 1) / total, ((lost == -1).sum() + 1) / total
-    middle = only_first - only_second
-    half = 1.959964 * np.sqrt((only_first + only_second - middle**2) / total)
-    return max(-1.0, float(middle - half)), min(1.0, float(middle + half))
+
+    name: ClassVar[str]
+    description: ClassVar[str]
+    noun: ClassVar[str]
+    decides: ClassVar[bool] = True
+
+    metric: ClassVar[str]
+    averages_outputs: ClassVar[bool] = True
+    calibrator: ClassVar[Calibrator | None] = None
+
+    columns: ClassVar[Mapping[str, Callable[[Metrics], str]]]
+    pooled: ClassVar[tuple[str, str, str]]
+    worst_first: ClassVar[str] = "mistakes first, then the least sure"
+
+    score: ClassVar[str]
+    score_title: ClassVar[str]
+    same_answer: ClassVar[str | None] = None
+    strictly_same: ClassVar[str | None] = None
+    strict_text: ClassVar[str] = ""
+    difference: ClassVar[str] = "max_probability_difference"
+
+    graph_name: ClassVar[str] = "image classifier"
+    not_in_mediapipe: ClassVar[str] = ""
+    threshold_text: ClassVar[str] = ""
+
+    @property
+    def labels(self) -> type[Labels]:
+        """The kind of labels that it learns from."""
+        return LABELS[self.name]
+
+    @property
+    def output(self) -> Output:
+        """What a model of it ends with."""
+        return OUTPUTS[self.name]
+
+    # --- Training -------------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def new_metric(self, outputs: int) -> keras.metrics.Metric:
+        """`metric`, as a metric of Keras on the last layer's values, for so many outputs."""
+
+    @abstractmethod
+    def loss(self, label_smoothing: float) -> keras.losses.Loss:
+        """The loss of Keras, on the last layer's values, with so much label smoothing, in [0, 1)."""
+
+    @abstractmethod
+    def linear_loss(self, logits: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The same loss in NumPy.
+
+        Args:
+            logits: float (n, outputs).
+            targets: float (n, outputs), smoothed.
+
+        Returns:
+            The losses of the examples, (n,), summed over the outputs, and their gradients, (n, outputs).
+        """
+
+    @abstractmethod
+    def targets(self, labels: np.ndarray, outputs: int) -> np.ndarray:
+        """What the last layer is to give for labels, float32 (n, outputs)."""
+
+    @abstractmethod
+    def smooth(self, targets: np.ndarray, share: float) -> np.ndarray:
+        """Targets with so much label smoothing, in [0, 1)."""
+
+    def scaling(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """What targets are divided by to be learned, and what is subtracted before, both float32 (outputs,); None for nothing.
+
+        Args:
+            labels: of the training examples.
+        """
+        return None
+
+    def class_weights(self, labels: np.ndarray) -> np.ndarray:
+        """Weights by which all classes count the same, float (n,).
+
+        Raises:
+            UsageError: there are none.
+        """
+        raise UsageError("--class-weights is for images of one class each; leave it out")
+
+    def check_cutmix(self) -> None:
+        """Check that parts of two images can be mixed.
+
+        Raises:
+            UsageError: what labels say of an image does not hold for a part of it.
+        """
+        return None
+
+    # --- Decisions ------------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def check_goal(self, goal: Goal, option: str, source: str) -> None:
+        """Check that there are thresholds which can be chosen for a goal.
+
+        Raises:
+            UsageError: there is nothing that the option could be about.
+        """
+
+    @abstractmethod
+    def choose_thresholds(self, answers: np.ndarray, labels: np.ndarray, goal: Goal) -> np.ndarray | None:
+        """What to answer from, chosen on the validation split.
+
+        Returns:
+            float (outputs,), NaN where there is none; None where nothing is decided by thresholds.
+        """
+
+    def activate(self, logits: np.ndarray) -> np.ndarray:
+        """The answers that logits, (n, outputs), stand for."""
+        return logits if self.calibrator is None else self.calibrator.probabilities(logits)
+
+    @abstractmethod
+    def choose(self, answers: np.ndarray, thresholds: np.ndarray | None, least: float) -> list[tuple[int, ...]]:
+        """The classes that each example is answered with, the likeliest first.
+
+        Args:
+            answers: float (n, outputs).
+            thresholds: (outputs,), NaN for those without one; None for none.
+            least: probability below which a class is left out.
+        """
+
+    def ranked(self, answers: np.ndarray) -> np.ndarray:
+        """The outputs in the order in which the answers of one example, (outputs,), are told: int (outputs,)."""
+        return np.argsort(-answers, kind="stable")
+
+    @abstractmethod
+    def answer_text(self, answers: Mapping[str, float], chosen: Sequence[str], top: int) -> str:
+        """A prediction in words.
+
+        Args:
+            answers: by name, as ranked.
+            chosen: the classes that are answered.
+            top: how many classes to name, where an example has one.
+        """
+
+    @abstractmethod
+    def answer_json(self, answers: Mapping[str, float], chosen: Sequence[str]) -> dict[str, Any]:
+        """A prediction as `--json` prints it."""
+
+    # --- Tests ----------------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def measure(self, answers: np.ndarray, labels: np.ndarray, class_names: Sequence[str], thresholds: Any) -> Metrics:
+        """What `metrics.json` holds of a split."""
+
+    @abstractmethod
+    def highlights(self, test: Metrics) -> list[tuple[str, str]]:
+        """The main figures in large: a text and what it is."""
+
+    @abstractmethod
+    def details(self, test: Metrics) -> tuple[Sequence[str], list[Sequence[Any]]]:
+        """The figures of each class or number, weakest first: columns and rows."""
+
+    @abstractmethod
+    def figures(
+        self, answers: np.ndarray, labels: np.ndarray, class_names: Sequence[str], thresholds: Any
+    ) -> dict[str, Figure]:
+        """Plots of the test split by name."""
+
+    @abstractmethod
+    def caption(self, answer: np.ndarray, label: Any, class_names: Sequence[str], thresholds: Any) -> tuple[str, bool]:
+        """What the model says of an image, and whether that is right."""
+
+    @abstractmethod
+    def surprise(self, answers: np.ndarray, labels: np.ndarray, thresholds: Any) -> np.ndarray:
+        """How unexpected each answer is, float (n,): from 0 for what is right or nearly so; mistakes above all others."""
+
+    def samples(self, labels: Labels, members: np.ndarray) -> tuple[list[int | None], list[str]]:
+        """Which training images to show, under which captions.
+
+        Args:
+            labels: of all images.
+            members: positions of those that may be shown.
+
+        Returns:
+            Positions, as many for each caption, None for an empty place; and the captions.
+        """
+        shown: list[int | None] = [*evenly(members[labels.taken(members).order()], _SAMPLES).tolist()]
+        return shown, [labels.text(one) for one in shown if one is not None]
+
+    def overview(
+        self, labels: Mapping[str, Labels], images: Sequence[np.ndarray | None], captions: Sequence[str], title: str
+    ) -> Figure:
+        """How many examples of what each split has, above `samples`.
+
+        Args:
+            labels: by split.
+            images: uint8 (size, size, 3), as many for each caption; None for an empty place.
+            captions: one a sample.
+            title: of the figure.
+        """
+        counts = {split: some.counts() for split, some in labels.items()}
+        return plots.classes(counts, next(iter(labels.values())).classes, images, captions, title)
+
+    # --- Exports --------------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def agreement(
+        self,
+        answers: np.ndarray,
+        expected: np.ndarray,
+        labels: np.ndarray,
+        class_names: Sequence[str],
+        thresholds: Any,
+        spread: np.ndarray | None = None,
+    ) -> Metrics:
+        """How a file's answers compare with those of the Keras model; see `app.exporting.parity.agreement`.
+
+        Args:
+            answers: of the file.
+            expected: of the Keras model.
+            labels: of the same examples.
+            class_names: one an output.
+            thresholds: from `choose_thresholds`.
+            spread: of numbers in training, (outputs,).
+
+        Returns:
+            Figures for `parity.json`: at least the score, `keras_` and it, it and `_drop` and `_drop_ci95`, in parts of 1.
+        """
+
+    def unit_of(self, labels: np.ndarray) -> float:
+        """What differences of answers are measured in: 1 for probabilities."""
+        return 1.0
+
+    @abstractmethod
+    def purpose(self, names: Sequence[str]) -> str:
+        """What a model of it does, the beginning of a sentence."""
+
+    @abstractmethod
+    def card_text(self, names: Sequence[str]) -> str:
+        """What a model of it does, a sentence for the model card."""
+
+    @abstractmethod
+    def card_output(self, *, has_thresholds: bool) -> str:
+        """What a model of it answers with, for the model card."""
+
+    @abstractmethod
+    def output_text(self, names: Sequence[str]) -> str:
+        """What the output of a `.tflite` is, in its metadata."""
+
+    # --- Audits: what a head, fitted without them, thinks of labels -------------------------------------------------------
+
+    @abstractmethod
+    def judged(self, labels: np.ndarray, units: np.ndarray, outputs: int, least: int) -> tuple[np.ndarray, np.ndarray]:
+        """Which outputs have enough examples to be judged, and which examples can be.
+
+        Args:
+            labels: of all examples.
+            units: int (n,), the same number for examples that belong together.
+            outputs: how many there are.
+            least: units that are enough.
+
+        Returns:
+            Positions of the outputs, int (m,), none where there is nothing to compare; and bool (n,).
+        """
+
+    def audit_targets(
+        self, labels: np.ndarray, outputs: int, judged: np.ndarray
+    ) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
+        """What a head is fitted to, float32 (n, outputs), and what makes answers of its logits.
+
+        Args:
+            labels: of all examples.
+            outputs: how many there are.
+            judged: which examples are judged, bool (n,).
+        """
+        return self.targets(labels, outputs), self.activate
+
+    @abstractmethod
+    def label_quality(self, labels: np.ndarray, answers: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        """How well each label fits, from 0 to 1, float (n,).
+
+        Args:
+            labels: of the examples that are judged.
+            answers: of heads, float (n, m).
+            outputs: which these are, int (m,).
+        """
+
+    @abstractmethod
+    def suspects(self, labels: np.ndarray, answers: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        """Positions of the labels that are probably wrong, int; arguments as for `label_quality`."""
+
+    @abstractmethod
+    def seen(self, answer: np.ndarray, names: Sequence[str]) -> str:
+        """What a head takes an example for, in words: of its answer, (m,), and the names of these outputs."""
 
 
-def mean_interval(values: np.ndarray) -> tuple[float, float]:
-    """The normal 95 % interval of a mean drop over pictures, float (n,), in parts of 1; a single picture says nothing."""
-    if len(values) == 1:
-        return -1.0, 1.0
-    half = 1.959964 * float(values.std(ddof=1)) / np.sqrt(len(values))
-    return float(values.mean()) - half, float(values.mean()) + half
+def shares(answers: Mapping[str, float], names: Sequence[str]) -> str:
+    """Classes with their probabilities, as text."""
+    return ", ".join(f"{name} {answers[name]:.1%}" for name in names)
+
+
+def evenly(members: np.ndarray, count: int) -> np.ndarray:
+    """At most `count` of the members, evenly spaced."""
+    if len(members) <= count:
+        return members
+    return members[((np.arange(count) + 0.5) * len(members) / count).astype(np.int64)]

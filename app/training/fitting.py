@@ -18,7 +18,7 @@ import keras
 from app.console import console, progress, status
 from app.errors import UsageError
 from app.runs import Run
-from app.tasks.task import Task
+from app.tasks import Task
 from app.training.activations import Extractor
 from app.training.checkpoints import FitState, read_checkpoint, write_checkpoint
 from app.training.inputs import CachedInputs, FitData, Inputs, LiveInputs

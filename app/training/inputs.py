@@ -12,15 +12,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from app.tasks import TASKS
-from app.tasks.regression import standardization
-from app.tasks.task import Task
+from app.tasks import TASKS, Task
 from app.training.activations import Views
 from app.training.linear import Blocks
 from app.training.mixing import mixed
 from data.augmentation import Augmentation
 from data.cache.shards import Rows
-from data.pictures import REGRESSION
 from data.pipeline import UNTUNED, PictureLoader, evaluation_batches, training_batches
 from models.builder import forward_pass
 
@@ -69,9 +66,7 @@ class FitData:
     @cached_property
     def scaling(self) -> tuple[np.ndarray, np.ndarray] | None:
         """What numbers are divided by to be learned, and subtracted before: both float32 (numbers,); None for classes."""
-        if self.loader.pictures.task != REGRESSION:
-            return None
-        return standardization(self.loader.pictures.labels[self.train])
+        return self.task.scaling(self.loader.pictures.labels.array[self.train])
 
     def targets(self, labels: np.ndarray) -> np.ndarray:
         """What the last layer is to give for labels of the loader's pictures, float32 (n, outputs)."""
@@ -145,7 +140,7 @@ class LiveInputs:
     def _targets(self, numbers: tf.Tensor) -> list[tf.Tensor]:
         """Targets, and weights if there are any, of the numbers of pictures."""
         data = self.data
-        labels = data.loader.pictures.labels
+        labels = data.loader.pictures.labels.array
         targets = tf.numpy_function(lambda some: data.targets(labels[some]), [numbers], tf.float32)
         targets = tf.ensure_shape(targets, (None, data.num_outputs))
         return [targets] if data.weights is None else [targets, tf.gather(data.weights, numbers)]
@@ -194,7 +189,7 @@ class CachedInputs:
 
     def validation(self) -> tf.data.Dataset:
         data, rows = self.data, self.validation_rows
-        labels = data.loader.pictures.labels[data.validation]
+        labels = data.loader.pictures.labels.array[data.validation]
 
         def read(step: int) -> tuple[np.ndarray, ...]:
             members = np.arange(len(labels))[int(step) * data.batch_size :][: data.batch_size]
@@ -240,7 +235,7 @@ class CachedInputs:
         self, logits_of: Callable[[np.ndarray], np.ndarray], label_smoothing: float
     ) -> dict[str, float]:
         """The half of `figures` that is about validation."""
-        labels = self.data.loader.pictures.labels[self.data.validation]
+        labels = self.data.loader.pictures.labels.array[self.data.validation]
         loss, metric = self._figures(self.validation_rows, labels, 1, logits_of, label_smoothing)
         return {"val_loss": loss, f"val_{self.data.task.metric}": metric}
 
@@ -263,7 +258,7 @@ class CachedInputs:
 
     @cached_property
     def _labels(self) -> np.ndarray:
-        return self.data.loader.pictures.labels[self.data.train]
+        return self.data.loader.pictures.labels.array[self.data.train]
 
 
 def _in_blocks(count: int) -> Iterator[np.ndarray]:

@@ -20,15 +20,14 @@ from app.errors import UsageError
 from app.pictures import Reading, read_source
 from app.starting import start_tensorflow
 from app.thumbnails import thumbnails
-from data.auditing.checks import CHECKS, class_counts
-from data.auditing.cleaned import has_label_columns, worth_keeping, write_list
+from data.auditing.checks import CHECKS
+from data.auditing.cleaned import worth_keeping, write_list
 from data.auditing.findings import Finding, find_all
 from data.cache.activations import CacheFull
 from data.cache.shards import MissingRows
 from data.checking import lost_classes
 from data.errors import DataError
 from data.files import write_json, write_text
-from data.pictures import MULTI_LABEL
 from data.preparing import Preparation
 from models.lazy import LazyModule
 
@@ -195,7 +194,7 @@ def _write_list(audit: Audit, file: Path, config: AuditConfig) -> None:
     duplicates = audit.reading.evidence.duplicates
     kept = worth_keeping(pictures, duplicates.shown, suspects, duplicates.upright)
     lost = lost_classes(pictures, kept.tolist())
-    left = len(class_counts(pictures)) - len(lost)
+    left = len(pictures.labels.classes) - len(lost)
     reason = "each image of it has another label elsewhere" + (", or is a suspect" if suspects else "")
     if not len(kept) or (lost and left < 2):
         what = f"class {lost[0]!r}" if lost else audit.reading.pictures.source
@@ -208,8 +207,8 @@ def _write_list(audit: Audit, file: Path, config: AuditConfig) -> None:
     others = {split: source for split in ("validation", "test") if (source := getattr(config, split)) is not None}
     write_text(file, write_list(pictures, kept, file.parent, others))
     print_path("list", f"{file}: {len(kept):,} of {len(audit.reading.pictures):,} pictures")
-    if has_label_columns(pictures):
-        uncertain = " --uncertain unknown" if pictures.task == MULTI_LABEL else ""
+    if pictures.labels.needs_columns:
+        uncertain = " --uncertain unknown" if pictures.labels.classes else ""
         console.print(f"Read it with --columns label={','.join(pictures.class_names)}{uncertain}.")
 
 

@@ -16,7 +16,7 @@ from app.splits import open_pictures
 from app.starting import start_tensorflow
 from app.tasks import TASKS
 from data.files import write_json
-from data.pictures import REGRESSION, PictureSet
+from data.pictures import PictureSet
 from data.preparing import Preparation
 from data.sources import DEFAULTS, as_far_as_used
 from data.sources.options import SourceOptions
@@ -50,7 +50,9 @@ def evaluate(run: str, source: str | None = None, **options: Any) -> dict[str, A
     with chatter_to(opened.log):
         start_tensorflow()
         predict = answers.predictor_of_run(opened, pictures, config.batch_size)
-        metrics = task.measure(predict(indices), pictures.labels[indices], pictures.class_names, opened.thresholds)
+        metrics = task.measure(
+            predict(indices), pictures.labels.array[indices], pictures.class_names, opened.thresholds
+        )
     path = opened.new_evaluation(config.source or "test")
     write_json(path, {"source": pictures.source, **metrics})
     table("", *task.details(metrics))
@@ -77,19 +79,9 @@ def _pictures(run: Run, config: EvaluateConfig) -> tuple[PictureSet, np.ndarray]
         },
     )
     pictures, _ = open_readable(config.source, options, skip_unreadable=config.skip_unreadable, preparation=preparation)
-    if pictures.task == REGRESSION:
-        if pictures.class_names != run.class_names:
-            raise UsageError(
-                f"{config.source} has the numbers {', '.join(pictures.class_names)}; the model answers with "
-                f"{', '.join(run.class_names)}"
-            )
-        return pictures, np.arange(len(pictures))
-    unknown = sorted(set(pictures.class_names) - set(run.class_names))
+    unknown = pictures.labels.unknown_to(run.class_names)
     if unknown:
-        raise UsageError(
-            f"{config.source} has classes that the model does not know ({', '.join(unknown)}); "
-            f"it knows {', '.join(run.class_names)}"
-        )
+        raise UsageError(f"{config.source} has {unknown}")
     return pictures.with_classes(run.class_names), np.arange(len(pictures))
 
 

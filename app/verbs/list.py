@@ -79,10 +79,15 @@ def _engines() -> _Rows:
 
 def _formats() -> _Rows:
     rows: list[tuple[str, ...]] = [
-        (name, one.file, one.description, "; ".join(f"{what}: {why}" for what, why in one.cannot.items()))
+        (name, one.file, one.description, "; ".join(f"{_subject(what)}: {why}" for what, why in one.cannot.items()))
         for name, one in FORMATS.items()
     ]
     return ("name", "file", "what it is", "cannot hold"), rows
+
+
+def _subject(what: str) -> str:
+    """The tasks whose models answer so, or the backbones with such names."""
+    return ", ".join(name for name, task in TASKS.items() if task.output.answers == what) or what
 
 
 _TABLES = dict(zip(LISTS, (_tasks, _backbones, _heads, _strategies, _sources, _formats, _engines), strict=True))

@@ -20,10 +20,10 @@ from app.label_files import unique_names
 from app.output import output_path
 from app.predictions import Prediction, Predictions, write_csv
 from app.predictor import Predictor, failure_of
+from app.tasks import TASKS
 from data.checking import Checked, describe
 from data.decoding import SUFFIXES, UnreadablePicture
 from data.errors import DataError
-from data.pictures import REGRESSION
 from data.preparing import PLAIN, Preparation
 from data.reading import read_picture
 from data.rectangles import load_to_size
@@ -123,8 +123,7 @@ def _raw_answers(
 def _predictions(paths: Sequence[Path], answers: Answers, names: Sequence[str]) -> Predictions:
     found = Predictions()
     for path, row, chosen in zip(paths, answers.values, answers.chosen, strict=True):
-        order = range(len(names)) if answers.task == REGRESSION else np.argsort(-row, kind="stable")
-        values = {names[label]: float(row[label]) for label in order}
+        values = {names[label]: float(row[label]) for label in TASKS[answers.task].ranked(row)}
         found.append(Prediction(str(path), values, tuple(names[label] for label in chosen), answers.task))
     return found
 

@@ -60,7 +60,7 @@ def train(source: str | None = None, *, resume: str | None = None, **options: An
     if config.output is not None:
         check_free(Path(config.output).expanduser())
     pictures, sha256 = _open_source(config)
-    pictures.require_classes()
+    pictures.labels.check_learnable(pictures.source)
     if not config.allow_leakage:
         refuse_leakage(pictures, config.source_options)
     # The run may be continued from another folder.

@@ -11,7 +11,8 @@ from data.auditing.findings import ERROR, NOTE, WARNING, Check, Evidence, Exampl
 from data.auditing.groups import Conflicts, find_conflicts, larger_first, leaks
 from data.auditing.lost import VISIBLE, background_for, deep_ones, levels_for
 from data.auditing.shortcuts import shortcuts
-from data.pictures import MULTI_LABEL, REGRESSION, SINGLE_LABEL, SPLITS, PictureSet
+from data.labels import Labels
+from data.pictures import SPLITS
 from data.sources.names import spellings
 
 _TINY = 32  # pixels; backbones look at 96 or more, and what was enlarged so much is a blur
@@ -179,7 +180,7 @@ def _conflicts(evidence: Evidence) -> Conflicts:
 
 
 def _labelled(evidence: Evidence, groups: list[np.ndarray]) -> list[Example]:
-    text = evidence.pictures.label_text
+    text = evidence.pictures.labels.text
     return [
         _group(evidence, members, "labelled " + " and ".join(dict.fromkeys(map(text, members)))) for members in groups
     ]
@@ -193,7 +194,7 @@ def _group(evidence: Evidence, members: np.ndarray, note: str) -> Example:
 
 
 def _rare_classes(evidence: Evidence) -> list[Example]:
-    counts = class_counts(evidence.pictures)
+    counts = class_counts(evidence.pictures.labels)
     fair = sum(counts.values()) / max(1, len(counts))
     rare = {name: count for name, count in counts.items() if count < _RARE * fair}
     largest = max(counts, key=lambda name: counts[name], default="")
@@ -204,7 +205,7 @@ def _rare_classes(evidence: Evidence) -> list[Example]:
 
 
 def _small_classes(evidence: Evidence) -> list[Example]:
-    small = {name: count for name, count in class_counts(evidence.pictures).items() if count < _FEW}
+    small = {name: count for name, count in class_counts(evidence.pictures.labels).items() if count < _FEW}
     return [
         _class(evidence, name, f"class {name!r}: {_plural(count)}")
         for name, count in sorted(small.items(), key=lambda one: one[1])
@@ -213,9 +214,7 @@ def _small_classes(evidence: Evidence) -> list[Example]:
 
 def _spelled_alike(evidence: Evidence) -> list[Example]:
     """The rarer spellings of what may be one class, a case each."""
-    if evidence.pictures.task == REGRESSION:
-        return []
-    counts = class_counts(evidence.pictures)
+    counts = class_counts(evidence.pictures.labels)
     cases = []
     for alike in spellings(counts):
         usual = max(alike, key=lambda name: counts[name])
@@ -230,21 +229,14 @@ def _shortcuts(evidence: Evidence) -> list[Example]:
     ]
 
 
-def class_counts(pictures: PictureSet) -> dict[str, int]:
-    """Pictures of each class; no classes for regression."""
-    if pictures.task == REGRESSION:
-        return {}
-    if pictures.task == MULTI_LABEL:
-        counts = (pictures.labels > 0).sum(axis=0)
-    else:
-        counts = np.bincount(pictures.labels, minlength=len(pictures.class_names))
-    return dict(zip(pictures.class_names, counts.tolist(), strict=True))
+def class_counts(labels: Labels) -> dict[str, int]:
+    """Examples of each class."""
+    return dict(zip(labels.classes, labels.counts().tolist(), strict=True))
 
 
 def _class(evidence: Evidence, name: str, note: str) -> Example:
     pictures = evidence.pictures
-    label = pictures.class_names.index(name)
-    has = pictures.labels == label if pictures.task == SINGLE_LABEL else pictures.labels[:, label] > 0
+    has = pictures.labels.has(pictures.class_names.index(name))
     return Example(tuple(pictures.keys[one] for one in np.flatnonzero(has)[:_SHOWN]), note)
 
 

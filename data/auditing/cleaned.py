@@ -12,7 +12,7 @@ import numpy as np
 
 from data.auditing.groups import find_conflicts, groups_in
 from data.errors import DataError
-from data.pictures import MULTI_LABEL, REGRESSION, UNKNOWN, PictureSet
+from data.pictures import PictureSet
 
 # Of copies in several splits the one in the first of these stays: a test split is to stay as it is.
 _STAYS = ("test", "validation", "train")
@@ -47,12 +47,6 @@ def worth_keeping(
     return np.flatnonzero(stays)
 
 
-def has_label_columns(pictures: PictureSet) -> bool:
-    """Whether a list needs a column for each class or number, since their labels do not fit into one."""
-    unknown = pictures.task == MULTI_LABEL and bool((pictures.labels == UNKNOWN).any())
-    return len(pictures.class_names) > 1 and (pictures.task == REGRESSION or unknown)
-
-
 def write_list(
     pictures: PictureSet, kept: Sequence[int] | np.ndarray, folder: Path, others: Mapping[str, str] | None = None
 ) -> str:
@@ -70,20 +64,16 @@ def write_list(
     Raises:
         DataError: the pictures do not lie in files of their own.
     """
-    numbers = has_label_columns(pictures)
+    labels, in_columns = pictures.labels, pictures.labels.needs_columns
     given = {"split": pictures.given_splits, "group": pictures.groups, "weight": pictures.weights}
     extras = {name: values for name, values in given.items() if values is not None}
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    names = pictures.class_names if numbers or not pictures.class_names else ("label",)
+    names = labels.names if in_columns or not labels.names else ("label",)
     writer.writerow(["path", *names, *extras])
     files = _Files(pictures.source, others or {})
     for one in kept:
-        label = (
-            [f"{number:.7g}" for number in pictures.labels[one]]
-            if numbers
-            else [pictures.label_text(one)][: len(names)]
-        )
+        label = [f"{number:.7g}" for number in labels.array[one]] if in_columns else [labels.text(one)][: len(names)]
         path = _relative(files.find(pictures.keys[one]), folder)
         writer.writerow([path, *label, *(values[one] for values in extras.values())])
     return text.getvalue()

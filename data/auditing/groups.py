@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data.pictures import MULTI_LABEL, REGRESSION, SPLITS, PictureSet
+from data.pictures import SPLITS, PictureSet
 
 # From so many images of a class on, and this part of it, those that mirror images of another class are no mistakes.
 _OFTEN, _MANY = 3, 0.2
@@ -56,10 +56,10 @@ def find_conflicts(pictures: PictureSet, upright: np.ndarray, shown: np.ndarray)
         upright: int64 (n,), the same number for images that show the same, neither turned nor mirrored.
         shown: the same, turned or mirrored too.
     """
-    groups = [members for members in larger_first(shown) if _differ(pictures, members)]
-    labels = np.unique(pictures.labels, axis=0, return_inverse=True)[1].reshape(-1)
-    by_turning = [members for members in groups if _differ(pictures, _first_of_each(upright, members))]
-    kinds = np.zeros_like(labels) if pictures.task == REGRESSION else labels  # hardly two images have the same numbers
+    contradict, labels = pictures.labels.contradict, pictures.labels.distinct()
+    groups = [members for members in larger_first(shown) if contradict(members)]
+    by_turning = [members for members in groups if contradict(_first_of_each(upright, members))]
+    kinds = labels if pictures.labels.classes else np.zeros_like(labels)  # hardly two images have the same numbers
     telling = _telling(kinds, by_turning)
     orientations = [members for members in by_turning if telling[kinds[members]].all()]
     alike, contradictions = shown.copy(), []
@@ -72,17 +72,9 @@ def find_conflicts(pictures: PictureSet, upright: np.ndarray, shown: np.ndarray)
             same = members[labels[members] == label]
             alike[same] = same[0]
         parts = (members[upright[members] == number] for number in np.unique(upright[members]))
-        contradictions += [part for part in parts if _differ(pictures, part)]
+        contradictions += [part for part in parts if contradict(part)]
     told = np.isin(kinds, kinds[np.concatenate([*orientations, np.zeros(0, np.int64)])])
     return Conflicts(sorted(contradictions, key=lambda one: (-len(one), one[0])), orientations, alike, told)
-
-
-def _differ(pictures: PictureSet, members: np.ndarray) -> bool:
-    """Whether the labels of some cannot all be right; what is not known of one contradicts nothing."""
-    labels = pictures.labels[members]
-    if pictures.task == MULTI_LABEL:
-        return bool(((labels == 1).any(axis=0) & (labels == 0).any(axis=0)).any())
-    return bool(len(members)) and bool((labels != labels[0]).any())
 
 
 def _first_of_each(numbers: np.ndarray, members: np.ndarray) -> np.ndarray:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
-from data.pictures import MULTI_LABEL, REGRESSION, UNKNOWN, PictureSet
+from data.labels import Labels
+from data.pictures import PictureSet
 
 _FOLDS = 5
 _LEAST = 10  # pictures of a class: what is said of fewer may be chance
@@ -32,10 +34,8 @@ def shortcuts(pictures: PictureSet, statistics: np.ndarray) -> list[tuple[str, s
         (class name, what was found), the most telling first; for regression, the name is empty.
     """
     some = _sample(len(pictures))
-    labels = pictures.labels[some]
-    found = [
-        one for name, feature in FEATURES.items() for one in _telling(pictures, labels, feature(statistics[some]), name)
-    ]
+    labels = pictures.labels.taken(some)
+    found = [one for name, feature in FEATURES.items() for one in _telling(labels, feature(statistics[some]), name)]
     return [(name, note) for _, name, note in sorted(found, key=lambda one: -one[0])]
 
 
@@ -45,27 +45,24 @@ def _sample(count: int) -> np.ndarray:
     return np.sort(np.random.default_rng(0).choice(count, _MOST, replace=False))
 
 
-def _telling(
-    pictures: PictureSet, labels: np.ndarray, feature: np.ndarray, name: str
-) -> Iterator[tuple[float, str, str]]:
+def _telling(labels: Labels, feature: np.ndarray, name: str) -> Iterator[tuple[float, str, str]]:
     """How telling, of which class, and in words; nothing if a feature is the same for all, or pictures are too few."""
     if len(labels) < 2 * _LEAST or (feature == feature[0]).all():
         return
-    if pictures.task == REGRESSION:
-        yield from _telling_numbers(pictures, labels, feature, name)
+    if not labels.classes:
+        yield from _telling_numbers(labels, feature, name)
         return
-    multi = pictures.task == MULTI_LABEL
-    members = [labels[:, label] > 0 if multi else labels == label for label in range(len(pictures.class_names))]
+    members = [labels.has(label) for label in range(len(labels.classes))]
     large = [label for label, is_of in enumerate(members) if _LEAST <= is_of.sum() <= len(labels) - _LEAST]
     if not large:
         return
-    predicted = _predicted(labels, feature, classes=True)
+    predicted = replace(labels, array=_predicted(labels, feature))
     for label in large:
-        is_of, is_said = members[label], predicted[:, label] > 0 if multi else predicted == label
-        is_other = ~is_of & (labels[:, label] != UNKNOWN) if multi else ~is_of
+        is_of, is_said = members[label], predicted.has(label)
+        is_other = ~is_of & labels.known(label)
         found, false = float(is_said[is_of].mean()), float(is_said[is_other].mean())
         if found - false >= _TELLING:
-            class_name = pictures.class_names[label]
+            class_name = labels.classes[label]
             yield (
                 found - false,
                 class_name,
@@ -73,33 +70,36 @@ def _telling(
             )
 
 
-def _telling_numbers(
-    pictures: PictureSet, labels: np.ndarray, feature: np.ndarray, name: str
-) -> Iterator[tuple[float, str, str]]:
+def _telling_numbers(labels: Labels, feature: np.ndarray, name: str) -> Iterator[tuple[float, str, str]]:
     from sklearn.metrics import r2_score
 
-    predicted = _predicted(labels, feature, classes=False).reshape(labels.shape)
-    for column, number in enumerate(pictures.class_names):
-        if (labels[:, column] == labels[0, column]).all():  # there is nothing to be explained
+    predicted = _predicted(labels, feature)
+    for number, values, found in zip(labels.names, labels.array.T, predicted.T, strict=True):
+        if (values == values[0]).all():  # there is nothing to be explained
             continue
-        explained = float(r2_score(labels[:, column].astype(np.float64), predicted[:, column]))
+        explained = float(r2_score(values.astype(np.float64), found))
         if explained >= _TELLING_R2:
             yield explained, "", f"{number!r}: {name} alone explains {explained:.0%} of its variance"
 
 
-def _predicted(labels: np.ndarray, feature: np.ndarray, *, classes: bool) -> np.ndarray:
-    """What a tree says of each picture that it has not seen."""
+def _predicted(labels: Labels, feature: np.ndarray) -> np.ndarray:
+    """What a tree says of each image that it has not seen, as the labels' array."""
     from sklearn.model_selection import KFold, StratifiedKFold, cross_val_predict
     from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
     folds: KFold | StratifiedKFold = KFold(_FOLDS, shuffle=True, random_state=0)
-    if classes and labels.ndim == 1:
+    if labels.exclusive:
         folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=0)
     options = {"max_depth": _DEPTH, "min_samples_leaf": 5, "random_state": 0}
-    tree = DecisionTreeClassifier(class_weight="balanced", **options) if classes else DecisionTreeRegressor(**options)
+    tree = (
+        DecisionTreeClassifier(class_weight="balanced", **options)
+        if labels.classes
+        else DecisionTreeRegressor(**options)
+    )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The least populated class")  # which nothing is said of
-        return cross_val_predict(tree, feature, labels, cv=folds)
+        predicted = cross_val_predict(tree, feature, labels.array, cv=folds)
+    return predicted.reshape(labels.array.shape)  # of one column, a tree gives none
 
 
 def _size(statistics: np.ndarray) -> np.ndarray:

@@ -15,17 +15,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from data.decoding import SUFFIXES
 from data.errors import DataError
+from data.labels import SingleLabel
+from data.labels.names import check_class_name, clean_name, order_classes
 from data.pictures import PictureSet
 from data.reading import read_picture
 from data.sources.described import NAMES as DESCRIPTIONS
 from data.sources.described import open_described
-from data.sources.labelling import order_classes
 from data.sources.lists import SUFFIXES as LISTS
-from data.sources.names import SYSTEM_FOLDERS, check_class_name, check_key, clean_name, split_word, splits_of
+from data.sources.names import SYSTEM_FOLDERS, check_key, split_word, splits_of
 from data.sources.options import LIST_OPTIONS, SourceOptions
 
 # Suffixes of images that Graft does not read, which explain why a folder seems empty.
@@ -128,13 +127,10 @@ def _pictures(
         check_class_name(name, "the class folder")
     for key in keys:
         check_key(key)
-    class_names = tuple(sorted(set(classes)))
-    label_of = {name: label for label, name in enumerate(class_names)}
     return PictureSet(
         source=text,
-        class_names=class_names,
         keys=tuple(keys),
-        labels=np.array([label_of[name] for name in classes], dtype=np.int64),
+        labels=SingleLabel.parse(classes, sorted(set(classes))),
         encoded=lambda i: read_picture(root / keys[i]),
         given_splits=splits,
         ignored=found.ignored,

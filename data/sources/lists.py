@@ -16,10 +16,12 @@ import numpy as np
 
 from data.decoding import SUFFIXES as IMAGES
 from data.errors import DataError
+from data.labels import Labelling
+from data.labels.written import Place
 from data.pictures import SPLITS, PictureSet
 from data.reading import read_picture
 from data.sources.columns import ROLES, check_columns, find_columns, plain_name
-from data.sources.labelling import Labelling, Place, label_pictures
+from data.sources.labelling import label_pictures
 from data.sources.names import existing_file, splits_of
 from data.sources.options import SourceOptions
 from data.sources.paths import find_files
@@ -83,12 +85,10 @@ def open_list(text: str, options: SourceOptions) -> PictureSet:
     splits, found = _splits(rows, place, file)
     pictures = PictureSet(
         source=text,
-        class_names=labelling.class_names,
         keys=tuple(paths.keys),
         labels=labelling.labels,
         encoded=lambda i: read_picture(paths.folder / paths.keys[i]),
         given_splits=splits,
-        task=labelling.task,
         groups=_groups(rows.only("group"), place),
         weights=_weights(rows.only("weight"), place),
         notes=(*paths.notes, *found),
@@ -140,7 +140,7 @@ def _reading(rows: _Rows, labelling: Labelling, pictures: PictureSet, file: Path
     path, labels = next(iter(rows.cells["path"])), list(rows.cells["label"])
     named = f"column {labels[0]!r}" if len(labels) == 1 else f"{len(labels)} columns ({labels[0]!r} to {labels[-1]!r})"
     positions = np.unique(np.linspace(0, len(pictures) - 1, _EXAMPLES).astype(int))
-    examples = ", ".join(f"{pictures.keys[i]}: {pictures.label_text(int(i)) or 'no class'}" for i in positions)
+    examples = ", ".join(f"{pictures.keys[i]}: {pictures.labels.text(int(i)) or 'no class'}" for i in positions)
     return f"{file.name}: images from column {path!r}, labels from {named}, read as {labelling.reading}. {examples}."
 
 

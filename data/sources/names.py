@@ -80,11 +80,6 @@ def splits_of(names: Sequence[str]) -> list[str]:
     return [evaluation if word == "eval" else word for word in words]
 
 
-def clean_name(name: str) -> str:
-    """The name of a class without blanks around it, in Unicode's composed form (NFC), which macOS does not write."""
-    return unicodedata.normalize("NFC", name).strip()
-
-
 def spellings(names: Iterable[str]) -> list[list[str]]:
     """Names that differ in case, blanks, hyphens and underscores only, together.
 
@@ -95,12 +90,6 @@ def spellings(names: Iterable[str]) -> list[list[str]]:
     for name in names:
         alike[re.sub(r"[\s_-]+", " ", unicodedata.normalize("NFKC", name)).casefold().strip()].append(name)
     return [sorted(group) for group in alike.values() if len(group) > 1]
-
-
-def check_class_name(name: str, where: str) -> None:
-    """Raise `DataError` for a name that cannot be one line of a text file."""
-    if name.splitlines() != [name] or name.encode(errors="ignore").decode() != name:
-        raise DataError(f"{where} {name!r} has a line break in its name, or is not text; rename it")
 
 
 def check_key(key: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from data.errors import DataError
-from data.pictures import TASKS
+from data.labels import LABELS
 from data.sources.columns import ROLES
 
 # Called while a source is fetched or read: what is done, how many bytes are, and how many in all, if that is known.
@@ -22,7 +22,7 @@ class SourceOptions:
     """How a source is to be read. The default of each leaves it to the source.
 
     Attributes:
-        task: one of `data.pictures.TASKS`; None infers it from the labels.
+        task: a key of `data.labels.LABELS`; None infers it from the labels.
         columns: role -> column of a list, such as {"path": "file", "label": "species"}; the roles are those of
             `data.sources.columns.ROLES`. A label of several numbers names its columns as "width,height". An empty name
             says that there is no such column.
@@ -55,8 +55,8 @@ class SourceOptions:
     progress: Progress | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.task is not None and self.task not in TASKS:
-            raise DataError(f"there is no task {self.task!r}. {_nearest(self.task, TASKS)}")
+        if self.task is not None and self.task not in LABELS:
+            raise DataError(f"there is no task {self.task!r}. {_nearest(self.task, tuple(LABELS))}")
         for role in self.columns:
             if role not in ROLES:
                 raise DataError(f"a list has no column for {role!r}. {_nearest(role, tuple(ROLES))}")

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from data.decoding import SUFFIXES
 from data.errors import DataError
-from data.sources.labelling import Place
+from data.labels.written import Place
 from data.sources.names import check_key
 from data.sources.options import SourceOptions
 

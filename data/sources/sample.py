@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from data.errors import DataError
+from data.labels import SingleLabel
 from data.pictures import PictureSet
 
 _SAMPLES = ("digits",)
@@ -37,8 +38,7 @@ def open_sample(text: str) -> PictureSet:
 
     return PictureSet(
         source=text,
-        class_names=tuple(str(digit) for digit in digits.target_names),
         keys=tuple(f"digits/{index:04d}.png" for index in range(len(pictures))),
-        labels=digits.target.astype(np.int64),
+        labels=SingleLabel(digits.target.astype(np.int64), tuple(str(digit) for digit in digits.target_names)),
         encoded=encoded,
     )

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from data.errors import DataError
+from data.labels import SingleLabel
 from data.pictures import SPLITS, PictureSet
 
 _SPLIT_OF = {"train": "train", "validation": "validation", "valid": "validation", "val": "validation", "test": "test"}
@@ -54,9 +55,8 @@ def open_tfds(text: str) -> PictureSet:
     given = {splits[key] for key, _ in places}
     return PictureSet(
         source=text,
-        class_names=tuple(builder.info.features[label_key].names),
         keys=tuple(f"{key}/{row}" for key, row in places),
-        labels=np.array(labels, dtype=np.int64),
+        labels=SingleLabel(np.array(labels, dtype=np.int64), tuple(builder.info.features[label_key].names)),
         encoded=encoded,
         given_splits=tuple(splits[key] for key, _ in places) if len(given) > 1 else None,
         ignored=ignored,

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from data.errors import DataError
-from data.pictures import MULTI_LABEL, REGRESSION, SINGLE_LABEL, PictureSet
+from data.labels import MULTI_LABEL, REGRESSION, SINGLE_LABEL
+from data.pictures import PictureSet
 from data.sources.labelling import label_pictures
 from data.sources.options import SourceOptions
 from data.sources.shards import Places, expand, shard_names
@@ -65,12 +66,10 @@ def open_tfrecord(text: str, options: SourceOptions) -> PictureSet:
 
     return PictureSet(
         source=text,
-        class_names=labelling.class_names,
         keys=tuple(index.keys),
         labels=labelling.labels,
         encoded=encoded,
         ignored=index.ignored,
-        task=labelling.task,
     )
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from data.errors import DataError
-from data.pictures import MULTI_LABEL, PictureSet
+from data.labels import MultiLabel
+from data.pictures import PictureSet
 from data.reading import read_picture
 from data.sources.folder import images_within
 from data.sources.lists import SUFFIXES as LISTS
@@ -47,12 +48,10 @@ def open_unlabelled(text: str) -> PictureSet:
         check_key(key)
     return PictureSet(
         source=text,
-        class_names=(),
         keys=keys,
-        labels=np.zeros((len(keys), 0), np.float32),
+        labels=MultiLabel(np.zeros((len(keys), 0), np.float32), ()),
         encoded=lambda index: read_picture(root / keys[index]),
         ignored=ignored,
-        task=MULTI_LABEL,
     )
 
 

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from data.decoding import SUFFIXES
 from data.errors import DataError
-from data.pictures import SINGLE_LABEL, PictureSet
+from data.labels import SINGLE_LABEL
+from data.pictures import PictureSet
 from data.sources.columns import check_columns, find_columns
 from data.sources.labelling import label_pictures
 from data.sources.names import check_key
@@ -93,12 +94,10 @@ def open_webdataset(text: str, options: SourceOptions) -> PictureSet:
 
     return PictureSet(
         source=text,
-        class_names=labelling.class_names,
         keys=keys,
         labels=labelling.labels,
         encoded=encoded,
         ignored=index.ignored,
-        task=labelling.task,
     )
 
 

@@ -9,8 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from data.errors import DataError
-from data.pictures import LABEL_SEPARATOR
-from data.sources.names import clean_name
+from data.labels.names import SEPARATOR, clean_name
 
 # As pandas reads them, but None, which is the name of a class ("no damage") as often as a missing value.
 MISSING = frozenset(
@@ -117,8 +116,8 @@ def find_separator(cells: Sequence[object]) -> str | None:
         DataError: it may be either.
     """
     distinct = list(dict.fromkeys(cell for cell in cells if isinstance(cell, str) and cell))
-    if any(LABEL_SEPARATOR in text for text in distinct):
-        return LABEL_SEPARATOR
+    if any(SEPARATOR in text for text in distinct):
+        return SEPARATOR
     for sign in (";", ","):
         with_sign = [text for text in distinct if sign in _ENTITY.sub("", text)]
         if not with_sign:
@@ -157,3 +156,52 @@ def parts_of(text: str, separator: str | None) -> list[str]:
     else:
         parts = text.split(separator)
     return [part.strip() for part in parts if part.strip()]
+
+
+def text_of(cell: object) -> str | None:
+    """A cell as the name of a class, "" if it is empty; None if it cannot be one."""
+    if isinstance(cell, bool):
+        return str(cell).lower()
+    if isinstance(cell, float):
+        return str(int(cell)) if cell.is_integer() else repr(cell)
+    return str(cell) if isinstance(cell, str | int) else None
+
+
+def number_of(cell: object) -> float | None:
+    """A cell as a number, which may be NaN; None if it is none."""
+    if isinstance(cell, bool) or not isinstance(cell, str | int | float):
+        return None
+    if isinstance(cell, str) and ("_" in cell or not cell.isascii()):  # Python would take 1_000
+        return None
+    try:
+        return float(cell)
+    except (ValueError, OverflowError):
+        return math.inf if isinstance(cell, int) else None
+
+
+def is_whole(cell: object) -> bool:
+    """Whether a cell is a whole number."""
+    number = number_of(cell)
+    return number is not None and number.is_integer()
+
+
+def vectors_of(cells: Sequence[object]) -> list[Sequence[object]]:
+    """The columns of cells that are as many numbers each, in lists or with a `|` between them; none if they are not."""
+    rows = [cell.split(SEPARATOR) if isinstance(cell, str) else cell for cell in cells]
+    vectors = [row for row in rows if isinstance(row, list) and len(row) > 1]
+    if len(vectors) < len(rows) or len({len(row) for row in vectors}) > 1:
+        return []
+    if any(number_of(cell) is None for row in vectors for cell in row):
+        return []
+    return list(zip(*vectors, strict=True))
+
+
+def used_separator(cells: Sequence[object]) -> str | None:
+    """The sign between several labels of a cell, of cells that are known to have several."""
+    signs = (SEPARATOR, ";", ",")
+    return next((sign for sign in signs if any(isinstance(cell, str) and sign in cell for cell in cells)), None)
+
+
+def shown(cell: object) -> str:
+    """A cell in an error, shortened."""
+    return repr(cell) if len(repr(cell)) <= 60 else f"{repr(cell)[:60]}…"

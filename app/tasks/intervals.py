@@ -1,0 +1,40 @@
+"""Confidence intervals of the differences between two models, and how intervals are written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def interval(low_high: Sequence[float]) -> str:
+    """The text of a 95 % interval."""
+    low, high = low_high
+    return f"{low:.3f} – {high:.3f}"
+
+
+def paired_interval(lost: np.ndarray) -> tuple[float, float]:
+    """The 95 % interval of a drop in accuracy between two models on the same pictures.
+
+    Bonett and Price, "Adjusted Wald confidence interval for a difference of binomial proportions based on paired data",
+    J. Educ. Behav. Stat. 37 (2012): the Wald interval after adding one picture to each kind of disagreement.
+
+    Args:
+        lost: for each picture 1 where only the first is right, -1 where only the second is, else 0.
+
+    Returns:
+        Both ends, parts of 1.
+    """
+    total = len(lost) + 2
+    only_first, only_second = ((lost == 1).sum() + 1) / total, ((lost == -1).sum() + 1) / total
+    middle = only_first - only_second
+    half = 1.959964 * np.sqrt((only_first + only_second - middle**2) / total)
+    return max(-1.0, float(middle - half)), min(1.0, float(middle + half))
+
+
+def mean_interval(values: np.ndarray) -> tuple[float, float]:
+    """The normal 95 % interval of a mean drop over pictures, float (n,), in parts of 1; a single picture says nothing."""
+    if len(values) == 1:
+        return -1.0, 1.0
+    half = 1.959964 * float(values.std(ddof=1)) / np.sqrt(len(values))
+    return float(values.mean()) - half, float(values.mean()) + half

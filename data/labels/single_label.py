@@ -1,0 +1,119 @@
+"""Labels: one class an example."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Self
+
+import numpy as np
+
+from data.errors import DataError
+from data.labels.cells import shown, text_of
+from data.labels.classes import ClassLabels
+from data.labels.labels import Labelling, Strata
+from data.labels.names import check_class_name, order_classes
+from data.labels.written import Written
+
+SINGLE_LABEL = "single_label"
+
+
+class SingleLabel(ClassLabels):
+    """One class an example: `array` is int64 (n,), positions in `names`.
+
+    >>> labels = SingleLabel.parse(["owl", "cat", "owl"], ["cat", "owl"])
+    >>> labels.array.tolist(), labels.text(0), labels.counts().tolist()
+    ([1, 0, 1], 'owl', [1, 2])
+    """
+
+    task = SINGLE_LABEL
+    exclusive = True
+
+    @classmethod
+    def read(cls, written: Written) -> Labelling:
+        """Take each cell for the name of a class, or each of several columns for a class, one of which is 1."""
+        if len(written.columns) > 1:
+            return cls._read_columns(written)
+        (cells,) = written.cells
+        kept = written.labelled(cells, "name a class, or set the task to multi_label if it has none")
+        texts: dict[int, str] = {}
+        for index in kept.tolist():
+            text = text_of(cells[index])
+            if text is None:
+                raise DataError(
+                    f"{written.place(index)}: the label is {shown(cells[index])}, not the name of one class"
+                )
+            texts[index] = text
+        names = order_classes(texts.values())
+        first_with = {name: index for index, name in reversed(texts.items())}
+        for name in names:
+            check_class_name(name, f"{written.place(first_with[name])}: the label")
+        array = np.zeros(len(cells), np.int64)
+        array[kept] = cls.parse(list(texts.values()), names).array
+        reading = f"one of {len(names)} classes each{_several_words(names)}"
+        return Labelling(cls(array, names), reading, kept)
+
+    @classmethod
+    def _read_columns(cls, written: Written) -> Labelling:
+        flags = written.flags(cls.task)
+        of_example = (flags == 1).sum(axis=1)
+        if not (of_example == 1).all():
+            wrong = int(np.argmax(of_example != 1))
+            raise DataError(
+                f"{written.place(wrong)}: {of_example[wrong]} of the columns {', '.join(written.columns)} are 1; "
+                "for one class an image it is one"
+            )
+        labels = cls(flags.argmax(axis=1), tuple(written.columns))
+        return Labelling(labels, "one class each, the column with a 1", np.arange(len(labels)))
+
+    @classmethod
+    def parse(cls, texts: Sequence[str], names: Sequence[str]) -> Self:
+        """The labels that `text` has written: names of classes."""
+        position_of = {name: position for position, name in enumerate(names)}
+        return cls(np.array([position_of[text] for text in texts], np.int64), tuple(names))
+
+    def text(self, index: int) -> str:
+        """The name of the class."""
+        return self.names[self.array[index]]
+
+    def order(self) -> np.ndarray:
+        """Sorted by class."""
+        return np.argsort(self.array, kind="stable")
+
+    def strata(self) -> Strata:
+        """The classes."""
+        return Strata(np.split(self.order(), np.cumsum(self.counts())[:-1]), required=True)
+
+    def has(self, label: int) -> np.ndarray:
+        """Which examples are of the class."""
+        return self.array == label
+
+    def counts(self) -> np.ndarray:
+        """Examples of each class."""
+        return np.bincount(self.array, minlength=len(self.names))
+
+    def used(self) -> np.ndarray:
+        """The classes that some example has."""
+        return np.unique(self.array)
+
+    def renamed(self, names: Sequence[str]) -> Self:
+        """The same classes at their positions in `names`."""
+        kept, positions = self._moves(names)
+        position = np.full(len(self.names), -1)
+        position[kept] = positions
+        return replace(self, array=position[self.array], names=tuple(names))
+
+    def check_learnable(self, source: str) -> None:
+        """There are two classes at least."""
+        if len(self.names) < 2:
+            raise DataError(f"{source} holds one class only ({self.names[0]!r}); add images of at least one more class")
+
+
+def _several_words(names: Sequence[str]) -> str:
+    """What to say where cells read as one class may be several, with spaces between them."""
+    known = set(names)
+    for name in names:
+        word = next((one for one in name.split() if one in known and one != name), None)
+        if word is not None:
+            return f"; {word!r} is a word of {name!r} too: if these are several labels, give --label-separator ' '"
+    return ""
