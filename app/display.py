@@ -14,12 +14,12 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
+from app.config import RunConfig, load_config
 from app.evaluation.folds import fold_table, pooled_text
 from app.exporting.verdicts import export_cells, export_columns
 from app.runs import Run
 from app.tasks import TASKS
 from app.tasks.task import Task
-from data.pictures import SINGLE_LABEL
 
 Table = tuple[Sequence[str], Sequence[Sequence[Any]]]
 
@@ -59,12 +59,11 @@ def render(template: str, **context: Any) -> str:
 def _run_context(run: Run) -> dict[str, Any]:
     if run.state == "missing":
         return {"facts": {}, "tables": [], "exports": [], "plots": {}, "notes": ["There is no run in this folder."]}
-    config = run.config
-    task_name = config.task or SINGLE_LABEL  # runs of earlier versions
-    task = TASKS[task_name]
+    config = load_config(run.options)
+    task = TASKS[config.task]
     facts = {
-        "task": f"{task_name}: {task.description}",
-        "source": _source_name(config.source or ""),
+        "task": f"{config.task}: {task.description}",
+        "source": _source_name(config.source),
         "backbone": f"{config.backbone} at {config.image_size} px, {config.strategy}"
         if config.image_size
         else config.backbone,
@@ -77,7 +76,7 @@ def _run_context(run: Run) -> dict[str, Any]:
         "export_columns": export_columns(task),
         "exports": [(one, export_cells(task, one)) for one in _parity(run)],
         "plots": {path.stem: _scaled(path) for name in _PLOTS if (path := run.plots / f"{name}.png").is_file()},
-        "notes": _notes(run, task_name),
+        "notes": _notes(run, config),
     }
 
 
@@ -100,16 +99,16 @@ def _tables(run: Run, task: Task) -> list[Table]:
     return tables
 
 
-def _notes(run: Run, task_name: str) -> list[str]:
+def _notes(run: Run, config: RunConfig) -> list[str]:
     if run.summary.is_file():
-        return [pooled_text(run.folds, task_name)]
+        return [pooled_text(run.folds, config.task)]
     if run.is_finished:
         return []
     how = f"Continue with train(resume={str(run.path)!r})."
-    if run.config.is_of_folds:
+    if config.runs_of_folds:
         folds = sorted(run.path.glob("fold-*"))
         finished = sum(Run(fold).is_finished for fold in folds)
-        return [f"{finished} of {run.config.folds} folds are finished. {how}"]
+        return [f"{finished} of {config.folds} folds are finished. {how}"]
     if not run.history:
         return [f"No epoch is finished yet. {how}"]
     last = run.history[-1]

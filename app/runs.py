@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import os
 import platform
 import re
 import shutil
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -20,9 +19,7 @@ from app.errors import GateError, UsageError
 from app.locking import FolderLock, Held
 from app.program import command
 from data.files import write_json, write_text
-
-if TYPE_CHECKING:
-    from app.config import TrainConfig
+from data.pictures import SINGLE_LABEL
 
 
 def weights_sha256(weights: Sequence[np.ndarray]) -> str:
@@ -59,27 +56,27 @@ class Run:
         return run_html(self)
 
     @classmethod
-    def create(cls, config: TrainConfig) -> Run:
-        """Make the folder of a new run: `config.output`, or a new one under `runs/`, named after the source.
+    def create(cls, options: Mapping[str, Any], *, output: str | None = None) -> Run:
+        """Make the folder of a new run.
 
         A run of folds has a folder for each of them, and no model of its own.
+
+        Args:
+            options: what `config.json` will hold, from `app.config.recorded`.
+            output: the folder; None for a new one under `runs/`, named after the source.
 
         Raises:
             UsageError: the folder holds something already, or cannot be made.
         """
-        path = (
-            Path(config.output).expanduser()
-            if config.output
-            else _free_path(Path("runs"), _name_of(config.source or "run"))
-        )
+        path = Path(output).expanduser() if output else _free_path(Path("runs"), _name_of(options["source"]))
         check_free(path)
         run = cls(path)
         run._made = [folder for folder in (path, *path.parents) if not folder.exists()]
         try:
             run.path.mkdir(parents=True, exist_ok=True)
-            for folder in () if config.is_of_folds else (run.plots, run.checkpoints):
+            for folder in () if _is_of_folds(options) else (run.plots, run.checkpoints):
                 folder.mkdir()
-            run.write_config(config)
+            run.write_options(options)
         except OSError as error:
             if not isinstance(error, FileExistsError) and path.is_dir():  # else another process has just made it
                 run.remove()
@@ -133,20 +130,26 @@ class Run:
         return "finished" if self.is_finished else "unfinished"
 
     @property
-    def config(self) -> TrainConfig:
-        """The run's options."""
-        from app.config import TrainConfig, restore_config
-
+    def options(self) -> dict[str, Any]:
+        """What `config.json` holds; `app.config.load_config` makes the run's options of it."""
         options = self._json("config.json")
         if not isinstance(options, dict):
             raise UsageError(f"{self.path / 'config.json'} is damaged: it holds no options")
-        return restore_config(TrainConfig, **options | {"output": str(self.path)})
+        return options
 
-    def write_config(self, config: TrainConfig) -> None:
-        """Save the options as resolved."""
-        options = dataclasses.asdict(config)
-        del options["resume"], options["output"]  # where the folder lies, it says itself
+    def write_options(self, options: Mapping[str, Any]) -> None:
+        """Save what `options` gives."""
         write_json(self.path / "config.json", options)
+
+    @property
+    def task(self) -> str:
+        """What the run's model has learned, a key of `app.tasks.TASKS`."""
+        return self.options.get("task") or SINGLE_LABEL  # runs of earlier versions do not say
+
+    @property
+    def is_of_folds(self) -> bool:
+        """Whether it holds a run for each of several folds, and no model of its own."""
+        return _is_of_folds(self.options)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -208,7 +211,7 @@ class Run:
     def _why_missing(self, path: Path) -> str:
         if not (self.path / "config.json").is_file():
             return "it is not a run folder"
-        is_of_folds = self.config.is_of_folds
+        is_of_folds = self.is_of_folds
         if is_of_folds and path != self.summary:
             return f"it holds a run for each fold; name one of them, such as {self.path / 'fold-1'}"
         if not is_of_folds and path == self.summary:
@@ -249,7 +252,7 @@ class Run:
             "system": platform.platform(),
             "machine": platform.machine(),
             "cpus": os.cpu_count(),
-            "seed": self.config.seed,
+            "seed": self.options["seed"],
             "data_sha256": data_sha256,
             "backbone_weights_sha256": weights_sha256(backbone_weights),
         }
@@ -300,6 +303,10 @@ def read_thresholds(path: Path, class_names: Sequence[str]) -> np.ndarray:
         return np.array([float(named.get(name, np.nan)) for name in class_names])
     except (ValueError, TypeError, AttributeError) as error:
         raise UsageError(f"{path} is damaged: {error}") from error
+
+
+def _is_of_folds(options: Mapping[str, Any]) -> bool:
+    return options.get("folds") is not None and options.get("fold") is None
 
 
 def check_free(path: Path) -> None:

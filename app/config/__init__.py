@@ -2,13 +2,16 @@
 
 The command line is made from these classes, and so are the keyword arguments of the functions in `app`. Options that belong
 together are a group, and a verb inherits the groups that it has. An option that is None is derived from the data
-(`app.training.hyperrule`) or from the backbone.
+(`app.config.hyperrule`) or from the backbone.
 """
 
 from __future__ import annotations
 
+from app.config.run import RunConfig as RunConfig
+from app.config.run import RunOptions as RunOptions
+from app.config.run import load_config as load_config
+from app.config.run import recorded as recorded
 from app.config.shared import make_config as make_config
-from app.config.shared import restore_config as restore_config
 from app.config.verbs import LISTS as LISTS
 from app.config.verbs import AuditConfig as AuditConfig
 from app.config.verbs import BenchmarkConfig as BenchmarkConfig

@@ -87,13 +87,13 @@ def make_config(kind: type[Kind], **options: Any) -> Kind:
     Raises:
         UsageError, DataError, ModelError: an unknown name (the text offers the nearest), or a value that its check refuses.
     """
-    config = restore_config(kind, **options)
+    config = make(kind, options)
     config.check()
     return config
 
 
-def restore_config(kind: type[Kind], **options: Any) -> Kind:
-    """Make options that were checked before; what they need, such as a file of weights, may be gone by now.
+def make(kind: type[Kind], options: Mapping[str, Any]) -> Kind:
+    """Make options without a check of their values.
 
     Raises:
         UsageError: an unknown name (the text offers the nearest).

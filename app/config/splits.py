@@ -29,9 +29,9 @@ class SplitGroup(Options):
     ] = False
 
     @property
-    def is_of_folds(self) -> bool:
-        """All of several folds are to be trained, each as a run of its own."""
-        return self.folds is not None and self.fold is None
+    def runs_of_folds(self) -> range:
+        """The numbers of the folds that are each trained as a run of its own; empty where this is one run."""
+        return range(1, self.folds + 1) if self.folds is not None and self.fold is None else range(0)
 
     def check(self) -> None:
         """Raise `UsageError` for what cannot be carried out."""

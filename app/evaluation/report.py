@@ -9,7 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from app.config import TrainConfig
+from app.config import RunConfig, load_config, recorded
 from app.console import status
 from app.evaluation.advice import describe_best
 from app.exporting.delegates import DEVICE_COLUMNS, device_rows
@@ -17,7 +17,6 @@ from app.exporting.verdicts import export_cells, export_columns, refused, remark
 from app.runs import Run
 from app.tasks import TASKS
 from data.files import write_text
-from data.pictures import SINGLE_LABEL
 from data.sources import source_name
 from models.backbones import find_backbone
 from models.backbones.spec import BackboneSpec
@@ -43,9 +42,8 @@ def write_report(run: Run) -> None:
 
 
 def _context(run: Run) -> dict[str, Any]:
-    config, metrics, parity = run.config, run.metrics, run.parity
-    task_name = config.task or SINGLE_LABEL  # runs of earlier versions
-    task, names = TASKS[task_name], run.class_names
+    config, metrics, parity = load_config(run.options), run.metrics, run.parity
+    task, names = TASKS[config.task], run.class_names
     spec = find_backbone(config.backbone)
     options = _shareable(config, spec)
     detail_columns, detail_rows = task.details(metrics["test"])
@@ -57,7 +55,7 @@ def _context(run: Run) -> dict[str, Any]:
         "weights": options.get("weights"),
         "spec": spec,
         "task": task,
-        "task_name": task_name,
+        "task_name": config.task,
         "names": names,
         "highlights": task.highlights(metrics["test"]),
         "split_columns": ("split", "pictures", *task.columns),
@@ -111,11 +109,10 @@ def _calibration_rows(calibration: dict[str, Any] | None) -> list[tuple[str, ...
     ]
 
 
-def _shareable(config: TrainConfig, spec: BackboneSpec) -> dict[str, Any]:
+def _shareable(config: RunConfig, spec: BackboneSpec) -> dict[str, Any]:
     """The options that were given, without the folders of this machine: the report and the card are passed on."""
-    options = {name: value for name, value in vars(config).items() if value not in (None, ())}
-    for name in ("output", "cache_folder"):
-        options.pop(name, None)
+    options = {name: value for name, value in recorded(config).items() if value not in (None, ())}
+    options.pop("cache_folder", None)
     for name in ("source", "validation", "test", "weights"):
         if name in options:
             options[name] = source_name(options[name])

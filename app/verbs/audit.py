@@ -29,7 +29,6 @@ from data.checking import lost_classes
 from data.errors import DataError
 from data.files import write_json, write_text
 from data.pictures import MULTI_LABEL
-from data.preparing import Preparation
 from models.lazy import LazyModule
 
 if TYPE_CHECKING:
@@ -149,7 +148,7 @@ def _look(config: AuditConfig) -> Audit:
     reading = read_source(
         config.source,
         config.source_options,
-        preparation=Preparation.parse(config.background, config.levels),
+        preparation=config.preparation,
         unlabelled=config.unlabelled,
     )
     with status("looking at files and pixels"):
