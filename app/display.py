@@ -14,10 +14,11 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
+from app.config import RunConfig, load_config
 from app.evaluation.folds import fold_table, pooled_text
 from app.exporting.verdicts import export_cells, export_columns
-from app.runs import Run
-from app.tasks import Task, find_task
+from app.run_folder import RunFolder
+from app.tasks import TASKS, Task
 
 Table = tuple[Sequence[str], Sequence[Sequence[Any]]]
 
@@ -34,7 +35,7 @@ _PLOT_WIDTH = 880  # pixels, twice as wide as it is shown, for sharp screens
 THUMBNAIL = 128  # pixels, more than are shown, for sharp screens
 
 
-def run_html(run: Run) -> str:
+def run_html(run: RunFolder) -> str:
     """A run's figures, exported files and plots, as far as they are there. Damaged files are named and raise nothing."""
     try:
         return render("run", run=run, **_run_context(run))
@@ -54,14 +55,14 @@ def render(template: str, **context: Any) -> str:
     return environment.get_template(f"{template}.html.jinja").render(context)
 
 
-def _run_context(run: Run) -> dict[str, Any]:
+def _run_context(run: RunFolder) -> dict[str, Any]:
     if run.state == "missing":
         return {"facts": {}, "tables": [], "exports": [], "plots": {}, "notes": ["There is no run in this folder."]}
-    config = run.config
-    task = find_task(config.task)
+    config = load_config(run.options)
+    task = TASKS[config.task]
     facts = {
-        "task": f"{task.name}: {task.description}",
-        "source": _source_name(config.source or ""),
+        "task": f"{config.task}: {task.description}",
+        "source": _source_name(config.source),
         "backbone": f"{config.backbone} at {config.image_size} px, {config.strategy}"
         if config.image_size
         else config.backbone,
@@ -74,16 +75,16 @@ def _run_context(run: Run) -> dict[str, Any]:
         "export_columns": export_columns(task),
         "exports": [(one, export_cells(task, one)) for one in _parity(run)],
         "plots": {path.stem: _scaled(path) for name in _PLOTS if (path := run.plots / f"{name}.png").is_file()},
-        "notes": _notes(run, task),
+        "notes": _notes(run, config),
     }
 
 
-def _parity(run: Run) -> list[dict[str, Any]]:
+def _parity(run: RunFolder) -> list[dict[str, Any]]:
     is_there = (run.export / "parity.json").is_file()
     return list(run.parity["formats"].values()) if is_there else []
 
 
-def _tables(run: Run, task: Task) -> list[Table]:
+def _tables(run: RunFolder, task: Task) -> list[Table]:
     tables: list[Table] = []
     if run.summary.is_file():
         tables.append(fold_table(run.folds, task))
@@ -97,16 +98,16 @@ def _tables(run: Run, task: Task) -> list[Table]:
     return tables
 
 
-def _notes(run: Run, task: Task) -> list[str]:
+def _notes(run: RunFolder, config: RunConfig) -> list[str]:
     if run.summary.is_file():
-        return [pooled_text(run.folds, task)]
+        return [pooled_text(run.folds, TASKS[config.task])]
     if run.is_finished:
         return []
     how = f"Continue with train(resume={str(run.path)!r})."
-    if run.config.is_of_folds:
+    if config.runs_of_folds:
         folds = sorted(run.path.glob("fold-*"))
-        finished = sum(Run(fold).is_finished for fold in folds)
-        return [f"{finished} of {run.config.folds} folds are finished. {how}"]
+        finished = sum(RunFolder(fold).is_finished for fold in folds)
+        return [f"{finished} of {config.folds} folds are finished. {how}"]
     if not run.history:
         return [f"No epoch is finished yet. {how}"]
     last = run.history[-1]

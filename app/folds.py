@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from app.config import TrainConfig
+from app.config import RunConfig, load_config
 from app.console import console, print_path, table
 from app.errors import BAD_INPUT, GateError
 from app.evaluation.folds import fold_table, pooled_text, summarise
@@ -22,7 +22,7 @@ def train_folds(
     pictures: PictureSet,
     sha256: str,
     *,
-    begin: Callable[[TrainConfig, PictureSet, str], Run],
+    begin: Callable[[RunConfig, PictureSet, str, str], Run],
     go_on: Callable[[Run, PictureSet, str], Run],
 ) -> Run:
     """Train each fold as a run of its own, `fold-1` … in the folder of the whole, and sum up their tests.
@@ -33,7 +33,7 @@ def train_folds(
         whole: the run that holds the folds.
         pictures: all of them.
         sha256: over all pictures.
-        begin: trains a new run from its options.
+        begin: trains a new run from its options, in a folder.
         go_on: trains the rest of an interrupted run.
 
     Returns:
@@ -43,15 +43,14 @@ def train_folds(
         DataError: a class has too few pictures for so many folds, or the pictures are others than those of earlier folds.
         GateError: all folds are trained, but an exported file of one does not answer like its model.
     """
-    count = whole.config.folds
-    assert count is not None
-    runs = [Run(whole.path / f"fold-{number}") for number in range(1, count + 1)]
+    config = load_config(whole.options)
+    runs = [Run(whole.path / f"fold-{number}") for number in config.runs_of_folds]
     _check_same(runs, pictures, sha256)
     try:
         for number, run in enumerate(runs, start=1):
             if not run.is_finished:
-                console.print(f"Fold {number} of {count}:")
-                _train_fold(replace(whole.config, fold=number), run, pictures, sha256, begin, go_on)
+                console.print(f"Fold {number} of {len(runs)}:")
+                _train_fold(replace(config, fold=number), run, pictures, sha256, begin, go_on)
     except BAD_INPUT:
         if not any(run.path.exists() for run in runs):  # found bad before anything was trained
             whole.remove()
@@ -63,11 +62,11 @@ def train_folds(
 
 
 def _train_fold(
-    config: TrainConfig,
+    config: RunConfig,
     run: Run,
     pictures: PictureSet,
     sha256: str,
-    begin: Callable[[TrainConfig, PictureSet, str], Run],
+    begin: Callable[[RunConfig, PictureSet, str, str], Run],
     go_on: Callable[[Run, PictureSet, str], Run],
 ) -> None:
     try:
@@ -76,7 +75,7 @@ def _train_fold(
                 go_on(run, pictures, sha256)
         else:
             shutil.rmtree(run.path, ignore_errors=True)  # it was interrupted before it had begun
-            begin(replace(config, output=str(run.path)), pictures, sha256)
+            begin(config, pictures, sha256, str(run.path))
     except GateError:
         console.print("An exported file failed its proof; the other folds are trained first.")
 

@@ -10,7 +10,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from app.config import TrainConfig
+from app.config import RunConfig, load_config, recorded
+from app.config.hyperrule import resolve, resolved
 from app.console import console, print_path, status, whole
 from app.evaluation.advice import Measured, advise, describe_best, find_mirrored, flip_advice
 from app.evaluation.answers import predictor
@@ -20,13 +21,14 @@ from app.evaluation.results import calibrate, calibration_figures, check_goal, j
 from app.evaluation.samples import write_samples
 from app.exporting.exports import write_exports
 from app.exporting.summary import say_exports
+from app.plan import Plan
 from app.runs import Run
 from app.splits import keep_images
 from app.tasks import TASKS
+from app.tasks.task import Goal
 from app.training.activations import Extractor
 from app.training.checkpoints import FitState
 from app.training.fitting import fit, improves
-from app.training.hyperrule import resolve
 from app.training.inputs import FitData
 from app.training.mixing import check_mixing
 from app.training.phases import Phase
@@ -51,7 +53,8 @@ class PreparedRun:
 
     Attributes:
         model: as it is before its first step.
-        config: the options, as resolved.
+        plan: the options, as resolved.
+        goal: what thresholds are chosen for.
         phases: of the strategy.
         blocks: how many blocks the backbone has.
         mirrored: as `app.evaluation.advice.find_mirrored` gives them.
@@ -60,7 +63,8 @@ class PreparedRun:
     """
 
     model: keras.Model
-    config: TrainConfig
+    plan: Plan
+    goal: Goal
     phases: list[Phase]
     blocks: int
     mirrored: tuple[str, str] | None
@@ -121,22 +125,23 @@ def prepare_run(run: Run, pictures: PictureSet, train_size: int, sha256: str, *,
         resumed: the run was interrupted before.
     """
     started = time.perf_counter()
-    keras.utils.set_random_seed(run.config.seed)
-    spec = find_backbone(run.config.backbone)
-    check_goal(pictures, run.config)
-    if run.config.cutmix:
+    config = load_config(run.options)
+    keras.utils.set_random_seed(config.seed)
+    spec = find_backbone(config.backbone)
+    goal = check_goal(pictures, config)
+    if config.cutmix:
         TASKS[pictures.task].check_cutmix()
-    model = _starting_model(run, spec, pictures)
+    model = _starting_model(run, config, spec, pictures)
     blocks = len(blocks_of(model, spec))
-    config = resolve(run.config, train_size=train_size, blocks=blocks, image_size=spec.image_size)
-    run.write_config(config)
+    plan = resolve(config, train_size=train_size, blocks=blocks, image_size=spec.image_size)
+    run.write_options(recorded(resolved(config, plan)))
     if resumed and (run.path / "environment.json").exists():
         sha256 = run.environment["data_sha256"]  # images that came later are not trained on
     run.write_environment(data_sha256=sha256, backbone_weights=model.get_layer(BACKBONE_LAYER).get_weights())
-    phases = STRATEGIES[config.strategy].phases(config, spec)
+    phases = STRATEGIES[plan.strategy].phases(plan, spec)
     for phase in phases:  # what does not fit the backbone is to be said now, not when a phase begins
         phase.prepare(model)
-    return PreparedRun(model, config, phases, blocks, find_mirrored(pictures), resumed, started)
+    return PreparedRun(model, plan, goal, phases, blocks, find_mirrored(pictures), resumed, started)
 
 
 def fit_run(run: Run, prepared: PreparedRun, pictures: PictureSet, splits: Splits) -> FittedRun:
@@ -148,11 +153,11 @@ def fit_run(run: Run, prepared: PreparedRun, pictures: PictureSet, splits: Split
         pictures: of the run.
         splits: positions of those in "train" and "validation", each int (n,). The test split is no business of a fit.
     """
-    model, config, phases = prepared.model, prepared.config, prepared.phases
-    data = _fit_data(config, PictureLoader(pictures, model.input_shape[1], config.resize), splits)
-    extractor = _extractor(config, data)
-    check_mixing(model, phases, mixup=config.mixup, cutmix=config.cutmix, cached=extractor is not None)
-    best, temperatures = _fit(run, model, phases, data, extractor, calibrates=config.calibrate)
+    model, plan, phases = prepared.model, prepared.plan, prepared.phases
+    data = _fit_data(plan, PictureLoader(pictures, model.input_shape[1], plan.resize), splits)
+    extractor = _extractor(plan, data)
+    check_mixing(model, phases, mixup=plan.mixup, cutmix=plan.cutmix, cached=extractor is not None)
+    best, temperatures = _fit(run, model, phases, data, extractor, calibrates=plan.calibrate)
     return FittedRun(
         prepared=prepared,
         data=data,
@@ -195,18 +200,18 @@ def finish_run(run: Run, fitted: FittedRun, splits: Splits) -> None:
         splits: positions of the images in "train", "validation" and "test", each int (n,).
     """
     fitted_at = time.perf_counter()
-    model, config, loader = fitted.prepared.model, fitted.prepared.config, fitted.data.loader
+    model, plan, loader = fitted.prepared.model, fitted.prepared.plan, fitted.data.loader
     pictures = loader.pictures
-    predict = predictor(model, loader, config.batch_size)
+    predict = predictor(model, loader, plan.batch_size)
     answers = {split: predict(splits[split]) for split in ("validation", "test")}
-    metrics, thresholds = judge(pictures, splits, answers, check_goal(pictures, config))
+    metrics, thresholds = judge(pictures, splits, answers, fitted.prepared.goal)
     metrics["best"] = fitted.best
     metrics["calibration"] = calibration_figures(pictures, splits, answers, fitted.temperatures)
     run.write_thresholds(thresholds)
     evaluated_at = time.perf_counter()
-    if config.keep_images:
+    if plan.keep_images:
         keep_images(run, pictures, splits)
-    write_exports(model, run, config, pictures, splits, answers)
+    write_exports(model, run, plan, pictures, splits, answers)
     exported_at = time.perf_counter()
     if fitted.extraction:
         metrics["extraction"] = fitted.extraction
@@ -218,10 +223,10 @@ def finish_run(run: Run, fitted: FittedRun, splits: Splits) -> None:
     }
     metrics["advice"] = _advice(run, fitted, splits["validation"], metrics, answers["validation"])
     run.write_metrics(metrics)
-    write_samples(run, fitted.data, splits, cached=fitted.is_cached)
+    write_samples(run, plan, fitted.data, splits, cached=fitted.is_cached)
     write_plots(run, loader, splits["test"], answers["test"], thresholds, fitted.temperatures)
     write_report(run)  # from here on the run is finished
-    if not config.keep_checkpoints:
+    if not plan.keep_checkpoints:
         run.remove_checkpoints()
 
 
@@ -230,7 +235,7 @@ def _advice(
 ) -> list[str]:
     return advise(
         Measured(
-            config=fitted.prepared.config,
+            plan=fitted.prepared.plan,
             metric=fitted.data.task.metric,
             history=run.history,
             best=fitted.best,
@@ -250,12 +255,11 @@ def _seconds_of(phases: list[Phase], run: Run) -> dict[str, float]:
 
 
 @status("building the model")
-def _starting_model(run: Run, spec: BackboneSpec, pictures: PictureSet) -> keras.Model:
+def _starting_model(run: Run, config: RunConfig, spec: BackboneSpec, pictures: PictureSet) -> keras.Model:
     """The model before its first step: built, or as it was built when the run began.
 
     A resumed run reads it back, since the source of pretrained weights may be out of reach by then.
     """
-    config = run.config
     if run.starting_model.exists():
         return load_model(run.starting_model)
     model = build_model(
@@ -273,47 +277,46 @@ def _starting_model(run: Run, spec: BackboneSpec, pictures: PictureSet) -> keras
     return model
 
 
-def _fit_data(config: TrainConfig, loader: PictureLoader, splits: Splits) -> FitData:
-    assert config.views is not None  # resolved by `hyperrule`
-    augmentation = AUGMENTATIONS[config.augment]
+def _fit_data(plan: Plan, loader: PictureLoader, splits: Splits) -> FitData:
+    augmentation = AUGMENTATIONS[plan.augment]
     return FitData(
         loader=loader,
         train=splits["train"],
         validation=splits["validation"],
-        batch_size=config.batch_size,
-        augmentation=augmentation if config.flip else augmentation.without_flip(),
-        weights=_weights(config, loader.pictures, splits["train"]),
-        seed=config.seed,
-        views=config.views,
-        mixup=config.mixup,
-        cutmix=config.cutmix,
+        batch_size=plan.batch_size,
+        augmentation=augmentation if plan.flip else augmentation.without_flip(),
+        weights=_weights(plan, loader.pictures, splits["train"]),
+        seed=plan.seed,
+        views=plan.views,
+        mixup=plan.mixup,
+        cutmix=plan.cutmix,
     )
 
 
-def _weights(config: TrainConfig, pictures: PictureSet, train: np.ndarray) -> np.ndarray | None:
+def _weights(plan: Plan, pictures: PictureSet, train: np.ndarray) -> np.ndarray | None:
     """Those of the source and of `--class-weights`, with a mean of 1 over the training images."""
-    if not config.class_weights:
+    if not plan.class_weights:
         return None if pictures.weights is None else pictures.weights / pictures.weights[train].mean()
     weights = np.ones(len(pictures), np.float32) if pictures.weights is None else pictures.weights.copy()
     weights[train] *= TASKS[pictures.task].class_weights(pictures.labels.array[train])
     return weights / weights[train].mean()
 
 
-def _extractor(config: TrainConfig, data: FitData) -> Extractor | None:
+def _extractor(plan: Plan, data: FitData) -> Extractor | None:
     """What runs the frozen layers once an image; None where every epoch is to see new images, or nothing may be kept."""
-    if data.augmentation.live or not config.cache_limit:
+    if data.augmentation.live or not plan.cache_limit:
         return None
-    cache = Cache(config.cache_folder).activations(config.cache_limit)
-    return Extractor(data.loader, data.augmentation, cache, backbone=config.backbone, engine=config.engine)
+    cache = Cache(plan.cache_folder).activations(plan.cache_limit)
+    return Extractor(data.loader, data.augmentation, cache, backbone=plan.backbone, engine=plan.engine)
 
 
 def _print_plan(run: Run, splits: Splits, prepared: PreparedRun) -> None:
-    config = prepared.config
+    plan = prepared.plan
     counts = ", ".join(f"{len(members):,} {split}" for split, members in splits.items())
     console.print(
-        f"Run {whole(run.path)}: {config.task}, {config.backbone} at {config.image_size} px, {config.strategy}; {counts}.",
+        f"Run {whole(run.path)}: {plan.task}, {plan.backbone} at {plan.image_size} px, {plan.strategy}; {counts}.",
     )
-    if prepared.mirrored is not None and config.flip:
+    if prepared.mirrored is not None and plan.flip:
         console.print(f"Note: {flip_advice(prepared.mirrored)}")
     if prepared.resumed:
         console.print(f"Resuming {FitState.read(run).describe(prepared.phases)}.")
@@ -327,7 +330,7 @@ def print_results(run: Run, pictures: PictureSet) -> None:
     say_exports(run)
     for name, path in (("model", run.model), ("pictures", run.plots), ("report", run.report)):
         print_path(name, path)
-    if run.config.preparation != PLAIN:
+    if load_config(run.options).preparation != PLAIN:
         console.print(
             "note      apps must fill transparent parts and stretch values as this run did, before they ask a file."
         )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from app.config import load_config
 from app.errors import UsageError
 from app.exporting.description import ModelDescription
 from app.exporting.folder import FAILED
@@ -17,8 +18,8 @@ from app.exporting.metadata import LABELS, THRESHOLDS
 from app.exporting.process import ModelProcess
 from app.interpretation import Answers, interpret
 from app.label_files import read_label_file
-from app.runs import Run, read_thresholds
-from app.tasks import find_task
+from app.run_folder import read_thresholds
+from app.runs import Run
 from models.heads import NUMBERS
 
 _IDENTIFIERS = ("/m/", "/g/")  # of Google's Knowledge Graph, which some files have in place of names
@@ -198,7 +199,7 @@ def _files_of(run: Run) -> set[str]:
 
 
 def _of_run(run: Run) -> ModelDescription:
-    config, thresholds = run.config, run.thresholds
+    config, thresholds = load_config(run.options), run.thresholds
     locales = {file.stem.removeprefix("labels_"): read_label_file(file)[0] for file in run.export.glob("labels_*.txt")}
     return ModelDescription.of(
         _OF_RUN,
@@ -206,7 +207,7 @@ def _of_run(run: Run) -> ModelDescription:
         locales=locales or None,
         thresholds=None if thresholds is None else _as_tuple(thresholds),
         score_threshold=config.score_threshold or None,
-        task=find_task(config.task).name,
+        task=config.task,
         resize=config.resize,
         background=config.background,
         levels=config.levels,

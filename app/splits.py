@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from app.config import TrainConfig
+from app.config import RunOptions, load_config
 from app.console import console, track
 from app.errors import UsageError
 from app.exporting.questions import export_members
@@ -28,7 +28,7 @@ from data.splits import (
 )
 
 
-def choose_splits(pictures: PictureSet, config: TrainConfig) -> tuple[PictureSet, np.ndarray]:
+def choose_splits(pictures: PictureSet, config: RunOptions) -> tuple[PictureSet, np.ndarray]:
     """Divide pictures by fractions or into a fold, and leave out of train what `--shots` does not ask for.
 
     Returns:
@@ -85,8 +85,7 @@ def open_pictures(
     Raises:
         DataError: they cannot be found, or are not those of the run.
     """
-    config = run.config
-    assert config.source is not None and config.task is not None
+    config = load_config(run.options)
     preparation = preparation or config.preparation
     if source is None and preparation == config.preparation and run.images.is_file():
         console.print(f"The images are those that the run keeps in {run.images}.")
@@ -126,9 +125,10 @@ def splits_of(run: Run, pictures: PictureSet) -> tuple[PictureSet, np.ndarray]:
     changed = changed_since(run.splits, chosen)
     if changed:
         raise DataError(f"{describe_changed(changed, pictures.source)} have changed since {run.path} began; {mend}")
-    if not run.config.allow_leakage:
-        refuse_leakage(replace(chosen, given_splits=tuple(splits.tolist())), run.config.source_options, mend)
+    config = load_config(run.options)
+    if not config.allow_leakage:
+        refuse_leakage(replace(chosen, given_splits=tuple(splits.tolist())), config.source_options, mend)
     later = len(pictures) - len(chosen)
-    if later and not run.config.shots:  # which leave out images from the start
+    if later and not config.shots:  # which leave out images from the start
         console.print(f"Left out {later:,} {'image that is' if later == 1 else 'images that are'} not in splits.csv.")
     return chosen, splits

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, Field, field, fields, make_dataclass
-from typing import Annotated, Any, get_type_hints
+from dataclasses import MISSING, field, fields, make_dataclass
+from typing import Annotated, Any
 
 import tyro
-from tyro.conf import OmitArgPrefixes, arg
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from app.config.shared import Options
+from app.config.shared import Option, Options, VerbOptions, by_heading
 from app.program import command
 
 _INTRODUCTION = "Graft turns a folder of labelled images into a tested model and phone files."
@@ -21,22 +21,30 @@ _FIRST_STEPS = {
 }
 
 
-def parse(kind: type[Options], verb: str, words: Sequence[str]) -> dict[str, Any]:
+def parse(kind: type[VerbOptions], verb: str, words: Sequence[str]) -> dict[str, Any]:
     """The options of a verb from the words after it.
 
     Raises:
         SystemExit: with code 0 after printing help that was asked for, or 2 after printing what is wrong with the words.
     """
     try:
-        nested: Any = tyro.cli(_grouped(kind), prog=command(verb), description=inspect.getdoc(kind), args=list(words))
+        nested: Any = tyro.cli(_nested(kind), prog=command(verb), description=inspect.getdoc(kind), args=list(words))
     except SystemExit as ended:
         if not ended.code:
             print(f"examples:\n{_examples({text: f'{verb} {words}' for text, words in kind.examples.items()})}")
         raise
     options = dict(vars(nested))
-    for title in kind.groups:
-        options |= vars(options.pop(f"{title}_group"))
+    for title in layout(kind)[1]:
+        options |= vars(options.pop(_attribute(title)))
     return options
+
+
+def layout(kind: type[VerbOptions]) -> tuple[list[str], dict[str, list[str]]]:
+    """How `--help` shows options: the names of those on top, and of those below each heading."""
+    groups = by_heading(kind)
+    top = list(dict.fromkeys([*kind.common, *groups.pop("", [])]))
+    rest = {title: [name for name in names if name not in top] for title, names in groups.items()}
+    return top, {title: names for title, names in rest.items() if names}
 
 
 def overview(verbs: Mapping[str, type[Options]]) -> str:
@@ -52,21 +60,48 @@ def _examples(words: Mapping[str, str]) -> str:
     return "\n".join(f"  # {text}\n  {command()} {line}".rstrip() for text, line in words.items())
 
 
-def _grouped(kind: type[Options]) -> type:
-    """The same options as a nested class: tyro gives each class in a class a box of its own."""
-    hints = get_type_hints(kind, include_extras=True)
-    titles = {first: title for title, first in kind.groups.items()}
-    groups: dict[str, list[tuple[str, Any, Any]]] = {}
-    top = members = []
-    for one in fields(kind):
-        if one.name in titles:
-            members = groups[titles[one.name]] = []
-        members.append((one.name, hints[one.name], _with_default(one)))
-    for title, members in groups.items():
-        group = make_dataclass(title, members)
-        top.append((f"{title}_group", Annotated[group, arg(name=title), OmitArgPrefixes], field(default_factory=group)))
-    return make_dataclass(kind.__name__, top)
+def _nested(kind: type[VerbOptions]) -> type:
+    """The same options as a class with a class for each group: tyro gives each class in a class a box of its own."""
+    members = _members(kind)
+    top, groups = layout(kind)
+    shown = [members[name] for name in top]
+    for title, names in groups.items():
+        group = make_dataclass(_attribute(title), [members[name] for name in names])
+        shown.append(
+            (_attribute(title), Annotated[group, arg(name=title), OmitArgPrefixes], field(default_factory=group))
+        )
+    return make_dataclass(kind.__name__, shown, kw_only=True)
 
 
-def _with_default(one: Field[Any]) -> Any:
-    return field() if one.default is MISSING else field(default=one.default)
+def _attribute(title: str) -> str:
+    return f"{title.replace(' ', '_')}_group"
+
+
+def _members(kind: type[VerbOptions]) -> dict[str, tuple[str, Any, Any]]:
+    """What makes each option in `make_dataclass`: its type is the last that was declared, its help the first."""
+    types: dict[str, Any] = {}
+    described: dict[str, Option] = {}
+    for one in reversed(kind.__mro__):
+        for name, hint in inspect.get_annotations(one, eval_str=True).items():
+            types[name] = hint
+            for option in getattr(hint, "__metadata__", ()):
+                described[name] = option
+    return {
+        one.name: (
+            one.name,
+            _with_help(types[one.name], described[one.name], kind.defaults.get(one.name)),
+            field() if one.default is MISSING else field(default=one.default),
+        )
+        for one in fields(kind)
+    }
+
+
+def _with_help(declared: Any, option: Option, default: str | None) -> Any:
+    """A type as tyro takes it."""
+
+    def hint(value: str) -> str:
+        shown = (option.default if default is None else default) if value in ("None", "") else value
+        return "" if shown in ("", "False") else f"(default: {shown})"
+
+    hinted: Any = Annotated[declared, arg(help=option.text, help_behavior_hint=hint, metavar=option.metavar)]
+    return Positional[hinted] if option.positional else hinted  # type: ignore[misc]

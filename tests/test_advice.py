@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.config import TrainConfig
 from app.evaluation.advice import MOST, RULES, Measured, advise, describe_best, find_mirrored
 from data.labels import SingleLabel
 from data.pictures import PictureSet
+from tests.plans import plan_of
 
 
 def epoch(phase: str, number: int, reached: float, *, trained: float = 0.9) -> dict[str, Any]:
@@ -26,7 +26,7 @@ IMAGES = PictureSet(
     encoded=lambda index: b"",
 )
 PLAIN = Measured(
-    config=TrainConfig(unfreeze_blocks=1, deeper_blocks=0, views=2),
+    plan=plan_of(unfreeze_blocks=1, deeper_blocks=0, views=2),
     metric="accuracy",
     history=HISTORY,
     best=HISTORY[-1],
@@ -101,7 +101,7 @@ def test_at_most_three_sentences() -> None:
             "best": HISTORY[0],
             "seconds": {"total": 40.0, "head": 1.0},
         },  # feature extraction alone
-        {"mirrored": ("a.jpg", "b.jpg"), "config": replace(PLAIN.config, flip=False)},
+        {"mirrored": ("a.jpg", "b.jpg"), "plan": replace(PLAIN.plan, flip=False)},
         {"validation": {"confusion": [[5, 4], [4, 5]]}},  # of two classes any mistake confuses both
         {"validation": {"map": 0.5}},  # other tasks have no confusion matrix
     ],

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from app.config import TrainConfig
 from app.runs import Run
 from app.training import fitting
 from app.training.activations import Extractor
@@ -81,7 +80,7 @@ def extractor(data: FitData, folder: Path, limit: float = 1e9) -> Extractor:
 
 
 def new_run(folder: Path, name: str = "run") -> Run:
-    return Run.create(TrainConfig(output=str(folder / name)))
+    return Run.create({}, output=str(folder / name))
 
 
 def weigh(data: FitData, weighted: bool) -> FitData:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import importlib
+import inspect
 import re
 import shlex
 import subprocess
@@ -18,12 +19,13 @@ import pytest
 
 import app
 from app.config import LISTS, TrainConfig, make_config
+from app.config.shared import Option, Options, by_heading
 from app.errors import GateError, Interrupted, UsageError
 from app.exporting.formats import FORMATS
 from app.program import command
 from app.training.engines import ENGINES
 from app.training.strategies import STRATEGIES
-from app.usage import parse
+from app.usage import layout, parse
 from app.verbs import VERBS
 from data.errors import DataError
 from data.labels import LABELS
@@ -35,6 +37,18 @@ from tests.conftest import Ended, Process
 
 ROOT = Path(__file__).parents[1]
 Cli = Callable[..., Ended]
+ABOUT_OTHER_THINGS = {"source", "run", "task", "output", "json", "labels"}  # in each verb that has one of them
+
+
+def described(one: type) -> dict[str, Option]:
+    """The options that a class describes itself."""
+    hints = inspect.get_annotations(one, eval_str=True)
+    return {name: hint.__metadata__[0] for name, hint in hints.items() if hasattr(hint, "__metadata__")}
+
+
+def positional(verb: str) -> set[str]:
+    """The names of a verb's options that are given without their name."""
+    return {name for name, option in described(VERBS[verb].options).items() if option.positional}
 
 
 def test_every_verb_is_a_public_function() -> None:
@@ -78,15 +92,14 @@ def is_accepted(line: str) -> bool:
     """A command line can be carried out, as far as its options tell."""
     verb, *words = shlex.split(line)
     kind = VERBS[verb].options
-    return make_config(kind, **parse(kind, verb, words)) is not None  # type: ignore[type-var]
+    return make_config(kind, **parse(kind, verb, words)) is not None
 
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_help_of_a_verb_names_every_option(verb: str, cli: Cli) -> None:
     ended = cli(verb, "--help")
     assert (ended.code, ended.err) == (0, "")
-    positional = {"source", "run", "model", "paths", "files", "what", "action"}
-    named = [field.name for field in dataclasses.fields(VERBS[verb].options) if field.name not in positional]
+    named = [field.name for field in dataclasses.fields(VERBS[verb].options) if field.name not in positional(verb)]
     for name in named:
         assert f"--{name.replace('_', '-')}" in ended.out
 
@@ -104,19 +117,46 @@ def test_help_of_a_verb_ends_with_examples_that_work(verb: str, cli: Cli) -> Non
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_help_of_a_verb_shows_its_groups_in_order(verb: str, cli: Cli) -> None:
-    kind = VERBS[verb].options
+    top, groups = layout(VERBS[verb].options)
     out = cli(verb, "--help").out
     titles = re.findall(r"^╭─ (.+?) ─", out, re.M)
-    assert titles[-len(kind.groups) :] == [f"{title} options" for title in kind.groups] or not kind.groups
-    assert set(titles[: len(titles) - len(kind.groups)]) == {"positional arguments", "options"}
-    for title, first in kind.groups.items():
-        after = out[out.index(f"─ {title} options ─") :].splitlines()[1]
-        assert re.match(rf"│ --{first.replace('_', '-')}\b", after)
+    assert titles[-len(groups) :] == [f"{title} options" for title in groups] or not groups
+    assert set(titles[: len(titles) - len(groups)]) == {"positional arguments", "options"}
+    boxes = dict(re.findall(r"^╭─ (.+?) ─.*\n((?:│.*\n)+)", out, re.M))
+    for title, names in {"": top, **groups}.items():
+        shown = re.findall(r"^│ --([a-z-]+)", boxes[f"{title} options".strip()], re.M)
+        assert shown == [name.replace("_", "-") for name in names if name not in positional(verb)]
 
 
-def test_the_common_options_of_train_come_before_the_rare() -> None:
-    assert list(TrainConfig.groups)[:4] == ["data", "model", "augmentation", "training"]
-    assert list(TrainConfig.groups)[-2:] == ["metadata", "cache"]
+def test_verbs_that_share_an_option_show_it_below_the_same_heading() -> None:
+    headings: dict[str, set[str]] = {}
+    for verb in VERBS.values():
+        for title, names in by_heading(verb.options).items():
+            for name in names:
+                headings.setdefault(name, set()).add(title)
+    assert {name for name, titles in headings.items() if len(titles) > 1} == {"task", "labels"}
+
+
+def test_no_option_is_described_twice() -> None:
+    """But for those that are about other things in each verb."""
+    classes = {one for verb in VERBS.values() for one in verb.options.__mro__}
+    names = [name for one in classes for name in described(one)]
+    assert {name for name in names if names.count(name) > 1} == ABOUT_OTHER_THINGS
+
+
+def test_ten_options_of_train_come_before_the_rare() -> None:
+    top, groups = layout(TrainConfig)
+    assert top == [*TrainConfig.common, "source"] and len(TrainConfig.common) == 10
+    assert list(groups)[:5] == ["source", "image", "split", "model", "augmentation"]
+    assert list(groups)[-3:] == ["metadata", "cache", "run folder"]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_group_of_a_verb_is_checked(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    reached: list[Options] = []
+    monkeypatch.setattr(Options, "check", lambda self: reached.append(self))  # which each group leads to, one by one
+    words = next(iter(VERBS[verb].options.examples.values()))
+    assert is_accepted(f"{verb} {words}") and len(reached) == 1
 
 
 @pytest.mark.parametrize("name", ["python -m app", "./graft", "/a folder/graft"])

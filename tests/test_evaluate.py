@@ -32,7 +32,7 @@ def test_the_test_split_gives_the_run_s_own_figures(tiny_copy: app.Run) -> None:
         elif name != "accuracy_ci95":
             assert found[name] == value
     saved = json.loads((tiny_copy.path / "evaluations" / "test.json").read_text())
-    assert saved == {"source": tiny_copy.config.source, **found}
+    assert saved == {"source": tiny_copy.options["source"], **found}
 
 
 def test_an_evaluation_does_not_replace_an_earlier_one(tiny_copy: app.Run) -> None:

@@ -50,7 +50,7 @@ def test_a_format_is_added_to_what_is_there(tiny_copy: app.Run, cli: Cli) -> Non
     }
     assert set(after) - set(before) == {"model.onnx"}
     assert list(parity["formats"]) == ["tflite_float32", "onnx"] and parity["passed"]
-    assert tiny_copy.config.formats == ["tflite_float32", "onnx"]
+    assert tiny_copy.options["formats"] == ["tflite_float32", "onnx"]
     golden = json.loads((tiny_copy.export / "golden" / "expected.json").read_text())
     assert set(golden["outputs"]) == {"model_float32.tflite", "model.onnx"}
 
@@ -71,8 +71,8 @@ def test_options_are_those_of_the_export_before(tiny_copy: app.Run, tmp_path: Pa
     app.export(str(tiny_copy.path), formats=("onnx",), locales=(f"de={german}",), **given)
     german.unlink()  # the export has its own copy
     app.export(str(tiny_copy.path), formats=("tflite_float32",), model_version="8")
-    config = tiny_copy.config
-    assert {name: getattr(config, name) for name in given} == given | {"model_version": "8"}
+    options = tiny_copy.options
+    assert {name: options[name] for name in given} == given | {"model_version": "8"}
     assert (tiny_copy.export / "labels_de.txt").read_text(encoding="utf-8") == "Äpfel\nBananen\nKirschen\n"
     file = (tiny_copy.export / "model_float32.tflite").read_bytes()
     assert b"A. Author" in file and b"labels_de.txt" in file

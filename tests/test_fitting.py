@@ -10,13 +10,11 @@ import keras
 import numpy as np
 import pytest
 
-from app.config import TrainConfig
 from app.errors import UsageError
 from app.runs import Run
 from app.training import fitting
 from app.training.checkpoints import FitState, read_checkpoint
 from app.training.fitting import fit, improves
-from app.training.hyperrule import resolve
 from app.training.inputs import FitData
 from app.training.phases import Phase
 from app.training.strategies import STRATEGIES
@@ -25,6 +23,7 @@ from data.pipeline import PictureLoader
 from data.sources import open_source
 from models.backbones import find_backbone
 from tests.pictures import write_folder
+from tests.plans import plan_of
 
 
 def tiny_model(classes: int = 3) -> keras.Model:
@@ -51,7 +50,7 @@ def phase(**changes: object) -> Phase:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    return Run.create(TrainConfig(output=str(tmp_path / "run")))
+    return Run.create({}, output=str(tmp_path / "run"))
 
 
 @pytest.fixture(scope="module")
@@ -154,8 +153,7 @@ def test_a_damaged_checkpoint_is_named_in_a_sentence(spoilt: str, run: Run, data
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_every_strategy_starts_with_the_head_on_the_frozen_backbone(name: str) -> None:
     spec = find_backbone("efficientnet_lite0")
-    config = resolve(TrainConfig(strategy=name), train_size=100, blocks=16, image_size=224)
-    phases = STRATEGIES[name].phases(config, spec)
+    phases = STRATEGIES[name].phases(plan_of(size=100, strategy=name), spec)
     assert phases[0].name == "head"
     assert len({one.name for one in phases}) == len(phases)
 
@@ -192,7 +190,7 @@ def test_a_fit_that_goes_on_ends_where_it_would_have_ended_without_a_break(
     assert len(run.history) == 10
 
     for broken_after in range(1, len(run.history)):
-        again = Run.create(TrainConfig(output=str(tmp_path / f"broken-{broken_after}")))
+        again = Run.create({}, output=str(tmp_path / f"broken-{broken_after}"))
         write_state = FitState.write
 
         def stop(state: FitState, one: Run, limit: int = broken_after, write: Any = write_state) -> None:

@@ -96,7 +96,7 @@ def test_evaluate_says_that_test_images_changed(
     tiny_copy: app.Run, tmp_path: Path, cli: Callable[..., Ended], wide: None
 ) -> None:
     source = write_folder(tmp_path / "fruit")
-    tiny_copy.write_config(app.config.TrainConfig(**{**vars(tiny_copy.config), "source": str(source)}))
+    tiny_copy.write_options(tiny_copy.options | {"source": str(source)})
     assert "changed" not in cli("evaluate", tiny_copy.path).out
     name = of_split(tiny_copy, "test")[0]
     (source / name).write_bytes((write_folder(tmp_path / "other", seed=7) / name).read_bytes())
@@ -206,9 +206,9 @@ def test_training_goes_on_without_a_cache_that_cannot_be_written_to(
 def test_a_run_folder_that_cannot_be_begun_is_removed(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.runs.write_json", no_room)
+    monkeypatch.setattr("app.run_folder.write_json", no_room)
     with pytest.raises(UsageError, match="cannot make the run folder"):
-        app.Run.create(app.config.TrainConfig(source=str(source), output=str(tmp_path / "new" / "run")))
+        app.Run.create({"source": str(source)}, output=str(tmp_path / "new" / "run"))
     assert not (tmp_path / "new").exists()
 
 

@@ -275,9 +275,9 @@ def test_locales_are_found_again_from_another_folder(
     ended = cli("export", tiny_copy.path, "--formats", "onnx", "--locales", "de=german.txt", "fr=german.txt")
     assert ended.code == 0, ended.err
     file = label_files / "german.txt"
-    assert list(tiny_copy.config.locales) == [f"de={file}", f"fr={file}"]
+    assert tiny_copy.options["locales"] == [f"de={file}", f"fr={file}"]
     monkeypatch.chdir("/")
-    assert read_locales(tiny_copy.config.locales, 3)["fr"] == ["Apfel", "Banane", "Kirsche"]
+    assert read_locales(tiny_copy.options["locales"], 3)["fr"] == ["Apfel", "Banane", "Kirsche"]
     assert {path.name for path in tiny_copy.export.glob("*.txt")} == {"labels.txt", "labels_de.txt", "labels_fr.txt"}
 
 

@@ -211,7 +211,7 @@ def test_it_is_said_when_training_starts(icons: Path, capsys: pytest.CaptureFixt
 def test_a_run_keeps_its_background(icons: Path, tiny_backbone: str, tmp_path: Path, cli: Cli, wide: None) -> None:
     options = {**TINY, "augment": "none", "formats": ("tflite_float32",)}
     run = app.train(str(icons), output=str(tmp_path / "run"), background="white", **options)
-    assert run.config.background == "white" and run.parity["passed"]
+    assert run.options["background"] == "white" and run.parity["passed"]
 
     image = str(icons / "tall" / "0.png")
     on_white = tmp_path / "0.png"

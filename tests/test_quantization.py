@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -208,13 +207,13 @@ def test_auto_is_beside_the_formats_that_are_named(brittle_copy: app.Run, cli: C
 
 
 def test_an_export_without_formats_searches_as_the_run_did(colour_copy: app.Run) -> None:
-    colour_copy.write_config(replace(colour_copy.config, formats=("onnx",), quantize="auto"))
+    colour_copy.write_options(colour_copy.options | {"formats": ["onnx"], "quantize": "auto"})
     parity = app.export(str(colour_copy.path))
     assert set(parity["formats"]) == {"tflite_int8", "onnx"}
-    assert (colour_copy.config.quantize, list(colour_copy.config.formats or ())) == ("auto", ["onnx"])
+    assert (colour_copy.options["quantize"], colour_copy.options["formats"]) == ("auto", ["onnx"])
     parity = app.export(str(colour_copy.path), formats=("tflite_float32",))
     assert set(parity["formats"]) == {"tflite_int8", "onnx", "tflite_float32"}
-    assert parity["quantization"]["kept"] == "tflite_int8" and colour_copy.config.quantize == "auto"
+    assert parity["quantization"]["kept"] == "tflite_int8" and colour_copy.options["quantize"] == "auto"
 
 
 # --- The quantiser ----------------------------------------------------------------------------------------------------

@@ -313,7 +313,7 @@ def test_names_come_back(hostile_run: app.Run) -> None:
 
 
 def test_names_come_back_in_answers(hostile_run: app.Run) -> None:
-    source = hostile_run.config.source
+    source = hostile_run.options["source"]
     assert source is not None
     answers = app.predict(str(hostile_run.export / "model_float32.tflite"), [source])
     assert set(answers[0].probabilities) == set(HOSTILE)

@@ -111,7 +111,7 @@ def test_what_was_deleted_from_a_finished_run_is_not_called_unfinished(verb: str
 
 def test_a_folder_that_is_no_run_says_so(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"has no config\.json: it is not a run folder"):
-        _ = app.Run(tmp_path).config
+        _ = app.Run(tmp_path).options
     with pytest.raises(UsageError, match=r"has no metrics\.json: it is not a run folder"):
         _ = app.Run(tmp_path).metrics
 

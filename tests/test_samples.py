@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from app.config import TrainConfig
 from app.evaluation.plots import classes
 from app.evaluation.samples import augmented, labelled, views_seen
 from app.training.activations import Extractor
@@ -31,6 +30,7 @@ from tests.extraction import (
     through,
     views_of,
 )
+from tests.plans import plan_of
 
 SPLITS = {"train": np.arange(0, 8), "validation": np.arange(8, 10), "test": np.arange(10, 12)}
 
@@ -89,8 +89,8 @@ def test_the_views_that_are_shown_are_those_of_the_first_epochs(preset: str) -> 
     ],
 )
 def test_each_column_says_what_it_shows(preset: str, cached: bool, headings: list[str]) -> None:
-    config = TrainConfig(augment=preset, head_epochs=3, mixup=0.2)
-    figure = augmented(config, data_of(preset), cached=cached)
+    plan = plan_of(augment=preset, head_epochs=3, mixup=0.2)
+    figure = augmented(plan, data_of(preset), cached=cached)
     written = texts(figure)
     assert set(headings) < set(written) and f"--augment {preset}, before they are mixed" in " ".join(written)
     assert not {"view 1", "epoch 1"} & (set(written) - set(headings))
@@ -98,7 +98,7 @@ def test_each_column_says_what_it_shows(preset: str, cached: bool, headings: lis
 
 
 def test_of_many_views_some_are_shown() -> None:
-    figure = augmented(TrainConfig(augment="strong", head_epochs=3), replace(data_of("strong"), views=50), cached=True)
+    figure = augmented(plan_of(augment="strong", head_epochs=3), replace(data_of("strong"), views=50), cached=True)
     assert "view 8" in texts(figure) and "view 9" not in texts(figure)
 
 

@@ -99,7 +99,7 @@ def truth_of(trained: Trained) -> list[list[str]]:
 
 def test_the_task_is_found_in_the_labels_and_learned(trained: Trained) -> None:
     task, metrics = TASKS[trained.task], trained.run.metrics
-    assert trained.run.config.task == trained.task
+    assert trained.run.options["task"] == trained.task
     assert (
         set(trained.names)
         == {
@@ -160,7 +160,7 @@ def test_the_model_answers_in_the_units_of_the_labels(trained: Trained) -> None:
 def test_all_files_agree_with_the_model(trained: Trained) -> None:
     task, parity = TASKS[trained.task], trained.run.parity
     assert parity["passed"]
-    for name in trained.run.config.formats or ():
+    for name in trained.run.options["formats"]:
         one = parity["formats"][name]
         assert one["passed"] and one[task.difference] <= one["tolerance"]
         assert one[f"keras_{task.score}"] == pytest.approx(trained.run.metrics["test"][task.score], abs=1e-5)
@@ -180,7 +180,7 @@ def test_files_call_their_answers_by_name(trained: Trained) -> None:
             iter(tf.saved_model.load(str(file)).signatures["serving_default"].structured_outputs)
         ),
     }
-    for name in trained.run.config.formats or ():
+    for name in trained.run.options["formats"]:
         file = trained.run.export / trained.run.parity["formats"][name]["file"]
         assert name_of[name](file) == OUTPUTS[trained.task].answers
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 import app
-from app.config import TrainConfig
 from app.job import _fit_data
 from app.pictures import open_readable
 from app.training.activations import Extractor
@@ -20,6 +19,7 @@ from data.pipeline import PictureLoader
 from models.builder import build_model, with_answers
 from models.freezing import freeze
 from tests.conftest import TINY_SPEC
+from tests.plans import plan_of
 from tests.squares import COUNT
 
 
@@ -39,12 +39,12 @@ def answers_after(folder: Path, squares: Path, *, swapped: bool, weight: float, 
     pictures, _ = open_readable(str(folder / "list.csv"), skip_unreadable=False)
     loader = PictureLoader(pictures, 32, "stretch")
     indices = {"train": every[~validation], "validation": every[validation]}
-    data = _fit_data(TrainConfig(augment="none", views=1), loader, indices)
+    data = _fit_data(plan_of(augment="none", views=1), loader, indices)
     model = build_model(TINY_SPEC, num_classes=2, dropout=0.0)
     phase = Phase("head", 3, 0.05, 0, 0.0, 0.1, 100, prepare=freeze, direct=direct)
     cache = ActivationCache(folder / "cache", 10**9)
     extractor = Extractor(loader, data.augmentation, cache, backbone="tiny", engine="tensorflow") if direct else None
-    fit(model, [phase], data, app.Run.create(TrainConfig(output=str(folder / "run"))), extractor)
+    fit(model, [phase], data, app.Run.create({}, output=str(folder / "run")), extractor)
     pixels = np.stack([loader.load(index) for index in every]).astype(np.float32)
     return np.asarray(with_answers(model)(pixels))
 

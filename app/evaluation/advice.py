@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from app.config import TrainConfig
+from app.plan import Plan
 from data.auditing.groups import find_conflicts
 from data.pictures import PictureSet
 
@@ -25,7 +25,7 @@ class Measured:
     """What a run has measured, without its test split: advice that is drawn from it would make it part of training.
 
     Attributes:
-        config: the options, as resolved.
+        plan: of the run.
         metric: name of the task's metric in the history.
         history: one record an epoch.
         best: the record of the epoch whose weights are kept.
@@ -39,7 +39,7 @@ class Measured:
             images of these labels are; None where there are none.
     """
 
-    config: TrainConfig
+    plan: Plan
     metric: str
     history: Sequence[dict[str, Any]]
     best: dict[str, Any]
@@ -99,7 +99,7 @@ def find_mirrored(pictures: PictureSet) -> tuple[str, str] | None:
 
 
 def _flip(measured: Measured) -> str | None:
-    if measured.mirrored is None or not measured.config.flip:
+    if measured.mirrored is None or not measured.plan.flip:
         return None
     return flip_advice(measured.mirrored)
 
@@ -144,7 +144,7 @@ def _train_longer(measured: Measured) -> str | None:
     if not measured.still_improves or measured.best["phase"] == "head":
         return None
     epochs = sum(one["phase"] != "head" for one in measured.history)
-    unfrozen = measured.config.deeper_blocks or measured.config.unfreeze_blocks
+    unfrozen = measured.plan.deeper_blocks or measured.plan.unfreeze_blocks
     more = f" or --unfreeze-blocks {min(measured.blocks, 2 * unfrozen)}" if unfrozen else ""
     return f"Validation loss was still falling after {epochs} epochs of fine-tuning: try --fine-tune-epochs {2 * epochs}{more}."
 
@@ -156,8 +156,8 @@ def _more_data(measured: Measured) -> str | None:
     options = [
         text
         for text, is_new in (
-            ("--augment strong", measured.config.augment not in ("strong", "none")),
-            ("--views 4", (measured.config.views or 0) < 4 and measured.config.augment != "live"),
+            ("--augment strong", measured.plan.augment not in ("strong", "none")),
+            ("--views 4", measured.plan.views < 4 and measured.plan.augment != "live"),
         )
         if is_new
     ]

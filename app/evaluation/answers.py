@@ -7,6 +7,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
+from app.config import load_config
 from app.console import status, track
 from app.runs import Run
 from data.labels import Indices
@@ -45,4 +46,5 @@ def predictor_of_run(run: Run, pictures: PictureSet, batch_size: int) -> Callabl
     """
     with status("loading the model"):
         model = load_model(run.require(run.model))
-    return predictor(model, PictureLoader(pictures, model.input_shape[1], run.config.resize), batch_size)
+    resize = load_config(run.options).resize
+    return predictor(model, PictureLoader(pictures, model.input_shape[1], resize), batch_size)

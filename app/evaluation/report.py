@@ -9,13 +9,13 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from app.config import TrainConfig
+from app.config import RunConfig, load_config, recorded
 from app.console import status
 from app.evaluation.advice import describe_best
 from app.exporting.delegates import DEVICE_COLUMNS, device_rows
 from app.exporting.verdicts import export_cells, export_columns, refused, remarks, score_text, verdicts
 from app.runs import Run
-from app.tasks import find_task
+from app.tasks import TASKS
 from data.files import write_text
 from data.sources import source_name
 from models.backbones import find_backbone
@@ -42,8 +42,8 @@ def write_report(run: Run) -> None:
 
 
 def _context(run: Run) -> dict[str, Any]:
-    config, metrics, parity = run.config, run.metrics, run.parity
-    task, names = find_task(config.task), run.class_names
+    config, metrics, parity = load_config(run.options), run.metrics, run.parity
+    task, names = TASKS[config.task], run.class_names
     spec = find_backbone(config.backbone)
     options = _shareable(config, spec)
     detail_columns, detail_rows = task.details(metrics["test"])
@@ -108,11 +108,10 @@ def _calibration_rows(calibration: dict[str, Any] | None) -> list[tuple[str, ...
     ]
 
 
-def _shareable(config: TrainConfig, spec: BackboneSpec) -> dict[str, Any]:
+def _shareable(config: RunConfig, spec: BackboneSpec) -> dict[str, Any]:
     """The options that were given, without the folders of this machine: the report and the card are passed on."""
-    options = {name: value for name, value in vars(config).items() if value not in (None, ())}
-    for name in ("output", "cache_folder"):
-        options.pop(name, None)
+    options = {name: value for name, value in recorded(config).items() if value not in (None, ())}
+    options.pop("cache_folder", None)
     for name in ("source", "validation", "test", "weights"):
         if name in options:
             options[name] = source_name(options[name])

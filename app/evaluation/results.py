@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from app.config import TrainConfig
+from app.config.training import ThresholdGroup
 from app.console import console, status, table
 from app.evaluation import plots
 from app.evaluation.calibration import Calibrator
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _SHOWN = 24  # pictures with what the model says of them
 
 
-def check_goal(pictures: PictureSet, config: TrainConfig) -> Goal:
+def check_goal(pictures: PictureSet, config: ThresholdGroup) -> Goal:
     """What thresholds are to be chosen for.
 
     Raises:
@@ -84,7 +84,7 @@ def judge(
         for split in answers
     }
     if thresholds is not None and goal.precision is not None:
-        _say_out_of_reach(metrics["validation"]["classes"], thresholds, goal)
+        _say_out_of_reach(metrics["validation"]["classes"], thresholds, goal.class_names, goal.precision)
     return metrics, thresholds
 
 
@@ -118,13 +118,12 @@ def calibration_figures(
     return {"temperatures": dict(zip(pictures.class_names, temperatures.tolist(), strict=True)), **splits}
 
 
-def _say_out_of_reach(classes: dict[str, Any], thresholds: np.ndarray, goal: Goal) -> None:
-    assert goal.precision is not None
-    for name, threshold in zip(goal.class_names, thresholds, strict=True):
-        if np.isfinite(threshold) and classes[name]["precision"] < goal.precision:
+def _say_out_of_reach(classes: dict[str, Any], thresholds: np.ndarray, names: Sequence[str], precision: float) -> None:
+    for name, threshold in zip(names, thresholds, strict=True):
+        if np.isfinite(threshold) and classes[name]["precision"] < precision:
             console.print(
-                f"No threshold for {name} reaches a precision of {goal.precision:g} on the validation pictures; "
-                f"{threshold:.3f} comes nearest, with {beyond(classes[name]['precision'], goal.precision, digits=3)}.",
+                f"No threshold for {name} reaches a precision of {precision:g} on the validation pictures; "
+                f"{threshold:.3f} comes nearest, with {beyond(classes[name]['precision'], precision, digits=3)}.",
             )
 
 

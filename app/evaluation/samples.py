@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 from matplotlib.figure import Figure
 
-from app.config import TrainConfig
 from app.console import status
 from app.evaluation import plots
 from app.evaluation.fonts import fonts_for
+from app.plan import Plan
 from app.runs import Run
 from app.tasks import TASKS
 from app.tasks.task import evenly
@@ -25,11 +25,12 @@ _VIEWED_ROWS = 5  # rows of pictures with their views
 
 
 @status("drawing samples")
-def write_samples(run: Run, data: FitData, splits: Mapping[str, np.ndarray], *, cached: bool) -> None:
+def write_samples(run: Run, plan: Plan, data: FitData, splits: Mapping[str, np.ndarray], *, cached: bool) -> None:
     """Write `plots/data.png` and `plots/augmentation.png`.
 
     Args:
         run: where they go.
+        plan: of the run.
         data: what is trained on.
         splits: by name, which pictures, int (n,).
         cached: views are kept, and not drawn anew in every epoch.
@@ -39,7 +40,7 @@ def write_samples(run: Run, data: FitData, splits: Mapping[str, np.ndarray], *, 
     """
     with fonts_for(data.loader.pictures.class_names) as names:
         plots.save_figure(labelled(data.loader, splits, names), run.plots / "data.png")
-    plots.save_figure(augmented(run.config, data, cached=cached), run.plots / "augmentation.png")
+    plots.save_figure(augmented(plan, data, cached=cached), run.plots / "augmentation.png")
 
 
 def labelled(loader: PictureLoader, splits: Mapping[str, np.ndarray], names: Sequence[str] | None = None) -> Figure:
@@ -59,17 +60,16 @@ def labelled(loader: PictureLoader, splits: Mapping[str, np.ndarray], names: Seq
     return task.overview({split: labels.taken(some) for split, some in splits.items()}, images, captions, title)
 
 
-def augmented(config: TrainConfig, data: FitData, *, cached: bool) -> Figure:
+def augmented(plan: Plan, data: FitData, *, cached: bool) -> Figure:
     """Training pictures as they are, and in the views that the run trains on: those kept, or of its first epochs."""
-    assert config.head_epochs is not None  # resolved by `hyperrule`
-    numbers = data.all_views[0].numbers if cached else tuple(range(1, config.head_epochs + 1))
+    numbers = data.all_views[0].numbers if cached else tuple(range(1, plan.head_epochs + 1))
     numbers = numbers[:_MOST_VIEWS] if data.augmentation != Augmentation() else ()
     headings = ["as it is", *(f"{'view' if cached else 'epoch'} {number}" for number in numbers)]
     count = _VIEWED_ROWS * plots.beside_each_other(len(headings))
     order = data.loader.pictures.labels.taken(data.train).order()
     shown = evenly(data.train[order], count)
-    title = f"Training pictures with --augment {config.augment}{'' if config.flip else ' --no-flip'}"
-    title += ", before they are mixed" if config.mixup or config.cutmix else ""
+    title = f"Training pictures with --augment {plan.augment}{'' if plan.flip else ' --no-flip'}"
+    title += ", before they are mixed" if plan.mixup or plan.cutmix else ""
     return plots.views(views_seen(data, shown.tolist(), numbers, cached=cached), headings, title)
 
 

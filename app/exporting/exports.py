@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from app.config import TrainConfig
 from app.console import status
 from app.evaluation.answers import predictor
 from app.exporting.automatic import Search, quantize_automatically, worst_layers
@@ -23,8 +22,9 @@ from app.exporting.metadata import Description, read_locales
 from app.exporting.parity import Proof, prove
 from app.exporting.questions import Questions, calibration_members, more_members
 from app.exporting.trained import Trained
+from app.plan import ExportPlan
 from app.runs import Run
-from app.tasks import TASKS, find_task
+from app.tasks import TASKS
 from data.decoding import load_pixels
 from data.files import write_json, write_text
 from data.pictures import PictureSet
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 def write_exports(
     model: keras.Model,
     run: Run,
-    config: TrainConfig,
+    plan: ExportPlan,
     pictures: PictureSet,
     indices: Mapping[str, np.ndarray],
     answers: Mapping[str, np.ndarray],
@@ -52,7 +52,7 @@ def write_exports(
     Args:
         model: from `models.builder.build_model`, trained.
         run: whose `export` folder is written; its own options are those of the earlier export, if there was one.
-        config: the run's options; `formats` and `quantize` are resolved: what is written now.
+        plan: what is written now.
         pictures: of the run.
         indices: which of them are in each split.
         answers: the model's for "test", and for "validation" where a quantised file is to be found, float32 (n, outputs).
@@ -60,17 +60,16 @@ def write_exports(
     Returns:
         What became of the earlier export.
     """
-    assert config.formats is not None
-    kept = find_kept(run, config.formats, searched=config.quantize == "auto")
+    kept = find_kept(run, plan.formats, searched=plan.quantize == "auto")
     with (
         new_export(run) as folder,
         tempfile.TemporaryDirectory(prefix="graft-") as work,
         _full_disk_named(folder),
     ):
-        examination = _Examination(model, run, config, pictures, indices, answers, Path(work))
+        examination = _Examination(model, run, plan, pictures, indices, answers, Path(work))
         trained = Trained(
             with_answers(model),
-            description=_describe(run, config),
+            description=_describe(run, plan, model.input_shape[1]),
             calibration=examination.calibration,
             scaling=examination.scaling,
         )
@@ -78,38 +77,41 @@ def write_exports(
             write_text(folder / name, text)
         test = examination.questions("test")
         search = None
-        if config.quantize == "auto":
+        if plan.quantize == "auto":
             search = quantize_automatically(
                 trained,
                 folder,
                 examination.questions("validation"),
                 test,
-                max_drop=config.max_drop,
+                max_drop=plan.max_drop,
                 more=examination.more,
             )
-        proofs = _write_and_prove(trained, folder, config, test, examination.more, search)
+        proofs = _write_and_prove(trained, folder, plan, test, examination.more, search)
         for proof in proofs.values():
             if not proof.passed:
                 _name_as_failed(folder, proof)
         write_golden(folder / "golden", test, {proof.figures["file"]: proof for proof in proofs.values()})
-        write_json(folder / "parity.json", _parity(config, test, proofs, search, kept))
+        write_json(folder / "parity.json", _parity(plan, test, proofs, search, kept))
     return kept
 
 
-def export_again(run: Run, config: TrainConfig, pictures: PictureSet, indices: Mapping[str, np.ndarray]) -> Kept:
+def export_again(
+    run: Run, plan: ExportPlan, pictures: PictureSet, indices: Mapping[str, np.ndarray], batch_size: int
+) -> Kept:
     """Export the model of a finished run again; see `write_exports`.
 
     Args:
         run: of the model.
-        config: its options, with what is written now.
+        plan: what is written now.
         pictures: of the run.
         indices: which of them are in each split.
+        batch_size: images that the model is asked about at once.
     """
     with status("loading the model"):
         model = load_model(run.model)
-    predict = predictor(model, PictureLoader(pictures, model.input_shape[1], config.resize), config.batch_size)
-    splits = ("validation", "test") if config.quantize == "auto" else ("test",)
-    return write_exports(model, run, config, pictures, indices, {split: predict(indices[split]) for split in splits})
+    predict = predictor(model, PictureLoader(pictures, model.input_shape[1], plan.resize), batch_size)
+    splits = ("validation", "test") if plan.quantize == "auto" else ("test",)
+    return write_exports(model, run, plan, pictures, indices, {split: predict(indices[split]) for split in splits})
 
 
 class _Examination:
@@ -119,13 +121,13 @@ class _Examination:
         self,
         model: keras.Model,
         run: Run,
-        config: TrainConfig,
+        plan: ExportPlan,
         pictures: PictureSet,
         indices: Mapping[str, np.ndarray],
         answers: Mapping[str, np.ndarray],
         work: Path,
     ) -> None:
-        self.model, self.run, self.config, self.work = model, run, config, work
+        self.model, self.run, self.plan, self.work = model, run, plan, work
         self.pictures, self.indices, self.answers = pictures, indices, answers
 
     @cached_property
@@ -155,7 +157,7 @@ class _Examination:
     def calibration(self) -> np.ndarray:
         """Training pictures, uint8 (n, size, size, 3)."""
         chosen, size = calibration_members(self.indices), self.model.input_shape[1]
-        return np.stack([load_pixels(self.pictures.encoded(int(one)), size, self.config.resize) for one in chosen])
+        return np.stack([load_pixels(self.pictures.encoded(int(one)), size, self.plan.resize) for one in chosen])
 
     def _questions(self, name: str, chosen: np.ndarray, expected: np.ndarray) -> Questions:
         place = self.work / name
@@ -164,38 +166,37 @@ class _Examination:
             self.pictures.subset(chosen),
             expected,
             image_size=self.model.input_shape[1],
-            resize=self.config.resize,
+            resize=self.plan.resize,
             folder=place,
             thresholds=self.run.thresholds,
             spread=None if self.scaling is None else self.scaling[0],
         )
 
 
-def _describe(run: Run, config: TrainConfig) -> Description:
-    spec = find_backbone(config.backbone)
+def _describe(run: Run, plan: ExportPlan, image_size: int) -> Description:
+    spec = find_backbone(plan.backbone)
     names = run.class_names
-    task = find_task(config.task)
     return Description(
         name=run.path.resolve().name,
-        text=f"{task.purpose(names)}, by {spec.name} at {config.image_size} pixels. Made with Graft.",
-        task=task.name,
-        resize=config.resize,
-        background=config.background,
-        levels=config.levels,
+        text=f"{TASKS[plan.task].purpose(names)}, by {spec.name} at {image_size} pixels. Made with Graft.",
+        task=plan.task,
+        resize=plan.resize,
+        background=plan.background,
+        levels=plan.levels,
         thresholds=run.thresholds,
-        version=config.model_version,
-        author=config.author,
+        version=plan.model_version,
+        author=plan.author,
         licence=spec.licence,
         class_names=names,
-        locales=read_locales(config.locales, len(names)),
-        score_threshold=config.score_threshold,
+        locales=read_locales(plan.locales, len(names)),
+        score_threshold=plan.score_threshold,
     )
 
 
 def _write_and_prove(
     trained: Trained,
     folder: Path,
-    config: TrainConfig,
+    plan: ExportPlan,
     test: Questions,
     more: Callable[[], Questions],
     search: Search | None,
@@ -203,14 +204,13 @@ def _write_and_prove(
     """Every format that was asked for, and last what the search has kept, which is there already."""
     found = {} if search is None or search.proof is None else {search.name: search.proof}
     proofs: dict[str, Proof] = {}
-    assert config.formats is not None
-    for name in config.formats:
+    for name in plan.formats:
         if name in found:
             continue
         export = FORMATS[name]
         with status(f"exporting {export.file}"):
             export.write(trained, folder / export.file)
-        proofs[name] = prove(folder / export.file, export, test, max_drop=config.max_drop, more=more)
+        proofs[name] = prove(folder / export.file, export, test, max_drop=plan.max_drop, more=more)
         if export.tolerance is None and not proofs[name].passed:
             proofs[name].figures["layers"] = worst_layers(trained)
     return proofs | found
@@ -224,7 +224,7 @@ def _name_as_failed(folder: Path, proof: Proof) -> None:
 
 
 def _parity(
-    config: TrainConfig, test: Questions, proofs: dict[str, Proof], search: Search | None, kept: Kept
+    plan: ExportPlan, test: Questions, proofs: dict[str, Proof], search: Search | None, kept: Kept
 ) -> dict[str, Any]:
     steps = [] if search is None else search.steps
     found = kept.quantization if search is None else {"kept": search.name, "steps": steps, "layers": search.layers}
@@ -232,7 +232,7 @@ def _parity(
     return {
         "pictures": len(test),
         "passed": all(one["passed"] for one in formats.values()),
-        "max_drop": config.max_drop,
+        "max_drop": plan.max_drop,
         "seconds": sum(one["seconds"] for one in (*formats.values(), *steps)),
         "formats": formats,
         "quantization": found,

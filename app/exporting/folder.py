@@ -49,7 +49,7 @@ def find_kept(run: Run, formats: Collection[str], *, searched: bool) -> Kept:
     search = parity["quantization"]
     found = search["kept"] if search else None
     there = {name: one for name, one in parity["formats"].items() if (run.export / one["file"]).exists()}
-    gone = {*formats, *([found] if searched and found not in (run.config.formats or ()) else [])}
+    gone = {*formats, *([found] if searched and found not in (run.options.get("formats") or ()) else [])}
     return Kept(
         formats={name: one for name, one in there.items() if name not in gone},
         quantization=search if found in there and found not in gone and not searched else None,
@@ -110,7 +110,7 @@ def _outdated(run: Run, new: Path) -> set[Path]:
 
 
 def _label_files(run: Run) -> list[str]:
-    return [f"labels_{one.partition('=')[0]}.txt" for one in run.config.locales]
+    return [f"labels_{one.partition('=')[0]}.txt" for one in run.options.get("locales", ())]
 
 
 def _golden_files(export: Path) -> list[str]:

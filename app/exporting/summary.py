@@ -7,13 +7,13 @@ from app.exporting.delegates import DEVICE_COLUMNS, device_rows
 from app.exporting.folder import Kept, users_files
 from app.exporting.verdicts import export_cells, export_columns, remarks, search_steps
 from app.runs import Run
-from app.tasks import find_task
+from app.tasks import TASKS
 
 
 def say_exports(run: Run) -> None:
     """Print one row an exported file, what was found about quantised ones, and where the files are."""
     parity = run.parity
-    task = find_task(run.config.task)
+    task = TASKS[run.task]
     rows = [export_cells(task, one) for one in parity["formats"].values()]
     table("", export_columns(task), rows)
     for line in (*remarks(task, parity, of_clients=True), *search_steps(parity)):

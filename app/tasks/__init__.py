@@ -13,8 +13,3 @@ TASKS: dict[str, Task] = {
     MULTI_LABEL: MultiLabelTask(),
     REGRESSION: RegressionTask(),
 }
-
-
-def find_task(name: str | None) -> Task:
-    """The task that a run names; runs of earlier versions name none, and are of one class an image."""
-    return TASKS[name or SINGLE_LABEL]

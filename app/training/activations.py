@@ -18,7 +18,7 @@ import keras
 import numpy as np
 
 from app.console import status, track
-from app.runs import weights_sha256
+from app.run_folder import weights_sha256
 from app.training.engines import Choice, choose_engine
 from data.augmentation import Augmentation
 from data.cache.activations import ActivationCache, CacheFull

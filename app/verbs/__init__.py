@@ -19,7 +19,7 @@ from app.config import (
     PredictConfig,
     TrainConfig,
 )
-from app.config.shared import Options
+from app.config.shared import VerbOptions
 
 
 class Verb(NamedTuple):
@@ -31,7 +31,7 @@ class Verb(NamedTuple):
         name: of the function.
     """
 
-    options: type[Options]
+    options: type[VerbOptions]
     module: str
     name: str
 

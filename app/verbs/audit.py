@@ -28,7 +28,6 @@ from data.cache.shards import MissingRows
 from data.checking import lost_classes
 from data.errors import DataError
 from data.files import write_json, write_text
-from data.preparing import Preparation
 from models.lazy import LazyModule
 
 if TYPE_CHECKING:
@@ -148,7 +147,7 @@ def _look(config: AuditConfig) -> Audit:
     reading = read_source(
         config.source,
         config.source_options,
-        preparation=Preparation.parse(config.background, config.levels),
+        preparation=config.preparation,
         unlabelled=config.unlabelled,
     )
     with status("looking at files and pixels"):

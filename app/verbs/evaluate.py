@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from app.config import EvaluateConfig, make_config
+from app.config import EvaluateConfig, load_config, make_config
 from app.console import chatter_to, print_path, table
 from app.errors import UsageError
 from app.pictures import open_readable
@@ -62,7 +62,7 @@ def evaluate(run: str, source: str | None = None, **options: Any) -> dict[str, A
 
 
 def _pictures(run: Run, config: EvaluateConfig) -> tuple[PictureSet, np.ndarray]:
-    trained = run.config
+    trained = load_config(run.options)
     preparation = Preparation.parse(config.background or trained.background, config.levels or trained.levels)
     if config.source is None:
         pictures, splits = open_pictures(run, preparation=preparation)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from app.config import ExportConfig, TrainConfig, make_config
+from app.config import ExportConfig, RunConfig, load_config, make_config, recorded
+from app.config.hyperrule import resolve_export, resolved
 from app.console import chatter_to, console
 from app.errors import Interrupted
 from app.evaluation.report import write_report
 from app.exporting.folder import PARITY, Kept
-from app.exporting.formats import check_exportable, resolve_exports
+from app.exporting.formats import check_exportable
 from app.exporting.metadata import absolute_locales, read_locales
 from app.exporting.summary import say_changes, say_devices, say_exports
+from app.plan import ExportPlan
 from app.program import command
 from app.runs import Run
 from app.splits import open_pictures
@@ -61,14 +63,14 @@ def export(run: str, **options: Any) -> dict[str, Any]:
 
 def _export(run: Run, config: ExportConfig) -> dict[str, Any]:
     pictures, splits = _pictures(run, config.source)
-    asked = _options(run, config)
+    earlier = load_config(run.options)
+    asked = _plan(run, earlier, config)
     read_locales(asked.locales, len(pictures.class_names))
-    check_exportable(asked.formats or (), backbone=asked.backbone, task=pictures.task)
-    earlier = run.config
+    check_exportable(asked.formats, backbone=asked.backbone, task=pictures.task)
     with chatter_to(run.log):
         start_tensorflow()
-        kept = exports.export_again(run, asked, pictures, split_indices(splits))
-        run.write_config(_together(earlier, asked, kept))
+        kept = exports.export_again(run, asked, pictures, split_indices(splits), earlier.batch_size)
+        run.write_options(recorded(_together(earlier, asked, kept)))
         if run.is_finished:  # the report tells of the exported files, and is what marks a run as finished
             write_report(run)
     say_exports(run)
@@ -96,37 +98,36 @@ def _pictures(run: Run, source: str | None) -> tuple[PictureSet, np.ndarray]:
         ) from error
 
 
-def _options(run: Run, config: ExportConfig) -> TrainConfig:
-    """The run's options with what is written now; what is not given is as before."""
-    before = run.config
-    if config.formats is None:
-        formats, quantize = resolve_exports(before.formats or None, config.quantize or before.quantize)
-    else:
-        formats, quantize = resolve_exports(config.formats, config.quantize)
+def _plan(run: Run, earlier: RunConfig, config: ExportConfig) -> ExportPlan:
+    """What is written now; what is not given is as before."""
     given = {name: getattr(config, name) for name in (*_DESCRIBING, "max_drop")}
     given = {name: value for name, value in given.items() if value is not None}
-    locales = absolute_locales(given["locales"]) if "locales" in given else _kept_locales(run)
-    return replace(before, **given | {"locales": locales, "formats": formats, "quantize": quantize})
+    given["locales"] = absolute_locales(given["locales"]) if "locales" in given else _kept_locales(run, earlier.locales)
+    if config.formats is None:
+        given |= {"formats": earlier.formats or None, "quantize": config.quantize or earlier.quantize}
+    else:
+        given |= {"formats": config.formats, "quantize": config.quantize}
+    return resolve_export(replace(earlier, **given))
 
 
-def _kept_locales(run: Run) -> tuple[str, ...]:
+def _kept_locales(run: Run, earlier: Sequence[str]) -> tuple[str, ...]:
     """Those of the earlier export, by its own label files, where these are still there."""
     locales = []
-    for one in run.config.locales:
+    for one in earlier:
         locale = one.partition("=")[0]
         copy = run.export.resolve() / f"labels_{locale}.txt"
         locales.append(f"{locale}={copy}" if copy.is_file() else one)
     return tuple(locales)
 
 
-def _together(earlier: TrainConfig, asked: TrainConfig, kept: Kept) -> TrainConfig:
+def _together(earlier: RunConfig, asked: ExportPlan, kept: Kept) -> RunConfig:
     """The run's options after an export: all formats that are there now."""
     stay = [name for name in earlier.formats or () if name in kept.formats]
-    formats = tuple(dict.fromkeys([*stay, *(asked.formats or ())]))
-    return replace(asked, formats=formats, quantize="auto" if kept.quantization else asked.quantize)
+    formats = tuple(dict.fromkeys([*stay, *asked.formats]))
+    return replace(resolved(earlier, asked), formats=formats, quantize="auto" if kept.quantization else asked.quantize)
 
 
-def _say_outdated(earlier: TrainConfig, asked: TrainConfig, kept: Kept) -> None:
+def _say_outdated(earlier: RunConfig, asked: ExportPlan, kept: Kept) -> None:
     changed = [name for name in _DESCRIBING[:3] if getattr(earlier, name) != getattr(asked, name)]
     if [one.partition("=")[0] for one in earlier.locales] != [one.partition("=")[0] for one in asked.locales]:
         changed.append("locales")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from app.config import TrainConfig, make_config
+from app.config import RunConfig, RunOptions, TrainConfig, load_config, make_config, recorded
 from app.console import chatter_to
 from app.errors import BAD_INPUT, Interrupted, UsageError, is_disk_full
 from app.exporting.formats import check_exportable
@@ -21,7 +21,8 @@ from app.exporting.metadata import absolute_locales, read_locales
 from app.folds import train_folds
 from app.pictures import open_readable, refuse_leakage
 from app.program import command
-from app.runs import Run, check_free
+from app.run_folder import check_free
+from app.runs import Run
 from app.splits import choose_splits, splits_of
 from app.starting import start_tensorflow
 from data.files import write_text
@@ -52,40 +53,53 @@ def train(source: str | None = None, *, resume: str | None = None, **options: An
         GateError: the run is complete, but an exported file does not answer like the model.
         Interrupted: Ctrl-C or SIGTERM; the text says how to continue.
     """
-    config = make_config(TrainConfig, source=source, resume=resume, **options)
+    given = make_config(TrainConfig, source=source, resume=resume, **options)
     if resume is not None:
-        return _continue(config)
-    if config.source is None:
+        if replace(given, resume=None) != TrainConfig():
+            raise UsageError("--resume takes every option from the run; give it alone")
+        return _continue(resume)
+    if given.source is None:
         raise UsageError("name the pictures to train on, or an interrupted run with --resume")
-    if config.output is not None:
-        check_free(Path(config.output).expanduser())
-    pictures, sha256 = _open_source(config)
+    if given.output is not None:
+        check_free(Path(given.output).expanduser())
+    pictures, sha256 = _open_source(given.source, given)
     pictures.labels.check_learnable(pictures.source)
-    if not config.allow_leakage:
-        refuse_leakage(pictures, config.source_options)
-    # The run may be continued from another folder.
-    config = replace(
-        config,
-        task=pictures.task,
-        source=absolute_source(config.source),
-        validation=absolute_source(config.validation) if config.validation else None,
-        test=absolute_source(config.test) if config.test else None,
-        image_folder=os.path.abspath(os.path.expanduser(config.image_folder)) if config.image_folder else None,
-        locales=absolute_locales(config.locales),
-        cache_folder=os.path.abspath(os.path.expanduser(config.cache_folder)) if config.cache_folder else None,
-    )
+    if not given.allow_leakage:
+        refuse_leakage(pictures, given.source_options)
+    config = _recordable(given.source, given, pictures.task)
     read_locales(config.locales, len(pictures.class_names))  # what is wrong with them is to be said now
     check_exportable(config.formats or (), backbone=config.backbone, task=pictures.task)
-    if not config.is_of_folds:
-        return _begin(config, pictures, sha256)
-    run = Run.create(config)
+    if not config.runs_of_folds:
+        return _begin(config, pictures, sha256, given.output)
+    run = Run.create(recorded(config), output=given.output)
     with run.in_use():
         return _train_folds(run, pictures, sha256)
 
 
-def _begin(config: TrainConfig, pictures: PictureSet, sha256: str) -> Run:
+def _recordable(source: str, given: TrainConfig, task: str) -> RunConfig:
+    """The options as the run keeps them, with which it may be continued from another folder."""
+    options = {name: value for name, value in vars(given).items() if name not in ("output", "resume")}
+    return RunConfig(
+        **options
+        | {
+            "task": task,
+            "source": absolute_source(source),
+            "validation": absolute_source(given.validation) if given.validation else None,
+            "test": absolute_source(given.test) if given.test else None,
+            "image_folder": _absolute(given.image_folder),
+            "cache_folder": _absolute(given.cache_folder),
+            "locales": absolute_locales(given.locales),
+        }
+    )
+
+
+def _absolute(folder: str | None) -> str | None:
+    return os.path.abspath(os.path.expanduser(folder)) if folder else None
+
+
+def _begin(config: RunConfig, pictures: PictureSet, sha256: str, output: str | None) -> Run:
     pictures, splits = choose_splits(pictures, config)
-    run = Run.create(config)
+    run = Run.create(recorded(config), output=output)
     with run.in_use():
         return _start(run, pictures, splits, sha256)
 
@@ -101,11 +115,8 @@ def _start(run: Run, pictures: PictureSet, splits: np.ndarray, sha256: str) -> R
         raise
 
 
-def _continue(given: TrainConfig) -> Run:
-    if replace(given, resume=None) != TrainConfig():
-        raise UsageError("--resume takes every option from the run; give it alone")
-    assert given.resume is not None
-    run = Run.open(given.resume)
+def _continue(folder: str) -> Run:
+    run = Run.open(folder)
     with run.in_use():
         return _take_up(run)
 
@@ -113,9 +124,9 @@ def _continue(given: TrainConfig) -> Run:
 def _take_up(run: Run) -> Run:
     if run.is_finished:
         raise UsageError(f"{run.path} is finished; there is nothing to resume")
-    config = run.config
-    pictures, sha256 = _open_source(config)
-    if config.is_of_folds:
+    config = load_config(run.options)
+    pictures, sha256 = _open_source(config.source, config)
+    if config.runs_of_folds:
         return _train_folds(run, pictures, sha256)
     if (run.path / "splits.csv").exists():
         return _go_on(run, pictures, sha256)
@@ -135,11 +146,10 @@ def _train_folds(run: Run, pictures: PictureSet, sha256: str) -> Run:
         return train_folds(run, pictures, sha256, begin=_begin, go_on=_go_on)
 
 
-def _open_source(config: TrainConfig) -> tuple[PictureSet, str]:
+def _open_source(source: str, config: RunOptions) -> tuple[PictureSet, str]:
     """The pictures, each read once; those that were decoded before are not decoded again."""
-    assert config.source is not None
     return open_readable(
-        config.source,
+        source,
         config.source_options,
         skip_unreadable=config.skip_unreadable,
         preparation=config.preparation,

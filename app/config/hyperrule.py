@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import fields, replace
 
+from app.config.run import RunConfig
 from app.exporting.formats import resolve_exports
-
-if TYPE_CHECKING:
-    from app.config import TrainConfig
+from app.plan import ExportPlan, Plan
+from app.training.strategies.two_phase import RATE_OF_MANY
 
 _BLOCKS_PER_UNFROZEN = 12  # the last block alone has a third of the weights, and trains many times as fast as all
 # The last blocks alone bear a higher rate, and get there in few steps: 4 epochs did as well as 5 to 8 on three sets.
-RATE_OF_MANY, _STEPS = 3e-4, 500
+_STEPS = 500
 _RATE_OF_FEW, _STEPS_OF_FEW = 7e-4, 80
 _BLOCKS_PER_DEEPER = 4  # a quarter of the blocks is tried after the last one, where that takes seconds
 _FEW_PIXELS = 1_500 * 224**2  # of all training pictures: an epoch of deeper blocks takes some 10 seconds on two cores
@@ -21,8 +20,8 @@ _CYCLES = 3  # of fine-tuning, while validation improves
 _VIEWS = 2  # one did a point worse on flowers; each costs as much time as the first
 
 
-def resolve(config: TrainConfig, *, train_size: int, blocks: int, image_size: int) -> TrainConfig:
-    """Fill in the options that the user left to Graft.
+def resolve(config: RunConfig, *, train_size: int, blocks: int, image_size: int) -> Plan:
+    """Give a value to the options that the user left to Graft.
 
     Small sets need many epochs to take enough steps, large ones few: both phases aim at a number of steps, within limits.
 
@@ -31,36 +30,41 @@ def resolve(config: TrainConfig, *, train_size: int, blocks: int, image_size: in
         train_size: number of training pictures.
         blocks: number of blocks of the backbone.
         image_size: the backbone's native size, in pixels.
-
-    Returns:
-        The same without a None among the hyper-parameters.
     """
     steps_per_epoch = math.ceil(train_size / config.batch_size)
-    head_epochs = config.head_epochs or _between(3, round(400 / steps_per_epoch), 10)
     unfrozen = None if config.unfreeze_from else config.unfreeze_blocks or max(1, blocks // _BLOCKS_PER_UNFROZEN)
     few = unfrozen is not None and unfrozen * _BLOCKS_PER_UNFROZEN <= blocks
     steps, rate = (_STEPS_OF_FEW, _RATE_OF_FEW) if few else (_STEPS, RATE_OF_MANY)
     fine_tune_epochs = config.fine_tune_epochs or _between(4, round(steps / steps_per_epoch), 8)
     cycles = config.fine_tune_cycles or (1 if config.fine_tune_epochs else _CYCLES)
     pixels = train_size * (config.image_size or image_size) ** 2
+    derived = vars(resolve_export(config)) | {
+        "image_size": config.image_size or image_size,
+        "head_epochs": config.head_epochs or _between(3, round(400 / steps_per_epoch), 10),
+        "fine_tune_epochs": fine_tune_epochs,
+        "fine_tune_learning_rate": config.fine_tune_learning_rate or rate,
+        "unfreeze_blocks": unfrozen,
+        "deeper_blocks": _deeper_blocks(config, unfrozen, blocks, pixels) if cycles > 1 else 0,
+        "fine_tune_cycles": cycles,
+        "views": config.views or _VIEWS,
+        "patience": config.patience or max(5, fine_tune_epochs),
+    }
+    return Plan(**{one.name: derived.get(one.name, getattr(config, one.name)) for one in fields(Plan)})
+
+
+def resolve_export(config: RunConfig) -> ExportPlan:
+    """Give a value to the options about exports that the user left to Graft."""
     formats, quantize = resolve_exports(config.formats, config.quantize)
-    return replace(
-        config,
-        formats=formats,
-        quantize=quantize,
-        image_size=config.image_size or image_size,
-        head_epochs=head_epochs,
-        fine_tune_epochs=fine_tune_epochs,
-        fine_tune_learning_rate=config.fine_tune_learning_rate or rate,
-        unfreeze_blocks=unfrozen,
-        deeper_blocks=_deeper_blocks(config, unfrozen, blocks, pixels) if cycles > 1 else 0,
-        fine_tune_cycles=cycles,
-        views=config.views or _VIEWS,
-        patience=config.patience or max(5, fine_tune_epochs),
-    )
+    given = {one.name: getattr(config, one.name) for one in fields(ExportPlan)}
+    return ExportPlan(**given | {"formats": formats, "quantize": quantize})
 
 
-def _deeper_blocks(config: TrainConfig, unfrozen: int | None, blocks: int, pixels: int) -> int:
+def resolved(config: RunConfig, plan: ExportPlan) -> RunConfig:
+    """The options of a run with the values of a plan."""
+    return replace(config, **vars(plan))
+
+
+def _deeper_blocks(config: RunConfig, unfrozen: int | None, blocks: int, pixels: int) -> int:
     """How many blocks fine-tuning goes on with; 0 for those that it has."""
     if config.deeper_blocks is not None:
         return config.deeper_blocks

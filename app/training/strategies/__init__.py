@@ -5,16 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from app.training import feature_extraction, two_phase
+from app.plan import Plan
 from app.training.phases import Phase
+from app.training.strategies import feature_extraction, two_phase
+from models.backbones.spec import BackboneSpec
 
 
 @dataclass(frozen=True)
 class Strategy:
-    """One way to train; `phases(config, spec)` takes a resolved `TrainConfig` and the backbone's row."""
+    """One way to train.
+
+    Attributes:
+        description: what it is, in a few words.
+        phases: which phases a plan makes of it, on a backbone.
+    """
 
     description: str
-    phases: Callable[..., list[Phase]]
+    phases: Callable[[Plan, BackboneSpec], list[Phase]]
 
 
 STRATEGIES: dict[str, Strategy] = {

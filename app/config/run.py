@@ -1,0 +1,70 @@
+"""The options of a run: as its folder records them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from app.config.export import ExportGroup, MetadataGroup
+from app.config.model import BackboneGroup, HeadGroup
+from app.config.shared import by_heading, make
+from app.config.source import SourceGroup, UnreadableGroup
+from app.config.splits import SplitGroup
+from app.config.storage import CacheGroup, KeepGroup
+from app.config.training import AugmentationGroup, BatchGroup, ThresholdGroup, TrainingGroup
+from app.errors import UsageError
+from data.labels import SINGLE_LABEL
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(
+    SourceGroup,
+    UnreadableGroup,
+    SplitGroup,
+    BackboneGroup,
+    HeadGroup,
+    AugmentationGroup,
+    BatchGroup,
+    TrainingGroup,
+    ThresholdGroup,
+    ExportGroup,
+    MetadataGroup,
+    CacheGroup,
+    KeepGroup,
+):
+    """What there is to say about a run, besides its source and its folder."""
+
+    max_drop: float = 0.5
+    author: str = "unknown"
+    model_version: str = "1"
+    score_threshold: float = 0.0
+    locales: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig(RunOptions):
+    """What `config.json` holds: the source and its task are known. Once a run has begun, all else is resolved, too."""
+
+    source: str
+    task: str
+
+
+def load_config(options: Mapping[str, Any]) -> RunConfig:
+    """The options of a run. They are not checked again: what they need, such as a file of weights, may be gone by now.
+
+    Args:
+        options: what `config.json` holds, from `app.runs.Run.options`.
+
+    Raises:
+        UsageError: an unknown name (the text offers the nearest), or no source.
+    """
+    if not options.get("source"):
+        raise UsageError("the run's config.json is damaged: it names no source")
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+    return make(RunConfig, given | {"task": given.get("task") or SINGLE_LABEL})  # runs of earlier versions have none
+
+
+def recorded(config: RunConfig) -> dict[str, Any]:
+    """What `config.json` is to hold, in the order of the groups."""
+    return {name: getattr(config, name) for names in by_heading(type(config)).values() for name in names}

@@ -1,0 +1,353 @@
+"""A run folder: made once, written atomically, readable without Graft, and enough to continue from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from app.errors import GateError, UsageError
+from app.locking import FolderLock, Held
+from app.program import command
+from data.files import write_json, write_text
+from data.labels import SINGLE_LABEL
+
+
+def weights_sha256(weights: Sequence[np.ndarray]) -> str:
+    """The SHA-256 of weights, in hexadecimal."""
+    digest = hashlib.sha256()
+    for one in weights:
+        digest.update(np.ascontiguousarray(one).tobytes())
+    return digest.hexdigest()
+
+
+class RunFolder:
+    """The paths and records of one run folder, whose files `docs/run-folder.md` describes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.model = path / "model.keras"
+        self.log = path / "log.txt"
+        self.checkpoints = path / "checkpoints"
+        self.starting_model = self.checkpoints / "start.keras"
+        self.plots = path / "plots"
+        self.export = path / "export"
+        self.images = path / "images.zip"
+        self.report = path / "report.html"
+        self.summary = path / "folds.json"
+        self._made: list[Path] = []
+        self._lock = FolderLock(path)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.path)!r}, {self.state})"
+
+    @classmethod
+    def create(cls, options: Mapping[str, Any], *, output: str | None = None) -> Self:
+        """Make the folder of a new run.
+
+        A run of folds has a folder for each of them, and no model of its own.
+
+        Args:
+            options: what `config.json` will hold, from `app.config.recorded`.
+            output: the folder; None for a new one under `runs/`, named after the source.
+
+        Raises:
+            UsageError: the folder holds something already, or cannot be made.
+        """
+        path = Path(output).expanduser() if output else _free_path(Path("runs"), _name_of(options["source"]))
+        check_free(path)
+        run = cls(path)
+        run._made = [folder for folder in (path, *path.parents) if not folder.exists()]
+        try:
+            run.path.mkdir(parents=True, exist_ok=True)
+            for folder in () if _is_of_folds(options) else (run.plots, run.checkpoints):
+                folder.mkdir()
+            run.write_options(options)
+        except OSError as error:
+            if not isinstance(error, FileExistsError) and path.is_dir():  # else another process has just made it
+                run.remove()
+            raise UsageError(
+                f"cannot make the run folder {path}: {error.strerror}. Choose another with --output"
+            ) from error
+        return run
+
+    @classmethod
+    def open(cls, text: str) -> Self:
+        """Open an existing run.
+
+        Raises:
+            UsageError: the folder is not a run.
+        """
+        run = cls(Path(text).expanduser())
+        if run.state == "missing":
+            raise UsageError(f"{text} is not a run folder: it has no config.json")
+        return run
+
+    @contextmanager
+    def in_use(self, refusal: str = "") -> Iterator[None]:
+        """Keep other processes from training or exporting this run meanwhile; within it, this object may ask again.
+
+        Args:
+            refusal: what to say where another one does; by default, that it is training.
+
+        Raises:
+            UsageError: another one does.
+        """
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self._lock.held())
+            except Held as error:
+                training = (
+                    f"{self.path} is in use: another process is training it; wait until that ends, or stop it first"
+                )
+                raise UsageError(refusal or training) from error
+            yield
+
+    @property
+    def is_finished(self) -> bool:
+        """Everything was written; the report is the last, or what sums up the folds."""
+        return self.report.is_file() or self.summary.is_file()
+
+    @property
+    def state(self) -> str:
+        """What there is of the run, in a word: "finished", "unfinished", or "missing" where the folder holds no run."""
+        if not (self.path / "config.json").is_file():
+            return "missing"
+        return "finished" if self.is_finished else "unfinished"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What `config.json` holds; `app.config.load_config` makes the run's options of it."""
+        options = self._json("config.json")
+        if not isinstance(options, dict):
+            raise UsageError(f"{self.path / 'config.json'} is damaged: it holds no options")
+        return options
+
+    def write_options(self, options: Mapping[str, Any]) -> None:
+        """Save what `options` gives."""
+        write_json(self.path / "config.json", options)
+
+    @property
+    def task(self) -> str:
+        """What the run's model has learned, a key of `app.tasks.TASKS`."""
+        return self.options.get("task") or SINGLE_LABEL  # runs of earlier versions do not say
+
+    @property
+    def is_of_folds(self) -> bool:
+        """Whether it holds a run for each of several folds, and no model of its own."""
+        return _is_of_folds(self.options)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """One name a label, in label order."""
+        return tuple(self._text("classes.txt").splitlines())
+
+    @property
+    def thresholds(self) -> np.ndarray | None:
+        """From which probability on each class is answered, (classes,), NaN for those without one; None if the likeliest is."""
+        path = self.path / "thresholds.json"
+        return read_thresholds(path, self.class_names) if path.exists() else None
+
+    def write_thresholds(self, thresholds: np.ndarray | None) -> None:
+        """Save what `thresholds` gives."""
+        if thresholds is not None:
+            named = zip(self.class_names, thresholds.tolist(), strict=True)
+            write_json(self.path / "thresholds.json", {name: one for name, one in named if np.isfinite(one)})
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """What `metrics.json` holds."""
+        return self._json("metrics.json")
+
+    @property
+    def folds(self) -> dict[str, Any]:
+        """What `folds.json` holds, of a run of folds."""
+        return self._json("folds.json")
+
+    @property
+    def parity(self) -> dict[str, Any]:
+        """What `export/parity.json` holds."""
+        return self._json("export/parity.json")
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """What `environment.json` holds."""
+        return self._json("environment.json")
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """One object an epoch; empty before the first."""
+        path = self.path / "history.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def write_history(self, records: list[dict[str, Any]]) -> None:
+        """Save the history, one object a line."""
+        write_text(self.path / "history.jsonl", "".join(json.dumps(record) + "\n" for record in records))
+
+    def require(self, path: Path) -> Path:
+        """A file of the run that is there once the run is finished.
+
+        Raises:
+            UsageError: it is not there yet.
+        """
+        if not path.is_file():
+            raise UsageError(f"the run {self.path} has no {path.name}: {self._why_missing(path)}")
+        return path
+
+    def _why_missing(self, path: Path) -> str:
+        if not (self.path / "config.json").is_file():
+            return "it is not a run folder"
+        is_of_folds = self.is_of_folds
+        if is_of_folds and path != self.summary:
+            return f"it holds a run for each fold; name one of them, such as {self.path / 'fold-1'}"
+        if not is_of_folds and path == self.summary:
+            return "it is not a run of folds; its figures are in metrics.json"
+        if self.is_finished:
+            return "it is finished, so the file was deleted later; put it back, or train again"
+        return f"it is not finished. Continue it with: {command('train', '--resume', self.path)}"
+
+    def new_evaluation(self, source: str) -> Path:
+        """A free file name for the figures of an evaluation on a source."""
+        folder = self.path / "evaluations"
+        folder.mkdir(exist_ok=True)
+        return _free_path(folder, _name_of(source), ".json")
+
+    @property
+    def splits(self) -> str:
+        """The text of `splits.csv`."""
+        return self._text("splits.csv")
+
+    def write_metrics(self, metrics: dict[str, Any]) -> None:
+        """Save what `metrics` gives."""
+        write_json(self.path / "metrics.json", metrics)
+
+    def write_environment(self, *, data_sha256: str, backbone_weights: Sequence[np.ndarray]) -> None:
+        """Save what a run depends on besides its options.
+
+        Args:
+            data_sha256: over all pictures.
+            backbone_weights: as they were before training.
+        """
+        from importlib.metadata import version  # slow to import, and `--help` reads this module
+
+        packages = ["tensorflow", "keras", "numpy", "pillow", "scikit-learn"]
+        packages += ["ai-edge-litert", "litert-quantizer", "mediapipe", "onnxruntime"]
+        environment = {
+            "python": platform.python_version(),
+            "packages": {name: version(name) for name in packages},
+            "system": platform.platform(),
+            "machine": platform.machine(),
+            "cpus": os.cpu_count(),
+            "seed": self.options["seed"],
+            "data_sha256": data_sha256,
+            "backbone_weights_sha256": weights_sha256(backbone_weights),
+        }
+        write_json(self.path / "environment.json", environment)
+
+    def check_parity(self, formats: Collection[str] | None = None) -> None:
+        """Raise `GateError` when an exported file failed its proof, of all formats or of some."""
+        exported = self.parity["formats"]
+        failed = [one for name, one in exported.items() if not one["passed"] and (formats is None or name in formats)]
+        if failed:
+            texts = (f"{self.export / one['file']}: {'; '.join(one['failures'])}{_blame(one)}." for one in failed)
+            raise GateError("\n".join([*texts, f"See {self.export / 'parity.json'}"]))
+
+    def remove_checkpoints(self) -> None:
+        """Delete what only an interrupted run goes on from; they are most of the folder."""
+        shutil.rmtree(self.checkpoints, ignore_errors=True)  # if some stay, no harm is done
+
+    def remove(self) -> None:
+        """Delete a run that could not begin, and what was made for it; a folder of the user stays, empty as it was."""
+        self._lock.release()
+        shutil.rmtree(self.path)
+        if self.path not in self._made:
+            self.path.mkdir()
+        for parent in self._made[1:]:
+            if not any(parent.iterdir()):  # another run may have come
+                parent.rmdir()
+
+    def _text(self, name: str) -> str:
+        return self.require(self.path / name).read_text(encoding="utf-8")
+
+    def _json(self, name: str) -> Any:
+        try:
+            return json.loads(self._text(name))
+        except json.JSONDecodeError as error:
+            raise UsageError(f"{self.path / name} is damaged: {error}") from error
+
+
+def read_thresholds(path: Path, class_names: Sequence[str]) -> np.ndarray:
+    """The thresholds of classes, (classes,), NaN for those without one, from a `thresholds.json`.
+
+    Raises:
+        UsageError: it is damaged, or of other classes.
+    """
+    try:
+        named = json.loads(path.read_text(encoding="utf-8"))
+        if not set(named) <= set(class_names):
+            raise ValueError("it names other classes")
+        return np.array([float(named.get(name, np.nan)) for name in class_names])
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UsageError(f"{path} is damaged: {error}") from error
+
+
+def _is_of_folds(options: Mapping[str, Any]) -> bool:
+    return options.get("folds") is not None and options.get("fold") is None
+
+
+def check_free(path: Path) -> None:
+    """Refuse a folder for a new run that is not empty.
+
+    Raises:
+        UsageError: it holds a run, or anything else, or it is a file.
+    """
+    if (path / "config.json").exists():
+        raise UsageError(f"{path} already holds a run; choose another folder with --output, or {_use_of(path)}")
+    if path.is_file() or (path.is_dir() and any(path.iterdir())):
+        raise UsageError(
+            f"{path} is a {'file' if path.is_file() else 'folder that is not empty'}; choose another --output"
+        )
+
+
+def _use_of(path: Path) -> str:
+    """What can be done with a run, as it is."""
+    run = RunFolder(path)
+    if not run.is_finished:
+        return f"continue it with: {command('train', '--resume', path)}"
+    if run.summary.is_file():
+        return f"look at its figures: {run.summary}"
+    return f"test it again with: {command('evaluate', path)}"
+
+
+def _blame(figures: dict[str, Any]) -> str:
+    """Which classes and layers lose most, of a file that failed."""
+    drops = list(figures.get("class_drops", {}).items())[:5]
+    classes = ", ".join(f"{name} ({100 * drop:.0f} points)" for name, drop in drops)
+    layers = ", ".join(
+        f"{one['layer']} ({one['share']:.0%})" for one in figures.get("layers", [])[:5] if one["share"] >= 0.01
+    )
+    return (f". Classes that lose most: {classes}" if classes else "") + (
+        f". Layers with most of the error: {layers}" if layers else ""
+    )
+
+
+def _name_of(source: str) -> str:
+    """A file's name from a SOURCE string: its last part."""
+    last = re.split(r"[/\\:]", source.rstrip("/\\"))[-1]
+    return re.sub(r"[^\w.-]+", "-", last).strip("-.") or "run"
+
+
+def _free_path(folder: Path, name: str, suffix: str = "") -> Path:
+    path, number = folder / f"{name}{suffix}", 2
+    while path.exists():
+        path, number = folder / f"{name}-{number}{suffix}", number + 1
+    return path

@@ -1,0 +1,65 @@
+"""Strategy: the head first, on the frozen backbone; then the top of the backbone with it, slowly.
+
+A new head's first gradients are large and mean nothing to the backbone: trained together from the start they would wreck
+it. So phase 1 trains the head alone, and phase 2 begins with a warm-up (Kumar et al. 2022, https://arxiv.org/abs/2202.10054).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from app.plan import Plan
+from app.training.phases import Phase
+from app.training.strategies import feature_extraction
+from models.backbones.spec import BackboneSpec
+from models.freezing import unfreeze_blocks, unfreeze_from
+
+if TYPE_CHECKING:
+    import keras
+
+RATE_OF_MANY = 3e-4  # peak learning rate of more than the last blocks
+
+
+def phases(plan: Plan, spec: BackboneSpec) -> list[Phase]:
+    """Feature extraction, then fine-tuning of the backbone's last blocks or from a named layer up.
+
+    Fine-tuning goes on while validation improves, cycle after cycle: with a deeper part of the backbone where there is one to
+    try, else with the same layers.
+    """
+    fine_tune = Phase(
+        name="fine_tune",
+        epochs=plan.fine_tune_epochs,
+        learning_rate=plan.fine_tune_learning_rate,
+        warmup_epochs=1,
+        weight_decay=plan.weight_decay,
+        label_smoothing=plan.label_smoothing,
+        patience=plan.patience,
+        prepare=_unfreezing(plan, spec, plan.unfrozen),
+        cycles=1 if plan.deeper_blocks else plan.fine_tune_cycles,
+    )
+    head_first = [*feature_extraction.phases(plan, spec), fine_tune]
+    if not plan.deeper_blocks:
+        return head_first
+    deeper = replace(
+        fine_tune,
+        name="deeper",
+        learning_rate=min(plan.fine_tune_learning_rate, RATE_OF_MANY),
+        prepare=_unfreezing(plan, spec, plan.unfreeze_from or plan.deeper_blocks),
+        cycles=plan.fine_tune_cycles - 1,
+        goes_on=True,
+    )
+    return [*head_first, deeper]
+
+
+def _unfreezing(plan: Plan, spec: BackboneSpec, unfrozen: int | str) -> Callable[[keras.Model], None]:
+    """What unfreezes the last blocks of a model's backbone, or everything from a layer up."""
+
+    def prepare(model: keras.Model) -> None:
+        if isinstance(unfrozen, str):
+            unfreeze_from(model, unfrozen, train_batch_norm=plan.train_batch_norm)
+        else:
+            unfreeze_blocks(model, spec, unfrozen, train_batch_norm=plan.train_batch_norm)
+
+    return prepare
