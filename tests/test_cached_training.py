@@ -180,7 +180,7 @@ def test_the_direct_head_is_a_minimum_of_the_whole_model_s_loss(
         heads.append(fit_linear_head(*arguments))  # type: ignore[arg-type]
         return heads[-1]
 
-    monkeypatch.setattr(fitting, "fit_linear_head", spy)
+    monkeypatch.setattr("app.training.solvers.fit_linear_head", spy)
     data, model = weigh(data, weighted), tiny_model()
     fit(model, [DIRECT], data, new_run(tmp_path), extractor(data, tmp_path))
 
