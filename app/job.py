@@ -28,9 +28,8 @@ from app.tasks import TASKS
 from app.tasks.task import Goal
 from app.training.activations import Extractor
 from app.training.checkpoints import FitState
-from app.training.fitting import fit, improves
-from app.training.inputs import FitData
-from app.training.mixing import check_mixing
+from app.training.fit_data import FitData
+from app.training.fitting import check_mixing, fit, improves
 from app.training.phases import Phase
 from app.training.strategies import STRATEGIES
 from data.augmentation import AUGMENTATIONS
@@ -140,7 +139,7 @@ def prepare_run(run: Run, pictures: PictureSet, train_size: int, sha256: str, *,
     run.write_environment(data_sha256=sha256, backbone_weights=model.get_layer(BACKBONE_LAYER).get_weights())
     phases = STRATEGIES[plan.strategy].phases(plan, spec)
     for phase in phases:  # what does not fit the backbone is to be said now, not when a phase begins
-        phase.prepare(model)
+        phase.trainable(model)
     return PreparedRun(model, plan, goal, phases, blocks, find_mirrored(pictures), resumed, started)
 
 

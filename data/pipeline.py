@@ -139,6 +139,19 @@ def evaluation_batches(loader: PictureLoader, indices: Indices, batch_size: int)
     return batches.prefetch(2).with_options(UNTUNED)
 
 
+def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
+    """The order in which an epoch takes its examples: positions, int64 (count,), each once.
+
+    It depends on the seed and the epoch's number only, so that a fit that is resumed goes on as it would have.
+
+    >>> epoch_order(4, seed=0, epoch=1).tolist()
+    [0, 2, 3, 1]
+    >>> sorted(epoch_order(4, seed=0, epoch=2).tolist())
+    [0, 1, 2, 3]
+    """
+    return np.random.default_rng([seed, epoch]).permutation(count)
+
+
 def training_batches(
     loader: PictureLoader,
     indices: Indices,
@@ -166,15 +179,16 @@ def training_batches(
     Returns:
         `ceil(len(indices) / batch_size)` batches an epoch, as of `PictureLoader.batches`.
     """
-    members = tf.constant(np.asarray(indices, dtype=np.int64))
+    members = np.asarray(indices, dtype=np.int64)
 
     def view(index: np.int64, epoch: np.int64) -> np.ndarray:
         return loader.views(int(index), augmentation, [(seed, int(epoch), int(index))])[0]
 
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-        epoch_seed = tf.random.experimental.stateless_fold_in(tf.constant([seed, 0], tf.int64), epoch)
-        order = tf.random.experimental.stateless_shuffle(members, epoch_seed)
-        return loader.batches(order, batch_size, view, epoch)
+        order = tf.numpy_function(
+            lambda number: members[epoch_order(len(members), seed, int(number))], [epoch], tf.int64
+        )
+        return loader.batches(tf.ensure_shape(order, members.shape), batch_size, view, epoch)
 
     return tf.data.Dataset.range(first_epoch, epochs).flat_map(one_epoch).prefetch(2).with_options(UNTUNED)
 

@@ -12,7 +12,7 @@ import pytest
 
 from app.training.activations import Extractor
 from app.training.engines import ENGINES
-from app.training.inputs import FitData
+from app.training.fit_data import FitData
 from data.augmentation import Augmentation
 from data.pipeline import PictureLoader
 from tests.extraction import (

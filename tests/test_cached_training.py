@@ -15,8 +15,8 @@ from app.runs import Run
 from app.training import fitting
 from app.training.activations import Extractor
 from app.training.checkpoints import FitState, read_checkpoint
+from app.training.fit_data import FitData
 from app.training.fitting import fit
-from app.training.inputs import FitData
 from app.training.linear import LinearHead, fit_linear_head
 from app.training.phases import Phase
 from data.augmentation import AUGMENTATIONS
@@ -28,6 +28,7 @@ from models.builder import build_model
 from models.freezing import freeze, unfreeze_blocks
 from models.splitting import split
 from tests.conftest import TINY_SPEC
+from tests.phases import make_phase
 from tests.pictures import write_folder
 
 WEIGHTS = np.array([0.2, 1.0, 3.0], np.float32)  # of the pictures of each class
@@ -54,23 +55,14 @@ def tiny_model(head: str = "linear") -> keras.Model:
     return build_model(TINY_SPEC, num_classes=3, head=head, dropout=0.0)
 
 
-HEAD = Phase(
-    name="head",
-    epochs=4,
-    learning_rate=0.02,
-    warmup_epochs=0,
-    weight_decay=0.0,
-    label_smoothing=0.1,
-    patience=100,
-    prepare=freeze,
-    direct=False,
-)
-DIRECT = replace(HEAD, direct=True)
+in_steps = partial(make_phase, epochs=4, learning_rate=0.02, label_smoothing=0.1)
+HEAD = in_steps(trainable=freeze)
+DIRECT = in_steps(trainable=freeze, direct=True)
 
 
 def fine_tune(last: int, *, train_batch_norm: bool = False) -> Phase:
-    prepare = partial(unfreeze_blocks, spec=TINY_SPEC, last=last, train_batch_norm=train_batch_norm)
-    return replace(HEAD, name="fine_tune", warmup_epochs=1, weight_decay=0.05, prepare=prepare)
+    trainable = partial(unfreeze_blocks, spec=TINY_SPEC, last=last, train_batch_norm=train_batch_norm)
+    return in_steps("fine_tune", warmup_epochs=1, weight_decay=0.05, trainable=trainable)
 
 
 def extractor(data: FitData, folder: Path, limit: float = 1e9) -> Extractor:
@@ -166,7 +158,7 @@ def test_the_best_weights_give_the_whole_model_the_accuracy_in_the_history(
 def test_what_is_below_the_boundary_stays_as_it_was(train_batch_norm: bool, data: FitData, tmp_path: Path) -> None:
     model = tiny_model()
     phase = fine_tune(1, train_batch_norm=train_batch_norm)
-    phase.prepare(model)
+    phase.trainable(model)
     bottom, _ = split(model)
     before = {weight.path: weight.numpy() for weight in bottom.weights}
     fit(model, [DIRECT, phase], data, new_run(tmp_path), extractor(data, tmp_path))
@@ -188,7 +180,7 @@ def test_the_direct_head_is_a_minimum_of_the_whole_model_s_loss(
         heads.append(fit_linear_head(*arguments))  # type: ignore[arg-type]
         return heads[-1]
 
-    monkeypatch.setattr(fitting, "fit_linear_head", spy)
+    monkeypatch.setattr("app.training.solvers.fit_linear_head", spy)
     data, model = weigh(data, weighted), tiny_model()
     fit(model, [DIRECT], data, new_run(tmp_path), extractor(data, tmp_path))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,14 @@ from app.errors import UsageError
 from app.runs import Run
 from app.training import fitting
 from app.training.checkpoints import FitState, read_checkpoint
+from app.training.fit_data import FitData
 from app.training.fitting import fit, improves
-from app.training.inputs import FitData
-from app.training.phases import Phase
 from app.training.strategies import STRATEGIES
 from data.augmentation import AUGMENTATIONS
 from data.pipeline import PictureLoader
 from data.sources import open_source
 from models.backbones import find_backbone
+from tests.phases import make_phase
 from tests.pictures import write_folder
 from tests.plans import plan_of
 
@@ -34,18 +35,7 @@ def tiny_model(classes: int = 3) -> keras.Model:
     return keras.Model(pixels, keras.layers.Dense(classes, name="logits")(x))
 
 
-def phase(**changes: object) -> Phase:
-    standard = Phase(
-        name="head",
-        epochs=6,
-        learning_rate=0.05,
-        warmup_epochs=0,
-        weight_decay=0.0,
-        label_smoothing=0.0,
-        patience=100,
-        prepare=lambda model: None,
-    )
-    return replace(standard, **changes)
+phase = partial(make_phase, epochs=6)
 
 
 @pytest.fixture
@@ -89,7 +79,7 @@ def test_a_second_phase_that_only_harms_is_not_kept(run: Run, data: FitData) -> 
         model.layers[-1].set_weights([-weights for weights in model.layers[-1].get_weights()])
 
     model = tiny_model()
-    fit(model, [phase(), phase(name="fine_tune", learning_rate=1e-9, epochs=2, prepare=spoil)], data, run)
+    fit(model, [phase(), phase(name="fine_tune", learning_rate=1e-9, epochs=2, trainable=spoil)], data, run)
     best = max((one["val_accuracy"], -one["val_loss"]) for one in run.history if one["phase"] == "head")
     assert accuracy_and_loss(model, data)[1] == pytest.approx(-best[1], rel=1e-3)
 
@@ -99,7 +89,7 @@ def test_a_loss_that_is_no_number_stops_with_advice(run: Run, data: FitData) -> 
         model.layers[-1].set_weights([weights * np.nan for weights in model.layers[-1].get_weights()])
 
     with pytest.raises(UsageError, match="lower --fine-tune-learning-rate"):
-        fit(tiny_model(), [phase(name="fine_tune", prepare=spoil)], data, run)
+        fit(tiny_model(), [phase(name="fine_tune", trainable=spoil)], data, run)
 
 
 def test_a_phase_ends_early_when_validation_gets_no_better(run: Run, data: FitData) -> None:

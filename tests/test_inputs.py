@@ -12,7 +12,9 @@ import pytest
 import tensorflow as tf
 
 from app.tasks import TASKS
-from app.training.inputs import CachedInputs, FitData, LiveInputs
+from app.training.fit_data import FitData
+from app.training.inputs import CachedInputs, LiveInputs
+from app.training.objectives import LabelObjective
 from data.augmentation import AUGMENTATIONS
 from data.cache.activations import ActivationCache
 from data.cache.partition import Partition
@@ -57,7 +59,7 @@ def store(folder: Path, pairs: list[tuple[int, int]], row_of: Callable[[int, int
     return partition.rows(keys)
 
 
-def cached(data: FitData, folder: Path, views: int) -> CachedInputs:
+def cached(data: FitData, folder: Path, views: int, smoothing: float = 0.0) -> CachedInputs:
     """Features (number of the picture, number of the view)."""
 
     def row_of(index: int, view: int) -> np.ndarray:
@@ -65,11 +67,12 @@ def cached(data: FitData, folder: Path, views: int) -> CachedInputs:
 
     train = store(folder, [(int(index), view) for index in data.train for view in range(views)], row_of)
     validation = store(folder, [(int(index), 0) for index in data.validation], row_of)
-    return CachedInputs(keras.Sequential([keras.layers.Dense(CLASSES, name="logits")]), data, train, validation)
+    head = keras.Sequential([keras.layers.Dense(CLASSES, name="logits")])
+    return CachedInputs(head, data, LabelObjective(data, smoothing), train, validation)
 
 
 def live(data: FitData) -> LiveInputs:
-    return LiveInputs(keras.Sequential(), data)
+    return LiveInputs(keras.Sequential(), data, LabelObjective(data))
 
 
 @pytest.fixture(params=["cached", "live"])
@@ -172,7 +175,7 @@ def test_rows_of_any_shape_arrive_as_they_are(shape: tuple[int, ...], data: FitD
 
     train = store(tmp_path, [(int(index), 0) for index in TRAIN], row_of)
     validation = store(tmp_path, [(int(index), 0) for index in VALIDATION], row_of)
-    inputs = CachedInputs(keras.Sequential(), data, train, validation)
+    inputs = CachedInputs(keras.Sequential(), data, LabelObjective(data), train, validation)
     for stream in (inputs.training(0, 0, 1), inputs.validation()):
         assert stream.element_spec[0].shape.as_list() == [None, *shape]
         for rows, _ in batches(stream):
@@ -202,7 +205,7 @@ def test_targets_and_weights_of_the_direct_head(
     monkeypatch.setattr("app.training.inputs._BLOCK", 5)
     if not in_memory:
         monkeypatch.setattr("app.training.inputs._IN_MEMORY", 0)
-    blocks = cached(replace(data, weights=weights), tmp_path, 2).training_blocks(smoothing)
+    blocks = cached(replace(data, weights=weights), tmp_path, 2, smoothing).training_blocks()
     for _ in range(2):  # as often as they are asked for
         features, targets, shares = (np.concatenate(parts) for parts in zip(*blocks(), strict=True))
         assert features.tolist() == [[index, view] for index in TRAIN for view in range(2)]
@@ -228,7 +231,7 @@ def test_figures_are_those_that_keras_reports(
     smoothing: float, task: str, data: FitData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.training.inputs._BLOCK", 5)
-    inputs = cached(of_task(data, task), tmp_path, 1)
+    inputs = cached(of_task(data, task), tmp_path, 1, smoothing)
     model = inputs.model
     model.build((None, 2))
     random = np.random.default_rng(0)
@@ -236,7 +239,7 @@ def test_figures_are_those_that_keras_reports(
     model.set_weights([kernel, bias.astype(np.float32)])
     metric = TASKS[task].new_metric(CLASSES)
     model.compile(loss=TASKS[task].loss(smoothing), metrics=[metric])
-    figures = inputs.figures(lambda features: features.astype(np.float32) @ kernel + bias, smoothing)
+    figures = inputs.figures(lambda features: features.astype(np.float32) @ kernel + bias)
     for prefix, stream in (("", inputs.training(0, 0, 1)), ("val_", inputs.validation())):
         found = model.evaluate(stream, verbose=0, return_dict=True)
         assert set(found) == {"loss", TASKS[task].metric}

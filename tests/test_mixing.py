@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from app.errors import UsageError
-from app.training.mixing import check_mixing, mixed
+from app.training.fitting import check_mixing
+from app.training.mixing import mixed
 from app.training.phases import Phase
 from models.builder import build_model
 from models.freezing import freeze, unfreeze_blocks
 from tests.conftest import TINY_SPEC
+from tests.phases import make_phase
 
 EXAMPLES = 6
 MAP = (8, 5, 2)
@@ -125,18 +125,9 @@ def test_features_have_no_place_for_a_box() -> None:
 # --- Where there is nothing to mix --------------------------------------------------------------------------------------
 
 
-HEAD = Phase(
-    name="head",
-    epochs=1,
-    learning_rate=0.1,
-    warmup_epochs=0,
-    weight_decay=0.0,
-    label_smoothing=0.0,
-    patience=1,
-    prepare=freeze,
-)
-DIRECT = replace(HEAD, direct=True)
-FINE_TUNE = replace(HEAD, name="fine_tune", prepare=lambda model: unfreeze_blocks(model, TINY_SPEC, 1))
+HEAD = make_phase(trainable=freeze)
+DIRECT = make_phase(trainable=freeze, direct=True)
+FINE_TUNE = make_phase("fine_tune", trainable=lambda model: unfreeze_blocks(model, TINY_SPEC, 1))
 
 
 @pytest.mark.parametrize(

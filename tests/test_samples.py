@@ -13,7 +13,9 @@ from matplotlib.figure import Figure
 from app.evaluation.plots import classes
 from app.evaluation.samples import augmented, labelled, views_seen
 from app.training.activations import Extractor
-from app.training.inputs import FitData, LiveInputs
+from app.training.fit_data import FitData
+from app.training.inputs import LiveInputs
+from app.training.objectives import LabelObjective
 from data.augmentation import AUGMENTATIONS
 from data.labels import MultiLabel, Regression, SingleLabel
 from data.pictures import PictureSet
@@ -71,7 +73,7 @@ def test_the_views_that_are_shown_are_those_in_the_cache(
 @pytest.mark.parametrize("preset", ["live", "strong"])
 def test_the_views_that_are_shown_are_those_of_the_first_epochs(preset: str) -> None:
     data = data_of(preset)
-    stream = LiveInputs(keras.Sequential(), data).training(data.phase_seed(0), 0, 2)
+    stream = LiveInputs(keras.Sequential(), data, LabelObjective(data)).training(data.phase_seed(0), 0, 2)
     epochs = np.split(np.concatenate([pixels for pixels, _ in stream.as_numpy_iterator()]), 2)
     for index, (plain, first, second) in zip([0, 6], views_seen(data, [0, 6], [1, 2], cached=False), strict=True):
         assert (plain == data.loader.load(index)).all()

@@ -13,12 +13,12 @@ from app.job import _fit_data
 from app.pictures import open_readable
 from app.training.activations import Extractor
 from app.training.fitting import fit
-from app.training.phases import Phase
 from data.cache.activations import ActivationCache
 from data.pipeline import PictureLoader
 from models.builder import build_model, with_answers
 from models.freezing import freeze
 from tests.conftest import TINY_SPEC
+from tests.phases import make_phase
 from tests.plans import plan_of
 from tests.squares import COUNT
 
@@ -41,7 +41,7 @@ def answers_after(folder: Path, squares: Path, *, swapped: bool, weight: float, 
     indices = {"train": every[~validation], "validation": every[validation]}
     data = _fit_data(plan_of(augment="none", views=1), loader, indices)
     model = build_model(TINY_SPEC, num_classes=2, dropout=0.0)
-    phase = Phase("head", 3, 0.05, 0, 0.0, 0.1, 100, prepare=freeze, direct=direct)
+    phase = make_phase(epochs=3, label_smoothing=0.1, trainable=freeze, direct=direct)
     cache = ActivationCache(folder / "cache", 10**9)
     extractor = Extractor(loader, data.augmentation, cache, backbone="tiny", engine="tensorflow") if direct else None
     fit(model, [phase], data, app.Run.create({}, output=str(folder / "run")), extractor)

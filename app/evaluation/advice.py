@@ -61,19 +61,20 @@ def describe_best(best: dict[str, Any], history: Sequence[dict[str, Any]], metri
         metric: name of the task's metric in the history.
     """
     phase, reached = best["phase"], f"validation {metric} {best[f'val_{metric}']:.3f}"
-    discarded = [PHASES[name] for name in dict.fromkeys(one["phase"] for one in history) if name not in _until(phase)]
+    names = list(dict.fromkeys(one["phase"] for one in history))
+    later = names[names.index(phase) + 1 :]
+    discarded = [title_of(name) for name in later]
     count = sum(one["phase"] == phase for one in history)
-    which = f"epoch {best['epoch']} of {count} of {PHASES[phase]}" if count > 1 else PHASES[phase]
+    which = f"epoch {best['epoch']} of {count} of {title_of(phase)}" if count > 1 else title_of(phase)
     if not discarded:
         return f"the weights of {which}: {reached}"
-    rival = max(one[f"val_{metric}"] for one in history if one["phase"] not in _until(phase))
+    rival = max(one[f"val_{metric}"] for one in history if one["phase"] in later)
     return f"the weights of {which}: {reached}; those of {' and '.join(discarded)} ({rival:.3f}) are discarded"
 
 
-def _until(phase: str) -> tuple[str, ...]:
-    """The names of the phases up to one."""
-    names = tuple(PHASES)
-    return names[: names.index(phase) + 1]
+def title_of(phase: str) -> str:
+    """A phase's name in a sentence."""
+    return PHASES.get(phase, phase.replace("_", " "))
 
 
 def advise(measured: Measured) -> list[str]:
@@ -130,7 +131,8 @@ def _labels(measured: Measured) -> str | None:
 
 
 def _head_is_enough(measured: Measured) -> str | None:
-    fine_tuning = sum(spent for name, spent in measured.seconds.items() if name in PHASES and name != "head")
+    names = {one["phase"] for one in measured.history} - {"head"}
+    fine_tuning = sum(measured.seconds[name] for name in names)
     if measured.best["phase"] != "head" or not fine_tuning:
         return None
     total = measured.seconds["total"]

@@ -16,7 +16,7 @@ from app.runs import Run
 from app.tasks import TASKS
 from app.tasks.task import evenly
 from app.training.activations import view_seed
-from app.training.inputs import FitData
+from app.training.fit_data import FitData
 from data.augmentation import Augmentation
 from data.pipeline import PictureLoader, Seed, load_views
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Any, NamedTuple
@@ -21,14 +21,14 @@ from app.runs import Run
 from app.tasks import Task
 from app.training.activations import Extractor
 from app.training.checkpoints import FitState, read_checkpoint, write_checkpoint
-from app.training.inputs import CachedInputs, FitData, Inputs, LiveInputs
-from app.training.linear import fit_linear_head
+from app.training.fit_data import FitData
+from app.training.inputs import CachedInputs, Inputs, LiveInputs
+from app.training.linear import LinearHead
 from app.training.phases import Phase
 from data.cache.activations import CacheFull
 from data.cache.shards import MissingRows
 from models.builder import reseed
 from models.heads import rescale_outputs
-from models.optimizers import warmup_cosine_adamw
 from models.splitting import split
 
 LEAST_GAIN = 0.01  # of the validation loss, in the last epoch of a cycle that another one is worth
@@ -76,10 +76,10 @@ def fit(
             state.phase_best, state.waited = None, 0
         inputs = _inputs_of(model, phases[number:], data, extractor)
         end = _EpochEnd(model, phase, run, state, data.task)
-        if phase.direct and isinstance(inputs, CachedInputs) and not continues:
-            _solve(inputs, phase, end)
+        if phase.solver is not None and isinstance(inputs, CachedInputs) and not continues:
+            _solve(phase.solver, inputs, phase, end)
             continue
-        optimizer = _compile(inputs, model, phase, data)
+        optimizer = _compile(inputs, model, phase)
         if continues:
             read_checkpoint(run, str(state.weights), model, optimizer)
         _fit_phase(inputs, phase, data, end)
@@ -89,6 +89,34 @@ def fit(
         rescale_outputs(model, *data.scaling)
     best = next(one for one in run.history if _file_of(one["phase"], one["epoch"]) == state.best_weights)
     return Fitted({name: value for name, value in best.items() if name not in ("seconds", "finished")}, inputs)
+
+
+def check_mixing(model: keras.Model, phases: Sequence[Phase], *, mixup: float, cutmix: float, cached: bool) -> None:
+    """Refuse MixUp or CutMix where no phase has anything to mix: they would be asked for in vain.
+
+    Args:
+        model: that is to be trained; it is left as the last phase prepares it.
+        phases: of a strategy.
+        mixup: as for `mixed`.
+        cutmix: as for `mixed`.
+        cached: what is frozen runs once, so that a phase may train on features.
+
+    Raises:
+        UsageError: every phase solves for a linear head, or has CutMix alone on features.
+    """
+    if not cached or not (mixup or cutmix):
+        return
+    for phase in phases:
+        phase.trainable(model)
+        bottom, top = split(model)
+        if not bottom.weights or (phase.solver is None and (mixup or len(top.input_shape) == 4)):
+            return
+    given = " and ".join(option for option, value in (("--mixup", mixup), ("--cutmix", cutmix)) if value)
+    reason = "is solved for, not trained in steps" if phases[-1].solver is not None else "has no room for a box"
+    raise UsageError(
+        f"{given} would change nothing: a head alone, on cached features, {reason}; "
+        "add --augment live, or choose --strategy two_phase"
+    )
 
 
 def improves(history: Sequence[dict[str, Any]]) -> bool:
@@ -112,53 +140,45 @@ def _inputs_of(
     model: keras.Model, phases: Sequence[Phase], data: FitData, extractor: Extractor | None
 ) -> CachedInputs | LiveInputs:
     """Prepare a model for the first of the phases, and what it trains on there."""
+    objective = phases[0].objective(data)
     bottoms: list[keras.Model] = []
     for phase in reversed(phases):  # the first comes last, since the model is to stay as that leaves it
-        phase.prepare(model)
+        phase.trainable(model)
         if extractor is not None:
             bottom, top = split(model)
             bottoms.insert(0, bottom)
     if extractor is None or not bottom.weights:
-        return LiveInputs(model, data)
+        return LiveInputs(model, data, objective)
     bottoms = [one for one in bottoms if one.weights]
     # The later phases' too in the same pass, if there is room; should their bottoms change until then, they come again.
     for together, views in product((bottoms, bottoms[:1]), range(data.views, 0, -1)):
         try:
-            return CachedInputs(top, data, *extractor.rows(bottom, together, replace(data, views=views).all_views))
+            rows = extractor.rows(bottom, together, replace(data, views=views).all_views)
+            return CachedInputs(top, data, objective, *rows)
         except (CacheFull, MissingRows) as error:
             reason = error
     console.print(f"Training phase {phases[0].name} without the cache, which takes longer: {reason}.")
-    return LiveInputs(model, data)
+    return LiveInputs(model, data, objective)
 
 
-def _solve(inputs: CachedInputs, phase: Phase, end: _EpochEnd) -> None:
-    """Fit a linear head on features directly: all epochs of its phase in one."""
+def _solve(solver: Callable[[CachedInputs], LinearHead], inputs: CachedInputs, phase: Phase, end: _EpochEnd) -> None:
+    """Solve for a head on features: all epochs of its phase in one."""
     end.begin()
     with status("fitting the head"):
-        head = fit_linear_head(
-            inputs.training_blocks(phase.label_smoothing),
-            end.task.linear_loss,
-            lambda head: inputs.validation_figures(head.logits, phase.label_smoothing)["val_loss"],
-        )
+        head = solver(inputs)
     inputs.model.layers[-1].set_weights([head.kernel, head.bias])
-    figures = inputs.figures(head.logits, phase.label_smoothing)
+    figures = inputs.figures(head.logits)
     end.finish(1, figures)
     end.finish_phase()
     metric = end.task.metric
     console.print(f"{phase.name:<10} solved for: validation {metric} {figures[f'val_{metric}']:.3f}.")
 
 
-def _compile(inputs: CachedInputs | LiveInputs, model: keras.Model, phase: Phase, data: FitData) -> keras.Optimizer:
+def _compile(inputs: CachedInputs | LiveInputs, model: keras.Model, phase: Phase) -> keras.Optimizer:
     """Make ready what trains; gives its optimizer, whose variables are the whole model's, wherever that is cut."""
-    steps = data.steps_per_epoch
-    optimizer = warmup_cosine_adamw(
-        learning_rate=phase.learning_rate,
-        steps=phase.epochs * steps,
-        warmup_steps=phase.warmup_epochs * steps,
-        weight_decay=phase.weight_decay,
-        cycles=phase.cycles,
-    )
-    loss, metric = data.task.loss(phase.label_smoothing), data.task.new_metric(data.num_outputs)
+    steps, objective = inputs.data.steps_per_epoch, inputs.objective
+    optimizer = phase.optimizer(model, steps)
+    loss, metric = objective.loss(), objective.metric()
     # A step of a head alone is shorter than Keras' own work around it, so an epoch is one call there.
     at_once = steps if isinstance(inputs, CachedInputs) and inputs.are_features else 1
     inputs.model.compile(optimizer, loss, metrics=[metric], steps_per_execution=at_once)
@@ -181,7 +201,7 @@ def _fit_phase(inputs: CachedInputs | LiveInputs, phase: Phase, data: FitData, e
                 validation_data=inputs.validation(),
                 verbose=0,
                 shuffle=False,  # the stream is shuffled already
-                callbacks=[_Reseed(phase_seed), _Checkpoint(end), _Bar(bars, task, last, data)],
+                callbacks=[_Reseed(phase_seed), *phase.callbacks(), _Checkpoint(end), _Bar(bars, task, last, data)],
             )
     end.finish_phase()
 
@@ -217,9 +237,9 @@ class _EpochEnd:
         """
         state = self.state
         if not math.isfinite(logs["loss"] + logs["val_loss"]):
-            option = f"--{self.phase.name}_learning_rate".replace("_", "-")
             raise UsageError(
-                f"the loss is no longer a number in phase {self.phase.name}; start anew with a lower {option}"
+                f"the loss is no longer a number in phase {self.phase.name}; start again with a lower "
+                f"{self.phase.rate_option}"
             )
         seconds = time.perf_counter() - self.started
         state.epoch = epoch

@@ -4,85 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Protocol
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from app.tasks import TASKS, Task
-from app.training.activations import Views
+from app.training.fit_data import FitData
 from app.training.linear import Blocks
 from app.training.mixing import mixed
-from data.augmentation import Augmentation
+from app.training.objectives import LIVE, Objective
 from data.cache.shards import Rows
-from data.pipeline import UNTUNED, PictureLoader, evaluation_batches, training_batches
+from data.pipeline import UNTUNED, epoch_order, evaluation_batches, training_batches
 from models.builder import forward_pass
 
 _BLOCK = 4096  # rows
 _IN_MEMORY = 256 * 2**20  # bytes of features, as float32, that are held and not read again for each pass
-
-
-@dataclass(frozen=True)
-class FitData:
-    """What a fit reads: the loader, which of its pictures are for training and for validation, and how they are changed.
-
-    Attributes:
-        weights: of each picture of the loader in the training loss, float32 (n,); None where all count the same.
-    """
-
-    loader: PictureLoader
-    train: np.ndarray
-    validation: np.ndarray
-    batch_size: int
-    augmentation: Augmentation
-    seed: int
-    views: int = 1
-    mixup: float = 0.0
-    cutmix: float = 0.0
-    weights: np.ndarray | None = None
-
-    def phase_seed(self, position: int) -> int:
-        """Of what is random in the phase at this position: order, live augmentation, mixing, dropout."""
-        return self.seed * 1000 + position
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Batches an epoch, the last one partial."""
-        return -(-len(self.train) // self.batch_size)
-
-    @property
-    def task(self) -> Task:
-        """What is learned."""
-        return TASKS[self.loader.pictures.task]
-
-    @property
-    def num_outputs(self) -> int:
-        """Number of classes, or of numbers."""
-        return len(self.loader.pictures.class_names)
-
-    @cached_property
-    def scaling(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """What numbers are divided by to be learned, and subtracted before: both float32 (numbers,); None for classes."""
-        return self.task.scaling(self.loader.pictures.labels.array[self.train])
-
-    def targets(self, labels: np.ndarray) -> np.ndarray:
-        """What the last layer is to give for labels of the loader's pictures, float32 (n, outputs)."""
-        targets = self.task.targets(labels, self.num_outputs)
-        return targets if self.scaling is None else (targets - self.scaling[1]) / self.scaling[0]
-
-    def weights_of(self, members: np.ndarray) -> np.ndarray:
-        """The weights of pictures, float32 (n,)."""
-        return np.ones(len(members), np.float32) if self.weights is None else self.weights[members]
-
-    @property
-    def all_views(self) -> tuple[Views, Views]:
-        """What a cache holds: augmented views of each training picture, or each as it is; and the validation pictures."""
-        changes = self.augmentation != Augmentation()
-        numbers = tuple(range(1, self.views + 1)) if changes else (0,)
-        return Views(self.train, numbers), Views(self.validation, (0,))
 
 
 class Inputs(Protocol):
@@ -90,6 +28,7 @@ class Inputs(Protocol):
 
     model: keras.Model
     data: FitData
+    objective: Objective
 
     def training(self, seed: int, first_epoch: int, epochs: int) -> tf.data.Dataset:
         """One stream over all epochs from `first_epoch` to `epochs`, each in an order and with views of its own."""
@@ -109,8 +48,8 @@ def validation_logits(inputs: Inputs) -> np.ndarray:
 class LiveInputs:
     """Pictures through the whole model, augmented anew in every epoch."""
 
-    def __init__(self, model: keras.Model, data: FitData) -> None:
-        self.model, self.data = model, data
+    def __init__(self, model: keras.Model, data: FitData, objective: Objective) -> None:
+        self.model, self.data, self.objective = model, data, objective
 
     def training(self, seed: int, first_epoch: int, epochs: int) -> tf.data.Dataset:
         data = self.data
@@ -126,7 +65,7 @@ class LiveInputs:
         first_step = tf.constant(first_epoch * data.steps_per_epoch, tf.int64)
 
         def finish(step: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, ...]:
-            targets, *weights = self._targets(batch[1])
+            targets, *weights = self._targets(batch[1], LIVE)
             mix = {"mixup": data.mixup, "cutmix": data.cutmix, "seed": seed, "step": first_step + step}
             return *mixed(batch[0], targets, **mix), *weights
 
@@ -135,13 +74,16 @@ class LiveInputs:
     def validation(self) -> tf.data.Dataset:
         data = self.data
         batches = evaluation_batches(data.loader, data.validation, data.batch_size)
-        return batches.map(lambda pixels, numbers: (pixels, self._targets(numbers)[0]))
+        return batches.map(lambda pixels, numbers: (pixels, self._targets(numbers, 0)[0]))
 
-    def _targets(self, numbers: tf.Tensor) -> list[tf.Tensor]:
-        """Targets, and weights if there are any, of the numbers of pictures."""
+    def _targets(self, numbers: tf.Tensor, view: int) -> list[tf.Tensor]:
+        """Targets, and weights if there are any, of the numbers of pictures in a view."""
         data = self.data
-        labels = data.loader.pictures.labels.array
-        targets = tf.numpy_function(lambda some: data.targets(labels[some]), [numbers], tf.float32)
+
+        def targets_of(some: np.ndarray) -> np.ndarray:
+            return self.objective.targets(some, np.full(len(some), view))
+
+        targets = tf.numpy_function(targets_of, [numbers], tf.float32)
         targets = tf.ensure_shape(targets, (None, data.num_outputs))
         return [targets] if data.weights is None else [targets, tf.gather(data.weights, numbers)]
 
@@ -153,9 +95,9 @@ class CachedInputs:
         model: the top, which shares its layers with the whole model.
     """
 
-    def __init__(self, top: keras.Model, data: FitData, train: Rows, validation: Rows) -> None:
+    def __init__(self, top: keras.Model, data: FitData, objective: Objective, train: Rows, validation: Rows) -> None:
         """Take the rows of the training pictures, the views of a picture beside each other, and of the validation pictures."""
-        self.model, self.data = top, data
+        self.model, self.data, self.objective = top, data, objective
         self.train_rows, self.validation_rows = train, validation
         self.views = len(train) // len(data.train)
 
@@ -169,14 +111,14 @@ class CachedInputs:
 
         @lru_cache(maxsize=2)  # a step of the next epoch may be read ahead
         def order_of(epoch: int) -> np.ndarray:
-            return np.random.default_rng([seed, epoch]).permutation(len(data.train))
+            return epoch_order(len(data.train), seed, epoch)
 
         def read(step: int) -> tuple[np.ndarray, ...]:
             epoch, number = divmod(int(step), steps)
             members = order_of(epoch)[number * data.batch_size :][: data.batch_size]
             # Half of the pictures show one view and half another in each epoch, and each picture goes round them all.
-            rows = self.train_rows.take(members * self.views + (members + epoch) % self.views)
-            return rows, data.targets(self._labels[members]), data.weights_of(data.train[members])
+            rows = members * self.views + (members + epoch) % self.views
+            return self.train_rows.take(rows), self._targets(rows), data.weights_of(data.train[members])
 
         def load(step: tf.Tensor) -> tuple[tf.Tensor, ...]:
             inputs, targets, weights = self._read(read, step)
@@ -189,13 +131,13 @@ class CachedInputs:
 
     def validation(self) -> tf.data.Dataset:
         data, rows = self.data, self.validation_rows
-        labels = data.loader.pictures.labels.array[data.validation]
+        count = len(data.validation)
 
         def read(step: int) -> tuple[np.ndarray, ...]:
-            members = np.arange(len(labels))[int(step) * data.batch_size :][: data.batch_size]
-            return rows.take(members), data.targets(labels[members]), np.ones(len(members), np.float32)
+            members = np.arange(count)[int(step) * data.batch_size :][: data.batch_size]
+            return rows.take(members), self._validation_targets(members), np.ones(len(members), np.float32)
 
-        steps = -(-len(labels) // data.batch_size)
+        steps = -(-count // data.batch_size)
         batches = tf.data.Dataset.range(steps).map(lambda step: self._read(read, step)[:2], num_parallel_calls=2)
         return batches.prefetch(4).with_options(UNTUNED)
 
@@ -207,15 +149,14 @@ class CachedInputs:
             tf.ensure_shape(weights, (None,)),
         )
 
-    def training_blocks(self, label_smoothing: float) -> Blocks:
+    def training_blocks(self) -> Blocks:
         """All views of all training pictures: features, smoothed targets and weights."""
         data = self.data
 
         def blocks() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
             for some in _in_blocks(len(self.train_rows)):
-                members = some // self.views
-                targets = data.task.smooth(data.targets(self._labels[members]), label_smoothing)
-                yield self.train_rows.take(some), targets, data.weights_of(data.train[members])
+                targets = self.objective.smoothed(self._targets(some))
+                yield self.train_rows.take(some), targets, data.weights_of(data.train[some // self.views])
 
         size = 4 * len(self.train_rows) * math.prod(self.train_rows.shape)
         if size > _IN_MEMORY:
@@ -223,42 +164,42 @@ class CachedInputs:
         all_at_once = [(features.astype(np.float32), targets, weights) for features, targets, weights in blocks()]
         return lambda: all_at_once
 
-    def figures(self, logits_of: Callable[[np.ndarray], np.ndarray], label_smoothing: float) -> dict[str, float]:
+    def figures(self, logits_of: Callable[[np.ndarray], np.ndarray]) -> dict[str, float]:
         """What Keras' loop reports, of a head on the features: loss and metric, and both on validation.
 
         Weights, which Keras includes in the training loss, are left out.
         """
-        loss, metric = self._figures(self.train_rows, self._labels, self.views, logits_of, label_smoothing)
-        return {"loss": loss, self.data.task.metric: metric} | self.validation_figures(logits_of, label_smoothing)
+        loss, metric = self._figures(self.train_rows, self._targets, logits_of)
+        return {"loss": loss, self.data.task.metric: metric} | self.validation_figures(logits_of)
 
-    def validation_figures(
-        self, logits_of: Callable[[np.ndarray], np.ndarray], label_smoothing: float
-    ) -> dict[str, float]:
+    def validation_figures(self, logits_of: Callable[[np.ndarray], np.ndarray]) -> dict[str, float]:
         """The half of `figures` that is about validation."""
-        labels = self.data.loader.pictures.labels.array[self.data.validation]
-        loss, metric = self._figures(self.validation_rows, labels, 1, logits_of, label_smoothing)
+        loss, metric = self._figures(self.validation_rows, self._validation_targets, logits_of)
         return {"val_loss": loss, f"val_{self.data.task.metric}": metric}
 
     def _figures(
         self,
         rows: Rows,
-        labels: np.ndarray,
-        views: int,
+        targets_of: Callable[[np.ndarray], np.ndarray],
         logits_of: Callable[[np.ndarray], np.ndarray],
-        label_smoothing: float,
     ) -> tuple[float, float]:
-        task, outputs, summed = self.data.task, self.data.num_outputs, 0.0
-        metric = task.new_metric(outputs)
+        objective, summed = self.objective, 0.0
+        metric = objective.metric()
         for some in _in_blocks(len(rows)):
-            logits, targets = logits_of(rows.take(some)), self.data.targets(labels[some // views])
-            losses, _ = task.linear_loss(logits, task.smooth(targets, label_smoothing))
+            logits, targets = logits_of(rows.take(some)), targets_of(some)
+            losses, _ = objective.linear_loss(logits, objective.smoothed(targets))
             summed += float(losses.sum(dtype=np.float64))
             metric.update_state(targets, logits)
-        return summed / len(rows) / (outputs if task.averages_outputs else 1), float(metric.result())
+        outputs = self.data.num_outputs if self.data.task.averages_outputs else 1
+        return summed / len(rows) / outputs, float(metric.result())
 
-    @cached_property
-    def _labels(self) -> np.ndarray:
-        return self.data.loader.pictures.labels.array[self.data.train]
+    def _targets(self, rows: np.ndarray) -> np.ndarray:
+        """Targets of rows of the training pictures."""
+        first, *_ = self.data.all_views[0].numbers
+        return self.objective.targets(self.data.train[rows // self.views], first + rows % self.views)
+
+    def _validation_targets(self, members: np.ndarray) -> np.ndarray:
+        return self.objective.targets(self.data.validation[members], np.zeros(len(members), np.int64))
 
 
 def _in_blocks(count: int) -> Iterator[np.ndarray]:

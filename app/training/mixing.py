@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import keras
 import tensorflow as tf
-
-from app.errors import UsageError
-from app.training.phases import Phase
-from models.splitting import split
 
 
 def mixed(
@@ -56,34 +49,6 @@ def mixed(
         results = by_mixup() if mixup else by_cutmix()
     inputs, share = results
     return inputs, share * labels + (1 - share) * tf.gather(labels, order)
-
-
-def check_mixing(model: keras.Model, phases: Sequence[Phase], *, mixup: float, cutmix: float, cached: bool) -> None:
-    """Refuse MixUp or CutMix where no phase has anything to mix: they would be asked for in vain.
-
-    Args:
-        model: that is to be trained; it is left as the last phase prepares it.
-        phases: of a strategy.
-        mixup: as for `mixed`.
-        cutmix: as for `mixed`.
-        cached: what is frozen runs once, so that a phase may train on features.
-
-    Raises:
-        UsageError: every phase solves for a linear head, or has CutMix alone on features.
-    """
-    if not cached or not (mixup or cutmix):
-        return
-    for phase in phases:
-        phase.prepare(model)
-        bottom, top = split(model)
-        if not bottom.weights or (not phase.direct and (mixup or len(top.input_shape) == 4)):
-            return
-    given = " and ".join(option for option, value in (("--mixup", mixup), ("--cutmix", cutmix)) if value)
-    reason = "is solved for, not trained in steps" if phases[-1].direct else "has no room for a box"
-    raise UsageError(
-        f"{given} would change nothing: a head alone, on cached features, {reason}; "
-        "add --augment live, or choose --strategy two_phase"
-    )
 
 
 def _beta(parameter: float, seeds: tf.Tensor) -> tf.Tensor:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import TYPE_CHECKING
+
 from app.plan import Plan
+from app.training.objectives import LabelObjective
 from app.training.phases import Phase
+from app.training.schedules import cosine_adamw
 from models.backbones.spec import BackboneSpec
 from models.freezing import freeze
 from models.heads import HEADS
+from models.lazy import LazyModule
+
+if TYPE_CHECKING:
+    from app.training import solvers
+else:
+    solvers = LazyModule("app.training.solvers")
 
 
 def phases(plan: Plan, spec: BackboneSpec) -> list[Phase]:
@@ -15,12 +26,10 @@ def phases(plan: Plan, spec: BackboneSpec) -> list[Phase]:
         Phase(
             name="head",
             epochs=plan.head_epochs,
-            learning_rate=plan.head_learning_rate,
-            warmup_epochs=0,
-            weight_decay=0.0,
-            label_smoothing=plan.label_smoothing,
             patience=plan.patience,
-            prepare=freeze,
-            direct=HEADS[plan.head].is_linear,
+            trainable=freeze,
+            optimizer=cosine_adamw(plan.head_learning_rate, epochs=plan.head_epochs),
+            objective=partial(LabelObjective, label_smoothing=plan.label_smoothing),
+            solver=solvers.linear_head if HEADS[plan.head].is_linear else None,
         )
     ]

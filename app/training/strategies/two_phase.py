@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from app.plan import Plan
+from app.training.objectives import LabelObjective
 from app.training.phases import Phase
+from app.training.schedules import cosine_adamw
 from app.training.strategies import feature_extraction
 from models.backbones.spec import BackboneSpec
 from models.freezing import unfreeze_blocks, unfreeze_from
@@ -28,38 +31,54 @@ def phases(plan: Plan, spec: BackboneSpec) -> list[Phase]:
     Fine-tuning goes on while validation improves, cycle after cycle: with a deeper part of the backbone where there is one to
     try, else with the same layers.
     """
-    fine_tune = Phase(
-        name="fine_tune",
-        epochs=plan.fine_tune_epochs,
+    fine_tune = _phase(
+        "fine_tune",
+        plan,
+        _unfreezing(plan, spec, plan.unfrozen),
         learning_rate=plan.fine_tune_learning_rate,
-        warmup_epochs=1,
-        weight_decay=plan.weight_decay,
-        label_smoothing=plan.label_smoothing,
-        patience=plan.patience,
-        prepare=_unfreezing(plan, spec, plan.unfrozen),
         cycles=1 if plan.deeper_blocks else plan.fine_tune_cycles,
     )
     head_first = [*feature_extraction.phases(plan, spec), fine_tune]
     if not plan.deeper_blocks:
         return head_first
-    deeper = replace(
-        fine_tune,
-        name="deeper",
+    deeper = _phase(
+        "deeper",
+        plan,
+        _unfreezing(plan, spec, plan.unfreeze_from or plan.deeper_blocks),
         learning_rate=min(plan.fine_tune_learning_rate, RATE_OF_MANY),
-        prepare=_unfreezing(plan, spec, plan.unfreeze_from or plan.deeper_blocks),
         cycles=plan.fine_tune_cycles - 1,
-        goes_on=True,
     )
-    return [*head_first, deeper]
+    return [*head_first, replace(deeper, goes_on=True)]
+
+
+def _phase(
+    name: str, plan: Plan, trainable: Callable[[keras.Model], None], *, learning_rate: float, cycles: int
+) -> Phase:
+    return Phase(
+        name=name,
+        epochs=plan.fine_tune_epochs,
+        patience=plan.patience,
+        trainable=trainable,
+        optimizer=cosine_adamw(
+            learning_rate,
+            epochs=plan.fine_tune_epochs,
+            warmup_epochs=1,
+            weight_decay=plan.weight_decay,
+            cycles=cycles,
+        ),
+        objective=partial(LabelObjective, label_smoothing=plan.label_smoothing),
+        cycles=cycles,
+        rate_option="--fine-tune-learning-rate",
+    )
 
 
 def _unfreezing(plan: Plan, spec: BackboneSpec, unfrozen: int | str) -> Callable[[keras.Model], None]:
     """What unfreezes the last blocks of a model's backbone, or everything from a layer up."""
 
-    def prepare(model: keras.Model) -> None:
+    def trainable(model: keras.Model) -> None:
         if isinstance(unfrozen, str):
             unfreeze_from(model, unfrozen, train_batch_norm=plan.train_batch_norm)
         else:
             unfreeze_blocks(model, spec, unfrozen, train_batch_norm=plan.train_batch_norm)
 
-    return prepare
+    return trainable

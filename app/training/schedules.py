@@ -1,0 +1,43 @@
+"""What makes the optimizer of a phase, for `Phase.optimizer`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from models.lazy import LazyModule
+
+if TYPE_CHECKING:
+    import keras
+
+    from models import optimizers
+else:
+    optimizers = LazyModule("models.optimizers")
+
+
+def cosine_adamw(
+    learning_rate: float, *, epochs: int, warmup_epochs: int = 0, weight_decay: float = 0.0, cycles: int = 1
+) -> Callable[[keras.Model, int], keras.optimizers.Optimizer]:
+    """AdamW with warm-up and cosine decay over a phase; see `models.optimizers.warmup_cosine_adamw`.
+
+    Args:
+        learning_rate: the peak.
+        epochs: of a cycle, those of the warm-up among them.
+        warmup_epochs: of rising learning rate.
+        weight_decay: decoupled.
+        cycles: how many at most.
+
+    Returns:
+        A function from a model and the number of steps an epoch has to a new optimizer.
+    """
+
+    def optimizer(_: keras.Model, steps: int) -> keras.optimizers.Optimizer:
+        return optimizers.warmup_cosine_adamw(
+            learning_rate=learning_rate,
+            steps=epochs * steps,
+            warmup_steps=warmup_epochs * steps,
+            weight_decay=weight_decay,
+            cycles=cycles,
+        )
+
+    return optimizer

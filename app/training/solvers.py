@@ -1,0 +1,15 @@
+"""What finds a head on cached features without steps, for `Phase.solver`."""
+
+from __future__ import annotations
+
+from app.training.inputs import CachedInputs
+from app.training.linear import LinearHead, fit_linear_head
+
+
+def linear_head(inputs: CachedInputs) -> LinearHead:
+    """Logistic or ridge regression by the loss of the objective, its penalty chosen on validation."""
+    return fit_linear_head(
+        inputs.training_blocks(),
+        inputs.objective.linear_loss,
+        lambda head: inputs.validation_figures(head.logits)["val_loss"],
+    )
