@@ -17,6 +17,7 @@ from models.builder import build_model
 from models.freezing import blocks_of, freeze, unfreeze_blocks
 from models.splitting import side_by_side, split
 from tests.conftest import TINY_SPEC
+from tests.networks import enliven
 from tests.test_tf_hub import write_reusable
 
 NETWORKS = {
@@ -47,17 +48,6 @@ class Case(NamedTuple):
 
 def pixels_of(size: int, count: int = 8) -> np.ndarray:
     return np.random.default_rng(0).uniform(0, 255, (count, size, size, 3)).astype(np.float32)
-
-
-def enliven(model: keras.Model, pixels: np.ndarray) -> None:
-    """Give BatchNormalization the statistics of pictures: through random weights alone, nearly nothing reaches the end."""
-    layers = [one for one in model._flatten_layers() if isinstance(one, keras.layers.BatchNormalization)]
-    momenta = [layer.momentum for layer in layers]
-    for layer in layers:
-        layer.momentum = 0.0
-    model(pixels, training=True)
-    for layer, momentum in zip(layers, momenta, strict=True):
-        layer.momentum = momentum
 
 
 def make_case(spec: BackboneSpec, size: int, *, weights: str | None = None, head: str = "linear") -> Case:
