@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import expit, softmax
 from threadpoolctl import threadpool_limits
 
-from app.console import track
+from app.events import track
 from app.tasks import TASKS
 from app.training.linear import LinearHead, fit_linear_head
 from data.cache.shards import Rows

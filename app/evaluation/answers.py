@@ -7,7 +7,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from app.console import status, track
+from app.events import status, track
 from app.runs import Run
 from data.pictures import Indices, PictureSet
 from data.pipeline import PictureLoader, evaluation_batches

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from app.config import TrainConfig
-from app.console import console, status, table
 from app.errors import UsageError
 from app.evaluation import plots
 from app.evaluation.calibration import Calibrator
 from app.evaluation.fonts import fonts_for
+from app.events import print_table, print_text, status
 from app.figures import beyond
 from app.runs import Run
 from app.tasks import TASKS
@@ -133,7 +133,7 @@ def _say_out_of_reach(classes: dict[str, Any], thresholds: np.ndarray, goal: Goa
     assert goal.precision is not None
     for name, threshold in zip(goal.class_names, thresholds, strict=True):
         if np.isfinite(threshold) and classes[name]["precision"] < goal.precision:
-            console.print(
+            print_text(
                 f"No threshold for {name} reaches a precision of {goal.precision:g} on the validation pictures; "
                 f"{threshold:.3f} comes nearest, with {beyond(classes[name]['precision'], goal.precision, digits=3)}.",
             )
@@ -189,4 +189,4 @@ def say_metrics(run: Run, task_name: str) -> None:
         for split, one in run.metrics.items()
         if split in ("validation", "test")
     ]
-    table("", ("split", "pictures", *columns), rows)
+    print_table("", ("split", "pictures", *columns), rows)

@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from app.config import TrainConfig
-from app.console import status
 from app.evaluation import plots
 from app.evaluation.fonts import fonts_for
+from app.events import status
 from app.runs import Run
 from app.training.activations import view_seed
 from app.training.inputs import FitData

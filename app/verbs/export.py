@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from app.config import ExportConfig, TrainConfig, make_config
-from app.console import chatter_to, console
+from app.console import redirect_output
 from app.errors import Interrupted
 from app.evaluation.report import write_report
+from app.events import print_text
 from app.exporting.folder import PARITY, Kept
 from app.exporting.formats import check_exportable, resolve_exports
 from app.exporting.metadata import absolute_locales, read_locales
@@ -65,7 +66,7 @@ def _export(run: Run, config: ExportConfig) -> dict[str, Any]:
     read_locales(asked.locales, len(pictures.class_names))
     check_exportable(asked.formats or (), backbone=asked.backbone, task=pictures.task)
     earlier = run.config
-    with chatter_to(run.log):
+    with redirect_output(run.log):
         start_tensorflow()
         kept = exports.export_again(run, asked, pictures, split_indices(splits))
         run.write_config(_together(earlier, asked, kept))
@@ -133,7 +134,7 @@ def _say_outdated(earlier: TrainConfig, asked: TrainConfig, kept: Kept) -> None:
     files = [one["file"] for one in kept.formats.values() if one["file"].endswith(".tflite")]
     if changed and files:
         named = ", ".join(f"--{name.replace('_', '-')}" for name in changed)
-        console.print(
+        print_text(
             f"Still with the earlier {named} in their metadata: {', '.join(files)}. Without --formats, all files are written "
             "again."
         )
