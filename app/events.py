@@ -2,10 +2,10 @@
 
 A listener is a function that takes an event. It is called in the thread in which the event happens:
 
-    >>> with listening(seen.append, alone=True):
-    ...     list(track("ab", 2, "reading"))
-    ['a', 'b']
-    >>> [type(event).__name__ for event in seen]
+    >>> heard = []
+    >>> with listening(heard.append, alone=True):
+    ...     letters = list(track("ab", 2, "reading"))
+    >>> [type(event).__name__ for event in heard]
     ['Started', 'Advanced', 'Advanced', 'Finished']
 
 This imports nothing of the console, which imports this and listens by default.

@@ -105,7 +105,7 @@ class _Streams:
     def _place(self) -> None:
         self._placed = [_Stream(name) for name in ("stdout", "stderr")]
         ours = {id(placed.original): placed for placed in self._placed}
-        handlers = [reference() for reference in logging._handlerList]  # type: ignore[attr-defined]
+        handlers = [handler for reference in logging._handlerList if (handler := reference())]  # type: ignore[attr-defined]
         # Not `handler.stream`, which some look up each time.
         self._handlers = [(one, ours[id(stream)]) for one in handlers if id(stream := vars(one).get("stream")) in ours]
         for handler, stream in self._handlers:
