@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from app.verbs.predict import predict
     from app.verbs.train import train
 
-# Read by TensorFlow's C++ code when it is loaded: without it, hundreds of lines before the first of ours.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# Read by TensorFlow's C++ code when it is loaded: without it, hundreds of lines before the first of ours. What it calls an
+# error, such as that there is no GPU, is none; real errors come as exceptions.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 _MODULES = {
     "Audit": "app.verbs.audit",

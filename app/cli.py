@@ -11,7 +11,7 @@ from typing import Any
 
 from app.config.shared import nearest
 from app.errors import BAD_INPUT, GateError, Interrupted
-from app.program import command
+from app.program import command, owning_process
 from app.usage import overview, parse
 from app.verbs import VERBS
 
@@ -52,7 +52,8 @@ def _dispatch(arguments: Sequence[str]) -> int:
 
 def _carry_out(function: Callable[..., Any], options: dict[str, Any]) -> int:
     try:
-        function(**options)
+        with owning_process():
+            function(**options)
     except BAD_INPUT as error:
         return _end(f"Error: {error}", 2)
     except OSError as error:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from app.config import RunConfig, load_config
-from app.console import console, print_path, table
 from app.errors import BAD_INPUT, GateError
 from app.evaluation.folds import fold_table, pooled_text, summarise
+from app.events import print_path, print_table, print_text
 from app.runs import Run
 from app.tasks import TASKS, Task
 from data.errors import DataError
@@ -49,7 +49,7 @@ def train_folds(
     try:
         for number, run in enumerate(runs, start=1):
             if not run.is_finished:
-                console.print(f"Fold {number} of {len(runs)}:")
+                print_text(f"Fold {number} of {len(runs)}:")
                 _train_fold(replace(config, fold=number), run, pictures, sha256, begin, go_on)
     except BAD_INPUT:
         if not any(run.path.exists() for run in runs):  # found bad before anything was trained
@@ -77,7 +77,7 @@ def _train_fold(
             shutil.rmtree(run.path, ignore_errors=True)  # it was interrupted before it had begun
             begin(config, pictures, sha256, str(run.path))
     except GateError:
-        console.print("An exported file failed its proof; the other folds are trained first.")
+        print_text("An exported file failed its proof; the other folds are trained first.")
 
 
 def _check_same(runs: Sequence[Run], pictures: PictureSet, sha256: str) -> None:
@@ -103,6 +103,6 @@ def _check_parity(runs: Sequence[Run]) -> None:
 
 def _say_folds(whole: Run, task: Task) -> None:
     """Print what the folds have come to."""
-    table("", *fold_table(whole.folds, task))
-    console.print(pooled_text(whole.folds, task))
+    print_table("", *fold_table(whole.folds, task))
+    print_text(pooled_text(whole.folds, task))
     print_path("figures", whole.summary)

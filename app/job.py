@@ -12,13 +12,13 @@ import numpy as np
 
 from app.config import RunConfig, load_config, recorded
 from app.config.hyperrule import resolve, resolved
-from app.console import console, print_path, status, whole
 from app.evaluation.advice import Measured, advise, describe_best, find_mirrored, flip_advice
 from app.evaluation.answers import predictor
 from app.evaluation.fonts import say_undrawable
 from app.evaluation.report import write_report
 from app.evaluation.results import calibrate, calibration_figures, check_goal, judge, say_metrics, write_plots
 from app.evaluation.samples import write_samples
+from app.events import print_path, print_text, status, whole
 from app.exporting.exports import write_exports
 from app.exporting.summary import say_exports
 from app.plan import Plan
@@ -180,7 +180,7 @@ def _fit(
     """Train and save the model; gives the record of the best epoch, and the temperatures that calibration has found."""
     with data.loader.naming_errors():
         best, inputs = fit(model, phases, data, run, extractor)
-    console.print(f"{'kept':<10}{describe_best(best, run.history, data.task.metric)}.")
+    print_text(f"{'kept':<10}{describe_best(best, run.history, data.task.metric)}.")
     temperatures = None
     if calibrates:
         with data.loader.naming_errors():
@@ -312,13 +312,13 @@ def _extractor(plan: Plan, data: FitData) -> Extractor | None:
 def _print_plan(run: Run, splits: Splits, prepared: PreparedRun) -> None:
     plan = prepared.plan
     counts = ", ".join(f"{len(members):,} {split}" for split, members in splits.items())
-    console.print(
+    print_text(
         f"Run {whole(run.path)}: {plan.task}, {plan.backbone} at {plan.image_size} px, {plan.strategy}; {counts}.",
     )
     if prepared.mirrored is not None and plan.flip:
-        console.print(f"Note: {flip_advice(prepared.mirrored)}")
+        print_text(f"Note: {flip_advice(prepared.mirrored)}")
     if prepared.resumed:
-        console.print(f"Resuming {FitState.read(run).describe(prepared.phases)}.")
+        print_text(f"Resuming {FitState.read(run).describe(prepared.phases)}.")
 
 
 def print_results(run: Run, pictures: PictureSet) -> None:
@@ -330,19 +330,19 @@ def print_results(run: Run, pictures: PictureSet) -> None:
     for name, path in (("model", run.model), ("pictures", run.plots), ("report", run.report)):
         print_path(name, path)
     if load_config(run.options).preparation != PLAIN:
-        console.print(
+        print_text(
             "note      apps must fill transparent parts and stretch values as this run did, before they ask a file."
         )
     if "extraction" in metrics:
         _say_extraction(metrics["extraction"])
     for number, advice in enumerate(metrics["advice"]):
-        console.print(f"{'' if number else 'try next':<10}{advice}")
-    console.print(f"Finished in {metrics['seconds']['total']:.0f} s.")
+        print_text(f"{'' if number else 'try next':<10}{advice}")
+    print_text(f"Finished in {metrics['seconds']['total']:.0f} s.")
 
 
 def _say_extraction(extraction: dict[str, Any]) -> None:
     stages = ", ".join(f"{stage} {rate:,.0f}" for stage, rate in extraction["stage_rates"].items())
-    console.print(
+    print_text(
         f"extracted {extraction['views']:,} views of pictures at {extraction['rate']:,.0f} img/s by {extraction['engine']}, "
         f"which does {extraction['bare_forward_rate']:,.0f} alone; a thread's img/s: {stages}",
     )

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 
-from app.console import TaskID, chatter_to, console, progress, status, track, whole
+from app.console import redirect_output
 from app.errors import UsageError
+from app.events import Stage, print_text, progress, status, track, whole
 from app.program import command
 from data.auditing.duplicates import Duplicates, find_duplicates
 from data.auditing.findings import Evidence
@@ -74,7 +76,7 @@ def open_readable(
         readable = _with_duplicates(readable, find_duplicates(statistics))
     _say_found(readable, pictures)
     if len(readable) < len(pictures):
-        console.print(f"Left out: {describe([one for one in checked if one.fault])}")
+        print_text(f"Left out: {describe([one for one in checked if one.fault])}")
     _say_duplicates(readable)
     _say_lost(readable, statistics)
     return readable, fingerprint(checked)
@@ -154,13 +156,13 @@ def _words(options: SourceOptions) -> list[str]:
 
 def _open(source: str, options: SourceOptions) -> PictureSet:
     """Open a source beside a bar for what has to be fetched or unpacked first."""
-    tasks: dict[str, TaskID] = {}
-    with chatter_to(Path(os.devnull)), status("looking for images"), progress("MB") as bars:
+    stages: dict[str, Stage] = {}
+    with redirect_output(Path(os.devnull)), status("looking for images"), ExitStack() as stack:
 
         def report(activity: str, done: int, total: int | None) -> None:
-            if activity not in tasks:
-                tasks[activity] = bars.add_task(activity, total=None)
-            bars.update(tasks[activity], completed=done / 1e6, total=None if total is None else total / 1e6)
+            if activity not in stages:
+                stages[activity] = stack.enter_context(progress(activity, unit="MB"))
+            stages[activity].update(done=done / 1e6, total=None if total is None else total / 1e6)
 
         return open_source(source, replace(options, progress=report))
 
@@ -187,20 +189,20 @@ def _check(pictures: PictureSet, cache_folder: str | None) -> list[Checked]:
 
 def _say_found(readable: PictureSet, pictures: PictureSet) -> None:
     for note in pictures.notes:
-        console.print(note)
+        print_text(note)
     names = readable.class_names
     what = readable.labels.unit if len(names) == 1 else readable.labels.units
     listed = ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
     labels = f"of {len(names)} {what} ({listed})" if names else "without labels"
-    console.print(f"Found {len(readable):,} pictures {labels} in {whole(readable.source)}.")
+    print_text(f"Found {len(readable):,} pictures {labels} in {whole(readable.source)}.")
     for alike in spellings(names):
         named = " and ".join(map(repr, alike))
-        console.print(
+        print_text(
             f"{named} differ in their spelling only and stay {len(alike)} classes; if they are one, spell them alike."
         )
     ignored = ", ".join(f"{count} {kind}" for kind, count in pictures.ignored.items() if count)
     if ignored:
-        console.print(f"Ignored what is not a labelled image: {ignored}.")
+        print_text(f"Ignored what is not a labelled image: {ignored}.")
 
 
 def _say_duplicates(pictures: PictureSet) -> None:
@@ -213,7 +215,7 @@ def _say_duplicates(pictures: PictureSet) -> None:
     )
     shows = "picture shows" if repeated == 1 else "pictures show"
     audit = whole(command("audit", pictures.source))
-    console.print(f"{repeated:,} {shows} the same as others{contradicting}; {audit} tells more.")
+    print_text(f"{repeated:,} {shows} the same as others{contradicting}; {audit} tells more.")
 
 
 def _say_lost(pictures: PictureSet, statistics: np.ndarray) -> None:
@@ -230,7 +232,7 @@ def _say_lost(pictures: PictureSet, statistics: np.ndarray) -> None:
         if count:
             name = "--background" if option in ("white", "black", "gray") else "--levels"
             are, first = "image is" if count == 1 else "images are", pictures.keys[int(np.flatnonzero(which)[0])]
-            console.print(f"Warning: {count:,} {are} {what} ({first}): give {name} {option}.")
+            print_text(f"Warning: {count:,} {are} {what} ({first}): give {name} {option}.")
 
 
 def _contradicting(pictures: PictureSet, groups: Sequence[np.ndarray]) -> str:

@@ -1,4 +1,4 @@
-"""How Graft was called: a command that it advises works when it is pasted."""
+"""How Graft was called: as a command, which works when it is pasted, or as functions in somebody else's process."""
 
 from __future__ import annotations
 
@@ -6,6 +6,26 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_owns_process = False
+
+
+@contextmanager
+def owning_process() -> Iterator[None]:
+    """Within it, nothing but Graft runs in this process: the command line, and no notebook or server."""
+    global _owns_process
+    before, _owns_process = _owns_process, True
+    try:
+        yield
+    finally:
+        _owns_process = before
+
+
+def owns_process() -> bool:
+    """Whether nothing but Graft runs in this process, so that its file descriptors are Graft's to redirect."""
+    return _owns_process
 
 
 def command(*words: object) -> str:

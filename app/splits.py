@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from app.config import RunOptions, load_config
-from app.console import console, track
 from app.errors import UsageError
+from app.events import print_text, track
 from app.exporting.questions import export_members
 from app.pictures import open_readable, refuse_leakage
 from app.runs import Run
@@ -88,7 +88,7 @@ def open_pictures(
     config = load_config(run.options)
     preparation = preparation or config.preparation
     if source is None and preparation == config.preparation and run.images.is_file():
-        console.print(f"The images are those that the run keeps in {run.images}.")
+        print_text(f"The images are those that the run keeps in {run.images}.")
         return open_images(run.images, run.splits, run.class_names, config.task)
     pictures, _ = open_readable(
         source or config.source,
@@ -105,7 +105,7 @@ def _say_changed(run: Run, pictures: PictureSet) -> None:
     """Figures about images that have changed are about other images."""
     changed = changed_since(run.splits, pictures)
     if changed:
-        console.print(f"Note: {describe_changed(changed, pictures.source)} have changed since the run was trained.")
+        print_text(f"Note: {describe_changed(changed, pictures.source)} have changed since the run was trained.")
 
 
 def splits_of(run: Run, pictures: PictureSet) -> tuple[PictureSet, np.ndarray]:
@@ -130,5 +130,5 @@ def splits_of(run: Run, pictures: PictureSet) -> tuple[PictureSet, np.ndarray]:
         refuse_leakage(replace(chosen, given_splits=tuple(splits.tolist())), config.source_options, mend)
     later = len(pictures) - len(chosen)
     if later and not config.shots:  # which leave out images from the start
-        console.print(f"Left out {later:,} {'image that is' if later == 1 else 'images that are'} not in splits.csv.")
+        print_text(f"Left out {later:,} {'image that is' if later == 1 else 'images that are'} not in splits.csv.")
     return chosen, splits

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 
-from app.console import status
+from app.events import status
 
 
 def start_tensorflow() -> None:

@@ -22,9 +22,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from app.config import TrainConfig
-from app.console import console, table
+from app.console import console
 from app.errors import BAD_INPUT, UsageError
 from app.evaluation.plots import save_figure
+from app.events import print_table
 from app.pictures import open_readable
 from app.splits import choose_splits
 from benchmarks.job import Job
@@ -299,7 +300,7 @@ def report(data: DataSet, methods: Sequence[str], output: Path) -> Iterator[str]
     seeds = ", ".join(str(job.seed) for job in data.jobs)
     about = f"{len(data.pictures):,} pictures of {len(data.pictures.class_names)} classes ({counts}); seeds {seeds}."
     console.print(f"\n{data.name}: {about}")
-    table("", COLUMNS, rows, optional=("peak memory", "speed to target"))
+    print_table("", COLUMNS, rows, optional=("peak memory", "speed to target"))
     save_figure(figure(data.name, results, labels), output / f"{data.name}.png")
     yield f"## {data.name}\n\n{about}\n\n{markdown_table(COLUMNS, rows)}\n![accuracy against time]({data.name}.png)\n"
     for title, columns, key, texts in (
@@ -314,7 +315,7 @@ def report(data: DataSet, methods: Sequence[str], output: Path) -> Iterator[str]
         known = {method: [one for one in found if getattr(one, key)] for method, found in results.items()}
         rows = [texts(found, labels[method]) for method, found in known.items() if found]
         if rows:
-            table(title, columns, rows)
+            print_table(title, columns, rows)
             yield f"{title}:\n\n{markdown_table(columns, rows)}"
 
 

@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from app.console import console, table
+from app.console import console
+from app.events import print_table
 from app.verbs.audit import Audit, audit
 from benchmarks.repetition import repeated, saved
 from data.auditing.checks import CHECKS
@@ -226,7 +227,7 @@ def _say_found(figures: dict[str, Figures]) -> None:
         for listed in [one[kind].get("among the first 10 %", "")]
     ]
     columns = ("data", "pictures", "seconds", "kind", "planted", "found", "precision", "recall", "in the first 10 %")
-    table("", columns, rows)
+    print_table("", columns, rows)
 
 
 # --- Size -----------------------------------------------------------------------------------------------------------------
@@ -263,7 +264,7 @@ def _say_sizes(sizes: dict[int, Figures]) -> None:
         (one["pictures"], *(f"{seconds:.0f}" for seconds in one["seconds"].values()), one["peak_memory_mb"])
         for one in sizes.values()
     ]
-    table("", ("pictures", "check, s", "duplicates, s", "findings, s", "peak memory, MB"), rows)
+    print_table("", ("pictures", "check, s", "duplicates, s", "findings, s", "peak memory, MB"), rows)
 
 
 if __name__ == "__main__":

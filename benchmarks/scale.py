@@ -19,10 +19,11 @@ from typing import NamedTuple
 
 import psutil
 
+import app.console  # noqa: F401 -- it listens to what goes on
 from app import Run
 from app.config import TrainConfig
-from app.console import table, track
 from app.errors import BAD_INPUT, UsageError
+from app.events import print_table, track
 from app.usage import parse
 from benchmarks.repetition import repeated
 from data.files import write_json
@@ -110,7 +111,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"Error: {error}", file=sys.stderr)
         return 2
     rows = [cells(one) for one in figures]
-    table("", COLUMNS, [*rows, ("extrapolated", *[""] * (len(COLUMNS) - 1)), cells(extrapolated(figures[-1]))])
+    print_table("", COLUMNS, [*rows, ("extrapolated", *[""] * (len(COLUMNS) - 1)), cells(extrapolated(figures[-1]))])
     if options.output:
         write_json(Path(options.output), [one._asdict() for one in figures])
     return 0

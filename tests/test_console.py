@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from app.console import bars, chatter_to, console, print_path, progress, status, track, whole
+from app.console import aside, bars, redirect_output
+from app.console.printing import console
+from app.events import print_path, print_text, progress, status, track, whole
 from tests.terminal import on_a_terminal
 
 
@@ -21,25 +23,23 @@ def no_width_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_sentences_are_broken_between_words_and_paths_are_not(capsys: pytest.CaptureFixture[str]) -> None:
     path = "/a/folder with spaces/" * 5
-    console.print(
-        f"Found 24 pictures of 3 classes in {whole(path)}, and [b]many[/b] others that were {'x ' * 40}so on."
-    )
+    print_text(f"Found 24 pictures of 3 classes in {whole(path)}, and [b]many[/b] others that were {'x ' * 40}so on.")
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "Found 24 pictures of 3 classes in"
     assert lines[1] == f"{path},"
     assert lines[2].startswith("and [b]many[/b] others") and max(map(len, lines[2:])) <= 100
     print_path("report", path)
     assert capsys.readouterr().out == f"report    {path}\n"
-    console.print(f"  command {path}", soft_wrap=True)
+    print_text(f"  command {path}", wraps=False)
     assert capsys.readouterr().out == f"  command {path}\n"
 
 
 def test_standard_output_can_be_kept_for_what_was_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
-    with console.aside():
-        console.print("reading")
+    with aside():
+        print_text("reading")
         list(track("abc", 3, "checking"))
-    with console.aside(False):
-        console.print("read")
+    with aside(False):
+        print_text("read")
     out, err = capsys.readouterr()
     assert out == "read\n" and err.startswith("reading\nchecking   100%")
 
@@ -51,10 +51,9 @@ def test_track_yields_everything_in_order(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_in_a_pipe_what_is_over_at_once_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    with progress("files") as shown:
-        task = shown.add_task("reading", total=4, note="[a].tflite")
-        shown.advance(task)
-        shown.update(task, completed=4)
+    with progress("reading", 4, unit="files", note="[a].tflite") as stage:
+        stage.advance()
+        stage.update(done=4)
     assert re.fullmatch(r"reading    100% ([\d,.]+ files/s )?in 0:00 \[a\]\.tflite\n", capsys.readouterr().out)
     with status("looking"):
         pass
@@ -65,8 +64,8 @@ def test_in_a_pipe_what_takes_long_shows_life_though_nothing_advances(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(bars, "PIPE_SECONDS", 0.01)
-    with progress() as shown:
-        shown.update(shown.add_task("reading", total=4), advance=1)
+    with progress("reading", 4) as stage:
+        stage.advance()
         reading = lines_until(2, capsys)
     assert all(re.fullmatch(r"reading     25%( \d+:\d\d)?", line) for line in reading)
     capsys.readouterr()
@@ -93,15 +92,15 @@ def test_nothing_is_left_of_a_transient_bar_that_is_over_at_once(capsys: pytest.
 
 
 def test_a_line_of_progress_fits(capsys: pytest.CaptureFixture[str]) -> None:
-    with progress() as shown:
-        shown.add_task("timing", total=0, note="a_file_of_a_very_long_name" * 5)
+    with progress("timing", 0, note="a_file_of_a_very_long_name" * 5):
+        pass
     (line,) = capsys.readouterr().out.splitlines()
     assert len(line) == 100 and line.endswith("…")
 
 
 def test_the_time_of_a_stage_that_broke_off_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    with contextlib.suppress(ZeroDivisionError), progress() as shown:
-        shown.advance(shown.add_task("reading", total=2))
+    with contextlib.suppress(ZeroDivisionError), progress("reading", 2) as stage:
+        stage.advance()
         raise ZeroDivisionError
     assert capsys.readouterr().out == "reading     50% in 0:00\n"
 
@@ -111,7 +110,7 @@ def test_the_time_of_a_stage_that_broke_off_is_told(capsys: pytest.CaptureFixtur
     [(0, 8, "  0%"), (2, 8, " 25%"), (8, 8, "100% in 1:01:05"), (1234, None, "1,234 MB")],
 )
 def test_how_far_a_task_is(done: int, total: int | None, text: str) -> None:
-    shown = progress("MB")
+    shown = bars.Bars("MB", False, console)
     shown.add_task("downloading", total=total)
     (task,) = shown.tasks
     task.completed, task.finished_time = done, 3665.9 if done == total else None
@@ -119,27 +118,30 @@ def test_how_far_a_task_is(done: int, total: int | None, text: str) -> None:
 
 
 def test_nobody_takes_the_place_of_the_standard_streams(tmp_path: Path) -> None:
-    with chatter_to(tmp_path / "log.txt"):
+    with redirect_output(tmp_path / "log.txt"):
         streams = sys.stdout, sys.stderr
-        with progress(), status("looking"):
+        with progress("reading"), status("looking"):
             assert (sys.stdout, sys.stderr) == streams
 
 
 ON_A_TERMINAL = """
 import os, sys
 from pathlib import Path
-from app.console import chatter_to, console, progress, status
-with chatter_to(Path(sys.argv[1])):
+from app.console import redirect_output
+from app.console.listener import stages
+from app.events import print_text, progress, status
+from app.program import owning_process
+with owning_process(), redirect_output(Path(sys.argv[1])):
     with status("starting"):
         print("while it starts")
-    with progress() as bars:
-        task = bars.add_task("reading", total=2, note="a note")
-        bars.advance(task)
+    with progress("reading", 2, note="a note") as stage:
+        stage.advance()
         sys.stderr.write("\\rhalf a line")
         os.write(1, b"from C++")
-        bars.refresh()
-        console.print("for the user")
-        bars.advance(task)
+        (bar,) = stages.bars.values()
+        bar.bars.refresh()
+        print_text("for the user")
+        stage.advance()
 print("done")
 """
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
-from app.console import table
+from app.events import print_table
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +26,7 @@ def printed(
 ) -> list[str]:
     """The lines of a table without what stands at their ends."""
     capsys.readouterr()
-    table(title, columns, rows, **options)
+    print_table(title, columns, rows, **options)
     return [line.rstrip() for line in capsys.readouterr().out.splitlines()]
 
 
@@ -63,7 +63,7 @@ NARROW = (("name", "日本語 title"), [("写真" * 9, "a text of some words " *
 
 
 def test_cells_are_text_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    table("title", ("name", "value"), [("[bold]class[/bold]", 3), ("[/", None)])
+    print_table("title", ("name", "value"), [("[bold]class[/bold]", 3), ("[/", None)])
     out = capsys.readouterr().out
     assert "[bold]class[/bold]" in out and "[/" in out
 

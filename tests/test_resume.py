@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from functools import cache
@@ -16,6 +17,8 @@ import numpy as np
 import pytest
 
 from app import Run, train
+from app.errors import Interrupted
+from app.events import Advanced, Event, cancellable, listening
 from tests.pictures import write_folder
 
 ROOT = Path(__file__).parent.parent
@@ -99,7 +102,7 @@ def test_kill_9_in_phase_2_then_resume_ends_like_an_uninterrupted_run(
         raise AssertionError("the pretrained weights may be gone; the model is in the run folder")
 
     with monkeypatch.context() as patch:
-        patch.setattr("models.builder.build_model", out_of_reach)
+        patch.setattr("app.job.build_model", out_of_reach)
         train(resume=str(run.path))
 
     assert "Resuming after epoch" in capsys.readouterr().out
@@ -158,3 +161,38 @@ def test_ctrl_c_and_sigterm_say_how_to_continue(source: Path, tmp_path: Path, nu
     _, error = process.communicate(timeout=1800)
     assert process.returncode == 130
     assert error.strip() == f"Interrupted. Continue with: python -m app train --resume {run.path}"
+
+
+def test_a_run_that_another_thread_cancels_is_resumed_like_one_that_ctrl_c_ended(
+    source: Path, uninterrupted: Callable[..., Run], tmp_path: Path
+) -> None:
+    run, cancel = Run(tmp_path / "cancelled"), threading.Event()
+    ended: list[BaseException] = []
+
+    def wait_in_fine_tuning(event: Event) -> None:
+        if isinstance(event, Advanced) and event.name == "fine-tune" and event.note.startswith("epoch 2/"):
+            assert cancel.wait(timeout=1800)
+
+    def begin() -> None:
+        try:
+            with cancellable(cancel), listening(wait_in_fine_tuning):
+                train(str(source), output=str(run.path), **OPTIONS)
+        except BaseException as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=begin)
+    thread.start()
+    while thread.is_alive() and len(run.history) < 3:  # of the head, and two of fine-tuning
+        time.sleep(0.02)
+    cancel.set()
+    thread.join()
+    (error,) = ended
+    assert isinstance(error, Interrupted)
+    assert str(error) == f"Interrupted. Continue with: python -m app train --resume {run.path}"
+    assert len(run.history) == 3 and not run.is_finished
+
+    train(resume=str(run.path))
+    whole = uninterrupted("light")
+    assert figures(run) == figures(whole)
+    how_long = {"seconds": 0, "extraction": 0, "advice": 0}
+    assert run.metrics | how_long == whole.metrics | how_long

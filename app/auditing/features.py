@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from app.config import AuditConfig
-from app.console import status
+from app.events import status
 from app.training.activations import Extractor, Views
 from data.augmentation import Augmentation
 from data.cache.cache import Cache

@@ -1,9 +1,13 @@
-"""What a person sees: lines, tables and progress, on a terminal, in a notebook, and in a pipe or file."""
+"""What a person sees: lines, tables and progress, on a terminal, in a notebook, and in a pipe or file.
 
-from app.console.bars import TaskID, progress, status, track
-from app.console.chatter import chatter_to
-from app.console.printing import console, print_path
-from app.console.tables import table
-from app.console.wrapping import whole
+This listens to `app.events` by default.
+"""
 
-__all__ = ["TaskID", "chatter_to", "console", "print_path", "progress", "status", "table", "track", "whole"]
+from app.console.listener import show
+from app.console.printing import aside, console
+from app.console.redirection import redirect_output, redirected_to
+from app.events import listen_by_default
+
+__all__ = ["aside", "console", "redirect_output", "redirected_to", "show"]
+
+listen_by_default(show)

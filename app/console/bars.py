@@ -6,20 +6,16 @@ import contextlib
 import html
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 from rich.live import Live
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.spinner import Spinner
 from rich.table import Column
 from rich.text import Text
 
-from app.console.printing import console
-
-__all__ = ["TaskID", "progress", "status", "track"]
-
-Item = TypeVar("Item")
+from app.console.printing import Output
 
 PIPE_SECONDS = 10.0  # between two lines of a stage that takes long
 NOTEBOOK_SECONDS = 0.25  # between two states of a bar
@@ -27,7 +23,7 @@ BRIEF_SECONDS = 1.0  # of what a notebook does not mention
 
 # Rich would put itself in the place of the standard streams, to print around its bar what others write to them: over its
 # head if that is half a line, and also what has another place to go, as a log.
-_ON_OUR_CONSOLE: dict[str, Any] = {"console": console, "redirect_stdout": False, "redirect_stderr": False}
+_LEAVING_STREAMS: dict[str, Any] = {"redirect_stdout": False, "redirect_stderr": False}
 
 _PAGE = '<div style="font-family:monospace;white-space:pre">{}</div>'
 _BAR = (
@@ -36,74 +32,67 @@ _BAR = (
 )
 
 
-def progress(unit: str = "img", *, transient: bool = False) -> Bars:
-    """Progress bars; a task may have a `note`, which stands beside its bar.
-
-    Args:
-        unit: what they count.
-        transient: leave nothing of them, unless they take long where they cannot be taken away again.
-    """
-    return Bars(unit, transient)
-
-
-def track(
-    items: Iterable[Item], total: int, description: str, *, step: int = 1, unit: str = "img", transient: bool = False
-) -> Iterator[Item]:
-    """Yield the items beside a progress bar that grows by `step` an item; the others are as in `progress`."""
-    with progress(unit, transient=transient) as bars:
-        task = bars.add_task(description, total=total)
-        for item in items:
-            yield item
-            bars.advance(task, step)
-        bars.update(task, completed=total)
-
-
 @contextlib.contextmanager
-def status(text: str) -> Iterator[None]:
-    """Say what goes on, when nobody knows for how long; of a short time nothing is left."""
-    if console.is_interactive:
-        with Live(Spinner("dots", Text(text)), refresh_per_second=12.5, transient=True, **_ON_OUR_CONSOLE):
+def spinner(text: str, output: Output) -> Iterator[None]:
+    """Show what goes on, when nobody knows for how long; of a short time nothing is left."""
+    if output.is_interactive:
+        still = Live(
+            Spinner("dots", Text(text)), console=output, refresh_per_second=12.5, transient=True, **_LEAVING_STREAMS
+        )
+        with still:
             yield
         return
     started = time.monotonic()
 
     def rows(ended: bool) -> list[Row]:
         seconds = time.monotonic() - started
-        return [Row(text, f"in {clock(seconds)}" if ended else clock(seconds))] if _is_long(seconds) else []
+        return [Row(text, f"in {clock(seconds)}" if ended else clock(seconds))] if _is_long(seconds, output) else []
 
-    with _ticker(rows):
+    with _ticker(rows, output):
         yield
 
 
 class Bars(Progress):
-    """Rich's bookkeeping of tasks, with their speed and the time they need, and what is shown of it."""
+    """Progress bars: rich's bookkeeping of tasks, with their speed and the time they need, and what is shown of it.
 
-    def __init__(self, unit: str, transient: bool) -> None:
-        """Count `unit`, see `progress`."""
+    A task may have a `note`, which stands beside its bar.
+
+    Attributes:
+        kind: what it was made of; stages of one kind can share it.
+    """
+
+    def __init__(self, unit: str, transient: bool, output: Output) -> None:
+        """Begin without a bar.
+
+        Args:
+            unit: what they count.
+            transient: leave nothing of them, unless they take long where they cannot be taken away again.
+            output: where they are shown.
+        """
         name = TextColumn("{task.description:<10}", markup=False)
-        super().__init__(name, BarColumn(bar_width=20), _Facts(unit), transient=transient, **_ON_OUR_CONSOLE)
-        self._unit, self._transient = unit, transient
+        bar = BarColumn(bar_width=20)
+        super().__init__(name, bar, _Facts(unit), console=output, transient=transient, **_LEAVING_STREAMS)
+        self.kind, self._unit, self._transient, self._output = (unit, transient, output), unit, transient, output
         self._started = time.monotonic()
         self._ticker: _Ticker | None = None
 
     def start(self) -> None:
         """Show the tasks from now on."""
-        if console.is_interactive or self.disable:
+        if self._output.is_interactive or self.disable:
             super().start()
         else:
-            self._ticker = _ticker(self._rows)
+            self._ticker = _ticker(self._rows, self._output)
             self._ticker.start()
 
     def stop(self) -> None:
         """Show how things are at the end."""
         if self._ticker is None:
-            self.live.transient |= not self.tasks  # no empty line
             super().stop()
         else:
             self._ticker.stop()
 
     def _rows(self, ended: bool) -> list[Row]:
-        if self._transient and not _is_long(time.monotonic() - self._started):
+        if self._transient and not _is_long(time.monotonic() - self._started, self._output):
             return []
         return [Row.of_task(task, self._unit, ended) for task in self.tasks]
 
@@ -166,17 +155,17 @@ def clock(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"
 
 
-def _is_long(seconds: float) -> bool:
+def _is_long(seconds: float, output: Output) -> bool:
     """Whether that is to be mentioned where it cannot be taken away again."""
-    return seconds >= (BRIEF_SECONDS if console.in_notebook else PIPE_SECONDS)
+    return seconds >= (BRIEF_SECONDS if output.in_notebook else PIPE_SECONDS)
 
 
 class _Ticker(threading.Thread):
     """Shows rows again and again, whether they change or not, and once more at the end."""
 
-    def __init__(self, rows: Callable[[bool], Sequence[Row]], seconds: float) -> None:
+    def __init__(self, rows: Callable[[bool], Sequence[Row]], seconds: float, output: Output) -> None:
         super().__init__(daemon=True)
-        self._rows, self._seconds = rows, seconds
+        self._rows, self._seconds, self._output = rows, seconds, output
         self._done = threading.Event()
 
     def run(self) -> None:
@@ -206,8 +195,8 @@ class _Lines(_Ticker):
     def show(self, rows: Sequence[Row], ended: bool) -> None:
         for row in rows if ended else rows[-1:]:
             line = Text(str(row).rstrip())
-            line.truncate(console.width, overflow="ellipsis")
-            console.print(line)
+            line.truncate(self._output.width, overflow="ellipsis")
+            self._output.print(line)
 
 
 class _Html(_Ticker):
@@ -218,8 +207,8 @@ class _Html(_Ticker):
     def show(self, rows: Sequence[Row], ended: bool) -> None:
         if rows:
             page = _PAGE.format("\n".join(row.as_html() for row in rows))
-            self.shown = console.display(page, "\n".join(map(str, rows)), self.shown)
+            self.shown = self._output.display(page, "\n".join(map(str, rows)), self.shown)
 
 
-def _ticker(rows: Callable[[bool], Sequence[Row]]) -> _Ticker:
-    return _Html(rows, NOTEBOOK_SECONDS) if console.in_notebook else _Lines(rows, PIPE_SECONDS)
+def _ticker(rows: Callable[[bool], Sequence[Row]], output: Output) -> _Ticker:
+    return _Html(rows, NOTEBOOK_SECONDS, output) if output.in_notebook else _Lines(rows, PIPE_SECONDS, output)

@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
-from pathlib import Path
+from contextvars import ContextVar
 from typing import IO, Any
 
 from rich.console import Console, ConsoleDimensions
@@ -19,8 +19,8 @@ PIPE_WIDTH = 100  # columns, where there is no terminal to ask
 class Output(Console):
     """Rich's console; in a notebook it writes plain lines to standard output, instead of displaying each as HTML."""
 
-    def __init__(self) -> None:
-        super().__init__(highlight=False, markup=False, emoji=False, force_jupyter=False)
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False, force_jupyter=False)
 
     @property
     def in_notebook(self) -> bool:
@@ -61,7 +61,7 @@ class Output(Console):
         return ConsoleDimensions((width or 80) - self.legacy_windows, height or 25)
 
     def print(self, *objects: Any, soft_wrap: bool | None = None, **options: Any) -> None:
-        """Print; sentences are broken between words, and what `app.console.whole` was asked for is not.
+        """Print; sentences are broken between words, and what `app.events.whole` was asked for is not.
 
         Args:
             *objects: texts, as they are, or what rich can draw.
@@ -82,15 +82,6 @@ class Output(Console):
     def _lines(self, text: str) -> Iterator[str]:
         for line in text.split("\n"):
             yield from wrap(line, self.width)
-
-    @contextlib.contextmanager
-    def aside(self, active: bool = True) -> Iterator[None]:
-        """Write to standard error, if `active`, so that standard output holds nothing but what was asked for."""
-        before, self.stderr = self.stderr, self.stderr or active
-        try:
-            yield
-        finally:
-            self.stderr = before
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -137,8 +128,27 @@ def descriptor_of(stream: IO[str] | None) -> int | None:
 
 
 console = Output()
+_beside = Output(stderr=True)
+_aside: ContextVar[bool] = ContextVar("aside", default=False)
 
 
-def print_path(what: str, path: Path | str) -> None:
-    """Print where something is, on one line however long it is."""
-    console.print(f"{what:<10}{path}", soft_wrap=True)
+def output() -> Output:
+    """Where this thread's output goes: standard output, or standard error within `aside`."""
+    return _beside if _aside.get() else console
+
+
+@contextlib.contextmanager
+def aside(active: bool = True) -> Iterator[None]:
+    """Write to standard error, if `active`, so that standard output holds nothing but what was asked for."""
+    token = _aside.set(_aside.get() or active)
+    try:
+        yield
+    finally:
+        _aside.reset(token)
+
+
+@contextlib.contextmanager
+def held() -> Iterator[None]:
+    """Go on writing to where it goes now, whatever becomes of the standard streams and their descriptors."""
+    with console.held(), _beside.held():
+        yield

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,8 +13,9 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from app.console.printing import console
+from app.console.printing import Output
 from app.console.wrapping import wrap
+from app.events import SaidTable
 
 _HEAD = 3  # lines of a grid's titles, which do not count when lines are compared
 # Spaces between the columns of a grid, and the padding that makes them.
@@ -22,46 +23,41 @@ _GAPS: dict[int, tuple[int, int] | tuple[int, int, int, int]] = {3: (0, 1), 2: (
 _NARROW = 24  # a text is not broken into lines that are shorter
 
 
-def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]], optional: Collection[str] = ()) -> None:
-    """Print a table; cells are text as it is, and no word is cut.
+def draw_table(said: SaidTable, output: Output) -> None:
+    """Print a table, in which no word is cut.
 
     Where there is no room for all columns beside each other, optional ones are left out, and a line says so. Then titles and
     long texts are broken between words; or, where that takes fewer lines or nothing else fits, each row becomes a block.
-
-    Args:
-        title: stands above the table; may be empty.
-        columns: their titles.
-        rows: a cell for each column.
-        optional: titles of columns that can be left out, if the table has them, the last first.
     """
-    asked = _Table(title, tuple(columns), tuple(tuple(map(str, row)) for row in rows))
-    if console.in_notebook:
-        with console.capture() as text:
-            console.print(asked.grid(asked.natural, 3))
-        console.display(asked.page(), text.get())
+    asked = _Table(said.title, said.columns, said.rows, output)
+    if output.in_notebook:
+        with output.capture() as text:
+            output.print(asked.grid(asked.natural, 3))
+        output.display(asked.page(), text.get())
         return
-    shown, leaving = asked, list(optional)
+    shown, leaving = asked, list(said.optional)
     while leaving and not shown.fits(shown.unbroken, 1):
         shown = shown.without(leaving.pop())
-    console.print(shown.fitted())
+    output.print(shown.fitted())
     if shown.columns != asked.columns:
         names = ", ".join(name for name in asked.columns if name not in shown.columns)
-        console.print(f"Not shown: {names}. Set COLUMNS={asked.width(asked.natural, 3)} to see all columns.")
+        output.print(f"Not shown: {names}. Set COLUMNS={asked.width(asked.natural, 3)} to see all columns.")
 
 
 @dataclass(frozen=True)
 class _Table:
-    """What a table shows, and how it is drawn."""
+    """What a table shows, and how it is drawn where it is printed."""
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    output: Output
 
     def without(self, column: str) -> _Table:
         """The same but for a column."""
         kept = [index for index, name in enumerate(self.columns) if name != column]
         columns, *rows = (tuple(line[index] for index in kept) for line in (self.columns, *self.rows))
-        return _Table(self.title, columns, tuple(rows))
+        return _Table(self.title, columns, tuple(rows), self.output)
 
     @cached_property
     def natural(self) -> list[int]:
@@ -91,7 +87,7 @@ class _Table:
 
     def fits(self, widths: Sequence[int], gap: int) -> bool:
         """Whether there is room for columns of these widths."""
-        return self.width(widths, gap) <= console.width
+        return self.width(widths, gap) <= self.output.width
 
     def fitted(self) -> Table | Group:
         """The best of what fits: texts are broken only where that takes no more lines than blocks, and leaves a gap."""
@@ -101,7 +97,7 @@ class _Table:
         blocks = self.blocks()
         if self.fits(self.broken, 2):
             grid = self.grid(self.broken, 2)
-            if len(console.render_lines(grid)) <= len(blocks.renderables) + _HEAD:
+            if len(self.output.render_lines(grid)) <= len(blocks.renderables) + _HEAD:
                 return grid
         return self.grid(self.unbroken, 1) if self.fits(self.unbroken, 1) else blocks
 
@@ -123,10 +119,10 @@ class _Table:
         lines = [Text(self.title, style="bold")] if self.title else []
         lines.append(Text())
         for first, *others in self.rows:
-            lines += [Text(line, style="bold") for line in wrap(first, console.width, break_words=True)]
+            lines += [Text(line, style="bold") for line in wrap(first, self.output.width, break_words=True)]
             cells = zip(self.columns[1:], others, strict=True)
             named = [f"{title}: {cell}" if title else cell for title, cell in cells if cell]
-            lines += [Text(f"  {line}") for line in _packed(named, console.width - 2)]
+            lines += [Text(f"  {line}") for line in _packed(named, self.output.width - 2)]
         return Group(*lines, Text())
 
     def page(self) -> str:

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 from rich.cells import cell_len
 
-_HELD = "\ue000"  # of Unicode's private use
-
-
-def whole(text: str | Path) -> str:
-    """A path or a command within a sentence, which `wrap` leaves whole though it may hold spaces."""
-    return str(text).replace(" ", _HELD)
+from app.events import unmarked
 
 
 def wrap(text: str, width: int, *, break_words: bool = False) -> list[str]:
@@ -32,7 +26,7 @@ def wrap(text: str, width: int, *, break_words: bool = False) -> list[str]:
             lines.append(line)
             line = ""
         line += part
-    return [one.rstrip().replace(_HELD, " ") for one in (*lines, line)]
+    return [unmarked(one.rstrip()) for one in (*lines, line)]
 
 
 # What a text is made of, to break it after: words; the folders of a path; parts of a name; letters.

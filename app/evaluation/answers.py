@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from app.config import load_config
-from app.console import status, track
+from app.events import status, track
 from app.runs import Run
 from data.labels import Indices
 from data.pictures import PictureSet

@@ -11,7 +11,7 @@ import matplotlib
 from matplotlib.font_manager import FontEntry, FontProperties, fontManager
 from matplotlib.ft2font import FT2Font
 
-from app.console import console
+from app.events import print_text
 
 _UNSEEN = ("Cc", "Cf", "Zs", "Zl", "Zp")  # categories of Unicode that need no glyph
 _MOST_FONTS = 5  # more scripts than that are hardly in the names of one data set
@@ -41,7 +41,7 @@ def say_undrawable(class_names: Sequence[str]) -> None:
     names = undrawable(class_names)
     if names:
         others = f" and {len(names) - 1:,} other {'name' if len(names) == 2 else 'names'}" if len(names) > 1 else ""
-        console.print(
+        print_text(
             f"Note: no font on this system has the letters of {names[0]!r}{others}; the plots call these classes by number, "
             "from class 0, in the order of classes.txt. Install a font that has them, such as Noto Sans.",
         )

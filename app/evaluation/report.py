@@ -10,8 +10,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from app.config import RunConfig, load_config, recorded
-from app.console import status
 from app.evaluation.advice import describe_best
+from app.events import status
 from app.exporting.delegates import DEVICE_COLUMNS, device_rows
 from app.exporting.verdicts import export_cells, export_columns, refused, remarks, score_text, verdicts
 from app.runs import Run

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from app.config.training import ThresholdGroup
-from app.console import console, status, table
 from app.evaluation import plots
 from app.evaluation.calibration import Calibrator
 from app.evaluation.fonts import fonts_for
+from app.events import print_table, print_text, status
 from app.figures import beyond
 from app.runs import Run
 from app.tasks import TASKS
@@ -121,7 +121,7 @@ def calibration_figures(
 def _say_out_of_reach(classes: dict[str, Any], thresholds: np.ndarray, names: Sequence[str], precision: float) -> None:
     for name, threshold in zip(names, thresholds, strict=True):
         if np.isfinite(threshold) and classes[name]["precision"] < precision:
-            console.print(
+            print_text(
                 f"No threshold for {name} reaches a precision of {precision:g} on the validation pictures; "
                 f"{threshold:.3f} comes nearest, with {beyond(classes[name]['precision'], precision, digits=3)}.",
             )
@@ -177,4 +177,4 @@ def say_metrics(run: Run, task_name: str) -> None:
         for split, one in run.metrics.items()
         if split in ("validation", "test")
     ]
-    table("", ("split", "pictures", *columns), rows)
+    print_table("", ("split", "pictures", *columns), rows)

@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 from matplotlib.figure import Figure
 
-from app.console import status
 from app.evaluation import plots
 from app.evaluation.fonts import fonts_for
+from app.events import status
 from app.plan import Plan
 from app.runs import Run
 from app.tasks import TASKS

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from app.console import status
+from app.events import status
 from app.exporting.formats import FORMATS, Format
 from app.exporting.parity import Proof, prove
 from app.exporting.questions import Questions

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from app.console import status
 from app.evaluation.answers import predictor
+from app.events import status
 from app.exporting.automatic import Search, quantize_automatically, worst_layers
 from app.exporting.folder import Kept, failed_name, find_kept, new_export
 from app.exporting.formats import FORMATS

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from app.console import progress
 from app.errors import UsageError
+from app.events import progress
 from app.exporting.delegates import left_to_cpu
 from app.exporting.formats import Format
 from app.exporting.op_versions import minimum_runtime
@@ -131,9 +131,8 @@ def _named_shortly(error: UsageError, path: Path) -> str:
 
 @contextmanager
 def _bar(path: Path, pictures: int) -> Iterator[Tick]:
-    with progress() as bars:
-        task = bars.add_task("proving", total=pictures, note=path.name)
-        yield lambda answered: bars.advance(task, answered)
+    with progress("proving", pictures, note=path.name) as stage:
+        yield stage.advance
 
 
 def agreement(answers: np.ndarray, questions: Questions) -> dict[str, Any]:

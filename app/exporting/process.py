@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from app.console import redirected_to
 from app.errors import UsageError
 from app.exporting.description import ModelDescription
 from app.exporting.inputs import ModelInput
@@ -56,6 +57,7 @@ class ModelProcess:
             cwd=_ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=redirected_to(),
         )
         try:
             about = self._answer()

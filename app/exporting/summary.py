@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.console import console, print_path, table
+from app.events import print_path, print_table, print_text
 from app.exporting.delegates import DEVICE_COLUMNS, device_rows
 from app.exporting.folder import Kept, users_files
 from app.exporting.verdicts import export_cells, export_columns, remarks, search_steps
@@ -15,9 +15,9 @@ def say_exports(run: Run) -> None:
     parity = run.parity
     task = TASKS[run.task]
     rows = [export_cells(task, one) for one in parity["formats"].values()]
-    table("", export_columns(task), rows)
+    print_table("", export_columns(task), rows)
     for line in (*remarks(task, parity, of_clients=True), *search_steps(parity)):
-        console.print(line)
+        print_text(line)
     for one in parity["formats"].values():
         print_path("exported", run.export / one["file"])
 
@@ -25,7 +25,7 @@ def say_exports(run: Run) -> None:
 def say_devices(run: Run) -> None:
     """Print where each `.tflite` runs; after training, which prints little, that is in the report alone."""
     if rows := device_rows(run.parity):
-        table("where they run", DEVICE_COLUMNS, rows)
+        print_table("where they run", DEVICE_COLUMNS, rows)
 
 
 def say_changes(run: Run, kept: Kept) -> None:
@@ -41,4 +41,4 @@ def say_changes(run: Run, kept: Kept) -> None:
     }
     if any(parts[name] for name in ("replaced", "removed", "kept")):
         text = "; ".join(f"{name} {', '.join(files)}" for name, files in parts.items() if files)
-        console.print(f"{text[0].upper()}{text[1:]}.")
+        print_text(f"{text[0].upper()}{text[1:]}.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from app.console import track
+from app.events import track
 from app.exporting.converter import convert
 from app.exporting.metadata import Description
 from app.exporting.quantization import Quantizer

@@ -17,7 +17,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from app.console import status, track
+from app.events import status, track
 from app.run_folder import weights_sha256
 from app.training.engines import Choice, choose_engine
 from data.augmentation import Augmentation

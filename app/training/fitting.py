@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 import keras
 
-from app.console import console, progress, status
 from app.errors import UsageError
+from app.events import Stage, print_text, progress, status
 from app.runs import Run
 from app.tasks import Task
 from app.training.activations import Extractor
@@ -157,7 +157,7 @@ def _inputs_of(
             return CachedInputs(top, data, objective, *rows)
         except (CacheFull, MissingRows) as error:
             reason = error
-    console.print(f"Training phase {phases[0].name} without the cache, which takes longer: {reason}.")
+    print_text(f"Training phase {phases[0].name} without the cache, which takes longer: {reason}.")
     return LiveInputs(model, data, objective)
 
 
@@ -171,7 +171,7 @@ def _solve(solver: Callable[[CachedInputs], LinearHead], inputs: CachedInputs, p
     end.finish(1, figures)
     end.finish_phase()
     metric = end.task.metric
-    console.print(f"{phase.name:<10} solved for: validation {metric} {figures[f'val_{metric}']:.3f}.")
+    print_text(f"{phase.name:<10} solved for: validation {metric} {figures[f'val_{metric}']:.3f}.")
 
 
 def _compile(inputs: CachedInputs | LiveInputs, model: keras.Model, phase: Phase) -> keras.Optimizer:
@@ -188,11 +188,10 @@ def _compile(inputs: CachedInputs | LiveInputs, model: keras.Model, phase: Phase
 
 def _fit_phase(inputs: CachedInputs | LiveInputs, phase: Phase, data: FitData, end: _EpochEnd) -> None:
     state, phase_seed = end.state, data.phase_seed(end.state.phase)
-    with progress() as bars:
-        task = bars.add_task(phase.name.replace("_", "-"), completed=state.epoch * len(data.train), total=None, note="")
+    with progress(phase.name.replace("_", "-"), done=state.epoch * len(data.train)) as stage:
         while not state.phase_done:
             last = phase.epochs * (state.epoch // phase.epochs + 1)  # of the cycle
-            bars.update(task, total=last * len(data.train))
+            stage.update(total=last * len(data.train))
             inputs.model.fit(
                 inputs.training(phase_seed, state.epoch, last),
                 initial_epoch=state.epoch,
@@ -201,7 +200,7 @@ def _fit_phase(inputs: CachedInputs | LiveInputs, phase: Phase, data: FitData, e
                 validation_data=inputs.validation(),
                 verbose=0,
                 shuffle=False,  # the stream is shuffled already
-                callbacks=[_Reseed(phase_seed), *phase.callbacks(), _Checkpoint(end), _Bar(bars, task, last, data)],
+                callbacks=[_Reseed(phase_seed), *phase.callbacks(), _Checkpoint(end), _Progress(stage, last, data)],
             )
     end.finish_phase()
 
@@ -295,21 +294,21 @@ def _record(phase: str, epoch: int, seconds: float, logs: dict[str, float], metr
     return {"phase": phase, "epoch": epoch, "seconds": round(seconds, 3), "finished": round(time.time(), 3), **numbers}
 
 
-class _Bar(keras.callbacks.Callback):
-    """Moves a phase's progress bar, which counts pictures."""
+class _Progress(keras.callbacks.Callback):
+    """Tells how far a phase is, in pictures."""
 
-    def __init__(self, bars: Any, task: Any, epochs: int, data: FitData) -> None:
+    def __init__(self, stage: Stage, epochs: int, data: FitData) -> None:
         super().__init__()
-        self.bars, self.task, self.epochs, self.data = bars, task, epochs, data
+        self.stage, self.epochs, self.data = stage, epochs, data
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self.start = epoch * len(self.data.train)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         done = min((batch + 1) * self.data.batch_size, len(self.data.train))
-        self.bars.update(self.task, completed=self.start + done)
+        self.stage.update(done=self.start + done)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         metric = self.data.task.metric
         reached = float((logs or {})[f"val_{metric}"])
-        self.bars.update(self.task, note=f"epoch {epoch + 1}/{self.epochs}, val. {metric} {reached:.3f}")
+        self.stage.update(note=f"epoch {epoch + 1}/{self.epochs}, val. {metric} {reached:.3f}")

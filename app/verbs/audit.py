@@ -14,9 +14,10 @@ from app.auditing.labels import LABEL_CHECKS, Judged
 from app.auditing.opinions import cross_validate
 from app.auditing.report import render_page
 from app.config import AuditConfig, make_config
-from app.console import chatter_to, console, print_path, status, table
+from app.console import aside, console, redirect_output
 from app.display import THUMBNAIL, render
 from app.errors import UsageError
+from app.events import print_path, print_table, print_text, status
 from app.pictures import Reading, read_source
 from app.starting import start_tensorflow
 from app.thumbnails import thumbnails
@@ -116,7 +117,7 @@ def audit(source: str, **options: Any) -> Audit:
     """
     config = make_config(AuditConfig, source=source, **options)
     _check_outputs(config)
-    with console.aside(config.json):  # standard output is for the JSON alone
+    with aside(config.json):  # standard output is for the JSON alone
         audit = _look(config)
         if config.output is not None:
             _write_report(audit, Path(config.output).expanduser())
@@ -124,7 +125,7 @@ def audit(source: str, **options: Any) -> Audit:
             _say(audit)
     if config.json:
         print(json.dumps(audit.as_json(), indent=2, ensure_ascii=False))
-    with console.aside(config.json):
+    with aside(config.json):
         if config.fix is not None:  # last, since there may be nothing to be written
             _write_list(audit, Path(config.fix).expanduser(), config)
     return audit
@@ -155,7 +156,7 @@ def _look(config: AuditConfig) -> Audit:
     if not config.labels:
         reasons = () if reading.pictures.class_names else (_NO_LABELS,)
         return Audit(reading, tuple(findings), reasons, None, np.zeros(0, np.int64))
-    with chatter_to(Path(os.devnull)):
+    with redirect_output(Path(os.devnull)):
         start_tensorflow()
         pictures = reading.evidence.pictures
         try:
@@ -202,13 +203,13 @@ def _write_list(audit: Audit, file: Path, config: AuditConfig) -> None:
             "above are right first"
         )
     if lost:
-        console.print(f"No image of class {', '.join(map(repr, lost))} is in the list: {reason}.")
+        print_text(f"No image of class {', '.join(map(repr, lost))} is in the list: {reason}.")
     others = {split: source for split in ("validation", "test") if (source := getattr(config, split)) is not None}
     write_text(file, write_list(pictures, kept, file.parent, others))
     print_path("list", f"{file}: {len(kept):,} of {len(audit.reading.pictures):,} pictures")
     if pictures.labels.needs_columns:
         uncertain = " --uncertain unknown" if pictures.labels.classes else ""
-        console.print(f"Read it with --columns label={','.join(pictures.class_names)}{uncertain}.")
+        print_text(f"Read it with --columns label={','.join(pictures.class_names)}{uncertain}.")
 
 
 def _say(audit: Audit) -> None:
@@ -217,11 +218,11 @@ def _say(audit: Audit) -> None:
             (finding.title, finding.severity, f"{finding.count:,}", _worst(finding), finding.advice)
             for finding in audit.findings
         ]
-        table("", ("found", "", "count", "the first", "what to do"), rows)
+        print_table("", ("found", "", "count", "the first", "what to do"), rows)
     else:
-        console.print("Nothing was found that would ruin a run.")
+        print_text("Nothing was found that would ruin a run.")
     for reason in audit.not_looked_at:
-        console.print(f"{reason[0].upper()}{reason[1:]}.")
+        print_text(f"{reason[0].upper()}{reason[1:]}.")
 
 
 def _worst(finding: Finding) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from app.config import BenchmarkConfig, make_config
-from app.console import chatter_to, console, print_path, progress, table
+from app.console import aside, redirect_output
 from app.errors import UsageError
+from app.events import print_path, print_table, print_text, progress
 from app.exporting.formats import FORMATS
 from app.exporting.process import ModelProcess, usual_client
 from app.output import output_path
@@ -62,7 +62,8 @@ def benchmark(files: Sequence[str], **options: Any) -> dict[str, Any]:
         "rows": rows,
         "failed": failed,
     }
-    _warn(clients, rows, failed)
+    with aside():
+        _warn(clients, rows, failed)
     if config.json:
         print(json.dumps(figures, indent=2, ensure_ascii=False))
     else:
@@ -109,33 +110,36 @@ def _measure_all(clients: dict[Path, str], config: BenchmarkConfig) -> tuple[lis
     rows: list[Row] = []
     failed: list[Row] = []
     # With --json, standard output is for the figures alone.
-    with console.aside(config.json), chatter_to(Path(os.devnull)), progress("rows", transient=config.json) as bars:
-        task = bars.add_task("timing", total=len(clients) * len(threads), note="")
+    with (
+        aside(config.json),
+        redirect_output(Path(os.devnull)),
+        progress("timing", len(clients) * len(threads), unit="rows", transient=config.json) as stage,
+    ):
         for file, client in clients.items():
             try:
                 for number in threads:
-                    bars.update(task, note=f"{file.name}, threads: {number}")
+                    stage.update(note=f"{file.name}, threads: {number}")
                     rows.append(_measure(file, client, number, config))
-                    bars.advance(task)
+                    stage.advance()
             except UsageError as error:
                 rows = [row for row in rows if row["file"] != str(file)]
                 failed.append({"file": str(file), "client": client, "reason": str(error)})
-                bars.update(task, completed=(list(clients).index(file) + 1) * len(threads))
-        bars.update(task, note="")
+                stage.update(done=(list(clients).index(file) + 1) * len(threads))
+        stage.update(note="")
     if not rows:
         raise UsageError("\n".join(one["reason"] for one in failed))
     return rows, failed
 
 
 def _warn(clients: dict[Path, str], rows: Sequence[Row], failed: Sequence[Row]) -> None:
-    """Say on standard error what figures do not tell."""
+    """Say what figures do not tell."""
     for line in filter(None, map(failure_of, clients)):
-        print(f"Warning: {line}", file=sys.stderr)
+        print_text(f"Warning: {line}", wraps=False)
     for one in failed:
-        print(f"Left out: {one['reason']}", file=sys.stderr)
+        print_text(f"Left out: {one['reason']}", wraps=False)
     for file, batch in {row["file"]: row["batch"] for row in rows if "batch" in row}.items():
-        print(
-            f"{Path(file).name} takes {batch} images a call; a time is a call's, divided by {batch}.", file=sys.stderr
+        print_text(
+            f"{Path(file).name} takes {batch} images a call; a time is a call's, divided by {batch}.", wraps=False
         )
 
 
@@ -184,9 +188,9 @@ def _versions() -> dict[str, str]:
 def _say(rows: Sequence[Row]) -> None:
     names = _short_names(rows)
     reference = _reference(rows)
-    table("", _COLUMNS, [_cells(row, names[row["file"]], reference[row["threads"]]) for row in rows])
+    print_table("", _COLUMNS, [_cells(row, names[row["file"]], reference[row["threads"]]) for row in rows])
     base = names[next(iter(reference.values()))["file"]]
-    console.print(f"Speed is relative to {base} with as many threads. All figures are of this machine.")
+    print_text(f"Speed is relative to {base} with as many threads. All figures are of this machine.")
     for_phones = [row for row in rows if row["client"] == "litert"]
     if for_phones:
         _say_how_on_a_phone(min(for_phones, key=lambda row: row["median_ms"])["file"])
@@ -201,7 +205,7 @@ def _say_how_on_a_phone(file: str) -> None:
         f'  adb push "{file}" {model}',
         f'  adb shell "chmod +x {tool} && {tool} --graph={model} --num_threads=4"',
     ):
-        console.print(line, soft_wrap=True)  # a command stays whole
+        print_text(line, wraps=False)  # a command stays whole
 
 
 def _cells(row: Row, name: str, reference: Row) -> tuple[Any, ...]:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from app.config import CacheConfig, make_config
-from app.console import console, print_path, table, whole
+from app.events import print_path, print_table, print_text, whole
 from app.program import command
 from data.cache.cache import Cache
 from data.cache.disk import size_of
@@ -29,7 +29,7 @@ def cache(action: str = "show", **options: Any) -> None:
     config = make_config(CacheConfig, action=action, **options)
     kept = Cache(config.cache_folder)
     if config.action == "clear":
-        console.print(f"Freed {_megabytes(kept.clear())} MB in {kept.folder}.", soft_wrap=True)
+        print_text(f"Freed {_megabytes(kept.clear())} MB in {kept.folder}.", wraps=False)
     else:
         folder = ("--cache-folder", config.cache_folder) if config.cache_folder else ()
         _show(kept, clear=command("cache", "clear", *folder))
@@ -39,18 +39,18 @@ def _show(kept: Cache, clear: str) -> None:
     partitions = kept.activations().partitions()
     statistics, archives = size_of(kept.image_statistics.files()), size_of(kept.archives.files())
     if not partitions and not statistics and not archives:
-        console.print(f"The cache {kept.folder} is empty.", soft_wrap=True)
+        print_text(f"The cache {kept.folder} is empty.", wraps=False)
         return
     print_path("cache", kept.folder)
     if partitions:
-        table("", ("what", "images", "views", "rows", "MB", "last used"), map(_row, partitions))
+        print_table("", ("what", "images", "views", "rows", "MB", "last used"), map(_row, partitions))
     if statistics:
         images = len(kept.image_statistics.read())
-        console.print(f"Statistics of {images:,} images: {_megabytes(statistics)} MB.")
+        print_text(f"Statistics of {images:,} images: {_megabytes(statistics)} MB.")
     if archives:
-        console.print(f"Downloaded and extracted sources: {_megabytes(archives)} MB.")
+        print_text(f"Downloaded and extracted sources: {_megabytes(archives)} MB.")
     total = sum(one.size for one in partitions) + statistics + archives
-    console.print(f"{_megabytes(total)} MB in all. To empty it: {whole(clear)}")
+    print_text(f"{_megabytes(total)} MB in all. To empty it: {whole(clear)}")
 
 
 def _row(partition: PartitionSummary) -> tuple[str, ...]:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from app.config import EvaluateConfig, load_config, make_config
-from app.console import chatter_to, print_path, table
+from app.console import redirect_output
 from app.errors import UsageError
+from app.events import print_path, print_table
 from app.pictures import open_readable
 from app.runs import Run
 from app.splits import open_pictures
@@ -47,7 +48,7 @@ def evaluate(run: str, source: str | None = None, **options: Any) -> dict[str, A
     opened = Run.open(config.run)
     pictures, indices = _pictures(opened, config)
     task = TASKS[pictures.task]
-    with chatter_to(opened.log):
+    with redirect_output(opened.log):
         start_tensorflow()
         predict = answers.predictor_of_run(opened, pictures, config.batch_size)
         metrics = task.measure(
@@ -55,8 +56,8 @@ def evaluate(run: str, source: str | None = None, **options: Any) -> dict[str, A
         )
     path = opened.new_evaluation(config.source or "test")
     write_json(path, {"source": pictures.source, **metrics})
-    table("", *task.details(metrics))
-    table("", ("pictures", *task.columns), [(metrics["n"], *(text(metrics) for text in task.columns.values()))])
+    print_table("", *task.details(metrics))
+    print_table("", ("pictures", *task.columns), [(metrics["n"], *(text(metrics) for text in task.columns.values()))])
     print_path("figures", path)
     return metrics
 

@@ -11,9 +11,10 @@ import numpy as np
 
 from app.config import ExportConfig, RunConfig, load_config, make_config, recorded
 from app.config.hyperrule import resolve_export, resolved
-from app.console import chatter_to, console
+from app.console import redirect_output
 from app.errors import Interrupted
 from app.evaluation.report import write_report
+from app.events import print_text
 from app.exporting.folder import PARITY, Kept
 from app.exporting.formats import check_exportable
 from app.exporting.metadata import absolute_locales, read_locales
@@ -67,7 +68,7 @@ def _export(run: Run, config: ExportConfig) -> dict[str, Any]:
     asked = _plan(run, earlier, config)
     read_locales(asked.locales, len(pictures.class_names))
     check_exportable(asked.formats, backbone=asked.backbone, task=pictures.task)
-    with chatter_to(run.log):
+    with redirect_output(run.log):
         start_tensorflow()
         kept = exports.export_again(run, asked, pictures, split_indices(splits), earlier.batch_size)
         run.write_options(recorded(_together(earlier, asked, kept)))
@@ -134,7 +135,7 @@ def _say_outdated(earlier: RunConfig, asked: ExportPlan, kept: Kept) -> None:
     files = [one["file"] for one in kept.formats.values() if one["file"].endswith(".tflite")]
     if changed and files:
         named = ", ".join(f"--{name.replace('_', '-')}" for name in changed)
-        console.print(
+        print_text(
             f"Still with the earlier {named} in their metadata: {', '.join(files)}. Without --formats, all files are written "
             "again."
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from app.config import LISTS, ListConfig, make_config
-from app.console import table
+from app.events import print_table
 from app.exporting.formats import FORMATS
 from app.tasks import TASKS
 from app.training.engines import ENGINES
@@ -31,7 +31,7 @@ def list_choices(what: str = "backbones", **options: Any) -> None:
     """
     config = make_config(ListConfig, what=what, **options)
     columns, rows = _TABLES[config.what]()
-    table(config.what, columns, rows, optional=_OPTIONAL)
+    print_table(config.what, columns, rows, optional=_OPTIONAL)
 
 
 def _tasks() -> _Rows:

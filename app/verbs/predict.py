@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,8 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from app.config import PredictConfig, make_config
-from app.console import chatter_to, console, print_path, status, table, track
+from app.console import aside, console, redirect_output
 from app.errors import UsageError
+from app.events import print_path, print_table, print_text, status, track
 from app.interpretation import Answers
 from app.label_files import unique_names
 from app.output import output_path
@@ -50,7 +50,7 @@ def predict(model: str, paths: Sequence[str], **options: Any) -> Predictions:
     for file in files:
         check_key(str(file))
     # In a pipe, standard output is for the answers alone.
-    with console.aside(config.json or not console.is_watched), chatter_to(Path(os.devnull)):
+    with aside(config.json or not console.is_watched), redirect_output(Path(os.devnull)):
         asked = _ask(config, files)
     if output:
         write_csv(output, asked.predictions, asked.names if config.all_probabilities else ())
@@ -166,11 +166,12 @@ def _load(
 
 
 def _say(asked: _Asked, config: PredictConfig) -> None:
-    for remark in asked.remarks:
-        print(remark, file=sys.stderr)
+    with aside():
+        for remark in asked.remarks:
+            print_text(remark, wraps=False)
     if config.json:
         print(json.dumps([one.as_json() for one in asked.predictions], indent=2, ensure_ascii=False))
     elif config.output:
         print_path("answers", config.output)
     elif not console.in_notebook:  # where they show themselves
-        table("", ("picture", "answer"), [(one.path, one.text(config.top)) for one in asked.predictions])
+        print_table("", ("picture", "answer"), [(one.path, one.text(config.top)) for one in asked.predictions])

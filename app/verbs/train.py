@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from app.config import RunConfig, RunOptions, TrainConfig, load_config, make_config, recorded
-from app.console import chatter_to
+from app.console import redirect_output
 from app.errors import BAD_INPUT, Interrupted, UsageError, is_disk_full
 from app.exporting.formats import check_exportable
 from app.exporting.metadata import absolute_locales, read_locales
@@ -158,7 +158,7 @@ def _open_source(source: str, config: RunOptions) -> tuple[PictureSet, str]:
 
 def _carry_out(run: Run, pictures: PictureSet, splits: np.ndarray, sha256: str, *, resumed: bool = False) -> Run:
     """From splits to the finished run; epochs that an interrupted run has finished are not trained again."""
-    with _resumable(run), chatter_to(run.log):
+    with _resumable(run), redirect_output(run.log):
         start_tensorflow()
         job.carry_out(run, pictures, split_indices(splits), sha256, resumed=resumed)
     job.print_results(run, pictures)

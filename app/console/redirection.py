@@ -1,0 +1,146 @@
+"""Keeps what libraries have to say out of a person's sight, and in a log.
+
+Other threads of the process may belong to somebody else, as in a notebook or a server, and what they write stays where it is.
+So only what this thread writes in Python is redirected; the file descriptors of the process, which C++ writes to, are when it
+is the command line's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import logging
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextvars import ContextVar
+from pathlib import Path
+from typing import IO, Any
+
+from app.console.printing import descriptor_of, held
+from app.events import is_telling
+from app.program import owns_process
+
+_log: ContextVar[IO[str] | None] = ContextVar("log", default=None)
+
+
+@contextlib.contextmanager
+def redirect_output(log: Path) -> Iterator[None]:
+    """Send what libraries write to the end of a log file; what Graft itself prints goes on to where it went.
+
+    That is what they print, log and warn of in Python in this thread, also by logging handlers that were made before. A handler
+    that is made meanwhile writes to the standard stream afterwards, as it would have done. In a process of the command line, it
+    is also what anything writes to the descriptors of standard output and standard error.
+    """
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(open(log, "a", buffering=1, encoding="utf-8", errors="backslashreplace"))
+        if owns_process():
+            stack.enter_context(held())
+            stack.enter_context(_descriptors_to(file))
+        stack.enter_context(_streams.in_place())
+        token = _log.set(file)
+        try:
+            yield
+        finally:
+            _log.reset(token)
+
+
+def redirected_to() -> IO[str] | None:
+    """The log that this thread's output goes to, for child processes to write to as well; None where it is not redirected."""
+    return _log.get()
+
+
+class _Stream:
+    """Stands for a standard stream: it is the log of a thread that redirects its output, and the stream to all others."""
+
+    def __init__(self, name: str) -> None:
+        stream = getattr(sys, name)
+        self._name = name
+        self.original: IO[str] = stream.original if isinstance(stream, _Stream) else stream
+
+    def write(self, text: str) -> int:
+        return self._now.write(text)
+
+    def flush(self) -> None:
+        self._now.flush()
+
+    def close(self) -> None:
+        """Leave it open: a handler that closes the stream it was given must not close standard error."""
+
+    @property
+    def _now(self) -> IO[str]:
+        log = _log.get()
+        if log is not None and not is_telling():
+            return log
+        stream = getattr(sys, self._name)  # a handler may write to this long after it was taken away
+        return self.original if stream is self else stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._now, name)
+
+
+class _Streams:
+    """Puts a `_Stream` in the place of each standard stream, for as long as any thread redirects its output."""
+
+    def __init__(self) -> None:
+        self._lock, self._users = threading.Lock(), 0
+        self._placed: list[_Stream] = []
+        self._handlers: list[tuple[Any, _Stream]] = []
+
+    @contextlib.contextmanager
+    def in_place(self) -> Iterator[None]:
+        with self._lock:
+            if not self._users:
+                self._place()
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                if not self._users:
+                    self._remove()
+
+    def _place(self) -> None:
+        self._placed = [_Stream(name) for name in ("stdout", "stderr")]
+        ours = {id(placed.original): placed for placed in self._placed}
+        handlers = [handler for reference in logging._handlerList if (handler := reference())]  # type: ignore[attr-defined]
+        # Not `handler.stream`, which some look up each time.
+        self._handlers = [(one, ours[id(stream)]) for one in handlers if id(stream := vars(one).get("stream")) in ours]
+        for handler, stream in self._handlers:
+            handler.setStream(stream)
+        sys.stdout, sys.stderr = self._placed  # type: ignore[assignment]
+
+    def _remove(self) -> None:
+        for name, placed in zip(("stdout", "stderr"), self._placed, strict=True):
+            if getattr(sys, name) is placed:  # else somebody else has put a stream there, and takes it away again
+                setattr(sys, name, placed.original)
+        for handler, stream in self._handlers:
+            if handler.stream is stream:
+                handler.setStream(stream.original)
+
+
+_streams = _Streams()
+
+
+@contextlib.contextmanager
+def _descriptors_to(file: IO[str]) -> Iterator[None]:
+    """Let descriptors 1 and 2 lead to a file: C++ writes to them, and so do child processes."""
+    streams = [one for one in (sys.stdout, sys.stderr) if descriptor_of(one) in (1, 2)]
+    _flush(streams)
+    with contextlib.ExitStack() as stack:
+        for descriptor in (1, 2):
+            copy = os.dup(descriptor)
+            stack.callback(os.close, copy)
+            stack.callback(os.dup2, copy, descriptor)
+            os.dup2(file.fileno(), descriptor)
+        stack.callback(_flush, streams)  # what somebody who kept the stream has written meanwhile
+        yield
+
+
+def _flush(streams: list[Any]) -> None:
+    for stream in streams:
+        stream.flush()
+    with contextlib.suppress(OSError, TypeError, AttributeError):  # Windows has no such library
+        ctypes.CDLL(None).fflush(None)  # what C and C++ have printed and still hold back
