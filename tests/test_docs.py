@@ -128,6 +128,29 @@ def test_the_readme_is_short() -> None:
     assert README.stat().st_size <= MOST_BYTES
 
 
+def test_the_map_of_the_house_is_true() -> None:
+    """Each file and folder of the map in `contributing.md` is there."""
+    text = (DOCS / "contributing.md").read_text(encoding="utf-8")
+    (drawn,) = re.findall(r"^```\n(data/ .*?)^```$", text, re.MULTILINE | re.DOTALL)
+    folder, missing = "", []
+    for line in drawn.splitlines()[:-1]:  # the last one names several folders
+        name = line.split()[0]
+        folder = folder if line.startswith(" ") else name
+        path = ROOT / (folder + name if line.startswith(" ") else name)
+        missing += [] if path.exists() else [str(path)]
+    assert not missing
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_of_the_code_that_are_named_exist(page: Path) -> None:
+    named = {
+        span
+        for span in _SPAN.findall(page.read_text(encoding="utf-8"))
+        if re.fullmatch(rf"({'|'.join((*PACKAGES, 'docs', 'tests'))})/[\w./]*", span)
+    }
+    assert not {name for name in named if not (ROOT / name).exists()}
+
+
 def test_images_are_small() -> None:
     images = [*DOCS.glob("*.png")]
     assert images and max(image.stat().st_size for image in images) <= MOST_IMAGE_BYTES
