@@ -1,0 +1,1 @@
+"""From a SOURCE to batches of tensors."""

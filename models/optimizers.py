@@ -47,8 +47,10 @@ class Cycles(keras.optimizers.schedules.LearningRateSchedule):
         self.schedule, self.steps = schedule, steps
 
     def __call__(self, step: Any) -> Any:
+        """The learning rate at a step."""
         cycle = keras.ops.cast(keras.ops.floor_divide(step, self.steps), "float32")
         return self.schedule(keras.ops.mod(step, self.steps)) * 0.5**cycle
 
     def get_config(self) -> dict[str, Any]:
+        """What the schedule is made again from."""
         return {"schedule": self.schedule, "steps": self.steps}

@@ -62,6 +62,7 @@ class PixelRuntime(ABC):
     says = ModelDescription()
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
+        """Predict pixels; see `Runtime.probabilities`."""
         parts = [as_rows(self._run(tensor), len(tensor))[:count] for tensor, count in self.input.batches(pixels)]
         return np.concatenate(parts).astype(np.float32, copy=False)
 
@@ -111,6 +112,7 @@ class KerasRuntime(PixelRuntime):
         )
 
     def end(self, _: None) -> str | None:
+        """The kind of the last layer, by its activation."""
         layer = self.model.layers[-1]
         while hasattr(layer, "layers"):
             layer = layer.layers[-1]
@@ -198,6 +200,7 @@ class LiteRTRuntime(PixelRuntime):
         self._follow(says)
 
     def end(self, _: None) -> str | None:
+        """The kind of the last operation."""
         return end_of_tflite(self.path)
 
     def _run(self, tensor: np.ndarray) -> np.ndarray:
@@ -244,6 +247,7 @@ class MediaPipeRuntime:
         self.classifier = vision.ImageClassifier.create_from_options(options)
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
+        """Predict pixels; see `Runtime.probabilities`."""
         return np.stack([self._one(_srgb(one)) for one in pixels])
 
     def probabilities_of_encoded(self, pictures: list[tuple[bytes, str]]) -> np.ndarray:
@@ -340,6 +344,7 @@ class ONNXRuntime(PixelRuntime):
             self.says = self.says.over(ModelDescription.of("in its tensors", is_ours=True))
 
     def end(self, _: None) -> str | None:
+        """The kind of the last node."""
         return end_of_onnx(self.path)
 
     def _run(self, tensor: np.ndarray) -> np.ndarray:

@@ -52,6 +52,7 @@ class LiveInputs:
         self.model, self.data, self.objective = model, data, objective
 
     def training(self, seed: int, first_epoch: int, epochs: int) -> tf.data.Dataset:
+        """See `Inputs.training`; every epoch has views of its own."""
         data = self.data
         batches = training_batches(
             data.loader,
@@ -72,6 +73,7 @@ class LiveInputs:
         return batches.enumerate().map(finish).prefetch(2)
 
     def validation(self) -> tf.data.Dataset:
+        """See `Inputs.validation`."""
         data = self.data
         batches = evaluation_batches(data.loader, data.validation, data.batch_size)
         return batches.map(lambda pixels, numbers: (pixels, self._targets(numbers, 0)[0]))
@@ -107,6 +109,7 @@ class CachedInputs:
         return len(self.train_rows.shape) == 1
 
     def training(self, seed: int, first_epoch: int, epochs: int) -> tf.data.Dataset:
+        """See `Inputs.training`; each epoch takes the next view of an image."""
         data, steps = self.data, self.data.steps_per_epoch
 
         @lru_cache(maxsize=2)  # a step of the next epoch may be read ahead
@@ -130,6 +133,7 @@ class CachedInputs:
         return batches.prefetch(4).with_options(UNTUNED)
 
     def validation(self) -> tf.data.Dataset:
+        """See `Inputs.validation`."""
         data, rows = self.data, self.validation_rows
         count = len(data.validation)
 

@@ -58,16 +58,21 @@ class LabelObjective:
     label_smoothing: float = 0.0
 
     def targets(self, examples: np.ndarray, views: np.ndarray) -> np.ndarray:
+        """The labels as targets; see `Objective.targets`."""
         return self.data.targets(self.data.loader.pictures.labels.array[examples])
 
     def smoothed(self, targets: np.ndarray) -> np.ndarray:
+        """Targets with label smoothing; see `Objective.smoothed`."""
         return self.data.task.smooth(targets, self.label_smoothing)
 
     def loss(self) -> Any:
+        """The task's loss, with label smoothing."""
         return self.data.task.loss(self.label_smoothing)
 
     def metric(self) -> Any:
+        """The task's metric."""
         return self.data.task.new_metric(self.data.num_outputs)
 
     def linear_loss(self, logits: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The task's loss and its gradient; see `Objective.linear_loss`."""
         return self.data.task.linear_loss(logits, targets)

@@ -1,4 +1,6 @@
-"""Which kind of labels a source holds, where nobody says. It is inferred from the labels alone:
+"""Which kind of labels a source holds, where nobody says.
+
+It is inferred from the labels alone:
 
 - several columns are regression, or, if they hold nothing but 0 and 1, a class each (multi-label);
 - lists, and numbers with `|` between them, are regression if all have the same length and one number is not whole;

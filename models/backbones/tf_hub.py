@@ -153,12 +153,14 @@ class HubLayer(keras.layers.Layer):
         self._batch_norm_training = bool(value)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """Features of scaled pixels; see `Builder`."""
         if not self._program.takes_training:
             return self._program.function(inputs)
         # Decided here, because inside `fit` Keras overrides the argument that a caller gave (keras issue 20285).
         return self._program.function(inputs, training=bool(training and self.trainable and self.batch_norm_training))
 
     def get_config(self) -> dict[str, Any]:
+        """What the layer is made again from."""
         return super().get_config() | {"graph": self._graph, "batch_norm_training": self.batch_norm_training}
 
 
