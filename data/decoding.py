@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageFile, TiffImagePlugin, features
+from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError, features
 
 from data.room import Room
 
@@ -125,7 +125,7 @@ def opened(encoded: bytes) -> Iterator[Image.Image]:
 def _open(encoded: bytes) -> Image.Image:
     try:
         return Image.open(io.BytesIO(encoded), formats=FORMATS)
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         start = encoded[:1024]
         reasons = (reason for pattern, reason in _OTHERS.items() if re.match(pattern, start, re.DOTALL | re.IGNORECASE))
         raise UnreadablePicture(next(reasons, _UNKNOWN)) from error

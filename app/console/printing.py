@@ -114,7 +114,7 @@ class Output(Console):
         self.file.flush()  # what was printed before comes before
         bundle = {"text/html": page, "text/plain": text}
         if shown is None:
-            return display(bundle, raw=True, display_id=True)
+            return display(bundle, raw=True, display_id=True)  # type: ignore[no-untyped-call]
         shown.update(bundle, raw=True)
         return shown
 

@@ -110,7 +110,7 @@ class _Streams:
         self._handlers = [(one, ours[id(stream)]) for one in handlers if id(stream := vars(one).get("stream")) in ours]
         for handler, stream in self._handlers:
             handler.setStream(stream)
-        sys.stdout, sys.stderr = self._placed  # type: ignore[assignment]
+        sys.stdout, sys.stderr = self._placed
 
     def _remove(self) -> None:
         for name, placed in zip(("stdout", "stderr"), self._placed, strict=True):

@@ -304,7 +304,7 @@ class _Tensor(NamedTuple):
     shape: tuple[int, ...]
     strides: tuple[int, ...]
     requires_grad: bool
-    backward_hooks: OrderedDict
+    backward_hooks: OrderedDict[str, Any]
 
 
 _ALLOWED: dict[tuple[str, str], Any] = {
