@@ -40,4 +40,5 @@ def make_phase(
         solver=linear_head if direct else None,
         cycles=cycles,
         goes_on=goes_on,
+        rate_option=f"--{name}-learning-rate".replace("_", "-"),
     )

@@ -120,14 +120,14 @@ def test_kill_9_in_phase_2_then_resume_ends_like_an_uninterrupted_run(
 
 DIE_IN_EXTRACTION = """
 import os, signal
-from app.training import cache
-add = cache.Writer.add
+from data.cache import partition
+add = partition.Writer.add
 def add_and_die(writer, keys, rows):
     add(writer, keys, rows)
     writer.finish_shard()
-    if len(list(writer._space.cache.folder.glob("*/*.keys"))) == 2:  # the first batch, for both phases
+    if len(list(writer._partition.cache.folder.glob("*/*.keys"))) == 2:  # the first batch, for both phases
         os.kill(os.getpid(), signal.SIGKILL)
-cache.Writer.add = add_and_die
+partition.Writer.add = add_and_die
 """
 
 

@@ -327,8 +327,8 @@ def test_pages_say_what_the_model_is_and_how_good(trained: Trained) -> None:
         ("red.csv", ["--target-recall", 1.5], "--target-recall must be above 0 and at most 1"),
         ("three", ["--target-precision", 0.9], "--target-precision takes two classes"),
         ("numbers.csv", ["--target-recall", 0.9], "--target-recall is about classes"),
-        ("numbers.csv", ["--class-weights"], "--class-weights is for pictures of one class each"),
-        ("colours.csv", ["--class-weights"], "--class-weights is for pictures of one class each"),
+        ("numbers.csv", ["--class-weights"], "--class-weights is for images of one class each"),
+        ("colours.csv", ["--class-weights"], "--class-weights is for images of one class each"),
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",
 )

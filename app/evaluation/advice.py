@@ -132,7 +132,7 @@ def _labels(measured: Measured) -> str | None:
 
 def _head_is_enough(measured: Measured) -> str | None:
     names = {one["phase"] for one in measured.history} - {"head"}
-    fine_tuning = sum(measured.seconds[name] for name in names)
+    fine_tuning = sum(measured.seconds.get(name, 0.0) for name in names)
     if measured.best["phase"] != "head" or not fine_tuning:
         return None
     total = measured.seconds["total"]

@@ -25,16 +25,16 @@ from app.exporting.self_description import (
     end_of_onnx,
     end_of_tflite,
 )
-from data.decoding import central_square, decode
 from models.heads import OUTPUTS, output_of
 from models.lazy import LazyModule
 
 if TYPE_CHECKING:
     import keras
 
+    from data import decoding
     from models import builder
 else:
-    builder = LazyModule("models.builder")
+    decoding, builder = LazyModule("data.decoding"), LazyModule("models.builder")
 
 _OURS = {output.answers for output in OUTPUTS.values()}
 
@@ -233,6 +233,8 @@ class MediaPipeRuntime:
 
         # MediaPipe would load TensorFlow, which takes seconds, for the pages of its documentation only.
         sys.modules.setdefault("tensorflow", None)  # type: ignore[arg-type]
+        # MediaPipe 1.2 dies (SIGSEGV) over the labels that some files hold, unless SciPy is loaded before it.
+        import scipy.linalg  # noqa: F401
         from mediapipe.tasks.python import BaseOptions, vision
 
         (answer,) = Interpreter(model_path=str(path)).get_output_details()
@@ -269,7 +271,7 @@ class MediaPipeRuntime:
 
         picture = _decoded_by_client(encoded)
         self.unread_files += picture is None
-        return self._one(*_as_the_card_tells(picture or _srgb(np.asarray(decode(encoded))), resize))
+        return self._one(*_as_the_card_tells(picture or _srgb(np.asarray(decoding.decode(encoded))), resize))
 
     def class_names(self, _: None) -> dict[int, str | None]:
         """The names that the client has given to classes so far, by label."""
@@ -302,7 +304,7 @@ def _as_the_card_tells(picture: Any, resize: str) -> tuple[Any, Any]:
         spare = [max(pixels.shape[:2]) - side for side in pixels.shape[:2]]
         return _srgb(np.pad(pixels, [(one // 2, one - one // 2) for one in spare] + [(0, 0)])), None
     if resize == "crop":
-        left, top, right, bottom = central_square(picture.width, picture.height)
+        left, top, right, bottom = decoding.central_square(picture.width, picture.height)
         width, height = picture.width, picture.height
         # By name, since their order here is another than on phones.
         return picture, RectF(left=left / width, top=top / height, right=right / width, bottom=bottom / height)
