@@ -13,12 +13,13 @@ import numpy as np
 from app.config import RunConfig, load_config, recorded
 from app.config.hyperrule import resolve, resolved
 from app.evaluation.advice import Measured, advise, describe_best, find_mirrored, flip_advice
-from app.evaluation.answers import predictor
 from app.evaluation.fonts import say_undrawable
+from app.evaluation.predicting import make_predict_function
 from app.evaluation.report import write_report
 from app.evaluation.results import calibrate, calibration_figures, check_goal, judge, say_metrics, write_plots
 from app.evaluation.samples import write_samples
 from app.events import print_path, print_text, status, whole
+from app.exporting.evaluation_sets import export_members
 from app.exporting.exports import write_exports
 from app.exporting.summary import say_exports
 from app.plan import Plan
@@ -35,8 +36,9 @@ from app.training.strategies import STRATEGIES
 from data.augmentation import AUGMENTATIONS
 from data.cache.cache import Cache
 from data.files import atomic_write
+from data.loading import PictureLoader
 from data.pictures import PictureSet
-from data.pipeline import PictureLoader
+from data.pipeline import naming_errors
 from data.preparing import PLAIN
 from models.backbones import find_backbone
 from models.backbones.spec import BACKBONE_LAYER, BackboneSpec
@@ -153,7 +155,9 @@ def fit_run(run: Run, prepared: PreparedRun, pictures: PictureSet, splits: Split
         splits: positions of those in "train" and "validation", each int (n,). The test split is no business of a fit.
     """
     model, plan, phases = prepared.model, prepared.plan, prepared.phases
-    data = _fit_data(plan, PictureLoader(pictures, model.input_shape[1], plan.resize), splits)
+    loader = PictureLoader(pictures, model.input_shape[1], plan.resize)
+    loader.keep(export_members(splits))
+    data = _fit_data(plan, loader, splits)
     extractor = _extractor(plan, data)
     check_mixing(model, phases, mixup=plan.mixup, cutmix=plan.cutmix, cached=extractor is not None)
     best, temperatures = _fit(run, model, phases, data, extractor, calibrates=plan.calibrate)
@@ -178,12 +182,12 @@ def _fit(
     calibrates: bool,
 ) -> tuple[dict[str, Any], np.ndarray | None]:
     """Train and save the model; gives the record of the best epoch, and the temperatures that calibration has found."""
-    with data.loader.naming_errors():
+    with naming_errors(data.loader):
         best, inputs = fit(model, phases, data, run, extractor)
     print_text(f"{'kept':<10}{describe_best(best, run.history, data.task.metric)}.")
     temperatures = None
     if calibrates:
-        with data.loader.naming_errors():
+        with naming_errors(data.loader):
             temperatures = calibrate(model, inputs, data.loader.pictures.labels.array[data.validation])
     with atomic_write(run.model) as temporary:
         keras.Model(model.input, model.output, name=model.name).save(temporary)  # without optimizer and loss
@@ -201,7 +205,8 @@ def finish_run(run: Run, fitted: FittedRun, splits: Splits) -> None:
     fitted_at = time.perf_counter()
     model, plan, loader = fitted.prepared.model, fitted.prepared.plan, fitted.data.loader
     pictures = loader.pictures
-    predict = predictor(model, loader, plan.batch_size)
+    loader.keep(splits["test"])
+    predict = make_predict_function(model, loader, plan.batch_size)
     answers = {split: predict(splits[split]) for split in ("validation", "test")}
     metrics, thresholds = judge(pictures, splits, answers, fitted.prepared.goal)
     metrics["best"] = fitted.best
@@ -210,7 +215,7 @@ def finish_run(run: Run, fitted: FittedRun, splits: Splits) -> None:
     evaluated_at = time.perf_counter()
     if plan.keep_images:
         keep_images(run, pictures, splits)
-    write_exports(model, run, plan, pictures, splits, answers)
+    write_exports(model, run, plan, loader, splits, answers)
     exported_at = time.perf_counter()
     if fitted.extraction:
         metrics["extraction"] = fitted.extraction

@@ -10,7 +10,7 @@ import numpy as np
 from app.config import RunOptions, load_config
 from app.errors import UsageError
 from app.events import print_text, track
-from app.exporting.questions import export_members
+from app.exporting.evaluation_sets import export_members
 from app.pictures import open_readable, refuse_leakage
 from app.runs import Run
 from data.errors import DataError

@@ -37,7 +37,7 @@ class Augmentation:
         magnitude: how strong these are, in [0, 1].
         erasing: part of the pictures, in [0, 1], in which a rectangle is painted over with noise.
         antialiased_resize: part of the pictures, in [0, 1], that are resized with antialiasing; it is for
-            the loader, see `data.pipeline.PictureLoader.views`.
+            the loader, see `data.loading.PictureLoader.views`.
         live: drawn anew in every epoch, which rules out a cache of views.
     """
 

@@ -299,7 +299,9 @@ def load_pixels(encoded: bytes, image_size: int, resize: str, *, like_phone: boo
     return load_each_way(encoded, image_size, resize, {like_phone})[like_phone]
 
 
-def load_each_way(encoded: bytes, image_size: int, resize: str, ways: Collection[bool]) -> dict[bool, np.ndarray]:
+def load_each_way(
+    encoded: bytes, image_size: int, resize: str, ways: Collection[bool], *, spare: Collection[bool] = ()
+) -> dict[bool, np.ndarray]:
     """Decode one picture once, and resize it in one way or both.
 
     A JPEG of which only antialiased pixels are wanted is decoded at a half, quarter or eighth of its size where that
@@ -312,6 +314,7 @@ def load_each_way(encoded: bytes, image_size: int, resize: str, ways: Collection
         image_size: side of the square result, in pixels.
         resize: a key of `RESIZES`.
         ways: the values of `like_phone` that are wanted, see `load_pixels`.
+        spare: those that are given, too, where the decode that is needed for the others serves them as well.
 
     Returns:
         By way, uint8 (image_size, image_size, 3), RGB.
@@ -321,12 +324,12 @@ def load_each_way(encoded: bytes, image_size: int, resize: str, ways: Collection
     """
     if True not in ways:
         with suppress(UnreadablePicture):  # some kinds of JPEG cannot be shrunk; the whole picture decides
-            return _load_each_way(encoded, image_size, RESIZES[resize], ways, shrink=True)
-    return _load_each_way(encoded, image_size, RESIZES[resize], ways, shrink=False)
+            return _load_each_way(encoded, image_size, RESIZES[resize], ways, spare, shrink=True)
+    return _load_each_way(encoded, image_size, RESIZES[resize], ways, spare, shrink=False)
 
 
 def _load_each_way(
-    encoded: bytes, size: int, fit_of: FitOf, ways: Collection[bool], *, shrink: bool
+    encoded: bytes, size: int, fit_of: FitOf, ways: Collection[bool], spare: Collection[bool], *, shrink: bool
 ) -> dict[bool, np.ndarray]:
     with opened(encoded) as image:
         whole = image.size
@@ -334,6 +337,7 @@ def _load_each_way(
         upright = loaded(image)
         on_its_side = upright.size != image.size
         fit = fit_of(*(whole[::-1] if on_its_side else whole), size)
+        ways = {*ways, *spare} if scale == 1 else ways
         drawn = {way: draw_like_phone(upright, fit) if way else _antialiased(upright, fit, scale) for way in ways}
     return {way: _in_square(pixels, size) for way, pixels in drawn.items()}
 

@@ -16,8 +16,8 @@ from data.augmentation import Augmentation
 from data.checking import check_pictures
 from data.errors import DataError
 from data.labels import SingleLabel
+from data.loading import PictureLoader
 from data.pictures import PictureSet
-from data.pipeline import PictureLoader
 from data.reading import read_picture
 from tests.pictures import encode
 from tests.raw_files import (

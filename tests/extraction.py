@@ -19,8 +19,8 @@ from data.augmentation import AUGMENTATIONS, Augmentation
 from data.cache.activations import ActivationCache
 from data.cache.shards import Rows
 from data.labels import SingleLabel
+from data.loading import PictureLoader
 from data.pictures import PictureSet
-from data.pipeline import PictureLoader
 from models.backbones.spec import BACKBONE_LAYER
 from models.builder import build_model
 from models.freezing import freeze, unfreeze_from

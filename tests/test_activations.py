@@ -14,7 +14,7 @@ from app.training.activations import Extractor
 from app.training.engines import ENGINES
 from app.training.fit_data import FitData
 from data.augmentation import Augmentation
-from data.pipeline import PictureLoader
+from data.loading import PictureLoader
 from tests.extraction import (
     DEFAULT,
     FILES,

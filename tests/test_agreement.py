@@ -37,14 +37,14 @@ from tests.pictures import encode
 
 
 class Asked:
-    """Stands in for `Questions`, which reads pictures."""
+    """Stands in for an `EvaluationSet`, which reads images."""
 
     thresholds, spread = None, None
 
     def __init__(
         self, expected: Any, labels: Any, class_names: Sequence[str] = ("a", "b"), task: str = SINGLE_LABEL
     ) -> None:
-        self.expected, self.labels, self.class_names = np.array(expected), np.array(labels), class_names
+        self.reference, self.labels, self.class_names = np.array(expected), np.array(labels), class_names
         self.task, self.pictures = TASKS[task], SimpleNamespace(task=task)
 
     def __len__(self) -> int:
@@ -92,18 +92,18 @@ def test_the_classes_that_lose_most_come_first() -> None:
     ],
 )
 def test_a_file_is_held_to_its_tolerance_and_to_the_top_class(answers: list[list[float]], failures: list[str]) -> None:
-    questions: Any = Asked(EXPECTED, [0, 0, 1, 0])
+    images: Any = Asked(EXPECTED, [0, 0, 1, 0])
     proof = Proof({}, answers=np.array(answers))
-    proof.figures |= agreement(proof.answers, questions)
-    _judge_answers(proof, FORMATS["onnx"], questions, max_drop=0.5)
+    proof.figures |= agreement(proof.answers, images)
+    _judge_answers(proof, FORMATS["onnx"], images, max_drop=0.5)
     assert proof.failures == failures
 
 
-def judged(answers: np.ndarray, questions: Any, export: str = "onnx", max_drop: float = 0.5) -> Proof:
+def judged(answers: np.ndarray, images: Any, export: str = "onnx", max_drop: float = 0.5) -> Proof:
     """The proof of a file's answers, by its format's rule."""
     proof = Proof({}, answers=answers)
-    proof.figures |= agreement(answers, questions)
-    _judge_answers(proof, FORMATS[export], questions, max_drop=max_drop)
+    proof.figures |= agreement(answers, images)
+    _judge_answers(proof, FORMATS[export], images, max_drop=max_drop)
     return proof
 
 
@@ -144,12 +144,12 @@ def test_a_few_near_ties_fail_nothing() -> None:
 
 
 def test_low_thresholds_of_many_labels_do_not_make_all_ties() -> None:
-    questions: Any = Asked(np.full((40, 50), 0.025), np.zeros((40, 50)), [str(one) for one in range(50)], MULTI_LABEL)
-    questions.thresholds = np.full(50, 0.02)
-    proof = judged(np.full((40, 50), 0.0198), questions)
+    images: Any = Asked(np.full((40, 50), 0.025), np.zeros((40, 50)), [str(one) for one in range(50)], MULTI_LABEL)
+    images.thresholds = np.full(50, 0.02)
+    proof = judged(np.full((40, 50), 0.0198), images)
     assert proof.figures["strict_yes_agreement"] == 0.0 and proof.failures
-    questions.expected = np.full((40, 50), 0.0201)  # each of them is a tie, all of them together are none
-    (failure,) = judged(np.full((40, 50), 0.0199), questions).failures
+    images.reference = np.full((40, 50), 0.0201)  # each of them is a tie, all of them together are none
+    (failure,) = judged(np.full((40, 50), 0.0199), images).failures
     assert failure.startswith("differs from the Keras model in 2000 of 2000 yes answers")
 
 
@@ -173,11 +173,11 @@ def test_numbers_are_judged_by_what_their_type_can_tell(low: float, high: float,
 
 def test_test_images_with_nearly_the_same_number_are_judged_by_the_spread_of_training() -> None:
     labels = np.array([[300_000.0], [300_001.0]], np.float32)
-    questions: Any = Asked(labels, labels, ["price"], REGRESSION)
+    images: Any = Asked(labels, labels, ["price"], REGRESSION)
     answers = labels + np.float32(5.0)
-    assert judged(answers, questions).failures
-    questions.spread = np.array([100_000.0])
-    assert judged(answers, questions).failures == []
+    assert judged(answers, images).failures
+    images.spread = np.array([100_000.0])
+    assert judged(answers, images).failures == []
 
 
 # --- Files for servers, which decode by themselves --------------------------------------------------------------------
@@ -202,13 +202,13 @@ class Server:
 
 
 def served(answers: np.ndarray, refused: dict[int, str], ends: bool = False) -> Proof:
-    questions: Any = Asked(np.tile([0.9, 0.1], (100, 1)), np.zeros(100, int))
-    questions.pictures.encoded = lambda index: str(index).encode()
-    questions.batches = lambda: [range(start, start + 25) for start in range(0, 100, 25)]
-    questions.pixels = np.zeros((100, 1))
+    images: Any = Asked(np.tile([0.9, 0.1], (100, 1)), np.zeros(100, int))
+    images.encoded = lambda batch: [str(index).encode() for index in batch]
+    images.batches = lambda: [range(start, start + 25) for start in range(0, 100, 25)]
+    images.pixels = lambda positions: np.zeros((len(positions), 1))
     proof = Proof({})
     model: Any = Server(answers, refused, ends)
-    _judge_encoded(proof, model, questions)
+    _judge_encoded(proof, model, images)
     return proof
 
 
@@ -274,11 +274,11 @@ def test_a_saved_model_says_what_it_does_not_take(tmp_path: Path) -> None:
 
 
 def losing(lost: int, pictures: int) -> tuple[np.ndarray, Any]:
-    """Answers that lose some of the pictures, and the questions."""
-    questions: Any = Asked(np.tile([0.9, 0.1], (pictures, 1)), np.zeros(pictures, int))
-    answers = questions.expected.copy()
+    """Answers that lose some of the pictures, and the images."""
+    images: Any = Asked(np.tile([0.9, 0.1], (pictures, 1)), np.zeros(pictures, int))
+    answers = images.reference.copy()
     answers[:lost] = [0.1, 0.9]
-    return answers, questions
+    return answers, images
 
 
 @pytest.mark.parametrize(
@@ -300,7 +300,7 @@ def test_images_of_training_decide_where_those_of_the_test_cannot(
     proof = judged(*losing(1, 24), "tflite_int8")
     answers, more = losing(lost_of_more, 100)
     more.batches = lambda: [range(100)]
-    more.pixels = np.zeros((100, 1))
+    more.pixels = lambda positions: np.zeros((len(positions), 1))
     model: Any = SimpleNamespace(probabilities=lambda pixels: answers)
     _judge_on_more(proof, model, more, max_drop=0.5)
     assert (proof.passed, proof.figures["within_chance"]) == (passed, within_chance)
@@ -322,11 +322,11 @@ def test_images_of_training_decide_where_those_of_the_test_cannot(
 def test_only_a_loss_beyond_chance_counts_through_the_client(
     lost: int, pictures: int, within_chance: bool, failures: list[str]
 ) -> None:
-    questions: Any = Asked(np.tile([0.9, 0.1], (pictures, 1)), np.zeros(pictures, int))
-    answers = questions.expected.copy()
+    images: Any = Asked(np.tile([0.9, 0.1], (pictures, 1)), np.zeros(pictures, int))
+    answers = images.reference.copy()
     answers[:lost] = [0.1, 0.9]
-    proof = Proof({"mediapipe": agreement(answers, questions)})
-    _judge_client_score(proof, questions, max_drop=0.5)
+    proof = Proof({"mediapipe": agreement(answers, images)})
+    _judge_client_score(proof, images, max_drop=0.5)
     assert proof.figures["mediapipe"]["within_chance"] == within_chance
     assert len(proof.failures) == len(failures)
     assert all(text.startswith(start) for text, start in zip(proof.failures, failures, strict=True))

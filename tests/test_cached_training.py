@@ -22,7 +22,7 @@ from app.training.phases import Phase
 from data.augmentation import AUGMENTATIONS
 from data.cache.activations import ActivationCache
 from data.checking import check_pictures, readable_only
-from data.pipeline import PictureLoader
+from data.loading import PictureLoader
 from data.sources import open_source
 from models.builder import build_model
 from models.freezing import freeze, unfreeze_blocks

@@ -19,7 +19,7 @@ from app.training.fit_data import FitData
 from app.training.fitting import fit, improves
 from app.training.strategies import STRATEGIES
 from data.augmentation import AUGMENTATIONS
-from data.pipeline import PictureLoader
+from data.loading import PictureLoader
 from data.sources import open_source
 from models.backbones import find_backbone
 from tests.phases import make_phase

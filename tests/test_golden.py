@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 import app
+from app.exporting.evaluation_sets import EvaluationSet
 from app.exporting.formats import FORMATS
 from app.exporting.golden import write_golden
-from app.exporting.questions import Questions
 from app.pictures import open_readable
 from data.decoding import load_pixels
+from data.loading import PictureLoader
 from tests.pictures import NAMES, encode, smooth
 
 PHONE_FORMATS = [name for name, one in FORMATS.items() if one.is_for_phones]
@@ -143,8 +144,8 @@ def test_pictures_keep_their_kind(suffix: str, tmp_path: Path) -> None:
             (folder / NAMES[label] / f"{number}.png").write_bytes(encode(smooth(20, 30, number), name))
     pictures, _ = open_readable(str(folder), skip_unreadable=False)
     answers = np.full((len(pictures), 3), 1 / 3, np.float32)
-    questions = Questions(pictures, answers, image_size=16, resize="crop", folder=tmp_path)
-    write_golden(tmp_path / "golden", questions, {})
+    images = EvaluationSet(PictureLoader(pictures, 16, "crop"), np.arange(len(pictures)), answers)
+    write_golden(tmp_path / "golden", images, {})
     expected = read(tmp_path / "golden")
     assert len(expected["pictures"]) == 10
     assert {one["label"] for one in expected["pictures"]} == set(NAMES[:3])

@@ -20,8 +20,8 @@ from data.cache.activations import ActivationCache
 from data.cache.partition import Partition
 from data.cache.shards import Rows
 from data.labels import REGRESSION, SingleLabel
+from data.loading import PictureLoader
 from data.pictures import PictureSet
-from data.pipeline import PictureLoader
 from tests.labelled import random_set
 from tests.pictures import encode
 

@@ -16,8 +16,8 @@ from app.training.engines import Choice
 from data.augmentation import AUGMENTATIONS
 from data.cache.activations import ActivationCache
 from data.labels import SingleLabel
+from data.loading import PictureLoader
 from data.pictures import PictureSet
-from data.pipeline import PictureLoader
 from tests.pictures import encode, smooth
 
 SIZE = 64

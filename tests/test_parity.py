@@ -12,6 +12,7 @@ import pytest
 import app
 from app.errors import GateError
 from app.exporting import exports, tflite
+from app.exporting.evaluation_sets import EvaluationSet
 from app.exporting.formats import FORMATS, Format
 from app.exporting.metadata import Description, with_metadata
 from app.exporting.onnx import write_onnx
@@ -19,10 +20,11 @@ from app.exporting.parity import (
     prove,
 )
 from app.exporting.process import ModelProcess
-from app.exporting.questions import Questions
 from app.exporting.trained import Trained
 from app.pictures import open_readable
 from data.decoding import RESIZES, load_pixels
+from data.loading import PictureLoader
+from data.pictures import PictureSet
 from models.builder import with_answers
 from tests.conftest import TINY, Ended
 from tests.handmade import colour_classifier
@@ -189,31 +191,35 @@ def test_how_much_it_may_lose_is_the_user_s_choice(brittle_copy: app.Run, cli: C
 
 
 @pytest.fixture(scope="module")
-def many(tmp_path_factory: pytest.TempPathFactory) -> Questions:
+def many(tmp_path_factory: pytest.TempPathFactory) -> EvaluationSet:
     """70 pictures, more than two batches, some of which the clients decode in their own way."""
     folder = tmp_path_factory.mktemp("many")
     for seed, suffix in enumerate((".png", ".jpg", ".webp", ".bmp", ".gif")):
         write_folder(folder / "pictures", pictures=5, size=(50, 35), suffix=suffix, seed=seed)
     pictures, _ = open_readable(str(folder / "pictures"), skip_unreadable=False)
-    model = with_answers(colour_classifier())
-    questions = Questions(pictures, np.zeros((len(pictures), 3)), image_size=32, resize="stretch", folder=folder)
-    questions.expected = np.asarray(model(questions.pixels.astype(np.float32)))
-    return questions
+    return compared(pictures, "stretch")
+
+
+def compared(pictures: PictureSet, resize: str) -> EvaluationSet:
+    """The pictures with what the colour classifier gives for them."""
+    images = EvaluationSet(PictureLoader(pictures, 32, resize), np.arange(len(pictures)), np.empty((0, 3)))
+    pixels = images.pixels(range(len(images))).astype(np.float32)
+    images.reference = np.asarray(with_answers(colour_classifier())(pixels))
+    return images
 
 
 @pytest.mark.parametrize("resize", ["stretch", "crop", "pad"])
-def test_an_honest_file_passes_whatever_the_pictures_are(resize: str, many: Questions, tmp_path: Path) -> None:
+def test_an_honest_file_passes_whatever_the_pictures_are(resize: str, many: EvaluationSet, tmp_path: Path) -> None:
     model = with_answers(colour_classifier())
     names = many.class_names
     description = Description("name", "text", "1", "author", "licence", names, resize=resize)
-    trained = Trained(model, description=description, calibration=lambda: many.pixels)
-    questions = Questions(many.pictures, many.expected, image_size=32, resize=resize, folder=tmp_path)
-    questions.expected = np.asarray(model(questions.pixels.astype(np.float32)))
+    trained = Trained(model, description=description, calibration=lambda: many.pixels(range(len(many))))
+    images = compared(many.pictures, resize)
     tflite.write_float32(trained, tmp_path / "model.tflite")
-    proof = prove(tmp_path / "model.tflite", FORMATS["tflite_float32"], questions, max_drop=0.0)
+    proof = prove(tmp_path / "model.tflite", FORMATS["tflite_float32"], images, max_drop=0.0)
     assert proof.failures == []
-    assert len(questions) == len(proof.answers) == len(proof.client_answers) == 75
-    assert np.abs(proof.client_answers - questions.expected).mean() < 0.02
+    assert len(images) == len(proof.answers) == len(proof.client_answers) == 75
+    assert np.abs(proof.client_answers - images.reference).mean() < 0.02
     assert proof.figures["mediapipe"]["accuracy"] == 1.0
 
 
@@ -234,7 +240,7 @@ def test_the_client_sees_what_training_saw(size: tuple[int, int], tmp_path: Path
     np.testing.assert_allclose(found, expected, atol=0.015)
 
 
-def test_questions_are_spread_over_the_classes(many: Questions) -> None:
+def test_sampled_images_are_spread_over_the_classes(many: EvaluationSet) -> None:
     assert [len(batch) for batch in many.batches()] == [32, 32, 11]
     assert set(many.labels[many.sample(3)]) == {0, 1, 2}
     assert many.sample(1000).tolist() == list(range(75))

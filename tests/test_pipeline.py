@@ -12,8 +12,9 @@ from data.augmentation import AUGMENTATIONS, Augmentation
 from data.decoding import RESIZES, load_pixels
 from data.errors import DataError
 from data.labels import SingleLabel
+from data.loading import PictureLoader
 from data.pictures import PictureSet
-from data.pipeline import PictureLoader, evaluation_batches, training_batches
+from data.pipeline import evaluation_batches, naming_errors, training_batches
 from data.sources import open_source
 from tests.pictures import encode, write_folder
 
@@ -207,7 +208,7 @@ def test_a_picture_that_vanishes_later_is_named(damage: str, training: bool, tmp
     else:
         file.write_bytes(file.read_bytes()[:100])
 
-    with pytest.raises(DataError, match=r"banana/05\.png can no longer be read"), loader.naming_errors():
+    with pytest.raises(DataError, match=r"banana/05\.png can no longer be read"), naming_errors(loader):
         stream(loader, indices=range(24)) if training else list(evaluation_batches(loader, range(24), 5))
 
 
@@ -220,5 +221,5 @@ def test_loading_one_picture_names_it_too(tmp_path: Path) -> None:
 
 
 def test_other_errors_of_tensorflow_pass_through() -> None:
-    with pytest.raises(tf.errors.InvalidArgumentError), loader_of(numbered()).naming_errors():
+    with pytest.raises(tf.errors.InvalidArgumentError), naming_errors(loader_of(numbered())):
         tf.debugging.assert_equal(1, 2)

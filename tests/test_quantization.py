@@ -17,13 +17,14 @@ from app.errors import GateError
 from app.exporting import automatic
 from app.exporting.automatic import quantize_automatically, readable
 from app.exporting.converter import convert
+from app.exporting.evaluation_sets import EvaluationSet
 from app.exporting.formats import FORMATS, Format
 from app.exporting.metadata import Description
 from app.exporting.parity import Proof
 from app.exporting.quantization import Quantizer
-from app.exporting.questions import Questions
 from app.exporting.trained import Trained
 from app.pictures import open_readable
+from data.loading import PictureLoader
 from models.builder import with_answers
 from tests.conftest import Ended
 from tests.handmade import RESCALED, colour_classifier
@@ -32,31 +33,31 @@ Cli = Callable[..., Ended]
 
 
 @pytest.fixture(scope="module")
-def asked(fruit: Path, tmp_path_factory: pytest.TempPathFactory) -> Questions:
+def asked(fruit: Path) -> EvaluationSet:
     """24 pictures and the right answers to them."""
     pictures, _ = open_readable(str(fruit), skip_unreadable=False)
-    answers = np.zeros((len(pictures), 3), np.float32)
-    questions = Questions(
-        pictures, answers, image_size=32, resize="stretch", folder=tmp_path_factory.mktemp("questions")
-    )
-    model = with_answers(colour_classifier())
-    questions.expected = np.asarray(model(questions.pixels.astype(np.float32)))
-    return questions
+    images = EvaluationSet(PictureLoader(pictures, 32, "stretch"), np.arange(len(pictures)), np.empty((0, 3)))
+    images.reference = np.asarray(with_answers(colour_classifier())(pixels_of(images).astype(np.float32)))
+    return images
 
 
-def trained(asked: Questions, stretch: float = 1.0) -> Trained:
+def pixels_of(images: EvaluationSet) -> np.ndarray:
+    return images.pixels(range(len(images)))
+
+
+def trained(asked: EvaluationSet, stretch: float = 1.0) -> Trained:
     description = Description("name", "text", "1", "author", "licence", asked.class_names)
     model = with_answers(colour_classifier(stretch))
-    return Trained(model, description=description, calibration=lambda: np.array(asked.pixels))
+    return Trained(model, description=description, calibration=lambda: pixels_of(asked))
 
 
 @pytest.fixture(scope="module")
-def sound(asked: Questions) -> Trained:
+def sound(asked: EvaluationSet) -> Trained:
     return trained(asked)
 
 
 @pytest.fixture(scope="module")
-def brittle(asked: Questions) -> Trained:
+def brittle(asked: EvaluationSet) -> Trained:
     return trained(asked, stretch=1000.0)
 
 
@@ -70,13 +71,13 @@ def ask(file: bytes, pixels: np.ndarray) -> np.ndarray:
 # --- `--quantize auto` ------------------------------------------------------------------------------------------------
 
 
-def test_the_two_networks_are_the_same_function(sound: Trained, brittle: Trained, asked: Questions) -> None:
-    pixels = asked.pixels.astype(np.float32)
+def test_the_two_networks_are_the_same_function(sound: Trained, brittle: Trained, asked: EvaluationSet) -> None:
+    pixels = pixels_of(asked).astype(np.float32)
     np.testing.assert_allclose(brittle.model(pixels), sound.model(pixels), atol=1e-4)
-    assert (asked.expected.argmax(axis=1) == asked.labels).all()
+    assert (asked.reference.argmax(axis=1) == asked.labels).all()
 
 
-def test_a_network_that_full_integer_ruins_is_mended(brittle: Trained, asked: Questions, tmp_path: Path) -> None:
+def test_a_network_that_full_integer_ruins_is_mended(brittle: Trained, asked: EvaluationSet, tmp_path: Path) -> None:
     search = quantize_automatically(brittle, tmp_path, asked, asked, max_drop=0.5)
     assert search.proof is not None and search.format is not None
     assert (search.name, search.proof.passed) == ("tflite_int8_mixed", True)
@@ -96,10 +97,10 @@ def test_a_network_that_full_integer_ruins_is_mended(brittle: Trained, asked: Qu
     file = tmp_path / search.format.file
     (given,) = Interpreter(str(file)).get_input_details()
     assert given["dtype"] == np.uint8
-    np.testing.assert_allclose(ask(file.read_bytes(), asked.pixels), asked.expected, atol=0.02)
+    np.testing.assert_allclose(ask(file.read_bytes(), pixels_of(asked)), asked.reference, atol=0.02)
 
 
-def test_a_good_network_stays_full_integer(sound: Trained, asked: Questions, tmp_path: Path) -> None:
+def test_a_good_network_stays_full_integer(sound: Trained, asked: EvaluationSet, tmp_path: Path) -> None:
     search = quantize_automatically(sound, tmp_path, asked, asked, max_drop=0.0)
     assert search.name == "tflite_int8" and search.format is FORMATS["tflite_int8"]
     assert search.proof is not None and search.proof.client_answers is not None  # MediaPipe was asked too
@@ -113,7 +114,13 @@ def fail_until(good: Callable[[str, bool], bool], monkeypatch: pytest.MonkeyPatc
     proved = []
 
     def prove(
-        path: Path, export: Format, questions: Questions, *, max_drop: float, with_client: bool = True, more: Any = None
+        path: Path,
+        export: Format,
+        images: EvaluationSet,
+        *,
+        max_drop: float,
+        with_client: bool = True,
+        more: Any = None,
     ) -> Proof:
         assert path.stat().st_size > 1000
         proved.append((path.name, with_client))
@@ -126,7 +133,7 @@ def fail_until(good: Callable[[str, bool], bool], monkeypatch: pytest.MonkeyPatc
 
 
 def test_what_passes_nothing_ends_with_float16(
-    brittle: Trained, asked: Questions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    brittle: Trained, asked: EvaluationSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proved = fail_until(lambda name, with_client: False, monkeypatch)
     search = quantize_automatically(brittle, tmp_path, asked, asked, max_drop=0.5)
@@ -146,7 +153,7 @@ def test_what_passes_nothing_ends_with_float16(
 
 
 def test_what_fails_on_the_test_pictures_only_is_not_kept(
-    sound: Trained, asked: Questions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sound: Trained, asked: EvaluationSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fail_until(lambda name, with_client: not with_client or "weights" in name, monkeypatch)
     search = quantize_automatically(sound, tmp_path, asked, asked, max_drop=0.5)
@@ -157,11 +164,11 @@ def test_what_fails_on_the_test_pictures_only_is_not_kept(
 
 
 def test_where_validation_cannot_tell_training_images_decide(
-    sound: Trained, asked: Questions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sound: Trained, asked: EvaluationSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     losses = {"model_int8.tflite": 0.02, "model_int8_mixed.tflite": 0.02, "model_int8_weights.tflite": 0.0}
 
-    def prove(path: Path, export: Format, questions: Questions, *, max_drop: float, **options: Any) -> Proof:
+    def prove(path: Path, export: Format, images: EvaluationSet, *, max_drop: float, **options: Any) -> Proof:
         more = {"pictures": 500, "accuracy_drop": losses.get(path.name, 0.0)}
         return Proof({"file": path.name, "accuracy": 1.0, "within_chance": True, "more": more, "seconds": 0.0})
 
@@ -219,7 +226,7 @@ def test_an_export_without_formats_searches_as_the_run_did(colour_copy: app.Run)
 # --- The quantiser ----------------------------------------------------------------------------------------------------
 
 
-def test_files_answer_like_the_float_one(sound: Trained, asked: Questions) -> None:
+def test_files_answer_like_the_float_one(sound: Trained, asked: EvaluationSet) -> None:
     quantizer = sound.quantizer
     files = {
         "8-bit weights": quantizer.weights_only(),
@@ -229,19 +236,19 @@ def test_files_answer_like_the_float_one(sound: Trained, asked: Questions) -> No
         "8 bits but for the last layers": quantizer.static(activation_bits=8, float_layers=quantizer.layers[-2:]),
     }
     for name, file in files.items():
-        np.testing.assert_allclose(ask(file, asked.pixels), asked.expected, atol=0.02, err_msg=name)
+        np.testing.assert_allclose(ask(file, pixels_of(asked)), asked.reference, atol=0.02, err_msg=name)
         interpreter = Interpreter(model_content=file)
         (given,), (answer,) = interpreter.get_input_details(), interpreter.get_output_details()
         assert given["dtype"] == (np.uint8 if name.startswith("8 bits") else np.float32), name
         assert answer["dtype"] == np.float32
 
 
-def test_ranges_are_those_of_all_pictures_in_any_order(sound: Trained, asked: Questions) -> None:
+def test_ranges_are_those_of_all_pictures_in_any_order(sound: Trained, asked: EvaluationSet) -> None:
     """A moving average over the pictures, which lie class by class, would cut off what the first classes need."""
-    there, back = Quantizer(sound.float32, asked.pixels), Quantizer(sound.float32, asked.pixels[::-1])
+    there, back = Quantizer(sound.float32, pixels_of(asked)), Quantizer(sound.float32, pixels_of(asked)[::-1])
     assert there.static(activation_bits=8) == back.static(activation_bits=8)
     features = keras.Model(sound.model.input, sound.model.get_layer("narrow_relu").output)
-    values = np.asarray(features(asked.pixels.astype(np.float32)))
+    values = np.asarray(features(pixels_of(asked).astype(np.float32)))
     (layer,) = [name for name in there.layers if "narrow" in readable(name)]
     assert there.range_of(layer) == pytest.approx((values.min(), values.max()), rel=1e-4)
 

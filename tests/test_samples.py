@@ -18,8 +18,8 @@ from app.training.inputs import LiveInputs
 from app.training.objectives import LabelObjective
 from data.augmentation import AUGMENTATIONS
 from data.labels import MultiLabel, Regression, SingleLabel
+from data.loading import PictureLoader
 from data.pictures import PictureSet
-from data.pipeline import PictureLoader
 from tests.extraction import (
     FILES,
     SIZE,

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data import decoding, pipeline
+from data import decoding, loading
 from data.augmentation import AUGMENTATIONS, Augmentation
 from data.decoding import load_pixels
 from data.errors import DataError
 from data.labels import SingleLabel
+from data.loading import PictureLoader, load_views
 from data.pictures import PictureSet
-from data.pipeline import PictureLoader, load_views
 from data.sources import open_source
 from tests.pictures import encode, smooth, write_folder
 
@@ -157,8 +157,8 @@ def test_views_come_in_order_whichever_thread_is_faster() -> None:
 
 
 def test_several_threads_load() -> None:
-    meeting = threading.Barrier(pipeline._PARALLEL, timeout=300)  # breaks unless so many threads come to it
-    count = 4 * pipeline._PARALLEL
+    meeting = threading.Barrier(loading.PARALLEL, timeout=300)  # breaks unless so many threads come to it
+    count = 4 * loading.PARALLEL
     assert (
         len(list(load_views(loader_of(FILES[:1] * count, lambda _: meeting.wait()), wanted_of(count), DEFAULT)))
         == count
@@ -174,10 +174,10 @@ def test_threads_run_ahead_by_a_bounded_number_of_pictures() -> None:
     for taken in range(1, 4):
         next(views)
         end = time.monotonic() + 300
-        while len(read) < taken - 1 + pipeline._AHEAD and time.monotonic() < end:
+        while len(read) < taken - 1 + loading._AHEAD and time.monotonic() < end:
             time.sleep(0.01)
         time.sleep(0.1)  # in which others would be read
-        assert len(read) == taken - 1 + pipeline._AHEAD
+        assert len(read) == taken - 1 + loading._AHEAD
     views.close()
 
 
@@ -215,7 +215,7 @@ def test_closing_early_stops_the_threads(monkeypatch: pytest.MonkeyPatch) -> Non
         if index:
             cancelled.wait(timeout=300)
 
-    monkeypatch.setattr(pipeline, "ThreadPoolExecutor", Pool)
+    monkeypatch.setattr(loading, "ThreadPoolExecutor", Pool)
     views: Iterator[np.ndarray] = load_views(
         loader_of(FILES[:1] * 500, held_up), [(index, [None]) for index in range(500)], DEFAULT
     )
@@ -224,4 +224,4 @@ def test_closing_early_stops_the_threads(monkeypatch: pytest.MonkeyPatch) -> Non
     views.close()  # type: ignore[attr-defined]
 
     assert not set(threading.enumerate()) - before
-    assert len(read) <= 1 + pipeline._PARALLEL < pipeline._AHEAD  # those that waited were not begun
+    assert len(read) <= 1 + loading.PARALLEL < loading._AHEAD  # those that waited were not begun

@@ -14,7 +14,7 @@ from app.pictures import open_readable
 from app.training.activations import Extractor
 from app.training.fitting import fit
 from data.cache.activations import ActivationCache
-from data.pipeline import PictureLoader
+from data.loading import PictureLoader
 from models.builder import build_model, with_answers
 from models.freezing import freeze
 from tests.conftest import TINY_SPEC

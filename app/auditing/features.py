@@ -10,8 +10,8 @@ from app.training.activations import Extractor, Views
 from data.augmentation import Augmentation
 from data.cache.cache import Cache
 from data.cache.shards import Rows
+from data.loading import PictureLoader
 from data.pictures import PictureSet
-from data.pipeline import PictureLoader
 from models.backbones import find_backbone
 from models.builder import build_model
 from models.freezing import freeze

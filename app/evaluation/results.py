@@ -17,8 +17,8 @@ from app.runs import Run
 from app.tasks import TASKS
 from app.tasks.task import Goal
 from app.training.inputs import Inputs, validation_logits
+from data.loading import PictureLoader
 from data.pictures import PictureSet
-from data.pipeline import PictureLoader
 from models.heads import rescale_outputs
 
 if TYPE_CHECKING:

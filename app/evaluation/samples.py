@@ -18,7 +18,7 @@ from app.tasks.task import evenly
 from app.training.activations import view_seed
 from app.training.fit_data import FitData
 from data.augmentation import Augmentation
-from data.pipeline import PictureLoader, Seed, load_views
+from data.loading import PictureLoader, Seed, load_ahead, load_views
 
 _MOST_VIEWS = 8  # of a picture, as many as are shown
 _VIEWED_ROWS = 5  # rows of pictures with their views
@@ -55,7 +55,7 @@ def labelled(loader: PictureLoader, splits: Mapping[str, np.ndarray], names: Seq
     labels = replace(labels, names=tuple(names or labels.names))
     title = f"{len(labels):,} pictures" + (f", {len(labels.classes):,} classes" if labels.classes else "")
     shown, captions = task.samples(labels, splits["train"])
-    loaded = iter(_load(loader, [one for one in shown if one is not None]))
+    loaded = load_ahead(loader, [one for one in shown if one is not None])
     images = [None if one is None else next(loaded) for one in shown]
     return task.overview({split: labels.taken(some) for split, some in splits.items()}, images, captions, title)
 
@@ -94,7 +94,3 @@ def views_seen(data: FitData, indices: Sequence[int], numbers: Sequence[int], *,
 
     wanted = [(index, [None, *(seed_of(index, number) for number in numbers)]) for index in indices]
     return list(load_views(data.loader, wanted, data.augmentation))
-
-
-def _load(loader: PictureLoader, indices: Sequence[int]) -> list[np.ndarray]:
-    return [one[0] for one in load_views(loader, [(index, [None]) for index in indices], Augmentation())]

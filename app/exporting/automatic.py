@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from app.events import status
+from app.exporting.evaluation_sets import EvaluationSet
 from app.exporting.formats import FORMATS, Format
 from app.exporting.parity import Proof, prove
-from app.exporting.questions import Questions
 from app.exporting.tflite import write_int8
 from app.exporting.trained import Trained
 from app.figures import beyond
@@ -47,11 +47,11 @@ class Search:
 def quantize_automatically(
     trained: Trained,
     folder: Path,
-    validation: Questions,
-    test: Questions,
+    validation: EvaluationSet,
+    test: EvaluationSet,
     *,
     max_drop: float,
-    more: Callable[[], Questions] | None = None,
+    more: Callable[[], EvaluationSet] | None = None,
 ) -> Search:
     """Write the first file of the ladder that passes: full integer; with the worst layers in float; 8-bit weights; float16.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -12,37 +11,38 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from app.evaluation.answers import predictor
+from app.evaluation.predicting import make_predict_function
 from app.events import status
 from app.exporting.automatic import Search, quantize_automatically, worst_layers
+from app.exporting.evaluation_sets import EvaluationSet, calibration_members, export_members, more_members
 from app.exporting.folder import Kept, failed_name, find_kept, new_export
 from app.exporting.formats import FORMATS
 from app.exporting.golden import write_golden
 from app.exporting.metadata import Description, read_locales
 from app.exporting.parity import Proof, prove
-from app.exporting.questions import Questions, calibration_members, more_members
 from app.exporting.trained import Trained
 from app.plan import ExportPlan
 from app.runs import Run
 from app.tasks import TASKS
-from data.decoding import load_pixels
 from data.files import write_json, write_text
+from data.loading import PictureLoader, batches_of, load_ahead
 from data.pictures import PictureSet
-from data.pipeline import PictureLoader
 from models.backbones import find_backbone
 from models.builder import forward_pass, load_model, with_answers
 
 if TYPE_CHECKING:
     import keras
 
+_BATCH = 32  # images a step of the Keras model
+
 
 def write_exports(
     model: keras.Model,
     run: Run,
     plan: ExportPlan,
-    pictures: PictureSet,
+    loader: PictureLoader,
     indices: Mapping[str, np.ndarray],
-    answers: Mapping[str, np.ndarray],
+    predictions: Mapping[str, np.ndarray],
 ) -> Kept:
     """Export a model and compare every file with it; `run.check_parity` says whether they agree.
 
@@ -53,40 +53,36 @@ def write_exports(
         model: from `models.builder.build_model`, trained.
         run: whose `export` folder is written; its own options are those of the earlier export, if there was one.
         plan: what is written now.
-        pictures: of the run.
+        loader: of the run's images.
         indices: which of them are in each split.
-        answers: the model's for "test", and for "validation" where a quantised file is to be found, float32 (n, outputs).
+        predictions: the model's for "test", and for "validation" where a quantised file is to be found, float32 (n, outputs).
 
     Returns:
         What became of the earlier export.
     """
     kept = find_kept(run, plan.formats, searched=plan.quantize == "auto")
-    with (
-        new_export(run) as folder,
-        tempfile.TemporaryDirectory(prefix="graft-") as work,
-        _full_disk_named(folder),
-    ):
-        examination = _Examination(model, run, plan, pictures, indices, answers, Path(work))
+    with new_export(run) as folder, _full_disk_named(folder):
+        sets = _EvaluationSets(model, run, loader, indices, predictions)
         trained = Trained(
             with_answers(model),
             description=_describe(run, plan, model.input_shape[1]),
-            calibration=examination.calibration,
-            scaling=examination.scaling,
+            calibration=sets.calibration,
+            scaling=sets.scaling,
         )
         for name, text in trained.description.files.items():
             write_text(folder / name, text)
-        test = examination.questions("test")
+        test = sets.of_split("test")
         search = None
         if plan.quantize == "auto":
             search = quantize_automatically(
                 trained,
                 folder,
-                examination.questions("validation"),
+                sets.of_split("validation"),
                 test,
                 max_drop=plan.max_drop,
-                more=examination.more,
+                more=sets.more,
             )
-        proofs = _write_and_prove(trained, folder, plan, test, examination.more, search)
+        proofs = _write_and_prove(trained, folder, plan, test, sets.more, search)
         for proof in proofs.values():
             if not proof.passed:
                 _name_as_failed(folder, proof)
@@ -109,68 +105,54 @@ def export_again(
     """
     with status("loading the model"):
         model = load_model(run.model)
-    predict = predictor(model, PictureLoader(pictures, model.input_shape[1], plan.resize), batch_size)
+    loader = PictureLoader(pictures, model.input_shape[1], plan.resize)
+    loader.keep(export_members(indices))
+    predict = make_predict_function(model, loader, batch_size)
     splits = ("validation", "test") if plan.quantize == "auto" else ("test",)
-    return write_exports(model, run, plan, pictures, indices, {split: predict(indices[split]) for split in splits})
+    return write_exports(model, run, plan, loader, indices, {split: predict(indices[split]) for split in splits})
 
 
-class _Examination:
-    """The pictures that files are asked about, decoded when they are first needed, and what is known of all of them."""
+class _EvaluationSets:
+    """The images that files are compared on, and what is known of all of them."""
 
     def __init__(
         self,
         model: keras.Model,
         run: Run,
-        plan: ExportPlan,
-        pictures: PictureSet,
+        loader: PictureLoader,
         indices: Mapping[str, np.ndarray],
-        answers: Mapping[str, np.ndarray],
-        work: Path,
+        predictions: Mapping[str, np.ndarray],
     ) -> None:
-        self.model, self.run, self.plan, self.work = model, run, plan, work
-        self.pictures, self.indices, self.answers = pictures, indices, answers
+        self.model, self.run, self.loader = model, run, loader
+        self.indices, self.predictions = indices, predictions
 
     @cached_property
     def scaling(self) -> tuple[np.ndarray, np.ndarray] | None:
         """The spread and the mean of the numbers in training, each (numbers,); None for classes."""
-        return TASKS[self.pictures.task].scaling(self.pictures.labels.array[self.indices["train"]])
+        pictures = self.loader.pictures
+        return TASKS[pictures.task].scaling(pictures.labels.array[self.indices["train"]])
 
-    def questions(self, split: str) -> Questions:
-        """All pictures of a split."""
-        return self._questions(split, self.indices[split], self.answers[split])
+    def of_split(self, split: str) -> EvaluationSet:
+        """All images of a split."""
+        return self._set(self.indices[split], self.predictions[split])
 
-    def more(self) -> Questions:
-        """Pictures of training and validation, which have to do where those of the test are too few."""
+    def more(self) -> EvaluationSet:
+        """Images of training and validation, which decide where those of the test are too few."""
         return self._more
 
     @cached_property
-    def _more(self) -> Questions:
-        chosen = more_members(self.indices)
-        outputs = len(self.pictures.class_names)
-        questions = self._questions("more", chosen, np.empty((len(chosen), outputs), np.float32))
-        forward = forward_pass(with_answers(self.model))
-        for batch in questions.batches():
-            pixels = questions.pixels[batch.start : batch.stop].astype(np.float32)
-            questions.expected[batch.start : batch.stop] = forward(pixels)
-        return questions
+    def _more(self) -> EvaluationSet:
+        chosen, forward = more_members(self.indices), forward_pass(with_answers(self.model))
+        batches = batches_of(load_ahead(self.loader, chosen), _BATCH)
+        return self._set(chosen, np.concatenate([forward(pixels.astype(np.float32)).numpy() for pixels in batches]))
 
     def calibration(self) -> np.ndarray:
-        """Training pictures, uint8 (n, size, size, 3)."""
-        chosen, size = calibration_members(self.indices), self.model.input_shape[1]
-        return np.stack([load_pixels(self.pictures.encoded(int(one)), size, self.plan.resize) for one in chosen])
+        """Training images, uint8 (n, size, size, 3)."""
+        return np.stack(list(load_ahead(self.loader, calibration_members(self.indices))))
 
-    def _questions(self, name: str, chosen: np.ndarray, expected: np.ndarray) -> Questions:
-        place = self.work / name
-        place.mkdir()
-        return Questions(
-            self.pictures.subset(chosen),
-            expected,
-            image_size=self.model.input_shape[1],
-            resize=self.plan.resize,
-            folder=place,
-            thresholds=self.run.thresholds,
-            spread=None if self.scaling is None else self.scaling[0],
-        )
+    def _set(self, members: np.ndarray, reference: np.ndarray) -> EvaluationSet:
+        spread = None if self.scaling is None else self.scaling[0]
+        return EvaluationSet(self.loader, members, reference, thresholds=self.run.thresholds, spread=spread)
 
 
 def _describe(run: Run, plan: ExportPlan, image_size: int) -> Description:
@@ -197,8 +179,8 @@ def _write_and_prove(
     trained: Trained,
     folder: Path,
     plan: ExportPlan,
-    test: Questions,
-    more: Callable[[], Questions],
+    test: EvaluationSet,
+    more: Callable[[], EvaluationSet],
     search: Search | None,
 ) -> dict[str, Proof]:
     """Every format that was asked for, and last what the search has kept, which is there already."""
@@ -224,7 +206,7 @@ def _name_as_failed(folder: Path, proof: Proof) -> None:
 
 
 def _parity(
-    plan: ExportPlan, test: Questions, proofs: dict[str, Proof], search: Search | None, kept: Kept
+    plan: ExportPlan, test: EvaluationSet, proofs: dict[str, Proof], search: Search | None, kept: Kept
 ) -> dict[str, Any]:
     steps = [] if search is None else search.steps
     found = kept.quantization if search is None else {"kept": search.name, "steps": steps, "layers": search.layers}

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from app.exporting.evaluation_sets import EvaluationSet
 from app.exporting.parity import GOLDEN_PICTURES, Proof
-from app.exporting.questions import Questions
 from data.files import write_json
 
 # Of a probability, or of the spread of a number: other processors round otherwise.
@@ -26,24 +26,24 @@ _ABOUT = (
 )
 
 
-def write_golden(folder: Path, questions: Questions, proofs: Mapping[str, Proof]) -> None:
+def write_golden(folder: Path, images: EvaluationSet, proofs: Mapping[str, Proof]) -> None:
     """Write a folder of golden vectors.
 
     Args:
         folder: to make. It will hold `expected.json` and for each picture the file as it came from the source, and its
             `.rgb`, uint8 (size, size, 3) without a header, as Graft's own decoder makes it.
-        questions: the test pictures; `GOLDEN_PICTURES` of them are taken, evenly over the classes.
+        images: the test pictures; `GOLDEN_PICTURES` of them are taken, evenly over the classes.
         proofs: what each file in the export folder answered, by its name there.
     """
     folder.mkdir()
-    chosen = questions.sample(GOLDEN_PICTURES)
+    chosen = images.sample(GOLDEN_PICTURES)
     pictures = []
     for number, index in enumerate(chosen):
-        encoded = questions.pictures.encoded(int(index))
+        encoded = images.pictures.encoded(int(index))
         picture, tensor = f"{number}{_suffix(encoded)}", f"{number}.rgb"
         (folder / picture).write_bytes(encoded)
-        (folder / tensor).write_bytes(questions.pixels[index].tobytes())
-        label = questions.pictures.labels.text(int(index))
+        (folder / tensor).write_bytes(images.pixels([index]).tobytes())
+        label = images.pictures.labels.text(int(index))
         pictures.append({"picture": picture, "tensor": tensor, "label": label})
     outputs = {
         file: {"from_tensor": _rows(proof.answers, chosen)}
@@ -51,22 +51,22 @@ def write_golden(folder: Path, questions: Questions, proofs: Mapping[str, Proof]
         for file, proof in proofs.items()
         if proof.answers is not None
     }
-    size = questions.pixels.shape[1]
-    tolerances = {file: _tolerance(questions, proofs[file]) for file in outputs}
+    size = images.loader.image_size
+    tolerances = {file: _tolerance(images, proofs[file]) for file in outputs}
     about = {
         "about": _ABOUT,
         "shape": [size, size, 3],
-        "resize": questions.resize,
+        "resize": images.loader.resize,
         "tolerance": max(tolerances.values(), default=TOLERANCE),
         "tolerances": tolerances,
     }
     write_json(folder / "expected.json", {**about, "pictures": pictures, "outputs": outputs})
 
 
-def _tolerance(questions: Questions, proof: Proof) -> float:
+def _tolerance(images: EvaluationSet, proof: Proof) -> float:
     """How far a right app's answers may lie from a file's; of numbers, in the units of the one that is spread most."""
-    measured = proof.figures.get("without_xnnpack", {}).get(questions.task.difference, 0.0)
-    tolerance = max(TOLERANCE, MARGIN * measured) * questions.task.unit_of(questions.labels)
+    measured = proof.figures.get("without_xnnpack", {}).get(images.task.difference, 0.0)
+    tolerance = max(TOLERANCE, MARGIN * measured) * images.task.unit_of(images.labels)
     return float(f"{tolerance:.2g}")
 
 

@@ -20,10 +20,10 @@ import numpy as np
 from app.errors import UsageError
 from app.events import progress
 from app.exporting.delegates import left_to_cpu
+from app.exporting.evaluation_sets import EvaluationSet
 from app.exporting.formats import Format
 from app.exporting.op_versions import minimum_runtime
 from app.exporting.process import ModelProcess
-from app.exporting.questions import Questions
 from app.exporting.saved_model import REFUSED, REFUSED_END
 from app.figures import beyond
 
@@ -75,48 +75,48 @@ class Proof:
 def prove(
     path: Path,
     export: Format,
-    questions: Questions,
+    images: EvaluationSet,
     *,
     max_drop: float,
     with_client: bool = True,
-    more: Callable[[], Questions] | None = None,
+    more: Callable[[], EvaluationSet] | None = None,
 ) -> Proof:
     """Hold one exported file against the Keras model.
 
     Args:
         path: the file or folder.
         export: its format.
-        questions: the pictures.
+        images: what it is compared on.
         max_drop: most accuracy that a quantised file may lose, in points (hundredths).
         with_client: also ask MediaPipe Tasks, where the file is for phones.
-        more: gives other pictures, which decide about a quantised file if `questions` are too few to tell.
+        more: gives other pictures, which decide about a quantised file if `images` are too few to tell.
 
     Returns:
         The proof. A file that cannot be run is a failure with the reason, not an error.
     """
     proof = Proof({"file": path.name, "bytes": _size(path), "tolerance": export.tolerance, "left_out": []})
-    if with_client and export.is_for_phones and questions.task.not_in_mediapipe:
-        reason = f"it {questions.task.not_in_mediapipe}"
-        proof.leave_out("MediaPipe Tasks", len(questions), len(questions), reason)
+    if with_client and export.is_for_phones and images.task.not_in_mediapipe:
+        reason = f"it {images.task.not_in_mediapipe}"
+        proof.leave_out("MediaPipe Tasks", len(images), len(images), reason)
         with_client = False
     with_client &= export.is_for_phones
     started = time.perf_counter()
     try:
-        with _bar(path, len(questions) * (1 + with_client)) as tick:
+        with _bar(path, len(images) * (1 + with_client)) as tick:
             with ModelProcess(path) as model:
                 model.ask("take_plain_pixels")
-                proof.answers = _answers(model, questions, tick)
-                proof.figures |= agreement(proof.answers, questions)
-                _judge_answers(proof, export, questions, max_drop)
+                proof.answers = _answers(model, images, tick)
+                proof.figures |= agreement(proof.answers, images)
+                _judge_answers(proof, export, images, max_drop)
                 if proof.figures.get("within_chance") and more is not None:
                     _judge_on_more(proof, model, more(), max_drop)
                 if path.is_dir():
-                    _judge_encoded(proof, model, questions)
+                    _judge_encoded(proof, model, images)
             if export.is_for_phones:
                 _judge_operations(proof, path)
-                _judge_without_xnnpack(proof, path, questions)
+                _judge_without_xnnpack(proof, path, images)
             if with_client:
-                _judge_client(proof, path, questions, max_drop, tick)
+                _judge_client(proof, path, images, max_drop, tick)
     except UsageError as error:
         proof.failures.append(_named_shortly(error, path))
     seconds = time.perf_counter() - started
@@ -135,12 +135,12 @@ def _bar(path: Path, pictures: int) -> Iterator[Tick]:
         yield stage.advance
 
 
-def agreement(answers: np.ndarray, questions: Questions) -> dict[str, Any]:
+def agreement(answers: np.ndarray, images: EvaluationSet) -> dict[str, Any]:
     """How far a file's answers are from the Keras model's.
 
     Args:
         answers: float32 (n, outputs).
-        questions: the same n pictures.
+        images: the same n pictures.
 
     Returns:
         By the task's score, which is `accuracy` for one class a picture: it, `keras_` and it, it and `_drop`, all parts of 1,
@@ -150,50 +150,50 @@ def agreement(answers: np.ndarray, questions: Questions) -> dict[str, Any]:
         `max_probability_difference` and `mean_probability_difference`; `class_drops`: for each class that loses, how much; the
         most first. What numbers have instead is told in `app.tasks.regression`.
     """
-    return _agreement(answers, questions, slice(None))
+    return _agreement(answers, images, slice(None))
 
 
-def _agreement(answers: np.ndarray, questions: Questions, chosen: Any) -> dict[str, Any]:
+def _agreement(answers: np.ndarray, images: EvaluationSet, chosen: Any) -> dict[str, Any]:
     """As `agreement`, of those of the pictures that are chosen."""
-    return questions.task.agreement(
+    return images.task.agreement(
         answers,
-        questions.expected[chosen],
-        questions.labels[chosen],
-        questions.class_names,
-        questions.thresholds,
-        questions.spread,
+        images.reference[chosen],
+        images.labels[chosen],
+        images.class_names,
+        images.thresholds,
+        images.spread,
     )
 
 
-def _answers(model: ModelProcess, questions: Questions, tick: Tick) -> np.ndarray:
+def _answers(model: ModelProcess, images: EvaluationSet, tick: Tick) -> np.ndarray:
     parts = []
-    for batch in questions.batches():
-        parts.append(model.probabilities(questions.pixels[batch.start : batch.stop]))
+    for batch in images.batches():
+        parts.append(model.probabilities(images.pixels(batch)))
         tick(len(batch))
     answers = np.concatenate(parts)
-    if answers.shape != questions.expected.shape:
-        raise UsageError(f"gives answers of shape {answers.shape}, not {questions.expected.shape}")
+    if answers.shape != images.reference.shape:
+        raise UsageError(f"gives answers of shape {answers.shape}, not {images.reference.shape}")
     return answers
 
 
-def _judge_answers(proof: Proof, export: Format, questions: Questions, max_drop: float) -> None:
+def _judge_answers(proof: Proof, export: Format, images: EvaluationSet, max_drop: float) -> None:
     assert proof.answers is not None
     if export.tolerance is None:
-        _judge_drop(proof, questions, max_drop)
+        _judge_drop(proof, images, max_drop)
     else:
-        _judge_differences(proof, export.tolerance, questions)
+        _judge_differences(proof, export.tolerance, images)
 
 
-def _judge_drop(proof: Proof, questions: Questions, max_drop: float) -> None:
+def _judge_drop(proof: Proof, images: EvaluationSet, max_drop: float) -> None:
     """A quantised file may lose some accuracy; a larger loss that may be none is no failure, but is said."""
-    figures, score = proof.figures, questions.task.score
+    figures, score = proof.figures, images.task.score
     loses = 100 * figures[f"{score}_drop"] > max_drop
     figures["within_chance"] = bool(loses and figures[f"{score}_drop_ci95"][0] <= 0)
     if loses and not figures["within_chance"]:
-        proof.failures.append(f"{_loss(figures, questions, max_drop)}; at most {max_drop:g} allowed (--max-drop)")
+        proof.failures.append(f"{_loss(figures, images, max_drop)}; at most {max_drop:g} allowed (--max-drop)")
 
 
-def _judge_on_more(proof: Proof, model: ModelProcess, more: Questions, max_drop: float) -> None:
+def _judge_on_more(proof: Proof, model: ModelProcess, more: EvaluationSet, max_drop: float) -> None:
     """Where the test pictures are too few to tell, those of training and validation decide, if they can."""
     figures = agreement(_answers(model, more, lambda _: None), more)
     score = more.task.score
@@ -205,12 +205,12 @@ def _judge_on_more(proof: Proof, model: ModelProcess, more: Questions, max_drop:
         proof.failures.append(f"{loss}; at most {max_drop:g} allowed (--max-drop)")
 
 
-def _judge_differences(proof: Proof, tolerance: float, questions: Questions) -> None:
+def _judge_differences(proof: Proof, tolerance: float, images: EvaluationSet) -> None:
     """A file that computes in float must give the same answers."""
-    figures, task = proof.figures, questions.task
-    differing = round((1 - figures[task.same_answer]) * len(questions)) if task.same_answer else 0
+    figures, task = proof.figures, images.task
+    differing = round((1 - figures[task.same_answer]) * len(images)) if task.same_answer else 0
     if differing:
-        proof.failures.append(f"another answer than the Keras model for {differing} of {len(questions)} pictures")
+        proof.failures.append(f"another answer than the Keras model for {differing} of {len(images)} pictures")
     elif task.strictly_same:
         compared = figures["compared_answers"]
         strictly = round((1 - figures[task.strictly_same]) * compared)
@@ -226,11 +226,11 @@ def _judge_differences(proof: Proof, tolerance: float, questions: Questions) -> 
         proof.failures.append(f"{what} {found}, more than {tolerance:.3g}")
 
 
-def _loss(figures: dict[str, Any], questions: Questions, max_drop: float, what: str = "pictures") -> str:
-    task = questions.task
+def _loss(figures: dict[str, Any], images: EvaluationSet, max_drop: float, what: str = "pictures") -> str:
+    task = images.task
     low, high = (100 * end for end in figures[f"{task.score}_drop_ci95"])
     drop = figures[f"{task.score}_drop"]
-    lost = f"{round(drop * len(questions))} of {len(questions)} {what}, " if task.score == "accuracy" else ""
+    lost = f"{round(drop * len(images))} of {len(images)} {what}, " if task.score == "accuracy" else ""
     return f"loses {beyond(100 * drop, max_drop)} points of {task.score_title} ({lost}95 % interval {low:.1f} to {high:.1f})"
 
 
@@ -250,22 +250,20 @@ def _judge_operations(proof: Proof, path: Path) -> None:
     proof.figures |= {"min_runtime_version": minimum_runtime(model), "left_to_cpu": left_to_cpu(model)}
 
 
-def _judge_without_xnnpack(proof: Proof, path: Path, questions: Questions) -> None:
+def _judge_without_xnnpack(proof: Proof, path: Path, images: EvaluationSet) -> None:
     """Apps may run LiteRT without XNNPACK, its default delegate: its own kernels must answer much the same."""
     assert proof.answers is not None
-    chosen, task = np.union1d(questions.sample(CLIENT_PICTURES), questions.sample(GOLDEN_PICTURES)), questions.task
+    chosen, task = np.union1d(images.sample(CLIENT_PICTURES), images.sample(GOLDEN_PICTURES)), images.task
     try:
         with ModelProcess(path, "litert_plain") as model:
             model.ask("take_plain_pixels")
-            plain = model.probabilities(questions.pixels[chosen])
+            plain = model.probabilities(images.pixels(chosen))
     except UsageError as error:
         proof.failures.append(
             f"runs with XNNPACK only, LiteRT's default delegate; without it: {_named_shortly(error, path)}"
         )
         return
-    figures = task.agreement(
-        plain, proof.answers[chosen], questions.labels[chosen], questions.class_names, questions.thresholds
-    )
+    figures = task.agreement(plain, proof.answers[chosen], images.labels[chosen], images.class_names, images.thresholds)
     mean = task.difference.replace("max", "mean")
     kept = {key: figures[key] for key in (task.difference, mean)}
     proof.figures["without_xnnpack"] = {"pictures": len(chosen), **kept, "tolerance": PLAIN_TOLERANCE}
@@ -275,24 +273,24 @@ def _judge_without_xnnpack(proof: Proof, path: Path, questions: Questions) -> No
         )
 
 
-def _judge_client(proof: Proof, path: Path, questions: Questions, max_drop: float, tick: Tick) -> None:
+def _judge_client(proof: Proof, path: Path, images: EvaluationSet, max_drop: float, tick: Tick) -> None:
     """MediaPipe Tasks must find the labels, answer pixels as LiteRT does, and keep the accuracy for whole pictures."""
     assert proof.answers is not None
-    chosen = questions.sample(CLIENT_PICTURES)
+    chosen = images.sample(CLIENT_PICTURES)
     with ModelProcess(path, "mediapipe") as client:
-        given = client.probabilities(questions.pixels[chosen])
+        given = client.probabilities(images.pixels(chosen))
         parts = []
-        for batch in questions.batches():
-            pictures = [(questions.pictures.encoded(index), questions.resize) for index in batch]
+        for batch in images.batches():
+            pictures = [(encoded, images.loader.resize) for encoded in images.encoded(batch)]
             parts.append(client.ask("probabilities_of_encoded", pictures))
             tick(len(batch))
         names, unread = client.ask("class_names"), client.ask("unread")
-    total = len(questions)
+    total = len(images)
     proof.leave_out("MediaPipe Tasks' own decoder", unread, total, "it does not read them, so Graft's decoder did")
     reason = f"{CLIENT_PICTURES} show whether the file's metadata is right"
     proof.leave_out("pixels through MediaPipe Tasks", total - len(chosen), total, reason)
     proof.client_answers = np.concatenate(parts)
-    figures = agreement(proof.client_answers, questions)
+    figures = agreement(proof.client_answers, images)
     figures["max_difference_at_size"] = float(np.abs(given - proof.answers[chosen]).max())
     proof.figures["mediapipe"] = figures
     if figures["max_difference_at_size"] > CLIENT_TOLERANCE:
@@ -300,36 +298,36 @@ def _judge_client(proof: Proof, path: Path, questions: Questions, max_drop: floa
             f"MediaPipe Tasks answers pixels otherwise than LiteRT, by up to {figures['max_difference_at_size']:.2g}: "
             "the metadata tells it a wrong normalisation or colour order"
         )
-    wrong = {name for label, name in names.items() if name != questions.class_names[label]}
+    wrong = {name for label, name in names.items() if name != images.class_names[label]}
     if wrong:
         proof.failures.append(
             f"MediaPipe Tasks names classes wrongly: {', '.join(map(str, sorted(wrong, key=str)[:3]))}"
         )
-    _judge_client_score(proof, questions, max_drop)
+    _judge_client_score(proof, images, max_drop)
 
 
-def _judge_client_score(proof: Proof, questions: Questions, max_drop: float) -> None:
+def _judge_client_score(proof: Proof, images: EvaluationSet, max_drop: float) -> None:
     """A client that resizes otherwise may answer single pictures otherwise; only a loss that is no chance counts."""
-    figures, score = proof.figures["mediapipe"], questions.task.score
+    figures, score = proof.figures["mediapipe"], images.task.score
     loses = 100 * figures[f"{score}_drop"] > max_drop
     figures["within_chance"] = bool(loses and figures[f"{score}_drop_ci95"][0] <= 0)
     if loses and not figures["within_chance"]:
         proof.failures.append(
-            f"through MediaPipe Tasks it {_loss(figures, questions, max_drop)}; at most {max_drop:g} allowed (--max-drop)"
+            f"through MediaPipe Tasks it {_loss(figures, images, max_drop)}; at most {max_drop:g} allowed (--max-drop)"
         )
 
 
-def _judge_encoded(proof: Proof, model: ModelProcess, questions: Questions) -> None:
+def _judge_encoded(proof: Proof, model: ModelProcess, images: EvaluationSet) -> None:
     """The signature that takes picture files must answer as the one that takes pixels does, or refuse them with a reason."""
-    answers, refused = _encoded_answers(model, questions)
+    answers, refused = _encoded_answers(model, images)
     for reason, count in Counter(refused.values()).items():
-        proof.leave_out("the encoded signature", count, len(questions), f"it refuses {reason}")
-    taken = [index for index in range(len(questions)) if index not in refused]
+        proof.leave_out("the encoded signature", count, len(images), f"it refuses {reason}")
+    taken = [index for index in range(len(images)) if index not in refused]
     proof.figures["encoded"] = {"pictures": len(taken), "refused": len(refused), "tolerance": ENCODED_TOLERANCE}
     if not taken:
         return
-    task = questions.task
-    figures = _agreement(np.concatenate(answers), questions, taken)
+    task = images.task
+    figures = _agreement(np.concatenate(answers), images, taken)
     largest, mean = (figures[name] for name in (task.difference, task.difference.replace("max", "mean")))
     kept = (task.score, f"{task.score}_drop", task.difference, task.difference.replace("max", "mean"))
     proof.figures["encoded"] |= {name: figures[name] for name in kept}
@@ -339,12 +337,12 @@ def _judge_encoded(proof: Proof, model: ModelProcess, questions: Questions) -> N
         proof.failures.append(f"its signature for picture files differs by {largest:.2g} for one of them")
 
 
-def _encoded_answers(model: ModelProcess, questions: Questions) -> tuple[list[np.ndarray], dict[int, str]]:
+def _encoded_answers(model: ModelProcess, images: EvaluationSet) -> tuple[list[np.ndarray], dict[int, str]]:
     """The answers to the picture files that are taken, in order, and the reasons of those that are not, by position."""
     answers: list[np.ndarray] = []
     refused: dict[int, str] = {}
-    for batch in questions.batches():
-        files = [questions.pictures.encoded(index) for index in batch]
+    for batch in images.batches():
+        files = images.encoded(batch)
         with suppress(UsageError):  # one that is refused takes the whole batch with it
             answers.append(model.probabilities_of_encoded(files))
             continue
@@ -353,7 +351,7 @@ def _encoded_answers(model: ModelProcess, questions: Questions) -> tuple[list[np
                 answers.append(model.probabilities_of_encoded([file]))
             except UsageError as error:
                 refused[index] = _reason(error)
-                model.probabilities(questions.pixels[:1])  # or it is not the file's fault, but the process has ended
+                model.probabilities(images.pixels([0]))  # or it is not the file's fault, but the process has ended
                 last = error
     if not answers and UNREAD in refused.values():
         raise last

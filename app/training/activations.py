@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from itertools import chain
 from typing import Any
 
 import keras
@@ -24,7 +25,7 @@ from data.augmentation import Augmentation
 from data.cache.activations import ActivationCache, CacheFull
 from data.cache.partition import Partition
 from data.cache.shards import Rows
-from data.pipeline import PictureLoader, load_views
+from data.loading import PictureLoader, batches_of, load_views
 from data.stages import StageClock
 from models.splitting import side_by_side
 
@@ -125,16 +126,18 @@ class Extractor:
     def _run(
         self, network: keras.Model, partitions: list[tuple[Partition, np.ndarray]], pairs: list[tuple[int, int]]
     ) -> None:
-        with status("choosing an engine"):
-            some = list(dict.fromkeys(index for index, _ in pairs))[:_PROBE]
-            probe = np.stack([self.loader.load(index) for index in some])
-            choice = choose_engine(self.engine, network, probe)
         stages = self.loader.stages = StageClock()
-        keys, begun, position = self._keys(pairs), time.perf_counter(), 0
+        keys, position, begun = self._keys(pairs), 0, time.perf_counter()
+        views = chain.from_iterable(load_views(self.loader, self._requests(pairs), self.augmentation))
+        batches = batches_of(views, _BATCH)
+        with status("choosing an engine"):
+            first = next(batches)
+            choosing = time.perf_counter()
+            choice = choose_engine(self.engine, network, first[:_PROBE])
+        begun += time.perf_counter() - choosing
         with ExitStack() as stack:
             writers = [(stack.enter_context(partition.writer()), missing) for partition, missing in partitions]
-            views = load_views(self.loader, self._requests(pairs), self.augmentation)
-            for pixels in track(_batches(views, _BATCH), len(pairs), "extracting", step=_BATCH):
+            for pixels in track(chain([first], batches), len(pairs), "extracting", step=_BATCH):
                 with stages.time("forward", len(pixels)):
                     answers = choice.forward(pixels)
                 _check_range(answers)
@@ -181,18 +184,6 @@ def _check_range(answers: Sequence[np.ndarray]) -> None:
     largest = max(float(np.abs(rows).max()) for rows in answers)
     if not largest <= float(np.finfo(np.float16).max):  # nor if it is no number
         raise CacheFull(f"float16, which it is kept in, has no room for activations as large as {largest:.4g}")
-
-
-def _batches(views: Any, size: int) -> Any:
-    """Batches of `size` pictures, the last one smaller, from the views of one picture after another."""
-    waiting: list[np.ndarray] = []
-    for one in views:
-        waiting.extend(one)
-        while len(waiting) >= size:
-            yield np.stack(waiting[:size])
-            del waiting[:size]
-    if waiting:
-        yield np.stack(waiting)
 
 
 def _digest(value: Any) -> str:

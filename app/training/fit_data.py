@@ -11,7 +11,7 @@ from app.tasks import TASKS
 from app.tasks.task import Task
 from app.training.activations import Views
 from data.augmentation import Augmentation
-from data.pipeline import PictureLoader
+from data.loading import PictureLoader
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,9 @@ from data.splits import split_indices
 from models.lazy import LazyModule
 
 if TYPE_CHECKING:
-    from app.evaluation import answers
+    from app.evaluation import predicting
 else:
-    answers = LazyModule("app.evaluation.answers")
+    predicting = LazyModule("app.evaluation.predicting")
 
 
 def evaluate(run: str, source: str | None = None, **options: Any) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def evaluate(run: str, source: str | None = None, **options: Any) -> dict[str, A
     task = TASKS[pictures.task]
     with redirect_output(opened.log):
         start_tensorflow()
-        predict = answers.predictor_of_run(opened, pictures, config.batch_size)
+        predict = predicting.predict_function_of_run(opened, pictures, config.batch_size)
         metrics = task.measure(
             predict(indices), pictures.labels.array[indices], pictures.class_names, opened.thresholds
         )
