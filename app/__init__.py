@@ -18,6 +18,7 @@ from app.program import missing_package
 
 if TYPE_CHECKING:
     from app.predictions import Prediction, Predictions
+    from app.predictor import Predictor
     from app.runs import Run
     from app.verbs.audit import Audit, audit
     from app.verbs.benchmark import benchmark
@@ -36,6 +37,7 @@ _MODULES = {
     "Audit": "app.verbs.audit",
     "Prediction": "app.predictions",
     "Predictions": "app.predictions",
+    "Predictor": "app.predictor",
     "Run": "app.runs",
     "audit": "app.verbs.audit",
     "benchmark": "app.verbs.benchmark",
@@ -51,6 +53,7 @@ __all__ = [
     "Audit",
     "Prediction",
     "Predictions",
+    "Predictor",
     "Run",
     "audit",
     "benchmark",

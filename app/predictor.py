@@ -2,126 +2,254 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from app.config import load_config
+from app.descriptions import BESIDE, beside, given_by_user, is_run, of_run, run_of
 from app.errors import UsageError
 from app.exporting.description import ModelDescription
-from app.exporting.folder import FAILED
-from app.exporting.metadata import LABELS, THRESHOLDS
 from app.exporting.process import ModelProcess
 from app.interpretation import Answers, interpret
-from app.label_files import read_label_file
-from app.run_folder import read_thresholds
 from app.runs import Run
+from data.decoding import decode
+from data.preparing import Preparation
+from data.rectangles import load_to_size
 from models.heads import NUMBERS
 
 _IDENTIFIERS = ("/m/", "/g/")  # of Google's Knowledge Graph, which some files have in place of names
-_OF_RUN, _BESIDE = "of its run", "beside it"
 
 
 class Predictor:
-    """A model file and all that is known of it; a context manager.
+    """A model file, loaded in a fresh process, and all that is known of it; a context manager.
 
     What the user says counts first, then the run that a file belongs to, then the file's own description, then the labels
-    and thresholds that lie beside it.
+    and thresholds that lie beside it. Several threads may ask one predictor; it answers them one after another.
+
+    Attributes:
+        file: the model file or folder.
+        process: what has loaded the file, for what only one kind of client can tell.
+
+    Examples:
+        The likeliest class of an image, by the model of a run:
+
+        >>> from pathlib import Path
+        >>> from app import Predictor
+        >>> with Predictor("runs/fruit") as predictor:
+        ...     outputs = predictor.predict_encoded([Path("apple.png").read_bytes()])
+        ...     answers = predictor.interpret(outputs)
+        >>> answers.names[answers.chosen[0][0]]
+        'apple'
+
+        Probabilities for pixels at hand, by an exported file on one thread:
+
+        >>> import numpy as np
+        >>> with Predictor("runs/fruit/export/model_float32.tflite", threads=1) as predictor:
+        ...     height, width = predictor.size
+        ...     probabilities = predictor.predict(np.zeros((2, height, width, 3), np.uint8))
+        >>> probabilities.shape, predictor.about.names
+        ((2, 3), ('apple', 'banana', 'cherry'))
     """
 
     def __init__(
         self,
-        model: Path,
+        model: Run | Path | str,
         *,
+        client: str | None = None,
+        threads: int | None = None,
+        image_size: int | None = None,
         labels: str | None = None,
         locale: str | None = None,
         task: str | None = None,
         resize: str | None = None,
-        image_size: int | None = None,
+        background: str | None = None,
+        levels: str | None = None,
         mean: tuple[float, ...] = (),
         std: tuple[float, ...] = (),
+        plain: bool = False,
     ) -> None:
         """Load the file.
 
         Args:
-            model: a run folder, or a model file or folder.
+            model: a run or its folder, a `.keras`, `.tflite` or `.onnx` file, or a SavedModel folder.
+            client: what runs the file, a key of `app.exporting.runtimes.CLIENTS`; None for the usual one of its kind.
+            threads: of the client; None for one a processor.
+            image_size: side of the images, in pixels, for a file that takes them in any size; another file ignores it.
             labels: a file with the class names, one a line, in label order.
             locale: of the names to answer with, such as "de".
             task: a key of `app.tasks.TASKS`.
             resize: a key of `data.decoding.RESIZES`.
-            image_size: side of the images for a file that takes them in any size.
+            background: what shows through where images are transparent, and
+            levels: which values of more than 8 bits become black and white, as `data.preparing.Preparation.parse` takes them.
             mean: what is subtracted from pixels in [0, 255], one number or one a channel.
             std: what they are divided by after that.
+            plain: give the file RGB pixels in [0, 255] whatever it or its run says, as a check must that is to find out
+                whether that is right.
 
         Raises:
-            UsageError: no such model or label file, or the model cannot be loaded, or takes no RGB images or those of another
-                size.
+            UsageError: no such model or label file, or the model cannot be loaded, or takes no RGB images.
         """
-        run = run_of(model)
-        self.file = run.require(run.model) if run and model == run.path else model
-        self._locale = locale
-        given = _given(labels, task, resize, mean, std)
-        self._process = ModelProcess(self.file, image_size=image_size)
+        path = model.path if isinstance(model, Run) else Path(model).expanduser()
+        run = Run.open(str(path)) if is_run(path) else None
+        self.file = path if run is None else run.require(run.model)
+        self._locale, self._plain = locale, plain
+        self._given = given_by_user(labels, mean, std, task=task, resize=resize, background=background, levels=levels)
+        self.process = ModelProcess(self.file, client, threads=threads, image_size=image_size)
         try:
-            self.about = self._merged(given, run)
-            if given.mean is not None:
-                self._process.ask("scale_pixels", (given.mean, given.std))
-            self.size = self._size(image_size)
+            if plain and self.size is not None:
+                self.process.ask("take_plain_pixels")
+            if self._given.mean is not None:
+                self.process.ask("scale_pixels", (self._given.mean, self._given.std))
         except BaseException:
-            self._process.close()
+            self.close()
             raise
 
     def __enter__(self) -> Predictor:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.close()
+        self.close()
+
+    def close(self) -> None:
+        """End the process that has loaded the file."""
+        self.process.close()
+
+    @cached_property
+    def about(self) -> ModelDescription:
+        """What is known of the file: its names, thresholds, task and how images become what it takes.
+
+        Raises:
+            UsageError: a label file or `thresholds.json` that belongs to it is damaged.
+        """
+        if self._plain:
+            return self._given
+        run, says = run_of(self.file), self.process.says
+        known = self._given if run is None else self._given.over(of_run(run))
+        return known.over(says).over(ModelDescription() if run else beside(self.file, known.names, says.names))
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width of the images that it takes, in pixels; None for a client that takes them in any size."""
+        given = self.process.input
+        return None if given is None else (given.height, given.width)
+
+    @property
+    def batch(self) -> int | None:
+        """How many images each call of the client takes; None for any number."""
+        given = self.process.input
+        return None if given is None else given.batch
 
     @property
     def resize(self) -> str:
         """How images become `size`; what MediaPipe Tasks does where nobody says."""
         return self.about.resize or "stretch"
 
-    def raw(self, pixels: np.ndarray) -> np.ndarray:
-        """What the file gives for pixels, uint8 (n, *size, 3): float32 (n, outputs).
+    @cached_property
+    def preparation(self) -> Preparation:
+        """What is made of image files before they are decoded."""
+        return Preparation.parse(self.about.background, self.about.levels)
+
+    def load(self, encoded: bytes) -> np.ndarray:
+        """Decode an image file as the model was trained on it; may be called from several threads.
+
+        Args:
+            encoded: the bytes of an image file.
+
+        Returns:
+            uint8 (height, width, 3), RGB: what `predict` takes.
 
         Raises:
-            UsageError: the file cannot be run, or gives no row of values for each image, or other names than it has values.
+            UnreadablePicture: see `data.decoding.decode`.
         """
-        values = self._process.probabilities(pixels)
-        self._check_names(values.shape[1])
-        return values
+        prepared = self.preparation(encoded)
+        return np.asarray(decode(prepared)) if self.size is None else load_to_size(prepared, self.size, self.resize)
 
-    def answers(self, raw: np.ndarray) -> Answers:
-        """What the values of `raw` mean, for all images at once, since how they lie tells of what they are."""
-        gives_numbers = self._process.output == NUMBERS
-        answers = interpret(raw, self.about, end=self._process.ask("end"), gives_numbers=gives_numbers)
+    def predict(self, pixels: np.ndarray) -> np.ndarray:
+        """What the file gives for images.
+
+        Args:
+            pixels: uint8 (n, height, width, 3), RGB, of `size`.
+
+        Returns:
+            float32 (n, outputs): probabilities, logits or numbers, as the file has them; `interpret` tells what they mean.
+
+        Raises:
+            UsageError: pixels of another shape or type; or the file cannot be run, or gives no row of values for each image,
+                or other names than it has values.
+        """
+        size = pixels.shape[1:3] if self.size is None else self.size
+        if pixels.shape[1:] != (*size, 3) or pixels.dtype != np.uint8:
+            what = f"takes pixels as uint8 (n, {size[0]}, {size[1]}, 3), not {pixels.dtype} {pixels.shape}"
+            raise UsageError(f"{self.file} {what}; `Predictor.load` makes them of an image file")
+        return self._checked(self.process.predict(pixels))
+
+    def predict_encoded(self, images: Sequence[bytes], *, by_client: bool = False) -> np.ndarray:
+        """What the file gives for image files.
+
+        Args:
+            images: the bytes of each file, at least one.
+            by_client: let the client decode and resize them, in place of `load`: a SavedModel with the signature `encoded`,
+                or MediaPipe Tasks.
+
+        Returns:
+            As `predict`.
+
+        Raises:
+            UnreadablePicture: see `load`.
+            UsageError: as `predict`, or the client decodes no images, or refuses one of them.
+        """
+        if by_client:
+            return self._checked(self.process.predict_encoded(images, self.resize))
+        if self.size is None:  # images of any size, one by one
+            return np.concatenate([self.predict(self.load(one)[None]) for one in images])
+        return self.predict(np.stack([self.load(one) for one in images]))
+
+    def interpret(self, outputs: np.ndarray) -> Answers:
+        """What values from `predict` mean, for all images at once, since how they lie tells of what they are.
+
+        Args:
+            outputs: float32 (n, outputs).
+
+        Raises:
+            UsageError: the file has no names in the language that is asked for.
+        """
+        gives_numbers = self.process.output == NUMBERS
+        answers = interpret(outputs, self.about, end=self.process.ask("end"), gives_numbers=gives_numbers)
         names, notes = self._shown_names(answers.names)
         return replace(answers, names=names, notes=(*self._notes(), *notes, *answers.notes))
 
-    def _size(self, asked: int | None) -> tuple[int, int]:
-        height, width = self._process.input.height, self._process.input.width
-        if asked is not None and (asked, asked) != (height, width):
-            what = f"takes images of {width} x {height} pixels, not {asked}"
-            raise UsageError(f"{self.file} {what}; leave out --image-size")
-        return height, width
+    def latencies(self, seconds: float) -> np.ndarray:
+        """Time the predictions for single images of noise, one after another, after a warm-up.
 
-    def _merged(self, given: ModelDescription, run: Run | None) -> ModelDescription:
-        known = given.over(_of_run(run)) if run else given
-        says = self._process.says
-        return known.over(says).over(ModelDescription() if run else _beside(self.file, known.names, says.names))
+        The clock runs in the process, around the client's call; the way there is not measured.
 
-    def _check_names(self, outputs: int) -> None:
-        names = self.about.names
-        if names is None or len(names) == outputs or (outputs == 1 and len(names) == 2):
-            return
+        Args:
+            seconds: how long to measure, in seconds; at least ten images in any case.
+
+        Returns:
+            Seconds for each image, float64 (images,); where the file takes several at once, each one's share.
+
+        Raises:
+            UsageError: the file cannot be run.
+        """
+        return self.process.ask("latencies", seconds)
+
+    @property
+    def peak_memory(self) -> int | None:
+        """The bytes that the process took at most so far; None where the system does not tell, as on Windows."""
+        return self.process.ask("peak_memory")
+
+    def _checked(self, outputs: np.ndarray) -> np.ndarray:
+        """The values, if there are as many as names."""
+        names, count = self.about.names, outputs.shape[1]
+        if names is None or len(names) == count or (count == 1 and len(names) == 2):
+            return outputs
         where = self.about.origins["names"]
-        fix = "put the right labels.txt beside it" if where == _BESIDE else "give the right ones with --labels FILE"
-        what = "1 class" if outputs == 1 else f"{outputs} classes"
+        fix = "put the right labels.txt beside it" if where == BESIDE else "give the right ones with --labels FILE"
+        what = "1 class" if count == 1 else f"{count} classes"
         raise UsageError(f"{self.file} knows {what}, but the labels {where} name {len(names)}; {fix}")
 
     def _shown_names(self, names: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -142,9 +270,9 @@ class Predictor:
 
     def _notes(self) -> tuple[str, ...]:
         """What had to be assumed of the file, whatever it answers."""
-        about, given = self.about, self._process.input
+        about, given = self.about, self.process.input
         notes = list(about.notes)
-        if not about.is_ours:
+        if not about.is_ours and given is not None:
             if given.is_float and about.mean is None:
                 notes.append("it does not say how pixels are scaled, so it gets 0 to 255 (--mean, --std)")
             if about.resize is None:
@@ -152,92 +280,3 @@ class Predictor:
         if about.names is None:
             notes.append("it does not name its classes (--labels)")
         return tuple(notes)
-
-
-def failure_of(file: Path) -> str | None:
-    """What to say of an exported file that failed its check; None of any other."""
-    if not file.stem.endswith(FAILED):
-        return None
-    reasons: list[str] = []
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # of others, or none
-        formats = json.loads((file.resolve().parent / "parity.json").read_bytes())["formats"].values()
-        reasons += [reason for one in formats if one["file"] == file.name for reason in one["failures"]]
-    why = f" ({'; '.join(reasons)})" if reasons else ""
-    return f"{file.name} failed its check when it was exported{why}, so its answers may be wrong"
-
-
-def _given(
-    labels: str | None, task: str | None, resize: str | None, mean: tuple[float, ...], std: tuple[float, ...]
-) -> ModelDescription:
-    """What the user says."""
-    names, guessed = read_label_file(Path(labels).expanduser()) if labels else (None, "")
-    return ModelDescription.of(
-        f"in {labels}",
-        (f"{labels} is read as {guessed}",) if guessed else (),
-        names=names,
-        task=task,
-        resize=resize,
-        mean=(mean or (0.0,)) if mean or std else None,
-        std=(std or (1.0,)) if mean or std else None,
-    )
-
-
-def run_of(path: Path) -> Run | None:
-    """The run that a folder is, or that a file was written by."""
-    if (path / "config.json").is_file() and not (path / "saved_model.pb").is_file():
-        return Run.open(str(path))
-    for folder in path.resolve().parents[:2]:
-        if all((folder / name).is_file() for name in ("config.json", "classes.txt", "splits.csv")):
-            run = Run.open(str(folder))
-            return run if path.resolve().name in _files_of(run) else None
-    return None
-
-
-def _files_of(run: Run) -> set[str]:
-    exported = run.parity["formats"].values() if (run.export / "parity.json").is_file() else ()
-    return {run.model.name, *(one["file"] for one in exported)}
-
-
-def _of_run(run: Run) -> ModelDescription:
-    config, thresholds = load_config(run.options), run.thresholds
-    locales = {file.stem.removeprefix("labels_"): read_label_file(file)[0] for file in run.export.glob("labels_*.txt")}
-    return ModelDescription.of(
-        _OF_RUN,
-        names=run.class_names,
-        locales=locales or None,
-        thresholds=None if thresholds is None else _as_tuple(thresholds),
-        score_threshold=config.score_threshold or None,
-        task=config.task,
-        resize=config.resize,
-        background=config.background,
-        levels=config.levels,
-        is_ours=True,
-    )
-
-
-def _beside(path: Path, given: Sequence[str] | None, packed: Sequence[str] | None) -> ModelDescription:
-    """The labels and thresholds beside a file, unless it has others of its own."""
-    folders = (path.parent, path, path / "assets")
-    labels = _first(folder / name for folder in folders for name in (LABELS, "classes.txt"))
-    thresholds = _first(folder / THRESHOLDS for folder in folders)
-    if labels is None:
-        unused = thresholds and not packed
-        return ModelDescription(notes=(f"{THRESHOLDS} beside it is not used without {LABELS}",) if unused else ())
-    names, guessed = read_label_file(labels)
-    if packed and names != packed:
-        what = f"its labels are those in its metadata, not those of {labels.name} beside it (--labels)"
-        return ModelDescription(notes=() if given else (what,))
-    return ModelDescription.of(
-        _BESIDE,
-        (f"{labels.name} is read as {guessed}",) if guessed and not given else (),
-        names=names,
-        thresholds=_as_tuple(read_thresholds(thresholds, names)) if thresholds else None,
-    )
-
-
-def _as_tuple(thresholds: np.ndarray) -> tuple[float | None, ...]:
-    return tuple(float(one) if np.isfinite(one) else None for one in thresholds)
-
-
-def _first(paths: Iterable[Path]) -> Path | None:
-    return next((path for path in paths if path.is_file()), None)

@@ -19,6 +19,7 @@ from data.labels import SingleLabel
 from data.loading import PictureLoader
 from data.pictures import PictureSet
 from data.reading import read_picture
+from data.rectangles import load_to_size
 from tests.pictures import encode
 from tests.raw_files import (
     FILE_OF_A_PHONE,
@@ -260,6 +261,11 @@ CORPUS: dict[str, Awkward] = {
 INPUT = 32  # pixels
 
 
+def stretched(encoded: bytes) -> np.ndarray:
+    """An image as `predict` decodes it for a model of `INPUT` pixels."""
+    return load_to_size(encoded, INPUT, "stretch")
+
+
 def decisions(encoded: bytes, path: Path) -> dict[str, str | None]:
     """Why each part of Graft cannot read a picture; None where it can. What can be read has pixels, the same everywhere.
 
@@ -271,7 +277,7 @@ def decisions(encoded: bytes, path: Path) -> dict[str, str | None]:
     pictures = PictureSet("awkward", ("it",), SingleLabel(np.array([0]), ("a", "b")), lambda index: read_picture(path))
     loader = PictureLoader(pictures, INPUT, "stretch")
     (checked,) = check_pictures(pictures)
-    predicted, faults = _load([path], INPUT, "stretch")
+    predicted, faults = _load([path], stretched)
     found: dict[str, str | None] = {"check": checked.fault, "predict": faults[0].fault if faults else None}
     pixels = [one for _, one in predicted]
     augmentation = Augmentation(antialiased_resize=1.0)

@@ -189,12 +189,13 @@ class Server:
     def __init__(self, answers: np.ndarray, refused: dict[int, str], ends: bool = False) -> None:
         self.answers, self.refused, self.ends = answers, refused, ends
 
-    def probabilities(self, pixels: np.ndarray) -> np.ndarray:
+    def predict(self, pixels: np.ndarray) -> np.ndarray:
         if self.ends:
             raise UsageError("the process has ended")
         return self.answers[:1]
 
-    def probabilities_of_encoded(self, files: list[bytes]) -> np.ndarray:
+    def predict_encoded(self, files: list[bytes], *, by_client: bool) -> np.ndarray:
+        assert by_client
         for number in map(int, files):
             if number in self.refused:
                 raise UsageError(f"saved_model cannot be run: {self.refused[number]}")
@@ -265,8 +266,8 @@ def test_a_saved_model_says_what_it_does_not_take(tmp_path: Path) -> None:
     exif[0x0112] = 6
     with ModelProcess(tmp_path / "saved_model") as process:
         with pytest.raises(UsageError) as refused:
-            process.probabilities_of_encoded([encode(picture.convert("CMYK"), "JPEG")])
-        assert process.probabilities_of_encoded([encode(picture, "JPEG", exif=exif)]).shape == (1, 3)
+            process.predict_encoded([encode(picture.convert("CMYK"), "JPEG")], "stretch")
+        assert process.predict_encoded([encode(picture, "JPEG", exif=exif)], "stretch").shape == (1, 3)
     assert f"{REFUSED}a JPEG in CMYK{REFUSED_END}" in str(refused.value)
 
 
@@ -301,7 +302,7 @@ def test_images_of_training_decide_where_those_of_the_test_cannot(
     answers, more = losing(lost_of_more, 100)
     more.batches = lambda: [range(100)]
     more.pixels = lambda positions: np.zeros((len(positions), 1))
-    model: Any = SimpleNamespace(probabilities=lambda pixels: answers)
+    model: Any = SimpleNamespace(predict=lambda pixels: answers)
     _judge_on_more(proof, model, more, max_drop=0.5)
     assert (proof.passed, proof.figures["within_chance"]) == (passed, within_chance)
     assert proof.figures["more"]["pictures"] == 100

@@ -33,7 +33,7 @@ from data.labels import SingleLabel
 from data.pictures import PictureSet
 from data.reading import read_picture
 from data.sources import open_source
-from tests.awkward import CORPUS, Awkward, decisions
+from tests.awkward import CORPUS, Awkward, decisions, stretched
 from tests.pictures import encode, write_folder
 from tests.raw_files import FORMAT_OF, LARGE, PIXELS, animation, gif
 
@@ -103,7 +103,7 @@ def test_the_audit_decides_alike(tmp_path: Path) -> None:
     source = write_folder(tmp_path / "source", classes=2, pictures=1)
     for number, (name, awkward) in enumerate(CORPUS.items()):
         (source / "apple" / f"{number} {name}").write_bytes(awkward.make())
-    predicted = _load(list(_picture_files([str(source)])), 32, "stretch")[1]
+    predicted = _load(list(_picture_files([str(source)])), stretched)[1]
     audited = app.audit(str(source), labels=False, cache_folder=str(tmp_path / "cache")).reading.evidence.faults
 
     assert {str(source / one.key): one.fault for one in audited} == {one.key: one.fault for one in predicted}
@@ -186,7 +186,7 @@ def test_what_is_no_file_is_named_by_all(kind: str, source: Path) -> None:
 
     (checked,) = ended(lambda: [one for one in check_pictures(open_source(str(source))) if one.fault])
     for given in (source, path):
-        _, (predicted,) = ended(lambda given=given: _load(list(_picture_files([str(given)])), 32, "stretch"))
+        _, (predicted,) = ended(lambda given=given: _load(list(_picture_files([str(given)])), stretched))
         assert predicted.fault == checked.fault and Path(predicted.key) == source / checked.key == path
     assert re.search(reason, checked.fault)
     with pytest.raises(UnreadablePicture, match=reason):  # before anything is read
@@ -198,7 +198,7 @@ def test_a_picture_that_vanishes_is_named_by_all(source: Path) -> None:
     files[0].unlink()
     faults = [one.fault for one in check_pictures(pictures)]
     assert faults == ["No such file or directory", None]
-    assert [one.fault for one in _load(files, 32, "stretch")[1]] == faults[:1]
+    assert [one.fault for one in _load(files, stretched)[1]] == faults[:1]
 
 
 def test_a_folder_named_like_a_picture_and_links_in_a_circle_are_walked_alike(source: Path) -> None:
@@ -240,7 +240,7 @@ def test_any_name_is_found_read_and_named(name: str, source: Path) -> None:
 
     path.write_bytes(b"")
     (checked,) = [one for one in check_pictures(pictures) if one.fault]
-    (predicted,) = _load([path], 32, "stretch")[1]
+    (predicted,) = _load([path], stretched)[1]
     assert checked.fault == predicted.fault == "the file is empty" and checked.key == f"apple/{name}.jpg"
 
 

@@ -18,6 +18,7 @@ import pytest
 import app
 from app.errors import UsageError
 from app.exporting.process import ModelProcess, usual_client
+from app.predictor import Predictor
 from models.builder import load_model
 from tests.conftest import Ended, contents
 
@@ -114,9 +115,9 @@ def test_files_that_a_run_has_lost_are_left_out(tiny_copy: app.Run) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems tell it otherwise")
 def test_memory_is_that_of_the_process_that_ran_the_file(loose: Path) -> None:
     own = int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) * 1024
-    with ModelProcess(loose, threads=1) as model:
+    with Predictor(loose, threads=1) as model:
         model.latencies(0.01)
-        peak = model.ask("peak_memory")
+        peak = model.peak_memory
     assert 10e6 < peak < own * 0.8  # this process has loaded TensorFlow, that one has not
 
 
@@ -125,7 +126,7 @@ def test_a_keras_file_answers_alike_in_batches_of_any_size(tiny_run: app.Run) ->
     expected = keras.ops.softmax(load_model(tiny_run.model)(pixels.astype(np.float32)))
     with ModelProcess(tiny_run.model, threads=1) as model:
         for size in (9, 1, 4):
-            found = np.concatenate([model.probabilities(pixels[at : at + size]) for at in range(0, 9, size)])
+            found = np.concatenate([model.predict(pixels[at : at + size]) for at in range(0, 9, size)])
             np.testing.assert_allclose(found, expected, atol=1e-6)
 
 

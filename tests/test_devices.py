@@ -28,8 +28,8 @@ from app.exporting.op_versions import (
     named,
     scales,
 )
-from app.exporting.process import ModelProcess
 from app.exporting.trained import Trained
+from app.predictor import Predictor
 from tests.conftest import Ended
 
 Cli = Callable[..., Ended]
@@ -247,10 +247,10 @@ def test_golden_tolerances_hold_whatever_runs_the_file(name: str, kernels: str, 
 
 
 class Answering:
-    """A model process that answers as the real one does, but for what LiteRT gives without XNNPACK."""
+    """A predictor that answers as the real one does, but for what LiteRT gives without XNNPACK."""
 
     def __init__(self, file: Path, client: str | None = None, **options: Any) -> None:
-        self.real, self.plain = ModelProcess(file, client, **options), client == "litert_plain"
+        self.real, self.plain = Predictor(file, client=client, **options), client == "litert_plain"
 
     def __enter__(self) -> Answering:
         return self
@@ -271,14 +271,14 @@ class Refusing(Answering):
 
 
 class Turning(Answering):
-    def probabilities(self, pixels: np.ndarray) -> np.ndarray:
-        answers = self.real.probabilities(pixels)
+    def predict(self, pixels: np.ndarray) -> np.ndarray:
+        answers = self.real.predict(pixels)
         return answers[:, ::-1] if self.plain else answers
 
 
 class Drifting(Answering):
-    def probabilities(self, pixels: np.ndarray) -> np.ndarray:
-        return self.real.probabilities(pixels) + np.array([0.031, -0.031, 0.0]) * self.plain
+    def predict(self, pixels: np.ndarray) -> np.ndarray:
+        return self.real.predict(pixels) + np.array([0.031, -0.031, 0.0]) * self.plain
 
 
 @pytest.mark.parametrize(
@@ -294,7 +294,7 @@ class Drifting(Answering):
 def test_a_file_that_needs_the_default_delegate_fails(
     process: type[Answering], reason: str, colour_copy: app.Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parity, "ModelProcess", process)
+    monkeypatch.setattr(parity, "Predictor", process)
     with pytest.raises(GateError) as caught:
         app.export(str(colour_copy.path), formats=("tflite_float32",))
     assert reason in str(caught.value)
@@ -304,7 +304,7 @@ def test_a_file_that_needs_the_default_delegate_fails(
 def test_answers_that_kernels_round_otherwise_widen_the_golden_tolerance(
     colour_copy: app.Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parity, "ModelProcess", Drifting)
+    monkeypatch.setattr(parity, "Predictor", Drifting)
     found = app.export(str(colour_copy.path), formats=("tflite_float32", "onnx"))["formats"]
     assert found["tflite_float32"]["without_xnnpack"]["max_probability_difference"] == pytest.approx(0.031, abs=1e-3)
     expected = json.loads((colour_copy.export / "golden" / "expected.json").read_text(encoding="utf-8"))

@@ -55,7 +55,7 @@ def test_a_family_is_exported(name: str, untrained: tuple[str, Trained, np.ndarr
     path = tmp_path / export.file
     export.write(trained, path)
     with ModelProcess(path) as model:
-        found = model.probabilities(pixels)
+        found = model.predict(pixels)
     expected = np.asarray(trained.model(pixels.astype(np.float32), training=False))
     assert np.ptp(expected, axis=0).max() > 0.01  # else a file that says nothing of the image would do
     # The gate that judges accuracy is not for networks that guess; integer files of random weights are rough.

@@ -104,8 +104,8 @@ def test_a_file_gives_the_probabilities_of_the_keras_model(name: str, every_form
     pixels = np.stack([load_pixels(path.read_bytes(), 32, "stretch") for path in sorted(fruit.glob("*/0[0-3].png"))])
     expected = softmax(np.asarray(load_model(every_format.model)(pixels.astype(np.float32))))
     with ModelProcess(every_format.export / FORMATS[name].file) as model:
-        assert model.image_size == 32
-        found = model.probabilities(pixels)
+        assert model.input.height == 32
+        found = model.predict(pixels)
     assert (found.dtype, found.shape) == (np.float32, (12, 3))
     integer = name in ("tflite_int8", "tflite_edge", "tflite_int16x8")
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=0.02 if integer else 1e-5)

@@ -67,7 +67,7 @@ def test_every_format_answers_as_the_model_does(kind: str, tmp_path: Path) -> No
         FORMATS[name].write(exported, file)
         with ModelProcess(file) as process:
             assert process.output == "numbers"
-            found = process.probabilities(PIXELS)
+            found = process.predict(PIXELS)
         step = np.spacing(np.abs(expected).max(axis=0)) / scale
         difference = np.abs(found.astype(np.float64) - expected).max(axis=0) / scale
         assert (difference <= np.maximum(largest, 2 * step)).all(), (name, difference, step)

@@ -35,7 +35,7 @@ Cli = Callable[..., Ended]
 def by_mediapipe(model: Path, image: Path) -> dict[str, float]:
     """What an app gets that knows nothing of the file: its classes by name."""
     with ModelProcess(model, "mediapipe") as client:
-        (scores,) = client.probabilities(np.asarray(decode(image.read_bytes()))[None])
+        (scores,) = client.predict(np.asarray(decode(image.read_bytes()))[None])
         names = client.ask("class_names")
     return {names[label]: float(score) for label, score in enumerate(scores) if label in names}  # without those of 0
 

@@ -233,7 +233,7 @@ def test_the_client_sees_what_training_saw(size: tuple[int, int], tmp_path: Path
     pixels[:, :width, 2], pixels[:, width:-width, 0], pixels[:, -width:, 1] = 200, 150, 150
     pixels[:height] //= 2
     with ModelProcess(tmp_path / "model.tflite", "mediapipe") as client:
-        found = client.ask("probabilities_of_encoded", [(encode(pixels), resize) for resize in RESIZES])
+        found = np.concatenate([client.predict_encoded([encode(pixels)], resize) for resize in RESIZES])
     seen = np.stack([load_pixels(encode(pixels), 32, resize, like_phone=True) for resize in RESIZES])
     expected = np.asarray(model(seen.astype(np.float32)))
     assert np.abs(expected[0] - expected[1]).max() > 0.02  # so that another region would be noticed

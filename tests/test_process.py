@@ -41,11 +41,11 @@ def is_sentence(text: str, file: Path) -> bool:
 
 def test_a_file_answers_as_often_as_it_is_asked(tflite: Path) -> None:
     with ModelProcess(tflite, threads=1) as model:
-        assert model.image_size == 32
-        first = model.probabilities(PIXELS)
+        assert model.input.height == 32
+        first = model.predict(PIXELS)
         assert (first.shape, first.dtype) == ((2, 3), np.float32)
-        np.testing.assert_array_equal(model.probabilities(PIXELS[:1]), first[:1])
-        np.testing.assert_array_equal(model.probabilities(np.concatenate([PIXELS] * 50))[-2:], first)
+        np.testing.assert_array_equal(model.predict(PIXELS[:1]), first[:1])
+        np.testing.assert_array_equal(model.predict(np.concatenate([PIXELS] * 50))[-2:], first)
         assert model.ask("peak_memory") > 1e6
 
 
@@ -62,10 +62,10 @@ def test_the_process_ends_with_its_owner(tflite: Path) -> None:
 def test_a_question_that_cannot_be_answered_ends_nothing(tflite: Path) -> None:
     with ModelProcess(tflite) as model:
         with pytest.raises(UsageError, match="cannot be run"):
-            model.probabilities(np.zeros((1, 5, 5, 3), np.uint8))
+            model.predict(np.zeros((1, 5, 5, 3), np.uint8))
         with pytest.raises(UsageError, match="cannot be run"):
-            model.probabilities_of_encoded([b"a picture"])  # LiteRT decodes none
-        assert model.probabilities(PIXELS).shape == (2, 3)
+            model.predict_encoded([b"a picture"], "stretch")  # LiteRT decodes none
+        assert model.predict(PIXELS).shape == (2, 3)
 
 
 def test_what_a_library_prints_is_no_answer(tflite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,7 +81,7 @@ def test_what_a_library_prints_is_no_answer(tflite: Path, tmp_path: Path, monkey
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with ModelProcess(tflite) as model:
-        assert model.probabilities(PIXELS).shape == (2, 3)
+        assert model.predict(PIXELS).shape == (2, 3)
 
 
 @pytest.mark.parametrize("folder", ["it's a folder", "ünïcødé ☕", "-dash"])
@@ -90,7 +90,7 @@ def test_odd_folders_do_not_matter(folder: str, tflite: Path, tmp_path: Path, mo
     shutil.copy(tflite, tmp_path / folder)
     monkeypatch.chdir(tmp_path)  # a path from here, and the process starts elsewhere
     with ModelProcess(Path(folder, tflite.name)) as model:
-        assert model.probabilities(PIXELS).shape == (2, 3)
+        assert model.predict(PIXELS).shape == (2, 3)
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -143,7 +143,7 @@ def test_integer_files_of_others_are_asked_in_their_own_numbers(
     answers = []
     for file in (converted_by_others["float32"], converted_by_others[kind]):
         with ModelProcess(file) as model:
-            answers.append(model.probabilities(pixels))
+            answers.append(model.predict(pixels))
     assert np.abs(answers[0][:3] - answers[0][3:]).max() > 0.05
     assert answers[1].dtype == np.float32
     np.testing.assert_allclose(answers[1], answers[0], atol=0.02)
@@ -226,7 +226,7 @@ def test_whatever_is_done_to_a_file_it_answers_or_is_one_sentence(tflite: Path, 
     def ask(file: Path) -> str:
         try:
             with ModelProcess(file, threads=1) as model:
-                assert model.probabilities(np.zeros((1, model.image_size, model.image_size, 3), np.uint8)).ndim == 2
+                assert model.predict(np.zeros((1, model.input.height, model.input.height, 3), np.uint8)).ndim == 2
         except UsageError as error:
             return str(error)
         return "answer"
@@ -247,10 +247,10 @@ def test_a_process_that_is_ended_by_a_signal(name: str, tflite: Path) -> None:
         os.kill(model._process.pid, getattr(signal, name))
         # More than a pipe holds.
         with pytest.raises(UsageError, match=f"was ended by {name}") as caught:
-            model.probabilities(np.zeros((100, 32, 32, 3), np.uint8))
+            model.predict(np.zeros((100, 32, 32, 3), np.uint8))
         assert is_sentence(str(caught.value), tflite)
         with pytest.raises(UsageError, match=f"was ended by {name}"):  # and it stays so
-            model.probabilities(PIXELS)
+            model.predict(PIXELS)
 
 
 CRASHES = {

@@ -202,7 +202,7 @@ def test_golden_vectors_are_the_file_s_answers(trained: Trained) -> None:
     assert tolerance <= expected["tolerance"]  # a number of an integer file has coarser steps
     tensors = np.stack([np.fromfile(folder / one["tensor"], np.uint8) for one in expected["pictures"]])
     model = LiteRTRuntime(trained.run.export / "model_float32.tflite", 1)
-    given = model.probabilities(tensors.reshape(-1, *expected["shape"]))
+    given = model.predict(tensors.reshape(-1, *expected["shape"]))
     outputs = expected["outputs"]["model_float32.tflite"]
     np.testing.assert_allclose(given, outputs["from_tensor"], atol=tolerance)
     assert ("mediapipe" in outputs) == (trained.task != REGRESSION)

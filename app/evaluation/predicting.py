@@ -7,14 +7,11 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from app.config import load_config
-from app.events import status, track
-from app.runs import Run
+from app.events import track
 from data.labels import Indices
 from data.loading import PictureLoader
-from data.pictures import PictureSet
 from data.pipeline import evaluation_batches, naming_errors
-from models.builder import forward_pass, load_model, with_answers
+from models.builder import forward_pass, with_answers
 
 
 def make_predict_function(
@@ -39,15 +36,3 @@ def make_predict_function(
             return np.concatenate([forward(pixels).numpy() for pixels, _ in batches])
 
     return predict
-
-
-def predict_function_of_run(run: Run, pictures: PictureSet, batch_size: int) -> Callable[[Indices], np.ndarray]:
-    """`make_predict_function` of a run's model, for images of any source.
-
-    Raises:
-        UsageError, ModelError: the run has no model, or it is damaged.
-    """
-    with status("loading the model"):
-        model = load_model(run.require(run.model))
-    resize = load_config(run.options).resize
-    return make_predict_function(model, PictureLoader(pictures, model.input_shape[1], resize), batch_size)

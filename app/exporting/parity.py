@@ -23,9 +23,9 @@ from app.exporting.delegates import left_to_cpu
 from app.exporting.evaluation_sets import EvaluationSet
 from app.exporting.formats import Format
 from app.exporting.op_versions import minimum_runtime
-from app.exporting.process import ModelProcess
 from app.exporting.saved_model import REFUSED, REFUSED_END
 from app.figures import beyond
+from app.predictor import Predictor
 
 # TensorFlow's operations round the last bit of a few pixels otherwise than OpenCV's, so single pictures may differ a little
 # more; another channel order or another resize would show in the mean.
@@ -103,8 +103,7 @@ def prove(
     started = time.perf_counter()
     try:
         with _bar(path, len(images) * (1 + with_client)) as tick:
-            with ModelProcess(path) as model:
-                model.ask("take_plain_pixels")
+            with Predictor(path, plain=True) as model:
                 proof.answers = _answers(model, images, tick)
                 proof.figures |= agreement(proof.answers, images)
                 _judge_answers(proof, export, images, max_drop)
@@ -165,10 +164,10 @@ def _agreement(answers: np.ndarray, images: EvaluationSet, chosen: Any) -> dict[
     )
 
 
-def _answers(model: ModelProcess, images: EvaluationSet, tick: Tick) -> np.ndarray:
+def _answers(model: Predictor, images: EvaluationSet, tick: Tick) -> np.ndarray:
     parts = []
     for batch in images.batches():
-        parts.append(model.probabilities(images.pixels(batch)))
+        parts.append(model.predict(images.pixels(batch)))
         tick(len(batch))
     answers = np.concatenate(parts)
     if answers.shape != images.reference.shape:
@@ -193,7 +192,7 @@ def _judge_drop(proof: Proof, images: EvaluationSet, max_drop: float) -> None:
         proof.failures.append(f"{_loss(figures, images, max_drop)}; at most {max_drop:g} allowed (--max-drop)")
 
 
-def _judge_on_more(proof: Proof, model: ModelProcess, more: EvaluationSet, max_drop: float) -> None:
+def _judge_on_more(proof: Proof, model: Predictor, more: EvaluationSet, max_drop: float) -> None:
     """Where the test pictures are too few to tell, those of training and validation decide, if they can."""
     figures = agreement(_answers(model, more, lambda _: None), more)
     score = more.task.score
@@ -255,9 +254,8 @@ def _judge_without_xnnpack(proof: Proof, path: Path, images: EvaluationSet) -> N
     assert proof.answers is not None
     chosen, task = np.union1d(images.sample(CLIENT_PICTURES), images.sample(GOLDEN_PICTURES)), images.task
     try:
-        with ModelProcess(path, "litert_plain") as model:
-            model.ask("take_plain_pixels")
-            plain = model.probabilities(images.pixels(chosen))
+        with Predictor(path, client="litert_plain", plain=True) as model:
+            plain = model.predict(images.pixels(chosen))
     except UsageError as error:
         proof.failures.append(
             f"runs with XNNPACK only, LiteRT's default delegate; without it: {_named_shortly(error, path)}"
@@ -277,14 +275,13 @@ def _judge_client(proof: Proof, path: Path, images: EvaluationSet, max_drop: flo
     """MediaPipe Tasks must find the labels, answer pixels as LiteRT does, and keep the accuracy for whole pictures."""
     assert proof.answers is not None
     chosen = images.sample(CLIENT_PICTURES)
-    with ModelProcess(path, "mediapipe") as client:
-        given = client.probabilities(images.pixels(chosen))
+    with Predictor(path, client="mediapipe", resize=images.loader.resize, plain=True) as client:
+        given = client.predict(images.pixels(chosen))
         parts = []
         for batch in images.batches():
-            pictures = [(encoded, images.loader.resize) for encoded in images.encoded(batch)]
-            parts.append(client.ask("probabilities_of_encoded", pictures))
+            parts.append(client.predict_encoded(images.encoded(batch), by_client=True))
             tick(len(batch))
-        names, unread = client.ask("class_names"), client.ask("unread")
+        names, unread = client.process.ask("class_names"), client.process.ask("unread")
     total = len(images)
     proof.leave_out("MediaPipe Tasks' own decoder", unread, total, "it does not read them, so Graft's decoder did")
     reason = f"{CLIENT_PICTURES} show whether the file's metadata is right"
@@ -317,7 +314,7 @@ def _judge_client_score(proof: Proof, images: EvaluationSet, max_drop: float) ->
         )
 
 
-def _judge_encoded(proof: Proof, model: ModelProcess, images: EvaluationSet) -> None:
+def _judge_encoded(proof: Proof, model: Predictor, images: EvaluationSet) -> None:
     """The signature that takes picture files must answer as the one that takes pixels does, or refuse them with a reason."""
     answers, refused = _encoded_answers(model, images)
     for reason, count in Counter(refused.values()).items():
@@ -337,21 +334,21 @@ def _judge_encoded(proof: Proof, model: ModelProcess, images: EvaluationSet) -> 
         proof.failures.append(f"its signature for picture files differs by {largest:.2g} for one of them")
 
 
-def _encoded_answers(model: ModelProcess, images: EvaluationSet) -> tuple[list[np.ndarray], dict[int, str]]:
+def _encoded_answers(model: Predictor, images: EvaluationSet) -> tuple[list[np.ndarray], dict[int, str]]:
     """The answers to the picture files that are taken, in order, and the reasons of those that are not, by position."""
     answers: list[np.ndarray] = []
     refused: dict[int, str] = {}
     for batch in images.batches():
         files = images.encoded(batch)
         with suppress(UsageError):  # one that is refused takes the whole batch with it
-            answers.append(model.probabilities_of_encoded(files))
+            answers.append(model.predict_encoded(files, by_client=True))
             continue
         for index, file in zip(batch, files, strict=True):
             try:
-                answers.append(model.probabilities_of_encoded([file]))
+                answers.append(model.predict_encoded([file], by_client=True))
             except UsageError as error:
                 refused[index] = _reason(error)
-                model.probabilities(images.pixels([0]))  # or it is not the file's fault, but the process has ended
+                model.predict(images.pixels([0]))  # or it is not the file's fault, but the process has ended
                 last = error
     if not answers and UNREAD in refused.values():
         raise last

@@ -7,6 +7,8 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,7 @@ class ModelProcess:
                 neither the file nor `image_size` says which.
         """
         self.file = file
+        self._lock = threading.Lock()
         self._process = subprocess.Popen(
             [
                 sys.executable,
@@ -61,17 +64,12 @@ class ModelProcess:
         )
         try:
             about = self._answer()
-            self.input: ModelInput = about["input"]
+            self.input: ModelInput | None = about["input"]
             self.output: str = about["output"]
             self.says: ModelDescription = about["says"]
         except BaseException:
             self.close()
             raise
-
-    @property
-    def image_size(self) -> int:
-        """Side of the images, in pixels; the longer one."""
-        return max(self.input.height, self.input.width)
 
     def __enter__(self) -> ModelProcess:
         return self
@@ -84,37 +82,25 @@ class ModelProcess:
         self._process.kill()
         self._process.communicate()
 
-    def probabilities(self, pixels: np.ndarray) -> np.ndarray:
-        """Answer pixels, uint8 (n, height, width, 3), with float32 (n, classes).
+    def predict(self, pixels: np.ndarray) -> np.ndarray:
+        """Answer pixels, uint8 (n, height, width, 3), with float32 (n, outputs).
 
         Raises:
             UsageError: the model cannot be run, or is not a classifier.
         """
-        return self._classes(self.ask("probabilities", pixels))
+        return self._checked(self.ask("predict", pixels))
 
-    def probabilities_of_encoded(self, pictures: list[bytes]) -> np.ndarray:
-        """Answer the bytes of picture files, which the client itself decodes, with float32 (n, classes).
-
-        Raises:
-            UsageError: as `probabilities`.
-        """
-        return self._classes(self.ask("probabilities_of_encoded", pictures))
-
-    def latencies(self, seconds: float) -> np.ndarray:
-        """Time the answers to single pictures of noise, one after another, after a warm-up.
-
-        The clock runs in the process, around the client's call; the way there is not measured.
+    def predict_encoded(self, images: Sequence[bytes], resize: str) -> np.ndarray:
+        """Answer the bytes of image files, which the client itself decodes, with float32 (n, outputs).
 
         Args:
-            seconds: how long to measure, in seconds; at least ten pictures in any case.
-
-        Returns:
-            Seconds for each picture, float64 (pictures,).
+            images: the bytes of each file.
+            resize: a key of `data.decoding.RESIZES`, for a client that has to be told.
 
         Raises:
-            UsageError: the model cannot be run.
+            UsageError: as `predict`, or the client decodes no images, or refuses one of them.
         """
-        return self.ask("latencies", seconds)
+        return self._checked(self.ask("predict_encoded", (images, resize)))
 
     def ask(self, method: str, argument: Any = None) -> Any:
         """Call a method of the runtime by its name, or "peak_memory": the bytes that its process took at most, None on Windows.
@@ -123,12 +109,13 @@ class ModelProcess:
             UsageError: the model cannot be run.
         """
         assert self._process.stdin is not None
-        try:
-            pickle.dump((method, argument), self._process.stdin)
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            pass  # the process has ended; its answer says why
-        return self._answer()
+        with self._lock:
+            try:
+                pickle.dump((method, argument), self._process.stdin)
+                self._process.stdin.flush()
+            except BrokenPipeError:
+                pass  # the process has ended; its answer says why
+            return self._answer()
 
     def _answer(self) -> Any:
         assert self._process.stdout is not None
@@ -146,7 +133,7 @@ class ModelProcess:
             return f"the process that loaded it ended with code {code}"
         return f"the process that loaded it was ended by {signal.Signals(-code).name}"
 
-    def _classes(self, answers: np.ndarray) -> np.ndarray:
+    def _checked(self, answers: np.ndarray) -> np.ndarray:
         if answers.ndim != 2:
             raise UsageError(
                 f"{self.file} is not a classifier: its answers have shape {answers.shape}, not (pictures, classes)"

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
-import sys
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -17,6 +15,7 @@ import numpy as np
 from app.errors import UsageError
 from app.exporting.description import LINEAR, SIGMOID, SOFTMAX, ModelDescription
 from app.exporting.inputs import ModelInput, as_rows, model_input
+from app.exporting.mediapipe_client import MediaPipeRuntime
 from app.exporting.saved_model import ENCODED_SIGNATURE, REFUSED
 from app.exporting.self_description import (
     describe_onnx,
@@ -31,10 +30,9 @@ from models.lazy import LazyModule
 if TYPE_CHECKING:
     import keras
 
-    from data import decoding
     from models import builder
 else:
-    decoding, builder = LazyModule("data.decoding"), LazyModule("models.builder")
+    builder = LazyModule("models.builder")
 
 _OURS = {output.answers for output in OUTPUTS.values()}
 
@@ -49,8 +47,8 @@ class Runtime(Protocol):
     def input(self) -> ModelInput | None:
         """What it takes; None for a client that takes images of any size."""
 
-    def probabilities(self, pixels: np.ndarray) -> np.ndarray:
-        """Answer pixels, uint8 (n, height, width, 3), with float32 (n, classes)."""
+    def predict(self, pixels: np.ndarray) -> np.ndarray:
+        """Answer pixels, uint8 (n, height, width, 3), with float32 (n, outputs)."""
         ...
 
 
@@ -61,8 +59,8 @@ class PixelRuntime(ABC):
     output = ""
     says = ModelDescription()
 
-    def probabilities(self, pixels: np.ndarray) -> np.ndarray:
-        """Predict pixels; see `Runtime.probabilities`."""
+    def predict(self, pixels: np.ndarray) -> np.ndarray:
+        """Predict pixels; see `Runtime.predict`."""
         parts = [as_rows(self._run(tensor), len(tensor))[:count] for tensor, count in self.input.batches(pixels)]
         return np.concatenate(parts).astype(np.float32, copy=False)
 
@@ -142,12 +140,12 @@ class SavedModelRuntime(PixelRuntime):
         if self.output in _OURS and ENCODED_SIGNATURE in self.model.signatures:
             self.says = self.says.over(ModelDescription.of("in its signatures", is_ours=True))
 
-    def probabilities_of_encoded(self, pictures: list[bytes]) -> np.ndarray:
-        """Answer picture files with float32 (n, classes)."""
+    def predict_encoded(self, images: tuple[Sequence[bytes], str]) -> np.ndarray:
+        """Answer image files, which it resizes as it was exported to, with float32 (n, outputs)."""
         import tensorflow as tf
 
         try:
-            (answer,) = self.model.signatures[ENCODED_SIGNATURE](tf.constant(pictures)).values()
+            (answer,) = self.model.signatures[ENCODED_SIGNATURE](tf.constant(list(images[0]))).values()
         except tf.errors.InvalidArgumentError as error:  # a trace stands before the reason
             text = str(error)
             raise ValueError(text[max(0, text.find(REFUSED)) :]) from error
@@ -215,114 +213,6 @@ class PlainLiteRTRuntime(LiteRTRuntime):
     """The same by LiteRT's own kernels, without XNNPACK."""
 
     kernels = "BUILTIN_WITHOUT_DEFAULT_DELEGATES"
-
-
-class MediaPipeRuntime:
-    """A `.tflite` file, run by MediaPipe Tasks' `ImageClassifier`, as an app does that hands over whole pictures.
-
-    The client reads the file's metadata: it resizes (plain bilinear, without antialiasing), normalises and names the classes
-    by what it finds there.
-    """
-
-    input = None
-    output = "probabilities"
-    says = ModelDescription()
-
-    def __init__(self, path: Path, threads: int, image_size: int | None = None) -> None:
-        from ai_edge_litert.interpreter import Interpreter
-
-        # MediaPipe would load TensorFlow, which takes seconds, for the pages of its documentation only.
-        sys.modules.setdefault("tensorflow", None)  # type: ignore[arg-type]
-        # MediaPipe 1.2 dies (SIGSEGV) over the labels that some files hold, unless SciPy is loaded before it.
-        import scipy.linalg  # noqa: F401
-        from mediapipe.tasks.python import BaseOptions, vision
-
-        (answer,) = Interpreter(model_path=str(path)).get_output_details()
-        self.classes = int(answer["shape"][-1])
-        self.names: dict[int, str | None] = {}
-        self.unread_files = 0
-        options = vision.ImageClassifierOptions(
-            # Not by its path: MediaPipe 1.2 maps the file then, and one process in four died of that (SIGSEGV, SIGBUS).
-            base_options=BaseOptions(model_asset_buffer=path.read_bytes()),
-            score_threshold=1e-9,  # every class, whatever threshold the file advises; 0 would not override it
-        )
-        self.classifier = vision.ImageClassifier.create_from_options(options)
-
-    def probabilities(self, pixels: np.ndarray) -> np.ndarray:
-        """Predict pixels; see `Runtime.probabilities`."""
-        return np.stack([self._one(_srgb(one)) for one in pixels])
-
-    def probabilities_of_encoded(self, pictures: list[tuple[bytes, str]]) -> np.ndarray:
-        """Answer picture files, called as the model card tells for the way to resize that is named.
-
-        Args:
-            pictures: the bytes of each file, and a key of `data.decoding.RESIZES`.
-
-        Returns:
-            float32 (n, classes).
-        """
-        return np.stack([self._one_encoded(*one) for one in pictures])
-
-    def unread(self, _: None) -> int:
-        """How many picture files so far the client did not decode itself, so that Graft did."""
-        return self.unread_files
-
-    def _one_encoded(self, encoded: bytes, resize: str) -> np.ndarray:
-
-        picture = _decoded_by_client(encoded)
-        self.unread_files += picture is None
-        return self._one(*_as_the_card_tells(picture or _srgb(np.asarray(decoding.decode(encoded))), resize))
-
-    def class_names(self, _: None) -> dict[int, str | None]:
-        """The names that the client has given to classes so far, by label."""
-        return self.names
-
-    def _one(self, picture: Any, region: Any = None) -> np.ndarray:
-        from mediapipe.tasks.python.vision.core.image_processing_options import ImageProcessingOptions
-
-        options = ImageProcessingOptions(region_of_interest=region) if region else None
-        (answer,) = self.classifier.classify(picture, options).classifications
-        scores = np.zeros(self.classes, np.float32)
-        for category in answer.categories:
-            scores[category.index] = category.score
-            self.names[category.index] = category.category_name
-        return scores
-
-
-def _srgb(pixels: np.ndarray) -> Any:
-    from mediapipe.tasks.python.vision.core.image import Image, ImageFormat
-
-    return Image(ImageFormat.SRGB, np.ascontiguousarray(pixels))
-
-
-def _as_the_card_tells(picture: Any, resize: str) -> tuple[Any, Any]:
-    """The picture as the client takes it, and the region of it to look at (None: all of it)."""
-    from mediapipe.tasks.python.components.containers.rect import RectF
-
-    if resize == "pad":  # the client cannot pad; its caller does
-        pixels = picture.numpy_view()
-        spare = [max(pixels.shape[:2]) - side for side in pixels.shape[:2]]
-        return _srgb(np.pad(pixels, [(one // 2, one - one // 2) for one in spare] + [(0, 0)])), None
-    if resize == "crop":
-        left, top, right, bottom = decoding.central_square(picture.width, picture.height)
-        width, height = picture.width, picture.height
-        # By name, since their order here is another than on phones.
-        return picture, RectF(left=left / width, top=top / height, right=right / width, bottom=bottom / height)
-    return picture, None
-
-
-def _decoded_by_client(encoded: bytes) -> Any:
-    """The picture as the client itself decodes it; None for what it takes for no RGB picture."""
-    from mediapipe.tasks.python.vision.core.image import Image, ImageFormat
-
-    with tempfile.TemporaryDirectory(prefix="graft-") as folder:
-        file = Path(folder, "picture")
-        file.write_bytes(encoded)
-        with contextlib.suppress(RuntimeError, ValueError):  # WebP, or two channels
-            picture = Image.create_from_file(str(file))
-            if picture.image_format == ImageFormat.SRGB:
-                return picture
-    return None
 
 
 class ONNXRuntime(PixelRuntime):

@@ -34,6 +34,8 @@ def main(client: str, file: Path, threads: int, image_size: int | None = None) -
         pickle.dump((answer, reason), pipe)
         pipe.flush()
 
+    if client not in CLIENTS:
+        return say(None, f"there is no client {client!r}; take one of {', '.join(CLIENTS)}")
     try:
         runtime = CLIENTS[client](file, threads, image_size)
     except BAD_INPUT as error:
@@ -76,7 +78,7 @@ def _time(runtime: Runtime, pixels: np.ndarray, runs: int, seconds: float) -> ar
     end = time.perf_counter() + seconds
     while len(latencies) < runs or time.perf_counter() < end:
         started = time.perf_counter()
-        runtime.probabilities(pixels)
+        runtime.predict(pixels)
         latencies.append(time.perf_counter() - started)
     return latencies
 

@@ -13,12 +13,13 @@ import numpy as np
 
 from app.config import BenchmarkConfig, make_config
 from app.console import aside, redirect_output
+from app.descriptions import failure_of, is_run
 from app.errors import UsageError
 from app.events import print_path, print_table, print_text, progress
 from app.exporting.formats import FORMATS
-from app.exporting.process import ModelProcess, usual_client
+from app.exporting.process import usual_client
 from app.output import output_path
-from app.predictor import failure_of
+from app.predictor import Predictor
 from app.runs import Run
 from data.files import write_json
 
@@ -85,22 +86,18 @@ def _clients(files: Sequence[str]) -> dict[Path, str]:
 
 def _models(path: Path) -> list[Path]:
     """The model files that one FILE stands for."""
-    if not _is_run(path):
+    if not is_run(path):
         return [path]
     run = Run.open(str(path))
     exported = [run.export / one["file"] for one in run.parity["formats"].values()]
     return [run.require(run.model), *(file for file in exported if file.exists())]
 
 
-def _is_run(path: Path) -> bool:
-    return (path / "config.json").is_file()
-
-
 def _output(config: BenchmarkConfig) -> Path | None:
     """Where the figures are written; None for nowhere."""
     first = Path(config.files[0]).expanduser()
     if config.output is None:
-        return first / "benchmark.json" if _is_run(first) and not config.json else None
+        return first / "benchmark.json" if is_run(first) and not config.json else None
     return output_path(config.output)
 
 
@@ -144,10 +141,10 @@ def _warn(clients: dict[Path, str], rows: Sequence[Row], failed: Sequence[Row]) 
 
 
 def _measure(file: Path, client: str, threads: int, config: BenchmarkConfig) -> Row:
-    with ModelProcess(file, client, threads=threads, image_size=config.image_size) as model:
-        latencies = model.latencies(config.seconds)
-        memory = model.ask("peak_memory")
-        given = model.input
+    with Predictor(file, client=client, threads=threads, image_size=config.image_size) as predictor:
+        latencies, memory = predictor.latencies(config.seconds), predictor.peak_memory
+        batch, size = predictor.batch, predictor.size
+    assert size is not None  # no client of `usual_client` takes images of any size
     return {
         "file": str(file),
         "client": client,
@@ -157,9 +154,9 @@ def _measure(file: Path, client: str, threads: int, config: BenchmarkConfig) -> 
         "images_per_second": float(len(latencies) / latencies.sum()),
         "peak_memory_mb": None if memory is None else memory / 1e6,
         "size_mb": sum(one.stat().st_size for one in (file, *file.rglob("*")) if one.is_file()) / 1e6,
-        "image_size": given.width if given.width == given.height else [given.height, given.width],
+        "image_size": size[0] if size[0] == size[1] else list(size),
         "runs": len(latencies),
-    } | ({"batch": given.batch} if (given.batch or 1) > 1 else {})
+    } | ({"batch": batch} if (batch or 1) > 1 else {})
 
 
 def _machine() -> dict[str, Any]:

@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from app.config import EvaluateConfig, load_config, make_config
 from app.console import redirect_output
 from app.errors import UsageError
-from app.events import print_path, print_table
+from app.events import print_path, print_table, status, track
 from app.pictures import open_readable
+from app.predictor import Predictor
 from app.runs import Run
 from app.splits import open_pictures
-from app.starting import start_tensorflow
 from app.tasks import TASKS
 from data.files import write_json
+from data.loading import PictureLoader, batches_of, load_ahead
 from data.pictures import PictureSet
 from data.preparing import Preparation
 from data.sources import DEFAULTS, as_far_as_used
 from data.sources.options import SourceOptions
 from data.splits import split_indices
-from models.lazy import LazyModule
-
-if TYPE_CHECKING:
-    from app.evaluation import predicting
-else:
-    predicting = LazyModule("app.evaluation.predicting")
 
 
 def evaluate(run: str, source: str | None = None, **options: Any) -> dict[str, Any]:
@@ -49,17 +44,25 @@ def evaluate(run: str, source: str | None = None, **options: Any) -> dict[str, A
     pictures, indices = _pictures(opened, config)
     task = TASKS[pictures.task]
     with redirect_output(opened.log):
-        start_tensorflow()
-        predict = predicting.predict_function_of_run(opened, pictures, config.batch_size)
-        metrics = task.measure(
-            predict(indices), pictures.labels.array[indices], pictures.class_names, opened.thresholds
-        )
+        outputs = _outputs(opened, pictures, indices, config.batch_size)
+        metrics = task.measure(outputs, pictures.labels.array[indices], pictures.class_names, opened.thresholds)
     path = opened.new_evaluation(config.source or "test")
     write_json(path, {"source": pictures.source, **metrics})
     print_table("", *task.details(metrics))
     print_table("", ("pictures", *task.columns), [(metrics["n"], *(text(metrics) for text in task.columns.values()))])
     print_path("figures", path)
     return metrics
+
+
+def _outputs(run: Run, pictures: PictureSet, indices: np.ndarray, batch_size: int) -> np.ndarray:
+    """What the run's model gives for images, float32 (n, outputs)."""
+    with status("loading the model"):
+        predictor = Predictor(run)
+    with predictor:
+        assert predictor.size is not None
+        loader = PictureLoader(pictures, predictor.size[0], predictor.resize)
+        batches = track(batches_of(load_ahead(loader, indices), batch_size), len(indices), "testing", step=batch_size)
+        return np.concatenate([predictor.predict(pixels) for pixels in batches])
 
 
 def _pictures(run: Run, config: EvaluateConfig) -> tuple[PictureSet, np.ndarray]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,20 +13,19 @@ import numpy as np
 
 from app.config import PredictConfig, make_config
 from app.console import aside, console, redirect_output
+from app.descriptions import failure_of
 from app.errors import UsageError
 from app.events import print_path, print_table, print_text, status, track
 from app.interpretation import Answers
 from app.label_files import unique_names
 from app.output import output_path
 from app.predictions import Prediction, Predictions, write_csv
-from app.predictor import Predictor, failure_of
+from app.predictor import Predictor
 from app.tasks import TASKS
 from data.checking import Checked, describe
 from data.decoding import SUFFIXES, UnreadablePicture
 from data.errors import DataError
-from data.preparing import PLAIN, Preparation
 from data.reading import read_picture
-from data.rectangles import load_to_size
 from data.sources.names import check_key
 
 
@@ -70,12 +69,13 @@ def _ask(config: PredictConfig, files: Sequence[Path]) -> _Asked:
     with status("loading the model"):
         predictor = _predictor(config)
     with predictor:
-        raw, read, faults = _raw_answers(predictor, config, files)
+        _check_size(predictor, config.image_size)
+        outputs, read, faults = _outputs(predictor, config, files)
         if faults and not config.skip_unreadable:
             raise DataError(f"{describe(faults)}\nLeave them out with --skip-unreadable")
         if not read:
             raise DataError(f"{describe(faults)}\nName at least one picture that can be read")
-        answers = predictor.answers(raw)
+        answers = predictor.interpret(outputs)
     failure, names = failure_of(predictor.file), unique_names(answers.names)
     remarks = [f"Warning: {failure}"] if failure else []
     remarks += [f"{predictor.file.name}: {'; '.join(answers.notes)}."] if answers.notes else []
@@ -83,39 +83,41 @@ def _ask(config: PredictConfig, files: Sequence[Path]) -> _Asked:
     return _Asked(_predictions(read, answers, names), names, remarks)
 
 
-def _preparation(predictor: Predictor, config: PredictConfig) -> Preparation:
-    """What is made of image files first: as the options say, else as the model or its run does."""
-    about = predictor.about
-    return Preparation.parse(config.background or about.background, config.levels or about.levels)
+def _check_size(predictor: Predictor, asked: int | None) -> None:
+    size = predictor.size
+    if asked is not None and size is not None and size != (asked, asked):
+        what = f"takes images of {size[1]} x {size[0]} pixels, not {asked}"
+        raise UsageError(f"{predictor.file} {what}; leave out --image-size")
 
 
 def _predictor(config: PredictConfig) -> Predictor:
     return Predictor(
-        Path(config.model).expanduser(),
+        config.model,
         labels=config.labels,
         locale=config.locale,
         task=config.task,
         resize=config.resize,
+        background=config.background,
+        levels=config.levels,
         image_size=config.image_size,
         mean=config.mean,
         std=config.std,
     )
 
 
-def _raw_answers(
+def _outputs(
     predictor: Predictor, config: PredictConfig, files: Sequence[Path]
 ) -> tuple[np.ndarray, list[Path], list[Checked]]:
     """The model's values, (images, outputs), for the images that can be read, which these are, and the faults of the others."""
     parts, read, faults = [], [], []
-    prepare = _preparation(predictor, config)
     starts = range(0, len(files), config.batch_size)
     for start in track(starts, len(files), "asking", step=config.batch_size, transient=True):
-        batch, unreadable = _load(files[start : start + config.batch_size], predictor.size, predictor.resize, prepare)
+        batch, unreadable = _load(files[start : start + config.batch_size], predictor.load)
         faults += unreadable
         if faults and not config.skip_unreadable:
             continue  # name every unreadable picture before stopping
         if batch:
-            parts.append(predictor.raw(np.stack([pixels for _, pixels in batch])))
+            parts.append(predictor.predict(np.stack([pixels for _, pixels in batch])))
             read += [path for path, _ in batch]
     return np.concatenate(parts or [np.zeros((0, 0))]), read, faults
 
@@ -149,13 +151,13 @@ def _picture_files(paths: Sequence[str]) -> Iterator[Path]:
 
 
 def _load(
-    files: Sequence[Path], size: int | tuple[int, int], resize: str, prepare: Preparation = PLAIN
+    files: Sequence[Path], decode: Callable[[bytes], np.ndarray]
 ) -> tuple[list[tuple[Path, np.ndarray]], list[Checked]]:
-    """The pixels of readable pictures, and what is wrong with the others."""
+    """The pixels of readable images, and what is wrong with the others."""
 
     def load(path: Path) -> np.ndarray | Checked:
         try:
-            return load_to_size(prepare(read_picture(path)), size, resize)
+            return decode(read_picture(path))
         except UnreadablePicture as error:
             return Checked(str(path), "", str(error))
 

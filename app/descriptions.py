@@ -1,0 +1,122 @@
+"""What is known of a model file besides the file itself: by the user, by the run that it belongs to, by what lies beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from app.config import load_config
+from app.exporting.description import ModelDescription
+from app.exporting.folder import FAILED
+from app.exporting.metadata import LABELS, THRESHOLDS
+from app.label_files import read_label_file
+from app.run_folder import read_thresholds
+from app.runs import Run
+
+OF_RUN, BESIDE = "of its run", "beside it"
+
+
+def failure_of(file: Path) -> str | None:
+    """What to say of an exported file that failed its check; None of any other."""
+    if not file.stem.endswith(FAILED):
+        return None
+    reasons: list[str] = []
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # of others, or none
+        formats = json.loads((file.resolve().parent / "parity.json").read_bytes())["formats"].values()
+        reasons += [reason for one in formats if one["file"] == file.name for reason in one["failures"]]
+    why = f" ({'; '.join(reasons)})" if reasons else ""
+    return f"{file.name} failed its check when it was exported{why}, so its answers may be wrong"
+
+
+def given_by_user(
+    labels: str | None, mean: tuple[float, ...], std: tuple[float, ...], **others: str | None
+) -> ModelDescription:
+    """What the user says.
+
+    Args:
+        labels: a file with the class names.
+        mean: what is subtracted from pixels in [0, 255], and
+        std: what they are divided by after that; one number or one a channel, or nothing.
+        **others: further fields of the description.
+
+    Raises:
+        UsageError: the label file cannot be read.
+    """
+    names, guessed = read_label_file(Path(labels).expanduser()) if labels else (None, "")
+    return ModelDescription.of(
+        f"in {labels}",
+        (f"{labels} is read as {guessed}",) if guessed else (),
+        names=names,
+        mean=(mean or (0.0,)) if mean or std else None,
+        std=(std or (1.0,)) if mean or std else None,
+        **others,
+    )
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder is that of a run."""
+    return (path / "config.json").is_file() and not (path / "saved_model.pb").is_file()
+
+
+def run_of(file: Path) -> Run | None:
+    """The run that a model file was written by."""
+    for folder in file.resolve().parents[:2]:
+        if all((folder / name).is_file() for name in ("config.json", "classes.txt", "splits.csv")):
+            run = Run.open(str(folder))
+            return run if file.resolve().name in _files_of(run) else None
+    return None
+
+
+def _files_of(run: Run) -> set[str]:
+    exported = run.parity["formats"].values() if (run.export / "parity.json").is_file() else ()
+    return {run.model.name, *(one["file"] for one in exported)}
+
+
+def of_run(run: Run) -> ModelDescription:
+    """What a run knows of the files that it has written."""
+    config, thresholds = load_config(run.options), run.thresholds
+    locales = {file.stem.removeprefix("labels_"): read_label_file(file)[0] for file in run.export.glob("labels_*.txt")}
+    return ModelDescription.of(
+        OF_RUN,
+        names=run.class_names,
+        locales=locales or None,
+        thresholds=None if thresholds is None else _as_tuple(thresholds),
+        score_threshold=config.score_threshold or None,
+        task=config.task,
+        resize=config.resize,
+        background=config.background,
+        levels=config.levels,
+        is_ours=True,
+    )
+
+
+def beside(path: Path, given: Sequence[str] | None, packed: Sequence[str] | None) -> ModelDescription:
+    """The labels and thresholds beside a file, unless it has others of its own."""
+    folders = (path.parent, path, path / "assets")
+    labels = _first(folder / name for folder in folders for name in (LABELS, "classes.txt"))
+    thresholds = _first(folder / THRESHOLDS for folder in folders)
+    if labels is None:
+        unused = thresholds and not packed
+        return ModelDescription(notes=(f"{THRESHOLDS} beside it is not used without {LABELS}",) if unused else ())
+    names, guessed = read_label_file(labels)
+    if packed and names != packed:
+        what = f"its labels are those in its metadata, not those of {labels.name} beside it (--labels)"
+        return ModelDescription(notes=() if given else (what,))
+    return ModelDescription.of(
+        BESIDE,
+        (f"{labels.name} is read as {guessed}",) if guessed and not given else (),
+        names=names,
+        thresholds=_as_tuple(read_thresholds(thresholds, names)) if thresholds else None,
+    )
+
+
+def _as_tuple(thresholds: np.ndarray) -> tuple[float | None, ...]:
+    return tuple(float(one) if np.isfinite(one) else None for one in thresholds)
+
+
+def _first(paths: Iterable[Path]) -> Path | None:
+    return next((path for path in paths if path.is_file()), None)
