@@ -32,7 +32,7 @@ endif
 
 # DATA is asked for before anything is installed; options of `python -m benchmarks` may follow the folders in it.
 bench:
-	@test -n "$(strip $(DATA))" || { echo 'Say which pictures to measure on: make bench DATA="folder ..."'; exit 2; }
+	@test -n "$(strip $(DATA))" || { echo 'Say which images to measure on: make bench DATA="folder ..."'; exit 2; }
 	$(SET_UP) benchmarks/requirements.txt
 	$(BIN)/python -m benchmarks $(DATA)
 

@@ -1,4 +1,4 @@
-"""Cross-validation: a run for each fold, so that every picture is tested once, by a model that has not seen it."""
+"""Cross-validation: a run for each fold, so that every image is tested once, by a model that has not seen it."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from app.events import print_path, print_table, print_text
 from app.runs import Run
 from app.tasks import TASKS, Task
 from data.errors import DataError
+from data.examples import Examples
 from data.files import write_json
-from data.pictures import PictureSet
 
 
 def train_folds(
     whole: Run,
-    pictures: PictureSet,
+    examples: Examples,
     sha256: str,
     *,
-    begin: Callable[[RunConfig, PictureSet, str, str], Run],
-    go_on: Callable[[Run, PictureSet, str], Run],
+    begin: Callable[[RunConfig, Examples, str, str], Run],
+    go_on: Callable[[Run, Examples, str], Run],
 ) -> Run:
     """Train each fold as a run of its own, `fold-1` … in the folder of the whole, and sum up their tests.
 
@@ -31,8 +31,8 @@ def train_folds(
 
     Args:
         whole: the run that holds the folds.
-        pictures: all of them.
-        sha256: over all pictures.
+        examples: all of them.
+        sha256: over all images.
         begin: trains a new run from its options, in a folder.
         go_on: trains the rest of an interrupted run.
 
@@ -40,23 +40,23 @@ def train_folds(
         `whole`, finished.
 
     Raises:
-        DataError: a class has too few pictures for so many folds, or the pictures are others than those of earlier folds.
+        DataError: a class has too few images for so many folds, or the images are others than those of earlier folds.
         GateError: all folds are trained, but an exported file of one does not answer like its model.
     """
     config = load_config(whole.options)
     runs = [Run(whole.path / f"fold-{number}") for number in config.runs_of_folds]
-    _check_same(runs, pictures, sha256)
+    _check_same(runs, examples, sha256)
     try:
         for number, run in enumerate(runs, start=1):
             if not run.is_finished:
                 print_text(f"Fold {number} of {len(runs)}:")
-                _train_fold(replace(config, fold=number), run, pictures, sha256, begin, go_on)
+                _train_fold(replace(config, fold=number), run, examples, sha256, begin, go_on)
     except BAD_INPUT:
         if not any(run.path.exists() for run in runs):  # found bad before anything was trained
             whole.remove()
         raise
     write_json(whole.summary, summarise([run.metrics["test"] for run in runs]))
-    _say_folds(whole, TASKS[pictures.task])
+    _say_folds(whole, TASKS[examples.task])
     _check_parity(runs)
     return whole
 
@@ -64,28 +64,28 @@ def train_folds(
 def _train_fold(
     config: RunConfig,
     run: Run,
-    pictures: PictureSet,
+    examples: Examples,
     sha256: str,
-    begin: Callable[[RunConfig, PictureSet, str, str], Run],
-    go_on: Callable[[Run, PictureSet, str], Run],
+    begin: Callable[[RunConfig, Examples, str, str], Run],
+    go_on: Callable[[Run, Examples, str], Run],
 ) -> None:
     try:
         if (run.path / "splits.csv").exists():
             with run.in_use():
-                go_on(run, pictures, sha256)
+                go_on(run, examples, sha256)
         else:
             shutil.rmtree(run.path, ignore_errors=True)  # it was interrupted before it had begun
-            begin(config, pictures, sha256, str(run.path))
+            begin(config, examples, sha256, str(run.path))
     except GateError:
         print_text("An exported file failed its proof; the other folds are trained first.")
 
 
-def _check_same(runs: Sequence[Run], pictures: PictureSet, sha256: str) -> None:
-    """Other pictures would make other folds, and a picture could be tested twice or never."""
+def _check_same(runs: Sequence[Run], examples: Examples, sha256: str) -> None:
+    """Other images would make other folds, and an image could be tested twice or never."""
     for run in runs:
         if (run.path / "environment.json").exists() and run.environment["data_sha256"] != sha256:
             raise DataError(
-                f"the pictures of {pictures.source} are no longer those that {run.path} was trained on; "
+                f"the images of {examples.source} are no longer those that {run.path} was trained on; "
                 "put back what was changed, or train new folds"
             )
 

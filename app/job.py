@@ -33,13 +33,14 @@ from app.training.fit_data import FitData
 from app.training.fitting import check_mixing, fit, improves
 from app.training.phases import Phase
 from app.training.strategies import STRATEGIES
-from data.augmentation import AUGMENTATIONS
 from data.cache.cache import Cache
+from data.examples import Examples
 from data.files import atomic_write
-from data.loading import PictureLoader
-from data.pictures import PictureSet
+from data.image.augmentation import AUGMENTATIONS
+from data.image.preparing import PLAIN
+from data.image.transform import ImageTransform
+from data.loading import Loader
 from data.pipeline import naming_errors
-from data.preparing import PLAIN
 from models.backbones import find_backbone
 from models.backbones.spec import BACKBONE_LAYER, BackboneSpec
 from models.builder import build_model, load_model
@@ -96,43 +97,43 @@ class FittedRun:
     is_cached: bool
 
 
-def carry_out(run: Run, pictures: PictureSet, splits: Splits, sha256: str, *, resumed: bool = False) -> None:
+def carry_out(run: Run, examples: Examples, splits: Splits, sha256: str, *, resumed: bool = False) -> None:
     """From splits to the finished run.
 
     Args:
         run: in whose folder all is written.
-        pictures: of the run.
+        examples: of the run.
         splits: positions of the images in "train", "validation" and "test", each int (n,).
-        sha256: over all pictures.
+        sha256: over all images.
         resumed: the run was interrupted before; epochs that it has finished are not trained again.
 
     Raises:
         UsageError, DataError, ModelError: the options do not fit the images or the backbone; nothing was trained.
     """
-    prepared = prepare_run(run, pictures, len(splits["train"]), sha256, resumed=resumed)
+    prepared = prepare_run(run, examples, len(splits["train"]), sha256, resumed=resumed)
     _print_plan(run, splits, prepared)
-    fitted = fit_run(run, prepared, pictures, {name: splits[name] for name in ("train", "validation")})
+    fitted = fit_run(run, prepared, examples, {name: splits[name] for name in ("train", "validation")})
     finish_run(run, fitted, splits)
 
 
-def prepare_run(run: Run, pictures: PictureSet, train_size: int, sha256: str, *, resumed: bool = False) -> PreparedRun:
+def prepare_run(run: Run, examples: Examples, train_size: int, sha256: str, *, resumed: bool = False) -> PreparedRun:
     """Resolve the options, build the model, and find out whether they fit each other, before anything is trained.
 
     Args:
         run: whose folder gets the resolved options and the model.
-        pictures: of the run.
+        examples: of the run.
         train_size: number of training images.
-        sha256: over all pictures.
+        sha256: over all images.
         resumed: the run was interrupted before.
     """
     started = time.perf_counter()
     config = load_config(run.options)
     keras.utils.set_random_seed(config.seed)
     spec = find_backbone(config.backbone)
-    goal = check_goal(pictures, config)
+    goal = check_goal(examples, config)
     if config.cutmix:
-        TASKS[pictures.task].check_cutmix()
-    model = _starting_model(run, config, spec, pictures)
+        TASKS[examples.task].check_cutmix()
+    model = _starting_model(run, config, spec, examples)
     blocks = len(blocks_of(model, spec))
     plan = resolve(config, train_size=train_size, blocks=blocks, image_size=spec.image_size)
     run.write_options(recorded(resolved(config, plan)))
@@ -142,20 +143,20 @@ def prepare_run(run: Run, pictures: PictureSet, train_size: int, sha256: str, *,
     phases = STRATEGIES[plan.strategy].phases(plan, spec)
     for phase in phases:  # what does not fit the backbone is to be said now, not when a phase begins
         phase.trainable(model)
-    return PreparedRun(model, plan, goal, phases, blocks, find_mirrored(pictures), resumed, started)
+    return PreparedRun(model, plan, goal, phases, blocks, find_mirrored(examples), resumed, started)
 
 
-def fit_run(run: Run, prepared: PreparedRun, pictures: PictureSet, splits: Splits) -> FittedRun:
+def fit_run(run: Run, prepared: PreparedRun, examples: Examples, splits: Splits) -> FittedRun:
     """Fit the model of a run, calibrate and save it.
 
     Args:
         run: whose folder gets the history, checkpoints and the model.
         prepared: from `prepare_run`.
-        pictures: of the run.
+        examples: of the run.
         splits: positions of those in "train" and "validation", each int (n,). The test split is no business of a fit.
     """
     model, plan, phases = prepared.model, prepared.plan, prepared.phases
-    loader = PictureLoader(pictures, model.input_shape[1], plan.resize)
+    loader = Loader(examples, _transform(plan, model.input_shape[1]))
     loader.keep(export_members(splits))
     data = _fit_data(plan, loader, splits)
     extractor = _extractor(plan, data)
@@ -188,7 +189,7 @@ def _fit(
     temperatures = None
     if calibrates:
         with naming_errors(data.loader):
-            temperatures = calibrate(model, inputs, data.loader.pictures.labels.array[data.validation])
+            temperatures = calibrate(model, inputs, data.loader.examples.labels.array[data.validation])
     with atomic_write(run.model) as temporary:
         keras.Model(model.input, model.output, name=model.name).save(temporary)  # without optimizer and loss
     return best, temperatures
@@ -204,17 +205,17 @@ def finish_run(run: Run, fitted: FittedRun, splits: Splits) -> None:
     """
     fitted_at = time.perf_counter()
     model, plan, loader = fitted.prepared.model, fitted.prepared.plan, fitted.data.loader
-    pictures = loader.pictures
+    examples = loader.examples
     loader.keep(splits["test"])
     predict = make_predict_function(model, loader, plan.batch_size)
     answers = {split: predict(splits[split]) for split in ("validation", "test")}
-    metrics, thresholds = judge(pictures, splits, answers, fitted.prepared.goal)
+    metrics, thresholds = judge(examples, splits, answers, fitted.prepared.goal)
     metrics["best"] = fitted.best
-    metrics["calibration"] = calibration_figures(pictures, splits, answers, fitted.temperatures)
+    metrics["calibration"] = calibration_figures(examples, splits, answers, fitted.temperatures)
     run.write_thresholds(thresholds)
     evaluated_at = time.perf_counter()
     if plan.keep_images:
-        keep_images(run, pictures, splits)
+        keep_images(run, examples, splits)
     write_exports(model, run, plan, loader, splits, answers)
     exported_at = time.perf_counter()
     if fitted.extraction:
@@ -246,7 +247,7 @@ def _advice(
             still_improves=improves(run.history),
             blocks=fitted.prepared.blocks,
             seconds=metrics["seconds"],
-            pictures=fitted.data.loader.pictures.subset(validation),
+            examples=fitted.data.loader.examples.subset(validation),
             validation=metrics["validation"],
             probabilities=probabilities,
             mirrored=fitted.prepared.mirrored,
@@ -259,7 +260,7 @@ def _seconds_of(phases: list[Phase], run: Run) -> dict[str, float]:
 
 
 @status("building the model")
-def _starting_model(run: Run, config: RunConfig, spec: BackboneSpec, pictures: PictureSet) -> keras.Model:
+def _starting_model(run: Run, config: RunConfig, spec: BackboneSpec, examples: Examples) -> keras.Model:
     """The model before its first step: built, or as it was built when the run began.
 
     A resumed run reads it back, since the source of pretrained weights may be out of reach by then.
@@ -268,8 +269,8 @@ def _starting_model(run: Run, config: RunConfig, spec: BackboneSpec, pictures: P
         return load_model(run.starting_model)
     model = build_model(
         spec,
-        num_classes=len(pictures.class_names),
-        task=pictures.task,
+        num_classes=len(examples.class_names),
+        task=examples.task,
         image_size=config.image_size,
         weights=spec.resolve_weights(config.weights),
         head=config.head,
@@ -281,15 +282,18 @@ def _starting_model(run: Run, config: RunConfig, spec: BackboneSpec, pictures: P
     return model
 
 
-def _fit_data(plan: Plan, loader: PictureLoader, splits: Splits) -> FitData:
+def _transform(plan: Plan, image_size: int) -> ImageTransform:
     augmentation = AUGMENTATIONS[plan.augment]
+    return ImageTransform(image_size, plan.resize, augmentation if plan.flip else augmentation.without_flip())
+
+
+def _fit_data(plan: Plan, loader: Loader, splits: Splits) -> FitData:
     return FitData(
         loader=loader,
         train=splits["train"],
         validation=splits["validation"],
         batch_size=plan.batch_size,
-        augmentation=augmentation if plan.flip else augmentation.without_flip(),
-        weights=_weights(plan, loader.pictures, splits["train"]),
+        weights=_weights(plan, loader.examples, splits["train"]),
         seed=plan.seed,
         views=plan.views,
         mixup=plan.mixup,
@@ -297,21 +301,21 @@ def _fit_data(plan: Plan, loader: PictureLoader, splits: Splits) -> FitData:
     )
 
 
-def _weights(plan: Plan, pictures: PictureSet, train: np.ndarray) -> np.ndarray | None:
+def _weights(plan: Plan, examples: Examples, train: np.ndarray) -> np.ndarray | None:
     """Those of the source and of `--class-weights`, with a mean of 1 over the training images."""
     if not plan.class_weights:
-        return None if pictures.weights is None else pictures.weights / pictures.weights[train].mean()
-    weights = np.ones(len(pictures), np.float32) if pictures.weights is None else pictures.weights.copy()
-    weights[train] *= TASKS[pictures.task].class_weights(pictures.labels.array[train])
+        return None if examples.weights is None else examples.weights / examples.weights[train].mean()
+    weights = np.ones(len(examples), np.float32) if examples.weights is None else examples.weights.copy()
+    weights[train] *= TASKS[examples.task].class_weights(examples.labels.array[train])
     return weights / weights[train].mean()
 
 
 def _extractor(plan: Plan, data: FitData) -> Extractor | None:
     """What runs the frozen layers once an image; None where every epoch is to see new images, or nothing may be kept."""
-    if data.augmentation.live or not plan.cache_limit:
+    if data.loader.transform.is_live or not plan.cache_limit:
         return None
     cache = Cache(plan.cache_folder).activations(plan.cache_limit)
-    return Extractor(data.loader, data.augmentation, cache, backbone=plan.backbone, engine=plan.engine)
+    return Extractor(data.loader, cache, backbone=plan.backbone, engine=plan.engine)
 
 
 def _print_plan(run: Run, splits: Splits, prepared: PreparedRun) -> None:
@@ -326,13 +330,13 @@ def _print_plan(run: Run, splits: Splits, prepared: PreparedRun) -> None:
         print_text(f"Resuming {FitState.read(run).describe(prepared.phases)}.")
 
 
-def print_results(run: Run, pictures: PictureSet) -> None:
+def print_results(run: Run, examples: Examples) -> None:
     """Print what a finished run has come to, where everything is, and what to try next."""
     metrics = run.metrics
-    say_metrics(run, pictures.task)
-    say_undrawable(pictures.class_names)
+    say_metrics(run, examples.task)
+    say_undrawable(examples.class_names)
     say_exports(run)
-    for name, path in (("model", run.model), ("pictures", run.plots), ("report", run.report)):
+    for name, path in (("model", run.model), ("images", run.plots), ("report", run.report)):
         print_path(name, path)
     if load_config(run.options).preparation != PLAIN:
         print_text(
@@ -348,6 +352,6 @@ def print_results(run: Run, pictures: PictureSet) -> None:
 def _say_extraction(extraction: dict[str, Any]) -> None:
     stages = ", ".join(f"{stage} {rate:,.0f}" for stage, rate in extraction["stage_rates"].items())
     print_text(
-        f"extracted {extraction['views']:,} views of pictures at {extraction['rate']:,.0f} img/s by {extraction['engine']}, "
+        f"extracted {extraction['views']:,} views of images at {extraction['rate']:,.0f} img/s by {extraction['engine']}, "
         f"which does {extraction['bare_forward_rate']:,.0f} alone; a thread's img/s: {stages}",
     )

@@ -40,10 +40,10 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class Prediction:
-    """What a model says of one picture.
+    """What a model says of one image.
 
     Attributes:
-        path: of the picture.
+        path: of the image.
         answers: each class's probability, the likeliest class first; or numbers by name. A name that several classes have
             is followed by the number of the class.
         labels: the classes that are answered: the likeliest one; or that on the right side of the threshold, or all of

@@ -15,9 +15,9 @@ from app.exporting.description import ModelDescription
 from app.exporting.process import ModelProcess
 from app.interpretation import Answers, interpret
 from app.runs import Run
-from data.decoding import decode
-from data.preparing import Preparation
-from data.rectangles import load_to_size
+from data.image.decoding import decode
+from data.image.preparing import Preparation
+from data.image.rectangles import load_to_size
 from models.heads import NUMBERS
 
 _IDENTIFIERS = ("/m/", "/g/")  # of Google's Knowledge Graph, which some files have in place of names
@@ -81,9 +81,9 @@ class Predictor:
             labels: a file with the class names, one a line, in label order.
             locale: of the names to answer with, such as "de".
             task: a key of `app.tasks.TASKS`.
-            resize: a key of `data.decoding.RESIZES`.
+            resize: a key of `data.image.decoding.RESIZES`.
             background: what shows through where images are transparent, and
-            levels: which values of more than 8 bits become black and white, as `data.preparing.Preparation.parse` takes them.
+            levels: which values of more than 8 bits become black and white; see `data.image.preparing.Preparation.parse`.
             mean: what is subtracted from pixels in [0, 255], one number or one a channel.
             std: what they are divided by after that.
             plain: give the file RGB pixels in [0, 255] whatever it or its run says, as a check must that is to find out
@@ -162,7 +162,7 @@ class Predictor:
             uint8 (height, width, 3), RGB: what `predict` takes.
 
         Raises:
-            UnreadablePicture: see `data.decoding.decode`.
+            UnreadableImage: see `data.image.decoding.decode`.
         """
         prepared = self.preparation(encoded)
         return np.asarray(decode(prepared)) if self.size is None else load_to_size(prepared, self.size, self.resize)
@@ -198,7 +198,7 @@ class Predictor:
             As `predict`.
 
         Raises:
-            UnreadablePicture: see `load`.
+            UnreadableImage: see `load`.
             UsageError: as `predict`, or the client decodes no images, or refuses one of them.
         """
         if by_client:

@@ -234,7 +234,7 @@ class RunFolder:
         """Save what a run depends on besides its options.
 
         Args:
-            data_sha256: over all pictures.
+            data_sha256: over all images.
             backbone_weights: as they were before training.
         """
         from importlib.metadata import version  # slow to import, and `--help` reads this module

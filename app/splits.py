@@ -1,4 +1,4 @@
-"""Which picture is for training, validation and test, as the options of a run have it."""
+"""Which image is for training, validation and test, as the options of a run have it."""
 
 from __future__ import annotations
 
@@ -11,75 +11,75 @@ from app.config import RunOptions, load_config
 from app.errors import UsageError
 from app.events import print_text, track
 from app.exporting.evaluation_sets import export_members
-from app.pictures import open_readable, refuse_leakage
 from app.runs import Run
+from app.sources import open_readable, refuse_leakage
 from data.errors import DataError
+from data.examples import Examples
 from data.files import atomic_write
+from data.image.preparing import Preparation
 from data.kept_images import open_images, write_images
-from data.pictures import PictureSet
-from data.preparing import Preparation
 from data.splits import (
     changed_since,
     describe_changed,
-    fold_pictures,
+    fold_examples,
     read_splits,
-    split_pictures,
+    split_examples,
     take_shots,
 )
 
 
-def choose_splits(pictures: PictureSet, config: RunOptions) -> tuple[PictureSet, np.ndarray]:
-    """Divide pictures by fractions or into a fold, and leave out of train what `--shots` does not ask for.
+def choose_splits(examples: Examples, config: RunOptions) -> tuple[Examples, np.ndarray]:
+    """Divide images by fractions or into a fold, and leave out of train what `--shots` does not ask for.
 
     Returns:
-        The pictures that are used, and their splits, of `data.pictures.SPLITS`.
+        The images that are used, and their splits, of `data.examples.SPLITS`.
 
     Raises:
         UsageError: shots of numbers, which have no classes.
-        DataError: a class has too few pictures, or a number is the same in all of them.
+        DataError: a class has too few images, or a number is the same in all of them.
     """
-    pictures.labels.check_learnable(pictures.source)
-    if config.shots and not pictures.labels.classes:
-        raise UsageError("--shots counts pictures of each class, and numbers have no classes; leave it out")
+    examples.labels.check_learnable(examples.source)
+    if config.shots and not examples.labels.classes:
+        raise UsageError("--shots counts images of each class, and numbers have no classes; leave it out")
     if config.folds and config.fold:
-        splits = fold_pictures(
-            pictures,
+        splits = fold_examples(
+            examples,
             folds=config.folds,
             fold=config.fold,
             validation_fraction=config.validation_fraction,
             seed=config.seed,
         )
     else:
-        splits = split_pictures(
-            pictures,
+        splits = split_examples(
+            examples,
             validation_fraction=config.validation_fraction,
             test_fraction=config.test_fraction,
             seed=config.seed,
         )
-    return take_shots(pictures, splits, shots=config.shots, seed=config.seed) if config.shots else (pictures, splits)
+    return take_shots(examples, splits, shots=config.shots, seed=config.seed) if config.shots else (examples, splits)
 
 
-def keep_images(run: Run, pictures: PictureSet, indices: Mapping[str, np.ndarray]) -> None:
-    """Write the images that an export needs into the run folder, so that `open_pictures` needs no source.
+def keep_images(run: Run, examples: Examples, indices: Mapping[str, np.ndarray]) -> None:
+    """Write the images that an export needs into the run folder, so that `open_examples` needs no source.
 
     Args:
         run: the run.
-        pictures: all of its images.
+        examples: all of its images.
         indices: which of them are in each split.
     """
     members = export_members(indices).tolist()
     with atomic_write(run.images) as temporary:
-        write_images(pictures, track(members, len(members), "keeping"), temporary)
+        write_images(examples, track(members, len(members), "keeping"), temporary)
 
 
-def open_pictures(
+def open_examples(
     run: Run, *, source: str | None = None, preparation: Preparation | None = None
-) -> tuple[PictureSet, np.ndarray]:
-    """The pictures of a finished run and their splits: those that it keeps, or else those of its source.
+) -> tuple[Examples, np.ndarray]:
+    """The images of a finished run and their splits: those that it keeps, or else those of its source.
 
     Args:
         run: the run.
-        source: where its pictures are now; None for where they were, or those that it keeps.
+        source: where its images are now; None for where they were, or those that it keeps.
         preparation: what is made of image files before they are decoded; None for what was made in training.
 
     Raises:
@@ -90,45 +90,45 @@ def open_pictures(
     if source is None and preparation == config.preparation and run.images.is_file():
         print_text(f"The images are those that the run keeps in {run.images}.")
         return open_images(run.images, run.splits, run.class_names, config.task)
-    pictures, _ = open_readable(
+    examples, _ = open_readable(
         source or config.source,
         config.source_options,
         skip_unreadable=config.skip_unreadable,
         preparation=preparation,
     )
-    pictures, splits = read_splits(run.splits, pictures)
-    _say_changed(run, pictures)
-    return pictures, splits
+    examples, splits = read_splits(run.splits, examples)
+    _say_changed(run, examples)
+    return examples, splits
 
 
-def _say_changed(run: Run, pictures: PictureSet) -> None:
+def _say_changed(run: Run, examples: Examples) -> None:
     """Figures about images that have changed are about other images."""
-    changed = changed_since(run.splits, pictures)
+    changed = changed_since(run.splits, examples)
     if changed:
-        print_text(f"Note: {describe_changed(changed, pictures.source)} have changed since the run was trained.")
+        print_text(f"Note: {describe_changed(changed, examples.source)} have changed since the run was trained.")
 
 
-def splits_of(run: Run, pictures: PictureSet) -> tuple[PictureSet, np.ndarray]:
+def splits_of(run: Run, examples: Examples) -> tuple[Examples, np.ndarray]:
     """Give an interrupted run the images that it began with, and say which came later.
 
     Other images under the same names would make a model that no data set explains, or be in two of its splits.
 
     Returns:
-        The pictures that are used, and their splits, of `data.pictures.SPLITS`.
+        The images that are used, and their splits, of `data.examples.SPLITS`.
 
     Raises:
         DataError: images of the run are gone, have changed or have another label.
         UsageError: an image is in several splits.
     """
-    chosen, splits = read_splits(run.splits, pictures)
+    chosen, splits = read_splits(run.splits, examples)
     mend = "put back what was changed, or train a new run"
     changed = changed_since(run.splits, chosen)
     if changed:
-        raise DataError(f"{describe_changed(changed, pictures.source)} have changed since {run.path} began; {mend}")
+        raise DataError(f"{describe_changed(changed, examples.source)} have changed since {run.path} began; {mend}")
     config = load_config(run.options)
     if not config.allow_leakage:
         refuse_leakage(replace(chosen, given_splits=tuple(splits.tolist())), config.source_options, mend)
-    later = len(pictures) - len(chosen)
+    later = len(examples) - len(chosen)
     if later and not config.shots:  # which leave out images from the start
         print_text(f"Left out {later:,} {'image that is' if later == 1 else 'images that are'} not in splits.csv.")
     return chosen, splits

@@ -10,29 +10,29 @@ from typing import TypeVar
 
 from PIL import Image
 
-from data.decoding import UnreadablePicture, decode
-from data.pictures import PictureSet
-from data.reading import read_picture
+from data.examples import Examples
+from data.image.decoding import UnreadableImage, decode
+from data.image.reading import read_image
 
 Place = TypeVar("Place")
 
 
-def thumbnails(pictures: PictureSet, keys: Collection[str], size: int) -> dict[str, str]:
+def thumbnails(examples: Examples, keys: Collection[str], size: int) -> dict[str, str]:
     """Thumbnails of some images of a source, at most `size` pixels a side, by name; unreadable images are left out."""
-    places = {key: index for index, key in enumerate(pictures.keys) if key in keys}
-    return _thumbnails(places, pictures.encoded, size)
+    places = {key: index for index, key in enumerate(examples.keys) if key in keys}
+    return _thumbnails(places, examples.read, size)
 
 
 def thumbnails_of_files(paths: Iterable[str], size: int) -> dict[str, str]:
     """Thumbnails of image files, at most `size` pixels a side, by path; unreadable files are left out."""
-    return _thumbnails({path: path for path in paths}, read_picture, size)
+    return _thumbnails({path: path for path in paths}, read_image, size)
 
 
 def _thumbnails(places: Mapping[str, Place], read: Callable[[Place], bytes], size: int) -> dict[str, str]:
     def thumbnail(place: Place) -> str | None:
         try:
             return _encode(decode(read(place)), size)
-        except (UnreadablePicture, OSError):  # the file may be gone by now
+        except (UnreadableImage, OSError):  # the file may be gone by now
             return None
 
     with ThreadPoolExecutor() as pool:

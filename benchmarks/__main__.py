@@ -26,7 +26,7 @@ from app.console import console
 from app.errors import BAD_INPUT, UsageError
 from app.evaluation.plots import save_figure
 from app.events import print_table
-from app.pictures import open_readable
+from app.sources import open_readable
 from app.splits import choose_splits
 from benchmarks.job import Job
 from benchmarks.summary import (
@@ -41,8 +41,8 @@ from benchmarks.summary import (
     stage_cells,
     summarise,
 )
+from data.examples import Examples
 from data.files import write_json, write_text
-from data.pictures import PictureSet
 from data.splits import split_indices
 
 ROOT = Path(__file__).parents[1]
@@ -65,7 +65,7 @@ METHODS = {
     "pytorch_timm": Method("(b) PyTorch and timm", "benchmarks.pytorch_timm"),
     "graft": Method("(c) Graft", "benchmarks.graft"),
     "graft_features": Method("(d) Graft, feature extraction", "benchmarks.graft", ("strategy=feature_extraction",)),
-    # What cached views cost and bring, against pictures that are augmented anew in every epoch.
+    # What cached views cost and bring, against images that are augmented anew in every epoch.
     **{
         f"graft_views_{views}": Method(
             f"Graft, {views} cached views", "benchmarks.graft", (f"views={views}",), by_default=False
@@ -85,10 +85,10 @@ the start of a process to its fitted model. The target is the validation accurac
 
 
 class DataSet(NamedTuple):
-    """A folder of pictures with a job for each seed."""
+    """A folder of images with a job for each seed."""
 
     name: str
-    pictures: PictureSet
+    examples: Examples
     jobs: list[Job]
 
 
@@ -113,9 +113,9 @@ def main(arguments: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", description="Compare Graft with other ways to train a classifier of pictures."
+        prog="python -m benchmarks", description="Compare Graft with other ways to train a classifier of images."
     )
-    parser.add_argument("data", nargs="*", metavar="DATA", help="a folder of pictures, a folder in it for each class")
+    parser.add_argument("data", nargs="*", metavar="DATA", help="a folder of images, a folder in it for each class")
     parser.add_argument(
         "--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="INT", help="of splits and training (default: 0 1 2)"
     )
@@ -167,7 +167,7 @@ def open_data_sets(folders: Sequence[str], seeds: Iterable[int]) -> list[DataSet
         UsageError, DataError: no folder, one that is not a data set, or two of the same name, which names their results.
     """
     if not folders:
-        raise UsageError("name at least one folder of pictures to measure on")
+        raise UsageError("name at least one folder of images to measure on")
     roots = {Path(folder).expanduser().resolve(): None for folder in folders}
     names = [root.name for root in roots]
     for name in names:
@@ -176,22 +176,22 @@ def open_data_sets(folders: Sequence[str], seeds: Iterable[int]) -> list[DataSet
     opened = [open_readable(str(root), skip_unreadable=False)[0] for root in roots]
     seeds = list(seeds)
     return [
-        DataSet(name, pictures, [make_job(pictures, seed) for seed in seeds])
-        for name, pictures in zip(names, opened, strict=True)
+        DataSet(name, examples, [make_job(examples, seed) for seed in seeds])
+        for name, examples in zip(names, opened, strict=True)
     ]
 
 
-def make_job(pictures: PictureSet, seed: int) -> Job:
-    """The job that Graft's defaults make of a folder's pictures, too."""
-    pictures, splits = choose_splits(pictures, TrainConfig(seed=seed))
+def make_job(examples: Examples, seed: int) -> Job:
+    """The job that Graft's defaults make of a folder's images, too."""
+    examples, splits = choose_splits(examples, TrainConfig(seed=seed))
     members = split_indices(splits)
-    files = np.array([str(Path(pictures.source, key)) for key in pictures.keys], dtype=object)
+    files = np.array([str(Path(examples.source, key)) for key in examples.keys], dtype=object)
     return Job(
-        source=pictures.source,
+        source=examples.source,
         seed=seed,
-        class_names=list(pictures.class_names),
+        class_names=list(examples.class_names),
         paths={split: files[indices].tolist() for split, indices in members.items()},
-        labels={split: pictures.labels.array[indices].tolist() for split, indices in members.items()},
+        labels={split: examples.labels.array[indices].tolist() for split, indices in members.items()},
     )
 
 
@@ -202,7 +202,7 @@ def measure(data_sets: Sequence[DataSet], methods: Sequence[str], output: Path) 
         How many runs of a method failed.
 
     Raises:
-        UsageError: a result in the output folder is of other pictures.
+        UsageError: a result in the output folder is of other images.
     """
     _check_fresh(data_sets, methods, output)
     failures = 0
@@ -228,13 +228,13 @@ def _check_fresh(data_sets: Sequence[DataSet], methods: Sequence[str], output: P
             for path in (result_path(output, data.name, job.seed, method) for method in methods):
                 if path.exists() and json.loads(path.read_text())["fingerprint"] != fingerprint(job):
                     raise UsageError(
-                        f"{path} was measured on other pictures or splits than {job.source} has now; "
+                        f"{path} was measured on other images or splits than {job.source} has now; "
                         "remove it, or choose another --output"
                     )
 
 
 def fingerprint(job: Job) -> str:
-    """A digest of which picture is in which class and split, wherever the folder is."""
+    """A digest of which image is in which class and split, wherever the folder is."""
     names = {split: [Path(path).relative_to(job.source).as_posix() for path in job.paths[split]] for split in job.paths}
     return hashlib.sha256(json.dumps([job.class_names, names, job.labels]).encode()).hexdigest()
 
@@ -298,7 +298,7 @@ def report(data: DataSet, methods: Sequence[str], output: Path) -> Iterator[str]
         return
     counts = ", ".join(f"{len(paths):,} {split}" for split, paths in data.jobs[0].paths.items())
     seeds = ", ".join(str(job.seed) for job in data.jobs)
-    about = f"{len(data.pictures):,} pictures of {len(data.pictures.class_names)} classes ({counts}); seeds {seeds}."
+    about = f"{len(data.examples):,} images of {len(data.examples.class_names)} classes ({counts}); seeds {seeds}."
     console.print(f"\n{data.name}: {about}")
     print_table("", COLUMNS, rows, optional=("peak memory", "speed to target"))
     save_figure(figure(data.name, results, labels), output / f"{data.name}.png")

@@ -1,7 +1,7 @@
 """`python -m benchmarks.audit DATA...`: plants faults into a copy of each data set and tells how many of them an audit finds.
 
-A twentieth of the labels is swapped, ten pictures get a changed copy in another class, and twenty damaged files are added. With
-`--repeat N`, also what N pictures take in time and memory: those of the first set again and again, each a little changed.
+A twentieth of the labels is swapped, ten images get a changed copy in another class, and twenty damaged files are added. With
+`--repeat N`, also what N images take in time and memory: those of the first set again and again, each a little changed.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from benchmarks.repetition import repeated, saved
 from data.auditing.checks import CHECKS
 from data.auditing.duplicates import find_duplicates
 from data.auditing.findings import Evidence, find_all
-from data.checking import check_pictures, statistics_among
-from data.decoding import decode
+from data.checking import check_images, statistics_among
+from data.examples import Examples
 from data.files import write_json
-from data.pictures import PictureSet
+from data.image.decoding import decode
 from data.sources.folder import open_folder
 
 SWAPPED = 0.05  # of the labels
 COPIES = 10
 DAMAGED = 20
-LISTED = 0.1  # of the pictures, that a person looks at
+LISTED = 0.1  # of the images, that a person looks at
 _UNREADABLE = ("unreadable", "truncated", "empty")
 
 Figures = dict[str, Any]
@@ -47,7 +47,7 @@ def _resized(image: Image.Image, factor: float) -> Image.Image:
     return image.resize((max(1, round(image.width * factor)), max(1, round(image.height * factor))))
 
 
-# What people do to pictures: suffix of the copy and its bytes.
+# What people do to images: suffix of the copy and its bytes.
 CHANGES: dict[str, tuple[str, Callable[[Image.Image], bytes]]] = {
     "re-encoded": (".jpg", lambda image: saved(image, quality=50)),
     "as PNG": (".png", lambda image: saved(image, "PNG")),
@@ -80,9 +80,9 @@ DAMAGES: dict[str, Callable[[bytes, np.random.Generator], bytes]] = {
 def main(arguments: Sequence[str]) -> int:
     """Carry out a command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.audit", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("data", nargs="+", metavar="DATA", help="a folder of pictures, a folder in it for each class")
+    parser.add_argument("data", nargs="+", metavar="DATA", help="a folder of images, a folder in it for each class")
     parser.add_argument("--seed", type=int, default=0, help="of what is planted (default: 0)")
-    parser.add_argument("--repeat", nargs="*", type=int, default=[], metavar="N", help="also audit so many pictures")
+    parser.add_argument("--repeat", nargs="*", type=int, default=[], metavar="N", help="also audit so many images")
     parser.add_argument("--output", metavar="FILE.json", help="where to write the figures")
     parser.add_argument("--measure", type=int, help=argparse.SUPPRESS)  # this process is the child that is measured
     options = parser.parse_args(arguments)
@@ -107,7 +107,7 @@ def _plant_and_find(data: Path, seed: int) -> Figures:
     with tempfile.TemporaryDirectory() as folder:
         cache = Path(folder) / "cache"
         before = audit(str(data), labels=False, cache_folder=str(cache))
-        copy = Path(shutil.copytree(data, Path(folder) / "pictures"))
+        copy = Path(shutil.copytree(data, Path(folder) / "images"))
         sound = open_folder(str(copy))
         swapped = _swap_labels(copy, sound, random)
         untouched = [key for key in sound.keys if (copy / key).exists()]
@@ -117,7 +117,7 @@ def _plant_and_find(data: Path, seed: int) -> Figures:
         started = time.perf_counter()
         after = audit(str(copy), cache_folder=str(cache))
         return {
-            "pictures": len(after.reading.pictures),
+            "pictures": len(after.reading.examples),
             "seconds": round(time.perf_counter() - started, 1),
             "damaged": _rates(damaged, _names(after, _UNREADABLE)),
             "copies": _copies_found(after, before, copies),
@@ -125,12 +125,12 @@ def _plant_and_find(data: Path, seed: int) -> Figures:
         }
 
 
-def _swap_labels(folder: Path, pictures: PictureSet, random: np.random.Generator) -> set[str]:
-    """Move pictures to other classes; gives their new names."""
+def _swap_labels(folder: Path, examples: Examples, random: np.random.Generator) -> set[str]:
+    """Move images to other classes; gives their new names."""
     moved = set()
-    for index in random.choice(len(pictures), round(SWAPPED * len(pictures)), replace=False):
-        key = pictures.keys[index]
-        name = _other_class(pictures.class_names, key, random)
+    for index in random.choice(len(examples), round(SWAPPED * len(examples)), replace=False):
+        key = examples.keys[index]
+        name = _other_class(examples.class_names, key, random)
         new = f"{name}/swapped_{index}{Path(key).suffix}"
         (folder / key).rename(folder / new)
         moved.add(new)
@@ -172,7 +172,7 @@ def _names(found: Audit, kinds: Sequence[str]) -> set[str]:
         for finding in found.findings
         if finding.name in kinds
         for example in finding.examples
-        for key in example.pictures
+        for key in example.examples
     }
 
 
@@ -187,9 +187,9 @@ def _rates(planted: set[str], found: set[str]) -> Figures:
 
 
 def _copies_found(after: Audit, before: Audit, copies: dict[str, tuple[str, str]]) -> Figures:
-    """Groups that were there before, among pictures as they are, are real ones: they do not count."""
+    """Groups that were there before, among images as they are, are real ones: they do not count."""
     evidence = after.reading.evidence
-    group_of = dict(zip(evidence.pictures.keys, evidence.duplicates.shown.tolist(), strict=True))
+    group_of = dict(zip(evidence.examples.keys, evidence.duplicates.shown.tolist(), strict=True))
     found = {change for change, (one, other) in copies.items() if group_of[one] == group_of[other]}
     groups_before, groups_after = (_groups(one) for one in (before, after))
     return {
@@ -208,7 +208,7 @@ def _groups(one: Audit) -> int:
 
 
 def _labels_found(after: Audit, swapped: set[str]) -> Figures:
-    keys = after.reading.evidence.pictures.keys
+    keys = after.reading.evidence.examples.keys
     assert after.label_quality is not None
     order = np.argsort(np.nan_to_num(after.label_quality, nan=1.0), kind="stable")
     first = {keys[one] for one in order[: round(LISTED * len(keys))]}
@@ -226,7 +226,7 @@ def _say_found(figures: dict[str, Figures]) -> None:
         for columns in [("planted", "found", "precision", "recall")]
         for listed in [one[kind].get("among the first 10 %", "")]
     ]
-    columns = ("data", "pictures", "seconds", "kind", "planted", "found", "precision", "recall", "in the first 10 %")
+    columns = ("data", "images", "seconds", "kind", "planted", "found", "precision", "recall", "in the first 10 %")
     print_table("", columns, rows)
 
 
@@ -238,11 +238,11 @@ def _measure_in_child(data: str, number: int) -> Figures:
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
 
 
-def _measure(pictures: PictureSet, number: int) -> Figures:
-    """All but what needs a network, on pictures that come again with other bytes and a pixel more or less."""
-    many = repeated(pictures, number)
+def _measure(examples: Examples, number: int) -> Figures:
+    """All but what needs a network, on images that come again with other bytes and a pixel more or less."""
+    many = repeated(examples, number)
     started = time.perf_counter()
-    statistics = statistics_among(list(check_pictures(many)))
+    statistics = statistics_among(list(check_images(many)))
     checked = time.perf_counter()
     duplicates = find_duplicates(statistics)
     compared = time.perf_counter()
@@ -264,7 +264,7 @@ def _say_sizes(sizes: dict[int, Figures]) -> None:
         (one["pictures"], *(f"{seconds:.0f}" for seconds in one["seconds"].values()), one["peak_memory_mb"])
         for one in sizes.values()
     ]
-    print_table("", ("pictures", "check, s", "duplicates, s", "findings, s", "peak memory, MB"), rows)
+    print_table("", ("images", "check, s", "duplicates, s", "findings, s", "peak memory, MB"), rows)
 
 
 if __name__ == "__main__":

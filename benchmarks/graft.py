@@ -55,7 +55,7 @@ def _value(text: str) -> int | float | str:
 
 
 def _stages(run: Run, started: float, seconds: float) -> dict[str, float]:
-    """Where the seconds until the fitted model went, and beside them the rates of extraction in pictures a second."""
+    """Where the seconds until the fitted model went, and beside them the rates of extraction in images a second."""
     spent, extraction, first = run.metrics["seconds"], run.metrics.get("extraction", {}), run.history[0]
     streamed = extraction.get("seconds", 0.0)
     stages = {
@@ -80,12 +80,12 @@ def _calibration(run: Run) -> dict[str, float]:
 
 
 def _check_splits(run: Run, job: Job) -> None:
-    """All methods must have learned from, and been tested on, the same pictures."""
+    """All methods must have learned from, and been tested on, the same images."""
     rows = csv.DictReader(io.StringIO(run.splits))
     made = {(row["split"], str(Path(job.source, row["path"]))) for row in rows}
     wanted = {(split, path) for split, paths in job.paths.items() for path in paths}
     if made != wanted:
-        raise ValueError(f"Graft split {job.source} otherwise than the job does: {len(made ^ wanted)} pictures differ")
+        raise ValueError(f"Graft split {job.source} otherwise than the job does: {len(made ^ wanted)} images differ")
 
 
 if __name__ == "__main__":

@@ -19,10 +19,10 @@ class Job:
     """What a method works on.
 
     Attributes:
-        source: a folder of pictures, a folder for each class.
+        source: a folder of images, a folder for each class.
         seed: of the splits, and of whatever else a method draws.
         class_names: one name a label.
-        paths: by split, the picture files.
+        paths: by split, the image files.
         labels: by split, one label a file.
     """
 

@@ -37,11 +37,11 @@ def main(job: Job, result: str, repaired: bool) -> None:
             images = layer(images, training=True)
         return images, labels
 
-    pictures = {split: _pictures(job, split) for split in ("train", "validation", "test")}
-    train = pictures["train"].cache().shuffle(len(job.paths["train"])).batch(BATCH)
+    examples = {split: _examples(job, split) for split in ("train", "validation", "test")}
+    train = examples["train"].cache().shuffle(len(job.paths["train"])).batch(BATCH)
     train = train.map(augment, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
-    validation = pictures["validation"].cache().batch(BATCH).prefetch(tf.data.AUTOTUNE)
-    test = pictures["test"].batch(BATCH).prefetch(tf.data.AUTOTUNE)
+    validation = examples["validation"].cache().batch(BATCH).prefetch(tf.data.AUTOTUNE)
+    test = examples["test"].batch(BATCH).prefetch(tf.data.AUTOTUNE)
 
     epochs: list[Epoch] = []
     for phase, rate in (("head", 1e-3), ("fine_tune", 1e-5)):
@@ -62,7 +62,7 @@ def main(job: Job, result: str, repaired: bool) -> None:
     write_result(result, seconds=watch.seconds(), epochs=epochs, test=best.test)
 
 
-def _pictures(job: Job, split: str) -> tf.data.Dataset:
+def _examples(job: Job, split: str) -> tf.data.Dataset:
     def load(path: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         image = tf.io.decode_image(tf.io.read_file(path), channels=3, expand_animations=False)
         return tf.image.resize(image, (SIZE, SIZE)), label
@@ -72,7 +72,7 @@ def _pictures(job: Job, split: str) -> tf.data.Dataset:
 
 
 class _Log(keras.callbacks.Callback):
-    """Notes time and accuracy of every epoch; the clock stands while the test pictures are answered."""
+    """Notes time and accuracy of every epoch; the clock stands while the test images are answered."""
 
     def __init__(self, phase: str, epochs: list[Epoch], watch: Stopwatch, test: tf.data.Dataset) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """Method (b): the recipe of `benchmarks.keras_guide`, repaired, in plain PyTorch with timm's EfficientNet-Lite0.
 
 `python -m benchmarks.pytorch_timm JOB RESULT`. Weights, preprocessing, batch, rates and epochs are those of (a′), and the
-BatchNormalization layers are frozen as there. Pictures are resized by Pillow, as PyTorch's users do, which averages when it
+BatchNormalization layers are frozen as there. Images are resized by Pillow, as PyTorch's users do, which averages when it
 shrinks; Keras takes the nearest four pixels.
 """
 
@@ -46,9 +46,9 @@ def main(job: Job, result: str) -> None:
     # The order of pixels that is the fastest on a CPU, by far.
     model = nn.Sequential(backbone, head).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    train = DataLoader(_Pictures(job, "train", keep=True), BATCH, shuffle=True)
-    validation = DataLoader(_Pictures(job, "validation", keep=True), BATCH)
-    test = DataLoader(_Pictures(job, "test", keep=False), BATCH)
+    train = DataLoader(_Images(job, "train", keep=True), BATCH, shuffle=True)
+    validation = DataLoader(_Images(job, "validation", keep=True), BATCH)
+    test = DataLoader(_Images(job, "test", keep=False), BATCH)
 
     epochs: list[Epoch] = []
     for phase, rate in (("head", 1e-3), ("fine_tune", 1e-5)):
@@ -103,8 +103,8 @@ def _set_trainable(backbone: nn.Module, trainable: bool) -> None:
             parameter.requires_grad = trainable and not isinstance(layer, nn.BatchNorm2d)
 
 
-class _Pictures(Dataset[tuple[torch.Tensor, int]]):
-    """Pictures, uint8 (3, 224, 224), and their labels: decoded once and kept in memory, or whenever one is asked for."""
+class _Images(Dataset[tuple[torch.Tensor, int]]):
+    """Images, uint8 (3, 224, 224), and their labels: decoded once and kept in memory, or whenever one is asked for."""
 
     def __init__(self, job: Job, split: str, *, keep: bool) -> None:
         self.paths, self.labels = job.paths[split], job.labels[split]
@@ -127,7 +127,7 @@ def _load(path: str) -> torch.Tensor:
 
 
 def augment(images: torch.Tensor) -> torch.Tensor:
-    """Mirror each picture or not, and turn it about its centre, with reflections of itself in the corners.
+    """Mirror each image or not, and turn it about its centre, with reflections of itself in the corners.
 
     Args:
         images: uint8 (batch, 3, height, width).

@@ -1,4 +1,4 @@
-"""More pictures than there are: those of a set again and again, each a little changed, so that no two are duplicates."""
+"""More images than there are: those of a set again and again, each a little changed, so that no two are duplicates."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from data.decoding import decode
-from data.pictures import PictureSet
+from data.examples import Examples
+from data.image.decoding import decode
 
 
-def repeated(pictures: PictureSet, number: int) -> PictureSet:
-    """A set of `number` pictures: first those there are, then these shifted and tinted at random, each time in another way."""
-    count = len(pictures)
+def repeated(examples: Examples, number: int) -> Examples:
+    """A set of `number` images: first those there are, then these shifted and tinted at random, each time in another way."""
+    count = len(examples)
 
     def encoded(index: int) -> bytes:
         again, which = divmod(index, count)
         if not again:
-            return pictures.encoded(which)
-        image = decode(pictures.encoded(which))
+            return examples.read(which)
+        image = decode(examples.read(which))
         random = np.random.default_rng(index)
         shifted = np.roll(np.asarray(image), random.integers(1, max(image.size), 2), axis=(0, 1))
         return saved(Image.fromarray(np.clip(shifted + random.integers(-20, 20, 3), 0, 255).astype(np.uint8)))
 
     return replace(
-        pictures,
-        keys=tuple(f"{index // count}/{pictures.keys[index % count]}" for index in range(number)),
-        labels=pictures.labels.taken(np.arange(number) % count),
-        encoded=encoded,
+        examples,
+        keys=tuple(f"{index // count}/{examples.keys[index % count]}" for index in range(number)),
+        labels=examples.labels.taken(np.arange(number) % count),
+        read=encoded,
     )
 
 

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.scale DATA`: what a run of Graft takes in time, disk and memory as pictures become more.
+"""`python -m benchmarks.scale DATA`: what a run of Graft takes in time, disk and memory as images become more.
 
 Sets of each size are made of those of DATA, again and again, each a little changed. A run has an empty cache, and Graft's
 defaults but for options of `./graft train` that follow. The last line is arithmetic: the largest run's seconds and disk,
@@ -26,14 +26,14 @@ from app.errors import BAD_INPUT, UsageError
 from app.events import print_table, track
 from app.usage import parse
 from benchmarks.repetition import repeated
+from data.examples import Examples
 from data.files import write_json
-from data.pictures import PictureSet
 from data.sources.folder import open_folder
 
 MILLION = 1_000_000
 _POLL = 0.1  # seconds between two looks at the memory
 COLUMNS = (
-    "pictures",
+    "images",
     "seconds to the model",
     "of these extraction",
     "head",
@@ -49,7 +49,7 @@ class Figures(NamedTuple):
     """Of one run.
 
     Attributes:
-        pictures: how many.
+        examples: how many.
         seconds: from the start of the process to the fitted model.
         extraction: seconds of that, for what is frozen, once.
         head: seconds of that.
@@ -60,7 +60,7 @@ class Figures(NamedTuple):
         accuracy: on the test split.
     """
 
-    pictures: int
+    examples: int
     seconds: float
     extraction: float
     head: float
@@ -71,9 +71,9 @@ class Figures(NamedTuple):
     accuracy: float | None
 
     def times(self, factor: float) -> Figures:
-        """What so many more pictures would take, if all grew with them but memory and the number of epochs."""
+        """What so many more images would take, if all grew with them but memory and the number of epochs."""
         return self._replace(
-            pictures=round(self.pictures * factor),
+            examples=round(self.examples * factor),
             seconds=self.seconds * factor,
             extraction=self.extraction * factor,
             head=self.head * factor,
@@ -94,19 +94,19 @@ def main(arguments: Sequence[str]) -> int:
         description=(__doc__ or "").partition("\n")[0],
         epilog="Options of `./graft train` may follow, for each run.",
     )
-    parser.add_argument("data", metavar="DATA", help="a folder of pictures, a folder in it for each class")
+    parser.add_argument("data", metavar="DATA", help="a folder of images, a folder in it for each class")
     parser.add_argument(
-        "--pictures", nargs="+", type=int, default=[1000, 5000, 20000], metavar="N", help="(default: 1000 5000 20000)"
+        "--images", nargs="+", type=int, default=[1000, 5000, 20000], metavar="N", help="(default: 1000 5000 20000)"
     )
     parser.add_argument("--output", metavar="FILE.json", help="where to write the figures")
     options, of_train = parser.parse_known_args(arguments)
-    # Ends here over an option that train does not know either, before any picture is written.
+    # Ends here over an option that train does not know either, before any image is written.
     parse(TrainConfig, "train", [options.data, *of_train])
     try:
-        if min(options.pictures) < 1:
-            raise UsageError(f"--pictures must be positive, not {min(options.pictures)}")
-        pictures = open_folder(options.data)
-        figures = [measure(pictures, number, of_train) for number in sorted(options.pictures)]
+        if min(options.examples) < 1:
+            raise UsageError(f"--images must be positive, not {min(options.examples)}")
+        examples = open_folder(options.data)
+        figures = [measure(examples, number, of_train) for number in sorted(options.examples)]
     except BAD_INPUT as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
@@ -118,16 +118,16 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def extrapolated(largest: Figures) -> Figures:
-    """A million pictures."""
-    return largest.times(MILLION / largest.pictures)
+    """A million images."""
+    return largest.times(MILLION / largest.examples)
 
 
-def measure(pictures: PictureSet, number: int, options: Sequence[str] = ()) -> Figures:
-    """Train on `number` pictures, with these options, in a process of its own, beside nothing else."""
+def measure(examples: Examples, number: int, options: Sequence[str] = ()) -> Figures:
+    """Train on `number` images, with these options, in a process of its own, beside nothing else."""
     with tempfile.TemporaryDirectory(prefix="graft-scale-") as temporary:
         folder = Path(temporary)
-        write_pictures(repeated(pictures, number), folder / "pictures", classes=pictures.class_names)
-        command = [sys.executable, "-m", "app", "train", str(folder / "pictures"), "--output", str(folder / "run")]
+        write_images(repeated(examples, number), folder / "images", classes=examples.class_names)
+        command = [sys.executable, "-m", "app", "train", str(folder / "images"), "--output", str(folder / "run")]
         command += ["--cache-folder", str(folder / "cache"), "--formats", "tflite_float32", "--quantize", "none"]
         command += options
         started = time.time()
@@ -136,11 +136,11 @@ def measure(pictures: PictureSet, number: int, options: Sequence[str] = ()) -> F
             memory = _most_memory(process)
             if process.wait():
                 log.seek(0)
-                raise UsageError(f"the run on {number:,} pictures failed: {log.read()[-2000:]}")
+                raise UsageError(f"the run on {number:,} images failed: {log.read()[-2000:]}")
         run = Run.open(str(folder / "run"))
         seconds = run.metrics["seconds"]
         return Figures(
-            pictures=number,
+            examples=number,
             seconds=run.model.stat().st_mtime - started,
             extraction=seconds["extract"],
             head=seconds["head"],
@@ -152,16 +152,16 @@ def measure(pictures: PictureSet, number: int, options: Sequence[str] = ()) -> F
         )
 
 
-def write_pictures(pictures: PictureSet, folder: Path, *, classes: Sequence[str]) -> None:
+def write_images(examples: Examples, folder: Path, *, classes: Sequence[str]) -> None:
     """Write a set as a folder for each class."""
 
     def write(index: int) -> None:
-        path = folder / classes[pictures.labels.array[index]] / f"{index:07d}.jpg"
+        path = folder / classes[examples.labels.array[index]] / f"{index:07d}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(pictures.encoded(index))
+        path.write_bytes(examples.read(index))
 
     with ThreadPoolExecutor() as pool:
-        for _ in track(pool.map(write, range(len(pictures))), len(pictures), "writing pictures"):
+        for _ in track(pool.map(write, range(len(examples))), len(examples), "writing images"):
             pass
 
 
@@ -182,7 +182,7 @@ def cells(figures: Figures) -> tuple[str, ...]:
     """A line of the table."""
     parts = (figures.seconds, figures.extraction, figures.head, figures.fine_tuning)
     return (
-        f"{figures.pictures:,}",
+        f"{figures.examples:,}",
         *(f"{seconds:,.0f}" for seconds in parts),
         str(figures.epochs),
         f"{figures.disk / 1e9:,.2f}",

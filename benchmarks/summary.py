@@ -44,7 +44,7 @@ class Result:
 
     Attributes:
         seed: of the split.
-        pictures: how many are in each split.
+        examples: how many are in each split.
         seconds: from the start of the process to the fitted model.
         test: accuracy on the test split.
         peak_memory: of the process, in bytes.
@@ -54,7 +54,7 @@ class Result:
     """
 
     seed: int
-    pictures: dict[str, int]
+    examples: dict[str, int]
     seconds: float
     test: float
     peak_memory: int
@@ -76,8 +76,8 @@ class Result:
 
     def seconds_to(self, validation: float) -> float | None:
         """When an epoch first had this validation accuracy, or None if none had."""
-        # Accuracies are whole numbers of pictures, rounded here and there: half a picture is no difference.
-        least = validation - 0.5 / self.pictures["validation"]
+        # Accuracies are whole numbers of images, rounded here and there: half an image is no difference.
+        least = validation - 0.5 / self.examples["validation"]
         return next((epoch.seconds for epoch in self.epochs if epoch.validation >= least), None)
 
 
@@ -152,8 +152,8 @@ def _row(
     references: tuple[dict[int, float], dict[int, float]],
     to_reach: dict[int, Target],
 ) -> Row:
-    answers = sum(one.pictures["test"] for one in results)
-    correct = sum(round(one.test * one.pictures["test"]) for one in results)
+    answers = sum(one.examples["test"] for one in results)
+    correct = sum(round(one.test * one.examples["test"]) for one in results)
     interval = binomtest(correct, answers).proportion_ci(0.95, method="wilson")
     compared = [one for one in results if one.seed in to_reach]
     times = {one.seed: one.seconds_to(to_reach[one.seed].validation) for one in compared}

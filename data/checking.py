@@ -1,6 +1,6 @@
-"""Reads every picture once before a run starts, so that a damaged file is named at once and not after an hour.
+"""Reads every image once before a run starts, so that a damaged file is named at once and not after an hour.
 
-What that pass sees of a picture is noted (`data.auditing.statistics`), so that an audit costs no other.
+What that pass sees of an image is noted (`data.auditing.statistics`), so that an audit costs no other.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ import numpy as np
 
 from data.auditing.statistics import STATISTICS, statistics_of
 from data.cache.image_statistics import KnownStatistics
-from data.decoding import UnreadablePicture
 from data.errors import DataError
-from data.pictures import PictureSet
+from data.examples import Examples
+from data.image.decoding import UnreadableImage
 
 _LISTED = 20  # names in an error message
 
 
 @dataclass(frozen=True)
 class Checked:
-    """What one picture is worth.
+    """What one image is worth.
 
     Attributes:
         key: its name.
@@ -41,55 +41,55 @@ class Checked:
     is_new: bool = field(default=False, compare=False, repr=False)
 
 
-def check_pictures(pictures: PictureSet, known: KnownStatistics | None = None) -> Iterator[Checked]:
-    """Read every picture and decode it, several at a time; yields in the order of the set.
+def check_images(examples: Examples, known: KnownStatistics | None = None) -> Iterator[Checked]:
+    """Read every image and decode it, several at a time; yields in the order of the set.
 
     Args:
-        pictures: the pictures.
+        examples: the images.
         known: statistics of images that were decoded before, which need not be decoded again.
     """
     known = known or KnownStatistics()
 
     def check(index: int) -> Checked:
-        key, digest = pictures.keys[index], ""
+        key, digest = examples.keys[index], ""
         try:
-            encoded = pictures.encoded(index)
+            encoded = examples.read(index)
             digest = hashlib.sha256(encoded).hexdigest()
             statistics = known.get(digest)
             if statistics is not None:
                 return Checked(key, digest, None, statistics)
             return Checked(key, digest, None, statistics_of(encoded, digest), is_new=True)
-        except (UnreadablePicture, OSError) as error:
+        except (UnreadableImage, OSError) as error:
             return Checked(key, digest, str(error) or type(error).__name__)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield from pool.map(check, range(len(pictures)))
+        yield from pool.map(check, range(len(examples)))
 
 
-def readable_only(pictures: PictureSet, checked: Sequence[Checked], *, skip_unreadable: bool) -> PictureSet:
-    """The set without its unreadable pictures, and with the digests of the others.
+def readable_only(examples: Examples, checked: Sequence[Checked], *, skip_unreadable: bool) -> Examples:
+    """The set without its unreadable images, and with the digests of the others.
 
     Raises:
-        DataError: there are unreadable pictures and `skip_unreadable` is False; the text names them.
+        DataError: there are unreadable images and `skip_unreadable` is False; the text names them.
     """
     faults = [one for one in checked if one.fault]
-    pictures = replace(pictures, digests=tuple(one.sha256 for one in checked))
+    examples = replace(examples, digests=tuple(one.sha256 for one in checked))
     if not faults:
-        return pictures
+        return examples
     if not skip_unreadable:
         raise DataError(f"{describe(faults)}\nRepair or remove them, or leave them out with --skip-unreadable")
     readable = [index for index, one in enumerate(checked) if not one.fault]
-    lost = lost_classes(pictures, readable)
+    lost = lost_classes(examples, readable)
     if lost:
         names = ", ".join(map(repr, lost))
-        raise DataError(f"no picture of class {names} can be read; repair or remove the class")
-    return pictures.subset(readable)
+        raise DataError(f"no image of class {names} can be read; repair or remove the class")
+    return examples.subset(readable)
 
 
-def lost_classes(pictures: PictureSet, kept: Sequence[int]) -> list[str]:
-    """The classes that have pictures, and none among those at `kept`."""
-    lost = np.setdiff1d(pictures.labels.used(), pictures.labels.taken(kept).used())
-    return [pictures.class_names[label] for label in lost]
+def lost_classes(examples: Examples, kept: Sequence[int]) -> list[str]:
+    """The classes that have images, and none among those at `kept`."""
+    lost = np.setdiff1d(examples.labels.used(), examples.labels.taken(kept).used())
+    return [examples.class_names[label] for label in lost]
 
 
 def statistics_among(checked: Sequence[Checked]) -> np.ndarray:
@@ -98,15 +98,15 @@ def statistics_among(checked: Sequence[Checked]) -> np.ndarray:
 
 
 def describe(faults: Sequence[Checked]) -> str:
-    """The unreadable pictures and their faults, one a line."""
+    """The unreadable images and their faults, one a line."""
     lines = [f"  {one.key}: {one.fault}" for one in faults[:_LISTED]]
     if len(faults) > _LISTED:
         lines.append(f"  … and {len(faults) - _LISTED} more")
-    plural = "picture" if len(faults) == 1 else "pictures"
+    plural = "image" if len(faults) == 1 else "images"
     return "\n".join([f"{len(faults)} {plural} cannot be read:", *lines])
 
 
 def fingerprint(checked: Sequence[Checked]) -> str:
-    """One SHA-256 over the names and contents of all pictures, whatever their order."""
+    """One SHA-256 over the names and contents of all images, whatever their order."""
     lines = sorted(f"{one.key}\0{one.sha256}\n" for one in checked)
     return hashlib.sha256("".join(lines).encode()).hexdigest()

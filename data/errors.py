@@ -2,4 +2,4 @@
 
 
 class DataError(ValueError):
-    """Pictures, labels or a split that cannot be used. The text says what was found and how to mend it."""
+    """Images, labels or a split that cannot be used. The text says what was found and how to mend it."""

@@ -8,27 +8,56 @@ from pathlib import Path
 
 import numpy as np
 
-from data.decoding import UnreadablePicture
 from data.errors import DataError
+from data.examples import Examples
+from data.image.decoding import UnreadableImage
 from data.labels import LABELS
-from data.pictures import PictureSet
 from data.splits import read_rows
 
 
-def write_images(pictures: PictureSet, members: Iterable[int], file: Path) -> None:
+class ZippedImages:
+    """Reads images from a ZIP file that stays open: its reads may come from several threads."""
+
+    def __init__(self, file: Path, names: Sequence[str]) -> None:
+        """Open the file.
+
+        Raises:
+            zipfile.BadZipFile: it is damaged.
+        """
+        self.file, self.names = file, names
+        self._archive = zipfile.ZipFile(file)
+
+    def __reduce__(self) -> tuple[type[ZippedImages], tuple[Path, Sequence[str]]]:
+        return ZippedImages, (self.file, self.names)
+
+    def __call__(self, index: int) -> bytes:
+        """The bytes of an image.
+
+        Raises:
+            UnreadableImage: it is not kept, or damaged.
+        """
+        try:
+            return self._archive.read(self.names[index])
+        except (KeyError, zipfile.BadZipFile) as error:
+            raise UnreadableImage(
+                f"{self.file} does not hold it whole; remove that file, and the images of the source are read instead"
+            ) from error
+
+
+def write_images(examples: Examples, members: Iterable[int], file: Path) -> None:
     """Write the files of some images under their names, not compressed once more.
 
     Args:
-        pictures: the images.
+        examples: the images.
         members: which of them.
         file: the ZIP file to write.
     """
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for index in members:
-            archive.writestr(zipfile.ZipInfo(pictures.keys[index]), pictures.encoded(index))
+            archive.writestr(zipfile.ZipInfo(examples.keys[index]), examples.read(index))
 
 
-def open_images(file: Path, splits: str, class_names: Sequence[str], task: str) -> tuple[PictureSet, np.ndarray]:
+def open_images(file: Path, splits: str, class_names: Sequence[str], task: str) -> tuple[Examples, np.ndarray]:
     """Open kept images as those of their run.
 
     Args:
@@ -38,31 +67,23 @@ def open_images(file: Path, splits: str, class_names: Sequence[str], task: str) 
         task: a key of `data.labels.LABELS`.
 
     Returns:
-        All images that `splits` names, of which `encoded` gives those that are kept, and their splits.
+        All images that `splits` names, of which `read` gives those that are kept, and their splits.
 
     Raises:
-        DataError: one of the files is damaged. `encoded` raises `UnreadablePicture` for an image that is not kept.
+        DataError: one of the files is damaged. `read` raises `UnreadableImage` for an image that is not kept.
     """
     rows = read_rows(splits)
+    keys = tuple(row["path"] for row in rows)
     try:
-        archive = zipfile.ZipFile(file)  # stays open: its reads may come from several threads
+        read = ZippedImages(file, keys)
     except zipfile.BadZipFile as error:
         raise DataError(
             f"{file} is damaged; remove that file, and the images of the source are read instead"
         ) from error
-
-    def encoded(index: int) -> bytes:
-        try:
-            return archive.read(rows[index]["path"])
-        except (KeyError, zipfile.BadZipFile) as error:
-            raise UnreadablePicture(
-                f"{file} does not hold it whole; remove that file, and the images of the source are read instead"
-            ) from error
-
-    pictures = PictureSet(
+    examples = Examples(
         source=str(file),
-        keys=tuple(row["path"] for row in rows),
+        keys=keys,
         labels=LABELS[task].parse([row["label"] for row in rows], class_names),
-        encoded=encoded,
+        read=read,
     )
-    return pictures, np.array([row["split"] for row in rows], dtype=object)
+    return examples, np.array([row["split"] for row in rows], dtype=object)

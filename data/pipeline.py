@@ -1,4 +1,4 @@
-"""From a `PictureSet` to `tf.data`: RGB pixels, float32 in [0, 255], and which picture of the set they are."""
+"""From a `Examples` to `tf.data`: RGB pixels, float32 in [0, 255], and which image of the set they are."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from contextlib import contextmanager
 import numpy as np
 import tensorflow as tf
 
-from data.augmentation import Augmentation
 from data.labels import Indices
-from data.loading import PARALLEL, PictureLoader
+from data.loading import PARALLEL, Loader
 
 # How parallel a stream is, is said where it is made. The thread of tf.data that would tune it sleeps for up to ten seconds at a
 # time, and a stream that ends may have to wait until it wakes up: seven to ten seconds at the end of every other run.
@@ -19,7 +18,7 @@ UNTUNED.autotune.enabled = False
 
 
 @contextmanager
-def naming_errors(loader: PictureLoader) -> Iterator[None]:
+def naming_errors(loader: Loader) -> Iterator[None]:
     """Around whatever reads batches: raise the `DataError` of an image instead of TensorFlow's error about it."""
     try:
         yield
@@ -30,40 +29,40 @@ def naming_errors(loader: PictureLoader) -> Iterator[None]:
 
 
 def batches(
-    loader: PictureLoader,
+    loader: Loader,
     indices: tf.Tensor,
     batch_size: int,
     load: Callable[..., np.ndarray],
     *arguments: tf.Tensor,
 ) -> tf.data.Dataset:
-    """Batches of pictures and their numbers.
+    """Batches of images and their numbers.
 
     Args:
-        loader: of the pictures.
-        indices: int64 (n,), which pictures, in which order.
-        batch_size: pictures a batch; the last one may be smaller.
-        load: gives pixels of a picture, uint8 (size, size, 3), from its index and `arguments`.
+        loader: of the images.
+        indices: int64 (n,), which images, in which order.
+        batch_size: images a batch; the last one may be smaller.
+        load: gives pixels of an image, uint8 (size, size, 3), from its index and `arguments`.
         *arguments: the same for all.
 
     Returns:
         Batches of (float32 (batch, size, size, 3) in [0, 255], int64 (batch,)); a number is an index of the loader's
-        pictures.
+        images.
     """
-    shape = (loader.image_size, loader.image_size, 3)
+    shape, dtype = loader.transform.shape, tf.as_dtype(loader.transform.dtype)
 
     def one(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        pixels = tf.numpy_function(load, [index, *arguments], tf.uint8, stateful=False)
+        pixels = tf.numpy_function(load, [index, *arguments], dtype, stateful=False)
         return tf.ensure_shape(pixels, shape), index
 
     def as_float(pixels: tf.Tensor, numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.cast(pixels, tf.float32), numbers
 
-    pictures = tf.data.Dataset.from_tensor_slices(indices).map(one, num_parallel_calls=PARALLEL)
-    return pictures.batch(batch_size).map(as_float)
+    examples = tf.data.Dataset.from_tensor_slices(indices).map(one, num_parallel_calls=PARALLEL)
+    return examples.batch(batch_size).map(as_float)
 
 
-def evaluation_batches(loader: PictureLoader, indices: Indices, batch_size: int) -> tf.data.Dataset:
-    """Pictures as they are, in the order of `indices`, none left out.
+def evaluation_batches(loader: Loader, indices: Indices, batch_size: int) -> tf.data.Dataset:
+    """Images as they are, in the order of `indices`, none left out.
 
     Returns:
         Batches as of `batches`; the last one may be smaller.
@@ -86,11 +85,10 @@ def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
 
 
 def training_batches(
-    loader: PictureLoader,
+    loader: Loader,
     indices: Indices,
     batch_size: int,
     *,
-    augmentation: Augmentation,
     seed: int,
     first_epoch: int,
     epochs: int,
@@ -101,10 +99,9 @@ def training_batches(
     gives what a stream from the beginning gives there.
 
     Args:
-        loader: of the pictures.
-        indices: which pictures.
-        batch_size: pictures a batch.
-        augmentation: how far they are changed.
+        loader: of the images.
+        indices: which images.
+        batch_size: images a batch.
         seed: from 0.
         first_epoch: the number of the first epoch, from 0.
         epochs: the number of the epoch that is not given any more.
@@ -115,7 +112,7 @@ def training_batches(
     members = np.asarray(indices, dtype=np.int64)
 
     def view(index: np.int64, epoch: np.int64) -> np.ndarray:
-        return loader.views(int(index), augmentation, [(seed, int(epoch), int(index))])[0]
+        return loader.views(int(index), [(seed, int(epoch), int(index))])[0]
 
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         order = tf.numpy_function(

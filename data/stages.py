@@ -1,4 +1,4 @@
-"""Where the time of the input goes: seconds and pictures of each of its stages."""
+"""Where the time of the input goes: seconds and images of each of its stages."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ class StageClock:
     Attributes:
         seconds: by stage, what its passes took by the clock on the wall, summed over threads: with two threads at work
             it grows by up to two seconds a second.
-        pictures: by stage, how many went through.
+        examples: by stage, how many went through.
     """
 
     def __init__(self) -> None:
         self.seconds: defaultdict[str, float] = defaultdict(float)
-        self.pictures: Counter[str] = Counter()
+        self.examples: Counter[str] = Counter()
         self._lock = threading.Lock()
 
     @contextmanager
-    def time(self, stage: str, pictures: int = 1) -> Iterator[None]:
-        """Count what happens within as a pass of pictures through a stage; one that raises is not counted."""
+    def time(self, stage: str, examples: int = 1) -> Iterator[None]:
+        """Count what happens within as a pass of images through a stage; one that raises is not counted."""
         started = time.perf_counter()
         yield
         seconds = time.perf_counter() - started
         with self._lock:
             self.seconds[stage] += seconds
-            self.pictures[stage] += pictures
+            self.examples[stage] += examples
 
     def rates(self) -> dict[str, float]:
-        """Pictures a second of one thread, by stage, in the order in which the stages were first seen."""
+        """Images a second of one thread, by stage, in the order in which the stages were first seen."""
         with self._lock:
-            return {stage: count / self.seconds[stage] for stage, count in self.pictures.items()}
+            return {stage: count / self.seconds[stage] for stage, count in self.examples.items()}

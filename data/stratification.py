@@ -1,8 +1,8 @@
-"""Divides pictures into parts: each gets its share of every class, and pictures that belong together stay together.
+"""Divides images into parts: each gets its share of every class, and images that belong together stay together.
 
-What is divided are units: pictures of one group, or that show the same, are one. Like iterative stratification (Sechidis
+What is divided are units: images of one group, or that show the same, are one. Like iterative stratification (Sechidis
 et al. 2011, https://doi.org/10.1007/978-3-642-23808-6_10) it begins with the rarest class, whose units have the least
-choice, and gives each unit to a part that is still in need of it. Unlike it, a unit may hold several pictures and
+choice, and gives each unit to a part that is still in need of it. Unlike it, a unit may hold several images and
 classes, and a class that has as many units as there are parts comes into each.
 """
 
@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from data.pictures import PictureSet
+from data.examples import Examples
 
 FREE = -1  # in place of a unit's part, while it has none
 _ATTEMPTS = 20  # each with another order of units; the first nearly always does
@@ -34,17 +34,17 @@ class IndivisibleError(Exception):
 class Units:
     """What is divided, with what it holds.
 
-    The strata are what each part gets its share of: the classes, or bins of each number, and then all pictures.
+    The strata are what each part gets its share of: the classes, or bins of each number, and then all images.
 
     Attributes:
-        of_picture: int64 (pictures,), the unit of each picture, numbered in the order of their first pictures.
-        holds: of each unit, how many of its pictures are in each stratum, those of none left out.
-        holders: of each stratum, the units with pictures in it: int64 (units,).
-        totals: int64 (strata,), pictures in each stratum.
-        required: the strata that have to be in every part: the classes and all pictures, but no bin.
+        of_image: int64 (images,), the unit of each image, numbered in the order of their first images.
+        holds: of each unit, how many of its images are in each stratum, those of none left out.
+        holders: of each stratum, the units with images in it: int64 (units,).
+        totals: int64 (strata,), images in each stratum.
+        required: the strata that have to be in every part: the classes and all images, but no bin.
     """
 
-    of_picture: np.ndarray
+    of_image: np.ndarray
     holds: Sequence[dict[int, int]]
     holders: Sequence[np.ndarray]
     totals: np.ndarray
@@ -52,67 +52,67 @@ class Units:
 
     @property
     def whole(self) -> int:
-        """The last stratum: all pictures."""
+        """The last stratum: all images."""
         return len(self.totals) - 1
 
     @property
     def may_be_empty(self) -> bool:
-        """Whether a part may have no pictures of a stratum but the last: they are bins."""
+        """Whether a part may have no images of a stratum but the last: they are bins."""
         return self.required.start == self.whole
 
     def whole_targets(self, targets: np.ndarray) -> np.ndarray:
-        """Add the last stratum, all pictures, to targets (parts, strata - 1) of the others, in proportion."""
+        """Add the last stratum, all images, to targets (parts, strata - 1) of the others, in proportion."""
         shares = targets.sum(axis=1, keepdims=True) / targets.sum()
         return np.hstack([targets, shares * self.totals[-1]])
 
 
-def units_of(pictures: PictureSet) -> np.ndarray:
-    """Which pictures belong together: int64 (n,), the same number for pictures of a group or that show the same.
+def units_of(examples: Examples) -> np.ndarray:
+    """Which images belong together: int64 (n,), the same number for images of a group or that show the same.
 
-    It holds over several steps: two groups that have a picture in common are one unit.
+    It holds over several steps: two groups that have an image in common are one unit.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    every = np.arange(len(pictures))
+    every = np.arange(len(examples))
     ties = []
-    if pictures.groups is not None:
-        named = np.array([bool(name) for name in pictures.groups])
-        ties.append((every[named], np.unique(np.array(pictures.groups)[named], return_inverse=True)[1]))
-    if pictures.duplicates is not None:
-        ties.append((every, np.unique(pictures.duplicates, return_inverse=True)[1]))
+    if examples.groups is not None:
+        named = np.array([bool(name) for name in examples.groups])
+        ties.append((every[named], np.unique(np.array(examples.groups)[named], return_inverse=True)[1]))
+    if examples.duplicates is not None:
+        ties.append((every, np.unique(examples.duplicates, return_inverse=True)[1]))
     if not ties:
         return every
     members = np.concatenate([tied for tied, _ in ties])
-    # A tie is a node beside the pictures, which it connects.
+    # A tie is a node beside the images, which it connects.
     nodes = np.concatenate([number + index * len(every) for index, (_, number) in enumerate(ties, start=1)])
     size = (len(ties) + 1) * len(every)
     graph = coo_array((np.ones(len(members), np.int8), (members, nodes)), shape=(size, size))
     return _numbered(connected_components(graph, directed=False)[1][: len(every)])
 
 
-def gather(pictures: PictureSet, together: np.ndarray, chosen: np.ndarray) -> Units:
+def gather(examples: Examples, together: np.ndarray, chosen: np.ndarray) -> Units:
     """Count what units hold.
 
     Args:
-        pictures: some of which are to be divided.
-        together: int (n,), the same number for pictures that are to stay together.
+        examples: some of which are to be divided.
+        together: int (n,), the same number for images that are to stay together.
         chosen: int64 (m,), positions of those that are to be divided; the units know no others.
     """
     from scipy.sparse import coo_array
 
-    of_picture = _numbered(together[chosen])
-    strata = pictures.labels.taken(chosen).strata()
+    of_image = _numbered(together[chosen])
+    strata = examples.labels.taken(chosen).strata()
     count = len(strata.members)
     members = [*strata.members, np.arange(len(chosen))]
-    rows = of_picture[np.concatenate(members)]
+    rows = of_image[np.concatenate(members)]
     columns = np.repeat(np.arange(count + 1), [len(some) for some in members])
     ones = np.ones(len(rows), np.int64)
-    counts = coo_array((ones, (rows, columns)), shape=(of_picture.max(initial=-1) + 1, count + 1)).tocsr()
+    counts = coo_array((ones, (rows, columns)), shape=(of_image.max(initial=-1) + 1, count + 1)).tocsr()
     held = list(zip(counts.indices.tolist(), counts.data.tolist(), strict=True))
     by_stratum = counts.tocsc()
     return Units(
-        of_picture,
+        of_image,
         holds=[dict(held[start:end]) for start, end in pairwise(counts.indptr.tolist())],
         holders=[by_stratum.indices[start:end].astype(np.int64) for start, end in pairwise(by_stratum.indptr)],
         totals=np.bincount(columns, minlength=count + 1),
@@ -121,7 +121,7 @@ def gather(pictures: PictureSet, together: np.ndarray, chosen: np.ndarray) -> Un
 
 
 def _numbered(units: np.ndarray) -> np.ndarray:
-    """The same units, numbered from 0 in the order of their first pictures."""
+    """The same units, numbered from 0 in the order of their first images."""
     _, first, inverse = np.unique(units, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[inverse]
 
@@ -133,13 +133,13 @@ def divide(
 
     Args:
         units: what is divided.
-        targets: float (parts, strata), how many pictures of each stratum each part is to get. Where units of one picture
+        targets: float (parts, strata), how many images of each stratum each part is to get. Where units of one image
             have one class each, and targets are whole numbers, parts get exactly this.
         random: draws the units.
         fixed: int64 (units,), the part of units that have one already, else `FREE`.
 
     Returns:
-        int64 (pictures,), the part of each picture.
+        int64 (images,), the part of each image.
 
     Raises:
         IndivisibleError: a required stratum is in fewer units than there are parts, or no way was found to have it in each.
@@ -155,7 +155,7 @@ def divide(
             if attempt == _ATTEMPTS - 1:
                 raise
         else:
-            return np.array(division.part_of, np.int64)[units.of_picture]
+            return np.array(division.part_of, np.int64)[units.of_image]
     raise AssertionError("the last attempt returns or raises")
 
 
@@ -164,7 +164,7 @@ class _Division:
 
     Attributes:
         part_of: the part of each unit, or `FREE`.
-        need: by part and stratum, pictures that are wanting; below 0 where there are too many.
+        need: by part and stratum, images that are wanting; below 0 where there are too many.
         present: by part and stratum, units.
     """
 

@@ -1,4 +1,4 @@
-"""Cuts a model in two at the freeze boundary, so that what is frozen below need run only once a picture.
+"""Cuts a model in two at the freeze boundary, so that what is frozen below need run only once an image.
 
 The two parts share their layers with the whole model: training the top trains the whole, and nothing has to be joined again.
 """

@@ -112,7 +112,7 @@ images = open_source(SOURCE)
 folder = run.path / "examples"
 folder.mkdir(exist_ok=True)
 for number in range(0, len(images), 225):
-    (folder / images.keys[number].replace("/", "-")).write_bytes(images.encoded(number))
+    (folder / images.keys[number].replace("/", "-")).write_bytes(images.read(number))
 predict(run.path, [folder])
 
 # %% [markdown]

@@ -1,4 +1,4 @@
-"""Picture files that are awkward: odd but sound, damaged, or made to do harm; and who must agree on them."""
+"""Image files that are awkward: odd but sound, damaged, or made to do harm; and who must agree on them."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ import numpy as np
 from PIL import Image
 
 from app.verbs.predict import _load
-from data.augmentation import Augmentation
-from data.checking import check_pictures
+from data.checking import check_images
 from data.errors import DataError
+from data.examples import Examples
+from data.image.augmentation import Augmentation
+from data.image.reading import read_image
+from data.image.rectangles import load_to_size
+from data.image.transform import ImageTransform
 from data.labels import SingleLabel
-from data.loading import PictureLoader
-from data.pictures import PictureSet
-from data.reading import read_picture
-from data.rectangles import load_to_size
-from tests.pictures import encode
+from data.loading import Loader
+from tests.augmented import augmented
+from tests.images import encode
 from tests.raw_files import (
     FILE_OF_A_PHONE,
     FORMAT_OF,
@@ -39,7 +41,7 @@ from tests.raw_files import (
     gif,
     interlaced,
     lossless_jpeg,
-    multi_picture,
+    multi_image,
     oriented,
     png,
     segment,
@@ -68,7 +70,7 @@ def _truncated(file_format: str, number: int) -> Awkward:
         whole = encode(LARGE, file_format, **{"progressive": True} if file_format == "JPEG" and number % 2 else {})
         return whole[: random.Random(f"{file_format}{number}").randrange(1, len(whole) * 9 // 10)]
 
-    return Awkward(make, "truncated or damaged|not a picture in a known format")
+    return Awkward(make, "truncated or damaged|not an image in a known format")
 
 
 CORPUS: dict[str, Awkward] = {
@@ -121,8 +123,8 @@ CORPUS: dict[str, Awkward] = {
     "animation.webp": Awkward(lambda: animation("WEBP")),
     "animation with a damaged second frame.gif": Awkward(lambda: broken_second_frame(animation("GIF"), b"!\xf9\4")),
     "animation with a damaged second frame.png": Awkward(lambda: broken_second_frame(animation("PNG"), b"fcTL")),
-    "several pictures.jpg": Awkward(multi_picture, (640, 512)),
-    "several pictures on their side.jpg": Awkward(lambda: multi_picture(exif=exif(oriented(6))), (512, 640)),
+    "several images.jpg": Awkward(multi_image, (640, 512)),
+    "several images on their side.jpg": Awkward(lambda: multi_image(exif=exif(oriented(6))), (512, 640)),
     "a film behind it.jpg": Awkward(lambda: encode(LARGE, "JPEG") + bytes(100) + b"\xff\xda\0\0" * 5000, (640, 512)),
     # EXIF.
     **{
@@ -171,7 +173,7 @@ CORPUS: dict[str, Awkward] = {
         lambda: encode(PIXELS, "JPEG").replace(struct.pack(">HH", *SIZE[::-1]), struct.pack(">HH", 0, SIZE[0])),
         "truncated or damaged",
     ),
-    # What is behind a picture, or missing.
+    # What is behind an image, or missing.
     **{
         f"garbage behind it.{suffix}": Awkward(
             lambda file_format=file_format: encode(RGB, file_format) + b"garbage" * 99  # type: ignore[misc]
@@ -188,21 +190,21 @@ CORPUS: dict[str, Awkward] = {
         lambda: (whole := encode(PIXELS))[:29] + b"\0\0\0\0" + whole[33:], "truncated or damaged"
     ),
     "empty.jpg": Awkward(lambda: b"", "the file is empty"),
-    "zeros.jpg": Awkward(lambda: bytes(1000), "^not a picture in a known format"),
+    "zeros.jpg": Awkward(lambda: bytes(1000), "^not an image in a known format"),
     # What is something else.
     "PNG named.jpg": Awkward(lambda: encode(PIXELS)),
     "JPEG named.png": Awkward(lambda: encode(PIXELS, "JPEG")),
     "WebP named.gif": Awkward(lambda: encode(PIXELS, "WEBP")),
-    "words.png": Awkward(lambda: b"these are words\n", "^not a picture in a known format"),
-    "a web page.jpg": Awkward(lambda: b"\n<!DOCTYPE html><html><h1>404</h1></html>", "a web page, not a picture"),
+    "words.png": Awkward(lambda: b"these are words\n", "^not an image in a known format"),
+    "a web page.jpg": Awkward(lambda: b"\n<!DOCTYPE html><html><h1>404</h1></html>", "a web page, not an image"),
     "a web page that tries.jpg": Awkward(
-        lambda: b"<!---->" * 140 + b"<html>", "a web page, not a picture|^not a picture"
+        lambda: b"<!---->" * 140 + b"<html>", "a web page, not an image|^not an image"
     ),
-    "SVG.png": Awkward(lambda: b"<?xml version='1.0'?>\n<!-- made -->\n<svg/>", "SVG, not a picture"),
-    "PDF.jpg": Awkward(lambda: b"%PDF-1.7\n", "PDF, not a picture"),
+    "SVG.png": Awkward(lambda: b"<?xml version='1.0'?>\n<!-- made -->\n<svg/>", "SVG, not an image"),
+    "PDF.jpg": Awkward(lambda: b"%PDF-1.7\n", "PDF, not an image"),
     "TIFF named.jpg": Awkward(lambda: encode(PIXELS, "TIFF")),
-    "HEIC.jpg": Awkward(lambda: FILE_OF_A_PHONE % b"heic", "HEIC, not a picture"),
-    "a header of AVIF.jpg": Awkward(lambda: FILE_OF_A_PHONE % b"avif", "truncated or damaged|AVIF, not a picture"),
+    "HEIC.jpg": Awkward(lambda: FILE_OF_A_PHONE % b"heic", "HEIC, not an image"),
+    "a header of AVIF.jpg": Awkward(lambda: FILE_OF_A_PHONE % b"avif", "truncated or damaged|AVIF, not an image"),
     # TIFF.
     "black and white.tif": Awkward(lambda: encode(RGB.convert("1"), "TIFF", compression="group4")),
     "palette.tif": Awkward(lambda: encode(PALETTE, "TIFF")),
@@ -267,24 +269,24 @@ def stretched(encoded: bytes) -> np.ndarray:
 
 
 def decisions(encoded: bytes, path: Path) -> dict[str, str | None]:
-    """Why each part of Graft cannot read a picture; None where it can. What can be read has pixels, the same everywhere.
+    """Why each part of Graft cannot read an image; None where it can. What can be read has pixels, the same everywhere.
 
     Args:
         encoded: the bytes of the file.
         path: where to write them, for `predict`.
     """
     path.write_bytes(encoded)
-    pictures = PictureSet("awkward", ("it",), SingleLabel(np.array([0]), ("a", "b")), lambda index: read_picture(path))
-    loader = PictureLoader(pictures, INPUT, "stretch")
-    (checked,) = check_pictures(pictures)
+    examples = Examples("awkward", ("it",), SingleLabel(np.array([0]), ("a", "b")), lambda index: read_image(path))
+    loader = Loader(examples, ImageTransform(INPUT, "stretch"))
+    (checked,) = check_images(examples)
     predicted, faults = _load([path], stretched)
     found: dict[str, str | None] = {"check": checked.fault, "predict": faults[0].fault if faults else None}
     pixels = [one for _, one in predicted]
     augmentation = Augmentation(antialiased_resize=1.0)
     for name, load in {
         "evaluate": lambda: loader.load(0),
-        "train, shrunk": lambda: loader.views(0, augmentation, [(1,)])[0],
-        "train, both": lambda: loader.views(0, augmentation, [None, (1,)])[0],
+        "train, shrunk": lambda: augmented(loader, augmentation).views(0, [(1,)])[0],
+        "train, both": lambda: augmented(loader, augmentation).views(0, [None, (1,)])[0],
     }.items():
         try:
             pixels.append(load())

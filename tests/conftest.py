@@ -24,7 +24,7 @@ from app.locking import FolderLock, Held
 from models.backbones import BACKBONES
 from models.backbones.spec import BackboneSpec
 from tests.handmade import colour_classifier
-from tests.pictures import write_folder
+from tests.images import write_folder
 from tests.squares import write_squares
 
 WATCH_THE_NETWORK = """
@@ -41,7 +41,7 @@ TINY = {
     "backbone": "tiny",
     "weights": "none",
     "augment": "light",
-    "cache_limit": 0,  # a head that is solved for would be too sure of pictures as simple as these
+    "cache_limit": 0,  # a head that is solved for would be too sure of images as simple as these
     "head_epochs": 1,
     "fine_tune_epochs": 1,
     "batch_size": 8,
@@ -118,7 +118,7 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
 
 @pytest.fixture(scope="session")
 def fruit(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of three classes with eight pictures each. Nobody changes it."""
+    """A folder of three classes with eight images each. Nobody changes it."""
     return made_once(tmp_path_factory, "fruit", write_folder)
 
 
@@ -198,7 +198,7 @@ def every_format(tiny_run: app.Run, tmp_path_factory: pytest.TempPathFactory) ->
         shutil.copytree(tiny_run.path, path)
         german = path.parent / "german.txt"
         german.write_text("Äpfel\nBananen\nKirschen\n", encoding="utf-8")
-        # So small a network may honestly lose a picture of three when it is quantised.
+        # So small a network may honestly lose an image of three when it is quantised.
         options = {"author": "A. Author", "model_version": "7", "locales": (f"de={german}",), "max_drop": 100.0}
         app.export(str(path), formats=tuple(FORMATS), **options)
 
@@ -270,7 +270,7 @@ def naming_folders(run: app.Run, source: Path) -> list[Path]:
 @pytest.fixture(scope="session")
 def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """See `tests.squares`; tests only read it."""
-    return write_squares(tmp_path_factory.mktemp("pictures") / "squares")
+    return write_squares(tmp_path_factory.mktemp("images") / "squares")
 
 
 # --- Model files of other makers -------------------------------------------------------------------------------------------

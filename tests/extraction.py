@@ -1,4 +1,4 @@
-"""Extractors over small pictures and a small network, for the tests of what they leave in the cache."""
+"""Extractors over small images and a small network, for the tests of what they leave in the cache."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ import pytest
 from app.training import activations
 from app.training.activations import Extractor, Views
 from app.training.engines import Choice
-from data.augmentation import AUGMENTATIONS, Augmentation
 from data.cache.activations import ActivationCache
 from data.cache.shards import Rows
+from data.examples import Examples
+from data.image.augmentation import AUGMENTATIONS, Augmentation
+from data.image.transform import ImageTransform
 from data.labels import SingleLabel
-from data.loading import PictureLoader
-from data.pictures import PictureSet
+from data.loading import Loader
 from models.backbones.spec import BACKBONE_LAYER
 from models.builder import build_model
 from models.freezing import freeze, unfreeze_from
 from models.splitting import split
 from tests.conftest import TINY_SPEC
-from tests.pictures import encode, smooth
+from tests.images import encode, smooth
 
 SIZE = 32
 DEFAULT = AUGMENTATIONS["default"]
@@ -34,9 +35,9 @@ FILES = [encode(smooth(50, 40, seed=number)) for number in range(12)]
 PLENTY = 10**9
 
 
-def pictures_of(files: Sequence[bytes]) -> PictureSet:
-    """Picture files in memory, as `app.pictures.open_readable` would give them."""
-    return PictureSet(
+def examples_of(files: Sequence[bytes]) -> Examples:
+    """Image files in memory, as `app.sources.open_readable` would give them."""
+    return Examples(
         "memory",
         tuple(f"{number}.png" for number in range(len(files))),
         SingleLabel(np.arange(len(files)) % 2, ("a", "b")),
@@ -72,7 +73,7 @@ def middle(model: keras.Model) -> keras.Model:
 
 @pytest.fixture
 def forwarded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many pictures each call of the network took, the probe's left out; the network stays the same."""
+    """How many images each call of the network took, the probe's left out; the network stays the same."""
     counts: list[int] = []
     real = activations.choose_engine
 
@@ -94,7 +95,7 @@ def extractor_of(tmp_path: Path) -> Callable[..., Extractor]:
     """Makes an extractor as another run would, over the one cache of the test."""
 
     def make(
-        pictures: PictureSet | None = None,
+        examples: Examples | None = None,
         augmentation: Augmentation = DEFAULT,
         *,
         size: int = SIZE,
@@ -103,9 +104,9 @@ def extractor_of(tmp_path: Path) -> Callable[..., Extractor]:
         engine: str = "tensorflow",
         folder: str = "cache",
     ) -> Extractor:
-        loader = PictureLoader(pictures or pictures_of(FILES), size, resize)
+        loader = Loader(examples or examples_of(FILES), ImageTransform(size, resize, augmentation))
         cache = ActivationCache(tmp_path / folder, limit)
-        return Extractor(loader, augmentation, cache, backbone="tiny", engine=engine)
+        return Extractor(loader, cache, backbone="tiny", engine=engine)
 
     return make
 
@@ -125,8 +126,8 @@ def everything(rows: Rows) -> np.ndarray:
     return rows.take(np.arange(len(rows)))
 
 
-def views_of(pictures: Sequence[int], *numbers: int) -> Views:
-    return Views(np.array(pictures), numbers)
+def views_of(examples: Sequence[int], *numbers: int) -> Views:
+    return Views(np.array(examples), numbers)
 
 
 def through(bottom: keras.Model, pixels: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ from mediapipe.tasks.metadata import metadata_schema_py_generated as metadata_sc
 from onnx import TensorProto, helper, numpy_helper
 
 import app
-from tests.pictures import encode
+from tests.images import encode
 
 COLOURS = ("red", "green", "blue")
 SCALE = 4.0

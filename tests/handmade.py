@@ -1,4 +1,4 @@
-"""A network that was made by hand: it tells the coloured squares of `tests.pictures` apart without any training."""
+"""A network that was made by hand: it tells the coloured squares of `tests.images` apart without any training."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ RESCALED = "wide"  # the layer whose outputs one channel of which is stretched
 
 
 def colour_classifier(stretch: float = 1.0, *, size: int = SIZE) -> keras.Model:
-    """Red, green or blue? Three classes, as `tests.pictures.write_folder` makes them; it is always right.
+    """Red, green or blue? Three classes, as `tests.images.write_folder` makes them; it is always right.
 
     Args:
         stretch: factor of one channel of the layer `RESCALED`; the next layer undoes it, so that the function stays the
             same. A large one leaves an integer file, which has one scale for all channels, nothing of the others.
-        size: side of the pictures.
+        size: side of the images.
 
     Returns:
         RGB pixels, float32 (batch, size, size, 3) in [0, 255], to logits, float32 (batch, 3).
@@ -35,7 +35,7 @@ def colour_classifier(stretch: float = 1.0, *, size: int = SIZE) -> keras.Model:
     features = layers.GlobalAveragePooling2D(name="pooling")(features)
     model = keras.Model(pixels, layers.Dense(3, name="logits")(features), name="colours")
 
-    # How much more of its own colour a picture has than of the others; the fourth channel is how bright it is.
+    # How much more of its own colour an image has than of the others; the fourth channel is how bright it is.
     colours = np.concatenate([1.5 * np.eye(3) - 0.5, np.full((3, 1), 1 / 3)], axis=1)
     stretches = np.array([1.0, 1.0, 1.0, stretch])
     wide = np.eye(4) + random.uniform(-0.02, 0.02, (4, 4))

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.pictures import smooth
+from tests.images import smooth
 
 
 def photographs(size: int, count: int = 8) -> np.ndarray:

@@ -12,7 +12,7 @@ from data.labels import SINGLE_LABEL
 
 def config_of(**options: Any) -> RunConfig:
     """The options of a run on a source that nobody reads."""
-    return RunConfig(**{"source": "pictures", "task": SINGLE_LABEL, **options})
+    return RunConfig(**{"source": "images", "task": SINGLE_LABEL, **options})
 
 
 def plan_of(size: int = 671, blocks: int = 16, image_size: int = 224, **options: Any) -> Plan:

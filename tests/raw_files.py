@@ -1,4 +1,4 @@
-"""Picture files made by hand, for what Pillow does not write."""
+"""Image files made by hand, for what Pillow does not write."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import zlib
 import numpy as np
 from PIL import Image
 
-from tests.pictures import encode, smooth
+from tests.images import encode, smooth
 
 SIZE = (40, 30)  # width and height of those that have no other
 PIXELS = smooth(*SIZE)
@@ -134,8 +134,8 @@ def ycck(jpeg: bytes) -> bytes:
     return jpeg[:place] + b"\2" + jpeg[place + 1 :]
 
 
-def multi_picture(**options: object) -> bytes:
-    """A JPEG with a second picture behind it, as phones write for depth."""
+def multi_image(**options: object) -> bytes:
+    """A JPEG with a second image behind it, as phones write for depth."""
     file = io.BytesIO()
     Image.fromarray(LARGE).save(file, "MPO", save_all=True, append_images=[RGB], **options)
     return file.getvalue()
@@ -171,7 +171,7 @@ def gif(canvas: tuple[int, int], frame: tuple[int, int, int, int], *, interlaced
 
 
 def bmp(width: int, height: int, bits: int, compression: int, content: bytes) -> bytes:
-    """A BMP with a palette of greys, if it needs one; `content` is the picture's data."""
+    """A BMP with a palette of greys, if it needs one; `content` is the image's data."""
     palette = b"".join(bytes([level, level, level, 0]) for level in range(256)) if bits == 8 else b""
     place = 54 + len(palette)
     header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, bits, compression, len(content), 0, 0, 0, 0)

@@ -12,19 +12,19 @@ from typing import Any
 import pytest
 
 from data.errors import DataError
-from data.pictures import PictureSet
+from data.examples import Examples
 from data.sources import SourceOptions, open_source
-from tests.pictures import encode, smooth
+from tests.images import encode, smooth
 
-PICTURE = encode(smooth(12, 9))
+IMAGE = encode(smooth(12, 9))
 CAFE = "caf\u00e9"
 
 
 def put(*paths: Path) -> None:
-    """Write the same picture to each path."""
+    """Write the same image to each path."""
     for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(PICTURE)
+        path.write_bytes(IMAGE)
 
 
 def refusal(source: object, **options: Any) -> str:
@@ -36,12 +36,12 @@ def refusal(source: object, **options: Any) -> str:
 
 
 def different(number: int) -> bytes:
-    """A picture of its own for each number."""
+    """An image of its own for each number."""
     return encode(smooth(12, 9, seed=number))
 
 
 def flowers(folder: str = "") -> dict[str, bytes]:
-    """Names and contents of two classes with two pictures each."""
+    """Names and contents of two classes with two images each."""
     return {
         f"{folder}{name}/{number}.png": different(2 * label + number)
         for label, name in enumerate(("rose", "tulip"))
@@ -70,16 +70,16 @@ def tarred(path: Path, members: Mapping[str, bytes], *special: tarfile.TarInfo) 
     return path
 
 
-def opened(source: Path, **options: Any) -> PictureSet:
+def opened(source: Path, **options: Any) -> Examples:
     return open_source(str(source), SourceOptions(**options))
 
 
-def texts(pictures: PictureSet) -> list[str]:
-    return [pictures.labels.text(index) for index in range(len(pictures))]
+def texts(examples: Examples) -> list[str]:
+    return [examples.labels.text(index) for index in range(len(examples))]
 
 
-def said(pictures: PictureSet) -> str:
-    return "\n".join(pictures.notes)
+def said(examples: Examples) -> str:
+    return "\n".join(examples.notes)
 
 
 def folder_of(root: Path, *paths: str) -> Path:

@@ -1,4 +1,4 @@
-"""Pictures of squares in one to three colours, with lists of their colours and numbers, for tests of tasks."""
+"""Images of squares in one to three colours, with lists of their colours and numbers, for tests of tasks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COUNT = 60
 
 
 def write_squares(folder: Path) -> Path:
-    """Pictures of squares in up to two colours on grey, with lists of them: which colours, how bright and red, is it red."""
+    """Images of squares in up to two colours on grey, with lists of them: which colours, how bright and red, is it red."""
     folder.mkdir()
     random = np.random.default_rng(0)
     lists: dict[str, list[list[object]]] = {

@@ -13,8 +13,8 @@ import pytest
 from app.training.activations import Extractor
 from app.training.engines import ENGINES
 from app.training.fit_data import FitData
-from data.augmentation import Augmentation
-from data.loading import PictureLoader
+from data.image.augmentation import Augmentation
+from data.loading import Loader
 from tests.extraction import (
     DEFAULT,
     FILES,
@@ -22,12 +22,12 @@ from tests.extraction import (
     SIZE,
     assert_alike,
     everything,
+    examples_of,
     extractor_of,
     features,
     forwarded,
     middle,
     model,
-    pictures_of,
     rows_on_disk,
     seen,
     through,
@@ -38,7 +38,7 @@ from tests.extraction import (
 
 
 @pytest.mark.parametrize("which", ["features", "middle"])
-def test_view_0_is_what_the_frozen_part_gives_for_the_picture_as_it_is(
+def test_view_0_is_what_the_frozen_part_gives_for_the_image_as_it_is(
     which: str, request: pytest.FixtureRequest, extractor_of: Callable[..., Extractor]
 ) -> None:
     bottom, extractor = request.getfixturevalue(which), extractor_of()
@@ -50,7 +50,7 @@ def test_view_0_is_what_the_frozen_part_gives_for_the_picture_as_it_is(
     assert np.abs(rows[0] - rows[1]).max() > 0.05
 
 
-def test_the_views_of_a_picture_lie_beside_each_other_in_the_order_of_their_numbers(
+def test_the_views_of_an_image_lie_beside_each_other_in_the_order_of_their_numbers(
     features: keras.Model, extractor_of: Callable[..., Extractor]
 ) -> None:
     extractor, views = extractor_of(), views_of([3, 0], 2, 0, 1)
@@ -128,18 +128,18 @@ def test_nothing_is_extracted_twice(
 def test_another_order_split_or_seed_finds_the_same_rows(
     features: keras.Model, forwarded: list[int], extractor_of: Callable[..., Extractor]
 ) -> None:
-    pictures = pictures_of(FILES)
+    examples = examples_of(FILES)
     order = np.random.default_rng(0).permutation(12)
     place = {int(index): position for position, index in enumerate(order)}
 
-    def data(loader: PictureLoader, train: Sequence[int], seed: int) -> FitData:
+    def data(loader: Loader, train: Sequence[int], seed: int) -> FitData:
         rest = np.setdiff1d(np.arange(12), train)
         return FitData(loader, np.array(train), rest, 4, DEFAULT, seed, views=2)
 
-    one = extractor_of(pictures)
+    one = extractor_of(examples)
     (before, _) = seen(one, features, *data(one.loader, range(8), 0).all_views)
     assert sum(forwarded) == 8 * 2 + 4
-    other = extractor_of(pictures.subset(order))
+    other = extractor_of(examples.subset(order))
     moved = [place[index] for index in (5, 2, 0, 7)]
     after, validation = seen(other, features, *data(other.loader, moved, 7).all_views)
 
@@ -149,12 +149,12 @@ def test_another_order_split_or_seed_finds_the_same_rows(
     assert other.report["views"] == 4
 
 
-def test_a_view_follows_from_the_bytes_of_the_picture_and_its_number(
+def test_a_view_follows_from_the_bytes_of_the_image_and_its_number(
     features: keras.Model, extractor_of: Callable[..., Extractor]
 ) -> None:
     """Else two machines, or a cache that was emptied, would give another training."""
     (one,) = seen(extractor_of(folder="one"), features, views_of([0, 1, 2], 1, 2))
-    (other,) = seen(extractor_of(pictures_of(FILES[::-1]), folder="other"), features, views_of([9, 10, 11], 2, 3, 1))
+    (other,) = seen(extractor_of(examples_of(FILES[::-1]), folder="other"), features, views_of([9, 10, 11], 2, 3, 1))
     one, other = one.reshape(3, 2, -1), other.reshape(3, 3, -1)
 
     np.testing.assert_allclose(one[:, 0], other[::-1, 2], rtol=2e-3, atol=1e-4)
@@ -171,22 +171,22 @@ def test_only_what_is_missing_is_extracted(
 
     assert forwarded == [3, 4]
     assert extractor.report["views"] == 4
-    (fresh,) = seen(extractor_of(pictures_of(FILES[::-1])), features, views_of([9, 8, 11], 1, 2))
+    (fresh,) = seen(extractor_of(examples_of(FILES[::-1])), features, views_of([9, 8, 11], 1, 2))
     np.testing.assert_array_equal(rows, fresh)
     assert forwarded == [3, 4]
 
 
-def test_copies_of_a_picture_share_its_rows(
+def test_copies_of_an_image_share_its_rows(
     features: keras.Model, forwarded: list[int], extractor_of: Callable[..., Extractor]
 ) -> None:
-    copies = pictures_of([FILES[0], FILES[1], FILES[0]])
+    copies = examples_of([FILES[0], FILES[1], FILES[0]])
     extractor = extractor_of(copies)
     (rows,) = seen(extractor, features, views_of([0, 1, 2], 1, 2))
     np.testing.assert_array_equal(rows[:2], rows[4:])
     assert extractor.cache.partitions()[0].rows == 4 and extractor.cache.partitions()[0].images == 2
 
     before = sum(forwarded)
-    (renamed,) = seen(extractor_of(pictures_of([FILES[3], FILES[1]])), features, views_of([1], 1, 2))
+    (renamed,) = seen(extractor_of(examples_of([FILES[3], FILES[1]])), features, views_of([1], 1, 2))
     np.testing.assert_array_equal(renamed, rows[2:4])
     assert sum(forwarded) == before
 
@@ -194,19 +194,19 @@ def test_copies_of_a_picture_share_its_rows(
 def test_a_run_that_stopped_half_way_goes_on_from_there(
     features: keras.Model, forwarded: list[int], extractor_of: Callable[..., Extractor]
 ) -> None:
-    pictures = pictures_of(FILES * 4)
-    pictures = replace(pictures, digests=tuple(hashlib.sha256(bytes([index])).hexdigest() for index in range(48)))
+    examples = examples_of(FILES * 4)
+    examples = replace(examples, digests=tuple(hashlib.sha256(bytes([index])).hexdigest() for index in range(48)))
 
     def until_40(index: int) -> bytes:
         if index == 40:
             raise KeyboardInterrupt
         return FILES[index % 12]
 
-    stopped = extractor_of(replace(pictures, encoded=until_40))
+    stopped = extractor_of(replace(examples, read=until_40))
     with pytest.raises(KeyboardInterrupt):
         seen(stopped, features, views_of(range(48), 0))
     assert forwarded == [32]
-    (rows,) = seen(extractor_of(pictures), features, views_of(range(48), 0))
+    (rows,) = seen(extractor_of(examples), features, views_of(range(48), 0))
     assert forwarded == [32, 16]
     np.testing.assert_allclose(rows[:12], rows[36:], rtol=2e-3, atol=1e-4)
 
@@ -240,7 +240,7 @@ def test_each_of_two_networks_gets_what_it_lacks(
         pixels = np.stack([extractor.loader.load(index) for index in (4, 3, 2, 1, 0)])
         assert_alike(everything(rows), through(bottom, pixels))
 
-    assert forwarded == [3, 2, 4]  # picture 2 was there for both
+    assert forwarded == [3, 2, 4]  # image 2 was there for both
     assert [rows_on_disk(extractor, bottom) for bottom in (features, middle)] == [5, 5]
 
 

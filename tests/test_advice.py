@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from app.evaluation.advice import MOST, RULES, Measured, advise, describe_best, find_mirrored
+from data.examples import Examples
 from data.labels import SingleLabel
-from data.pictures import PictureSet
 from tests.plans import plan_of
 
 
@@ -19,11 +19,11 @@ def epoch(phase: str, number: int, reached: float, *, trained: float = 0.9) -> d
 
 
 HISTORY = [epoch("head", 1, 0.85), epoch("fine_tune", 1, 0.86), epoch("fine_tune", 2, 0.88)]
-IMAGES = PictureSet(
+IMAGES = Examples(
     source="images",
     keys=("a.jpg", "b.jpg", "c.jpg", "d.jpg"),
     labels=SingleLabel(np.array([0, 1, 2, 2]), ("cat", "dog", "fox")),
-    encoded=lambda index: b"",
+    read=lambda index: b"",
 )
 PLAIN = Measured(
     plan=plan_of(unfreeze_blocks=1, deeper_blocks=0, views=2),
@@ -33,7 +33,7 @@ PLAIN = Measured(
     still_improves=False,
     blocks=18,
     seconds={"total": 40.0, "head": 1.0, "fine_tune": 9.0},
-    pictures=IMAGES,
+    examples=IMAGES,
     validation={"confusion": [[9, 1, 0], [1, 9, 0], [0, 0, 9]]},
     probabilities=np.full((4, 3), 1 / 3),
     mirrored=None,
@@ -127,7 +127,7 @@ def test_a_run_says_which_weights_it_keeps(best: dict[str, Any], text: str) -> N
 @pytest.mark.parametrize("often", [True, False])
 def test_mirror_images_with_different_labels_are_found_where_they_are_no_mistake(often: bool) -> None:
     mirrored = np.array([0, 1, 2, 0, 1, 2] if often else [0, 1, 2, 0, 4, 5])
-    images = PictureSet(
+    images = Examples(
         "signs",
         tuple("abcdef"),
         SingleLabel(np.repeat([0, 1], 3), ("left", "right")),

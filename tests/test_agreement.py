@@ -31,7 +31,7 @@ from app.tasks.intervals import paired_interval
 from data.labels import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from models.builder import with_answers
 from tests.handmade import colour_classifier
-from tests.pictures import encode
+from tests.images import encode
 
 # --- Figures ----------------------------------------------------------------------------------------------------------
 
@@ -45,7 +45,7 @@ class Asked:
         self, expected: Any, labels: Any, class_names: Sequence[str] = ("a", "b"), task: str = SINGLE_LABEL
     ) -> None:
         self.reference, self.labels, self.class_names = np.array(expected), np.array(labels), class_names
-        self.task, self.pictures = TASKS[task], SimpleNamespace(task=task)
+        self.task, self.examples = TASKS[task], SimpleNamespace(task=task)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -66,7 +66,7 @@ def test_figures_are_those_of_the_answers() -> None:
 
 
 def test_the_classes_that_lose_most_come_first() -> None:
-    lost = {"a": 0, "b": 3, "c": 1, "d": 9, "e": 2, "f": 0, "g": 5, "h": 4}  # of ten pictures each
+    lost = {"a": 0, "b": 3, "c": 1, "d": 9, "e": 2, "f": 0, "g": 5, "h": 4}  # of ten images each
     labels = np.repeat(np.arange(8), 10)
     found = [(label + (number < many)) % 8 for label, many in enumerate(lost.values()) for number in range(10)]
     figures = agreement(np.eye(8)[found], Asked(np.eye(8)[labels], labels, list(lost)))
@@ -85,7 +85,7 @@ def test_the_classes_that_lose_most_come_first() -> None:
         (
             [[0.6, 0.4], [0.5003, 0.4997], [0.7, 0.3], [0.9, 0.1]],
             [
-                "another answer than the Keras model for 1 of 4 pictures",
+                "another answer than the Keras model for 1 of 4 images",
                 "a probability differs by 0.5, more than 0.001",
             ],
         ),
@@ -110,7 +110,7 @@ def judged(answers: np.ndarray, images: Any, export: str = "onnx", max_drop: flo
 @pytest.mark.parametrize(
     ("classes", "spread", "failure"),
     [
-        (1000, 1e-3, "another answer than the Keras model for 300 of 300 pictures"),  # far beyond a tie of so many
+        (1000, 1e-3, "another answer than the Keras model for 300 of 300 images"),  # far beyond a tie of so many
         (1000, 2e-6, "names another class than the Keras model for 300 of 300 images, more than the 5% that near ties"),
         (2, 1e-3, "names another class than the Keras model for 300 of 300 images, more than the 5% that near ties"),
     ],
@@ -235,7 +235,7 @@ def test_a_signature_that_refuses_everything_is_told_of() -> None:
 def test_one_image_that_lies_on_its_side_is_not_hidden_by_the_others() -> None:
     answers = np.tile([0.9, 0.1], (100, 1))
     answers[7] = [0.4, 0.6]
-    assert served(answers, {}).failures == ["its signature for picture files differs by 0.5 for one of them"]
+    assert served(answers, {}).failures == ["its signature for image files differs by 0.5 for one of them"]
 
 
 def test_what_tensorflow_cannot_read_is_counted_too() -> None:
@@ -261,32 +261,32 @@ def test_a_saved_model_says_what_it_does_not_take(tmp_path: Path) -> None:
     model = with_answers(colour_classifier())
     description = Description("name", "text", "1", "author", "licence", ("a", "b", "c"))
     write_saved_model(Trained(model, description=description, calibration=lambda: None), tmp_path / "saved_model")
-    picture = Image.fromarray(np.zeros((20, 30, 3), np.uint8))
+    image = Image.fromarray(np.zeros((20, 30, 3), np.uint8))
     exif = Image.Exif()
     exif[0x0112] = 6
     with ModelProcess(tmp_path / "saved_model") as process:
         with pytest.raises(UsageError) as refused:
-            process.predict_encoded([encode(picture.convert("CMYK"), "JPEG")], "stretch")
-        assert process.predict_encoded([encode(picture, "JPEG", exif=exif)], "stretch").shape == (1, 3)
+            process.predict_encoded([encode(image.convert("CMYK"), "JPEG")], "stretch")
+        assert process.predict_encoded([encode(image, "JPEG", exif=exif)], "stretch").shape == (1, 3)
     assert f"{REFUSED}a JPEG in CMYK{REFUSED_END}" in str(refused.value)
 
 
 # --- Too few images to tell -------------------------------------------------------------------------------------------
 
 
-def losing(lost: int, pictures: int) -> tuple[np.ndarray, Any]:
-    """Answers that lose some of the pictures, and the images."""
-    images: Any = Asked(np.tile([0.9, 0.1], (pictures, 1)), np.zeros(pictures, int))
+def losing(lost: int, examples: int) -> tuple[np.ndarray, Any]:
+    """Answers that lose some of the images, and the images."""
+    images: Any = Asked(np.tile([0.9, 0.1], (examples, 1)), np.zeros(examples, int))
     answers = images.reference.copy()
     answers[:lost] = [0.1, 0.9]
     return answers, images
 
 
 @pytest.mark.parametrize(
-    ("lost", "pictures", "within_chance"), [(1, 24, True), (2, 269, True), (9, 24, False), (9, 269, False)]
+    ("lost", "images", "within_chance"), [(1, 24, True), (2, 269, True), (9, 24, False), (9, 269, False)]
 )
-def test_a_quantised_file_fails_only_beyond_chance(lost: int, pictures: int, within_chance: bool) -> None:
-    proof = judged(*losing(lost, pictures), "tflite_int8")
+def test_a_quantised_file_fails_only_beyond_chance(lost: int, examples: int, within_chance: bool) -> None:
+    proof = judged(*losing(lost, examples), "tflite_int8")
     assert proof.figures["within_chance"] == within_chance
     assert proof.passed == within_chance
 
@@ -312,18 +312,18 @@ def test_images_of_training_decide_where_those_of_the_test_cannot(
 
 
 @pytest.mark.parametrize(
-    ("lost", "pictures", "within_chance", "failures"),
+    ("lost", "images", "within_chance", "failures"),
     [
         (0, 100, False, []),
         (1, 400, False, []),  # a quarter of a point is allowed
         (2, 269, True, []),  # 0.7 points are not, but may be chance
-        (9, 269, False, ["through MediaPipe Tasks it loses 3.3 points of accuracy (9 of 269 pictures, 95 % interval"]),
+        (9, 269, False, ["through MediaPipe Tasks it loses 3.3 points of accuracy (9 of 269 images, 95 % interval"]),
     ],
 )
 def test_only_a_loss_beyond_chance_counts_through_the_client(
-    lost: int, pictures: int, within_chance: bool, failures: list[str]
+    lost: int, examples: int, within_chance: bool, failures: list[str]
 ) -> None:
-    images: Any = Asked(np.tile([0.9, 0.1], (pictures, 1)), np.zeros(pictures, int))
+    images: Any = Asked(np.tile([0.9, 0.1], (examples, 1)), np.zeros(examples, int))
     answers = images.reference.copy()
     answers[:lost] = [0.1, 0.9]
     proof = Proof({"mediapipe": agreement(answers, images)})
@@ -343,8 +343,8 @@ def test_a_file_that_cannot_be_loaded_is_named_without_its_folder(tmp_path: Path
 # --- The interval -----------------------------------------------------------------------------------------------------
 
 
-def differing(only_first: int, only_second: int, pictures: int) -> np.ndarray:
-    return np.repeat([1, -1, 0], [only_first, only_second, pictures - only_first - only_second])
+def differing(only_first: int, only_second: int, examples: int) -> np.ndarray:
+    return np.repeat([1, -1, 0], [only_first, only_second, examples - only_first - only_second])
 
 
 @pytest.mark.parametrize(
@@ -364,13 +364,13 @@ def test_the_interval_has_the_values_of_its_source(counts: tuple[int, int, int],
 
 @pytest.mark.parametrize("counts", [(5, 1, 100), (0, 0, 10), (3, 3, 50), (20, 0, 30), (1, 0, 1000)])
 def test_the_interval_is_symmetric_and_holds_the_drop(counts: tuple[int, int, int]) -> None:
-    only_first, only_second, pictures = counts
+    only_first, only_second, examples = counts
     low, high = paired_interval(differing(*counts))
-    assert -1 <= low < (only_first - only_second) / pictures <= high <= 1
-    assert paired_interval(differing(only_second, only_first, pictures)) == pytest.approx((-high, -low))
+    assert -1 <= low < (only_first - only_second) / examples <= high <= 1
+    assert paired_interval(differing(only_second, only_first, examples)) == pytest.approx((-high, -low))
 
 
-def test_the_interval_shrinks_with_the_pictures() -> None:
+def test_the_interval_shrinks_with_the_images() -> None:
     widths = [np.diff(paired_interval(differing(n // 20, n // 100, n)))[0] for n in (100, 400, 1600, 6400)]
     assert widths == sorted(widths, reverse=True)
     assert widths[3] == pytest.approx(widths[1] / 4, rel=0.1)  # with their square root

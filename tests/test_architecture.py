@@ -150,7 +150,7 @@ def test_templates_name_no_task() -> None:
 @pytest.mark.parametrize(
     "source",
     [
-        "if pictures.task == REGRESSION: pass",
+        "if images.task == REGRESSION: pass",
         "x = 1 if 'multi_label' != task else 2",
         "x = task in (SINGLE_LABEL, MULTI_LABEL)",
         "x = [one for one in every if one.task is data.labels.REGRESSION]",

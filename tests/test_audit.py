@@ -16,16 +16,16 @@ from PIL import Image
 import app
 from app.auditing.labels import LABEL_CHECKS, Judged
 from app.auditing.opinions import cross_validate
-from app.pictures import open_readable
+from app.sources import open_readable
 from app.verbs.audit import _not_judged
 from data.auditing.findings import find_all
 from data.errors import DataError
+from data.examples import Examples
 from data.labels import LABELS, MULTI_LABEL, REGRESSION, SINGLE_LABEL
-from data.pictures import PictureSet
 from data.sources import open_source
 from data.sources.options import SourceOptions
 from tests.conftest import TINY, Ended, contents
-from tests.pictures import coloured, encode, smooth, write_folder
+from tests.images import coloured, encode, smooth, write_folder
 
 Cli = Callable[..., Ended]
 
@@ -33,7 +33,7 @@ Cli = Callable[..., Ended]
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Two classes of 8 with a copy, a copy in the other class, and a file that is empty."""
-    root = write_folder(tmp_path / "Bilder äöü", classes=2, pictures=8)
+    root = write_folder(tmp_path / "Bilder äöü", classes=2, examples=8)
     (root / "apple" / "copy.png").write_bytes((root / "apple" / "00.png").read_bytes())
     (root / "banana" / "copy.png").write_bytes((root / "apple" / "01.png").read_bytes())
     (root / "banana" / "empty.png").write_bytes(b"")
@@ -42,12 +42,12 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def leaking(tmp_path: Path) -> Path:
-    """Splits of its own, with a picture that is in train and, mirrored and encoded anew, in test."""
+    """Splits of its own, with an image that is in train and, mirrored and encoded anew, in test."""
     for number, split in enumerate(("train", "validation", "test")):
-        write_folder(tmp_path / "set" / split, classes=2, pictures=4, seed=number)
-    picture = Image.fromarray(smooth(60, 50))
-    (tmp_path / "set" / "train" / "apple" / "one.png").write_bytes(encode(picture))
-    mirrored = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        write_folder(tmp_path / "set" / split, classes=2, examples=4, seed=number)
+    image = Image.fromarray(smooth(60, 50))
+    (tmp_path / "set" / "train" / "apple" / "one.png").write_bytes(encode(image))
+    mirrored = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     (tmp_path / "set" / "test" / "apple" / "other.jpg").write_bytes(encode(mirrored, "JPEG", quality=70))
     return tmp_path / "set"
 
@@ -71,12 +71,12 @@ def test_json_is_all_that_standard_output_holds(folder: Path, cli: Cli) -> None:
     found = json.loads(ended.out)
 
     assert ended.code == 0 and "checking" in ended.err
-    assert set(found) == {"source", "sha256", "task", "classes", "pictures", "findings", "not_looked_at"}
+    assert set(found) == {"source", "sha256", "task", "classes", "images", "findings", "not_looked_at"}
     assert (found["source"], found["task"], found["pictures"]) == (str(folder), "single_label", 19)
     for finding in found["findings"]:
         assert set(finding) == {"name", "title", "severity", "count", "advice", "examples"}
         assert finding["count"] == len(finding["examples"])
-        assert all(set(example) == {"pictures", "note"} for example in finding["examples"])
+        assert all(set(example) == {"images", "note"} for example in finding["examples"])
     examples = {finding["name"]: finding["examples"] for finding in found["findings"]}
     assert examples["empty"] == [{"pictures": ["banana/empty.png"], "note": "the file is empty"}]
     assert examples["contradictions"] == [
@@ -84,7 +84,7 @@ def test_json_is_all_that_standard_output_holds(folder: Path, cli: Cli) -> None:
     ]
 
 
-def test_the_page_is_one_file_with_its_pictures(folder: Path, tmp_path: Path, cli: Cli) -> None:
+def test_the_page_is_one_file_with_its_images(folder: Path, tmp_path: Path, cli: Cli) -> None:
     (folder / "apple" / "<b>&.png").write_bytes((folder / "apple" / "02.png").read_bytes())
     before = contents(folder)
     ended = cli("audit", folder, "--no-labels", "--output", tmp_path / "new" / "report", "--json")
@@ -119,14 +119,14 @@ def test_the_list_opens_again_without_what_was_wrong(folder: Path, tmp_path: Pat
     before = contents(folder)
     (tmp_path / "lists").mkdir()
     ended = cli("audit", folder, "--no-labels", "--fix", tmp_path / "lists" / "clean.csv")
-    assert ended.code == 0 and "15 of 19 pictures" in ended.out and contents(folder) == before
+    assert ended.code == 0 and "15 of 19 images" in ended.out and contents(folder) == before
 
     cleaned = open_source(str(tmp_path / "lists" / "clean.csv"))
     names = {Path(key).parts[-2:] for key in cleaned.keys}
     assert len(names) == 15
     assert not names & {("apple", "copy.png"), ("apple", "01.png"), ("banana", "copy.png"), ("banana", "empty.png")}
     assert all(cleaned.labels.text(index) == Path(key).parts[-2] for index, key in enumerate(cleaned.keys))
-    assert cleaned.encoded(0) == (folder / "apple" / "00.png").read_bytes()
+    assert cleaned.read(0) == (folder / "apple" / "00.png").read_bytes()
     readable, _ = open_readable(str(tmp_path / "lists" / "clean.csv"), skip_unreadable=False)
     assert len(set(readable.duplicates.tolist())) == 15  # type: ignore[union-attr]
 
@@ -141,7 +141,7 @@ def test_the_list_keeps_the_splits_and_mends_leakage(leaking: Path, tmp_path: Pa
 
 
 def test_splits_that_were_kept_apart_come_into_one_list(folder: Path, tmp_path: Path, cli: Cli) -> None:
-    other = write_folder(tmp_path / "other", classes=2, pictures=3, seed=9)
+    other = write_folder(tmp_path / "other", classes=2, examples=3, seed=9)
     (other / "apple" / "leak.png").write_bytes((folder / "apple" / "03.png").read_bytes())
     ended = cli("audit", folder, "--test", other, "--no-labels", "--fix", tmp_path / "clean.csv")
     assert ended.code == 0 and "several splits" in ended.out
@@ -193,11 +193,11 @@ def test_what_cannot_be_done_is_one_sentence(arguments: list[str], expected: str
     assert contents(folder) == before
 
 
-def test_a_set_without_a_readable_picture_is_refused(tmp_path: Path) -> None:
+def test_a_set_without_a_readable_image_is_refused(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "1.png").write_bytes(b"")
-    with pytest.raises(DataError, match="2 pictures cannot be read"):
+    with pytest.raises(DataError, match="2 images cannot be read"):
         app.audit(str(tmp_path), labels=False)
 
 
@@ -211,7 +211,7 @@ def test_a_list_may_not_be_overwritten_by_its_own_cleaning(folder: Path, tmp_pat
 
 
 def test_wrong_labels_are_found_by_a_network(tmp_path: Path, tiny_backbone: str) -> None:
-    folder = write_folder(tmp_path / "fruit", classes=3, pictures=20)
+    folder = write_folder(tmp_path / "fruit", classes=3, examples=20)
     random = np.random.default_rng(5)
     wrong = {"apple/wrong.png": 1, "banana/wrong.png": 2, "cherry/wrong.png": 0}
     for name, label in wrong.items():
@@ -227,10 +227,10 @@ def test_wrong_labels_are_found_by_a_network(tmp_path: Path, tiny_backbone: str)
     )
 
     assert found.label_quality is not None and found.label_quality.shape == (63,)
-    keys = found.reading.pictures.keys
+    keys = found.reading.examples.keys
     assert {keys[index] for index in np.argsort(found.label_quality)[:3]} == set(wrong)
     (noise,) = [one for one in found.findings if one.name == "label_noise"]
-    suspects = {example.pictures[0] for example in noise.examples}
+    suspects = {example.examples[0] for example in noise.examples}
     assert suspects and suspects <= set(wrong)
     assert noise.examples[0].note.startswith("labelled ") and "looks like" in noise.examples[0].note
     cleaned = {key.removeprefix("fruit/") for key in open_source(str(tmp_path / "clean.csv")).keys}
@@ -280,9 +280,9 @@ def judged(task: str, labels: np.ndarray, duplicates: np.ndarray | None = None) 
     names = ("a", "b", "c")[: labels.shape[1] if labels.ndim > 1 else 3]
     keys = tuple(f"{number}.png" for number in range(120))
     every = np.arange(120) if duplicates is None else duplicates
-    pictures = PictureSet("memory", keys, LABELS[task](labels, names), lambda _: b"", duplicates=every)
+    examples = Examples("memory", keys, LABELS[task](labels, names), lambda _: b"", duplicates=every)
     features = Features(values)
-    return Judged(pictures, features, cross_validate(pictures, features))  # type: ignore[arg-type]
+    return Judged(examples, features, cross_validate(examples, features))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("task", [SINGLE_LABEL, MULTI_LABEL, REGRESSION])
@@ -291,14 +291,14 @@ def test_wrong_labels_of_every_task_come_first(task: str) -> None:
     found = {finding.name: finding for finding in find_all(LABEL_CHECKS, one)}
 
     assert set(np.argsort(one.quality)[:4]) >= set(WRONG)
-    suspects = {int(example.pictures[0].removesuffix(".png")) for example in found["label_noise"].examples}
+    suspects = {int(example.examples[0].removesuffix(".png")) for example in found["label_noise"].examples}
     assert len(suspects & set(WRONG)) >= 2 and suspects <= {*WRONG, 110}
-    assert found["outliers"].examples[0].pictures == ("110.png",)
+    assert found["outliers"].examples[0].examples == ("110.png",)
 
 
 def test_a_copy_does_not_confirm_a_wrong_label() -> None:
     together = np.arange(120)
-    together[[5, 8]] = together[[2, 2]]  # pictures of one class
+    together[[5, 8]] = together[[2, 2]]  # images of one class
     labels = labels_of(SINGLE_LABEL)
     labels[[2, 5, 8]] = 0
     one = judged(SINGLE_LABEL, labels, together)
@@ -307,16 +307,16 @@ def test_a_copy_does_not_confirm_a_wrong_label() -> None:
 
 def test_labels_that_turning_tells_apart_are_no_suspects() -> None:
     one = judged(SINGLE_LABEL, labels_of(SINGLE_LABEL))
-    of_c = np.flatnonzero(one.pictures.labels.has(2))
+    of_c = np.flatnonzero(one.examples.labels.has(2))
     together = np.arange(120)
     together[1:40:3] = together[0:39:3]  # of a and b
-    mirrored = Judged(replace(one.pictures, duplicates=together, upright=np.arange(120)), one.features, one.opinions)
+    mirrored = Judged(replace(one.examples, duplicates=together, upright=np.arange(120)), one.features, one.opinions)
     assert set(np.flatnonzero(~mirrored.told_by_turning)) == set(of_c)
     assert set(mirrored.suspects) == set(one.suspects) & set(of_c)
     assert "turning or mirroring" in _not_judged(mirrored)[0] and _not_judged(one) == ()
 
 
-def test_classes_with_too_few_pictures_are_not_judged() -> None:
+def test_classes_with_too_few_images_are_not_judged() -> None:
     labels = TRUE.copy()
     labels[labels == 2] = 0
     labels[:3] = 2
@@ -324,7 +324,7 @@ def test_classes_with_too_few_pictures_are_not_judged() -> None:
     assert np.isnan(one.quality[:3]).all() and not np.isnan(one.quality[3:]).any()
 
 
-def test_too_few_pictures_give_no_opinion_and_no_error() -> None:
+def test_too_few_images_give_no_opinion_and_no_error() -> None:
     labels = np.where(np.arange(120) < 4, 1, 0)
     one = judged(SINGLE_LABEL, labels)
     assert one.opinions is None and one.suspects.tolist() == [] and np.isnan(one.quality).all()
@@ -338,14 +338,14 @@ def test_opening_a_source_says_what_repeats(folder: Path, capsys: pytest.Capture
     readable, _ = open_readable(str(folder), skip_unreadable=True)
 
     text = " ".join(capsys.readouterr().out.split())
-    assert "2 pictures show the same as others, once with another label (apple/01.png and banana/copy.png)" in text
+    assert "2 images show the same as others, once with another label (apple/01.png and banana/copy.png)" in text
     assert f"python -m app audit {shlex.quote(str(folder))} tells more" in text
     assert readable.duplicates is not None and readable.duplicates.dtype == np.int64
     groups = readable.duplicates.tolist()
     assert groups[readable.keys.index("apple/copy.png")] == groups[0] and len(set(groups)) == 16
 
 
-def test_train_refuses_a_picture_in_two_splits(leaking: Path, tmp_path: Path, cli: Cli) -> None:
+def test_train_refuses_an_image_in_two_splits(leaking: Path, tmp_path: Path, cli: Cli) -> None:
     ended = cli("train", leaking, "--output", tmp_path / "run")
 
     assert ended.code == 2 and not (tmp_path / "run").exists()
@@ -354,6 +354,6 @@ def test_train_refuses_a_picture_in_two_splits(leaking: Path, tmp_path: Path, cl
 
 
 def test_train_allows_it_on_request(leaking: Path, tmp_path: Path, cli: Cli) -> None:
-    missing = tmp_path / "missing.txt"  # which is looked at after the pictures
+    missing = tmp_path / "missing.txt"  # which is looked at after the images
     ended = cli("train", leaking, "--output", tmp_path / "run", "--allow-leakage", "--locales", f"de={missing}")
     assert ended.code == 2 and str(missing) in ended.err

@@ -1,4 +1,4 @@
-"""Every row of the table of findings finds what is planted, names it, and finds nothing among sound pictures."""
+"""Every row of the table of findings finds what is planted, names it, and finds nothing among sound images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from app.pictures import read_source
+from app.sources import read_source
 from data.auditing.checks import CHECKS
 from data.auditing.cleaned import worth_keeping
 from data.auditing.duplicates import find_duplicates
@@ -22,13 +22,13 @@ from data.auditing.statistics import statistics_of
 from data.labels import LABELS, MULTI_LABEL, REGRESSION, SINGLE_LABEL, MultiLabel, Regression
 from data.sources.options import SourceOptions
 from tests.conftest import contents
-from tests.pictures import encode, smooth
+from tests.images import encode, smooth
 
 CLASSES = ("apple", "banana")
 
 
 def photograph(seed: int, width: int = 96, height: int = 72) -> Image.Image:
-    """A picture with large shapes, as photographs have, and with fine ones."""
+    """An image with large shapes, as photographs have, and with fine ones."""
     noise = np.random.default_rng(seed).normal(0, 12, (height, width, 1))
     return Image.fromarray(np.clip(smooth(width, height, seed) + noise, 0, 255).astype(np.uint8))
 
@@ -47,8 +47,8 @@ def sound_files() -> dict[str, bytes]:
 @pytest.fixture
 def folder(sound_files: dict[str, bytes], tmp_path: Path) -> Path:
     for name, encoded in sound_files.items():
-        write(tmp_path / "pictures" / name, encoded)
-    return tmp_path / "pictures"
+        write(tmp_path / "images" / name, encoded)
+    return tmp_path / "images"
 
 
 def write(path: Path, encoded: bytes) -> None:
@@ -67,7 +67,7 @@ Plant = Callable[[Path], set[str]]
 
 
 def replaced(name: str, encoded: bytes) -> Plant:
-    """A picture in place of a sound one."""
+    """An image in place of a sound one."""
 
     def plant(folder: Path) -> set[str]:
         (folder / name).write_bytes(encoded)
@@ -83,7 +83,7 @@ def truncated(folder: Path) -> set[str]:
 
 
 def copied(*names: str) -> Plant:
-    """The first picture of all, under other names."""
+    """The first image of all, under other names."""
 
     def plant(folder: Path) -> set[str]:
         for name in names:
@@ -166,7 +166,7 @@ def in_transparency_alone(image: Image.Image) -> bytes:
 
 
 PLANTS: dict[str, Plant] = {
-    "unreadable": replaced("banana/03.jpg", b"these are words, and no picture"),
+    "unreadable": replaced("banana/03.jpg", b"these are words, and no image"),
     "truncated": truncated,
     "empty": replaced("apple/07.jpg", b""),
     "leakage": in_two_splits,
@@ -195,7 +195,7 @@ def test_every_row_is_planted() -> None:
     assert set(PLANTS) == set(CHECKS)
 
 
-def test_nothing_is_found_among_sound_pictures(folder: Path) -> None:
+def test_nothing_is_found_among_sound_images(folder: Path) -> None:
     assert found_in(folder) == {}
 
 
@@ -205,8 +205,8 @@ def test_what_is_planted_is_found_and_named(name: str, folder: Path) -> None:
     before = contents(folder)
     found = found_in(folder)
 
-    assert {key for example in found[name].examples for key in example.pictures} == planted
-    assert contents(folder) == before  # pictures are only read
+    assert {key for example in found[name].examples for key in example.examples} == planted
+    assert contents(folder) == before  # images are only read
     assert all(one.count == len(one.examples) > 0 for one in found.values())
     assert all(one.severity in SEVERITIES and one.advice.endswith(".") for one in found.values())
 
@@ -215,7 +215,7 @@ def test_the_worst_comes_first(folder: Path) -> None:
     for number, factor in enumerate((0.2, 0.05, 0.15)):
         (folder / f"apple/0{number}.jpg").write_bytes(as_jpeg(darkened(photograph(number), factor)))
     examples = found_in(folder)["dark"].examples
-    assert [example.pictures for example in examples] == [("apple/01.jpg",), ("apple/02.jpg",), ("apple/00.jpg",)]
+    assert [example.examples for example in examples] == [("apple/01.jpg",), ("apple/02.jpg",), ("apple/00.jpg",)]
 
 
 # --- Duplicates -----------------------------------------------------------------------------------------------------------
@@ -252,11 +252,11 @@ def test_changed_copies_show_the_same(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_other_pictures_do_not(name: str) -> None:
+def test_other_images_do_not(name: str) -> None:
     assert find_duplicates(statistics_about([as_jpeg(ORIGINAL), OTHERS[name]])).shown.tolist() == [0, 1]
 
 
-def test_blank_pictures_are_duplicates_only_if_their_files_are() -> None:
+def test_blank_images_are_duplicates_only_if_their_files_are() -> None:
     blank = [encode(Image.new("RGB", (50, 50), colour)) for colour in ("white", "white", "black")]
     statistics = statistics_about(blank)
     assert find_duplicates(statistics).shown.tolist() == [0, 1, 2]
@@ -284,7 +284,7 @@ def test_groups_in_any_order_and_number() -> None:
     assert shown.tolist() == [first[one] for one in which]
 
 
-def test_no_pictures_have_no_duplicates() -> None:
+def test_no_images_have_no_duplicates() -> None:
     assert find_duplicates(statistics_about([as_jpeg(ORIGINAL)])[:0]).shown.tolist() == []
 
 
@@ -294,10 +294,10 @@ LEFT_RIGHT = [photograph(number) for number in range(4)]
 
 
 def conflicts_of(images: list[Image.Image], labels: np.ndarray, folder: Path, task: str = SINGLE_LABEL) -> Conflicts:
-    pictures = read_source(str(folder)).pictures.subset(range(len(images)))
-    pictures = replace(pictures, labels=LABELS[task](labels, pictures.class_names))
+    examples = read_source(str(folder)).examples.subset(range(len(images)))
+    examples = replace(examples, labels=LABELS[task](labels, examples.class_names))
     duplicates = find_duplicates(statistics_about([as_jpeg(image) for image in images]))
-    return find_conflicts(pictures, duplicates.upright, duplicates.shown)
+    return find_conflicts(examples, duplicates.upright, duplicates.shown)
 
 
 @pytest.mark.parametrize(
@@ -346,9 +346,9 @@ def test_one_mirror_image_with_another_label_is_a_contradiction(folder: Path) ->
 def test_what_stays(
     labels: list[int], splits: tuple[str, ...] | None, suspects: tuple[int, ...], stay: list[int], folder: Path
 ) -> None:
-    pictures = read_source(str(folder)).pictures.subset(range(6))
-    pictures = replace(pictures, labels=replace(pictures.labels, array=np.array(labels)), given_splits=splits)
-    assert worth_keeping(pictures, np.array([0, 0, 2, 2, 4, 5]), suspects).tolist() == stay
+    examples = read_source(str(folder)).examples.subset(range(6))
+    examples = replace(examples, labels=replace(examples.labels, array=np.array(labels)), given_splits=splits)
+    assert worth_keeping(examples, np.array([0, 0, 2, 2, 4, 5]), suspects).tolist() == stay
 
 
 # --- Tasks ----------------------------------------------------------------------------------------------------------------
@@ -362,17 +362,17 @@ def evidence(folder: Path) -> Evidence:
 def test_classes_of_several_labels_are_counted(evidence: Evidence) -> None:
     labels = np.zeros((48, 2), np.float32)
     labels[:, 0], labels[:3, 1] = 1, 1
-    pictures = replace(evidence.pictures, labels=MultiLabel(labels, evidence.pictures.class_names))
-    found = {one.name: one for one in find_all(CHECKS, replace(evidence, pictures=pictures))}
-    assert [example.note for example in found["few_examples"].examples] == ["class 'banana': 3 pictures"]
+    examples = replace(evidence.examples, labels=MultiLabel(labels, evidence.examples.class_names))
+    found = {one.name: one for one in find_all(CHECKS, replace(evidence, examples=examples))}
+    assert [example.note for example in found["few_examples"].examples] == ["class 'banana': 3 images"]
 
 
 def test_a_number_that_the_size_gives_away(evidence: Evidence) -> None:
     statistics = evidence.statistics.copy()
     statistics["width"] = np.arange(100, 148)
     labels = np.stack([np.arange(48), np.random.default_rng(0).normal(size=48)], axis=1).astype(np.float32)
-    pictures = replace(evidence.pictures, labels=Regression(labels, ("age", "chance")))
+    examples = replace(evidence.examples, labels=Regression(labels, ("age", "chance")))
 
-    ((name, note),) = shortcuts(pictures, statistics)
+    ((name, note),) = shortcuts(examples, statistics)
     assert name == "" and note.startswith("'age': the size in pixels alone explains")
-    assert "few_examples" not in {one.name for one in find_all(CHECKS, replace(evidence, pictures=pictures))}
+    assert "few_examples" not in {one.name for one in find_all(CHECKS, replace(evidence, examples=examples))}

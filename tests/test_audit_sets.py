@@ -13,7 +13,7 @@ import app
 from data.errors import DataError
 from data.sources import open_source
 from tests.conftest import TINY, Ended
-from tests.pictures import encode, smooth, write_folder
+from tests.images import encode, smooth, write_folder
 
 Cli = Callable[..., Ended]
 
@@ -21,8 +21,8 @@ Cli = Callable[..., Ended]
 def write_mirrored(root: Path, count: int = 6) -> Path:
     """Two classes, of which the second has the mirror images of the first."""
     for number in range(count):
-        picture = Image.fromarray(smooth(60, 50, number))
-        for name, image in (("left", picture), ("right", picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT))):
+        drawn = Image.fromarray(smooth(60, 50, number))
+        for name, image in (("left", drawn), ("right", drawn.transpose(Image.Transpose.FLIP_LEFT_RIGHT))):
             (root / name).mkdir(parents=True, exist_ok=True)
             (root / name / f"{number}.png").write_bytes(encode(image))
     return root
@@ -32,7 +32,7 @@ def test_classes_of_mirror_images_are_cleaned_and_trained_with_no_flip(tmp_path:
     source = write_mirrored(tmp_path / "signs")
     ended = cli("audit", source, "--no-labels", "--fix", tmp_path / "clean.csv")
     assert ended.code == 0 and "--no-flip" in ended.out and "with different labels" not in ended.out
-    assert "12 of 12 pictures" in ended.out
+    assert "12 of 12 images" in ended.out
     assert len(open_source(str(tmp_path / "clean.csv"))) == 12
 
 
@@ -54,12 +54,12 @@ def test_training_says_at_its_start_that_mirror_images_have_other_labels(
 
 @pytest.mark.parametrize("json", [False, True])
 def test_findings_are_printed_where_no_list_can_be_written(tmp_path: Path, cli: Cli, wide: None, json: bool) -> None:
-    source = write_folder(tmp_path / "set", classes=2, pictures=3)
+    source = write_folder(tmp_path / "set", classes=2, examples=3)
     for file in (source / "apple").iterdir():
         (source / "banana" / file.name).write_bytes(file.read_bytes())
     ended = cli("audit", source, "--no-labels", "--fix", tmp_path / "clean.csv", *(["--json"] if json else []))
     assert ended.code == 2 and "is not written, since nothing of class 'apple' would be left" in ended.err
-    assert "the same picture with different labels" in ended.out and not (tmp_path / "clean.csv").exists()
+    assert "the same image with different labels" in ended.out and not (tmp_path / "clean.csv").exists()
 
 
 def test_a_class_that_is_nothing_but_contradictions_is_left_out_and_said(tmp_path: Path, cli: Cli, wide: None) -> None:
@@ -74,7 +74,7 @@ def test_a_class_that_is_nothing_but_contradictions_is_left_out_and_said(tmp_pat
 @pytest.mark.parametrize("count", [1, 2, 4])
 @pytest.mark.parametrize("classes", [2, 8])
 def test_classes_of_any_size_can_be_audited(count: int, classes: int, tmp_path: Path, cli: Cli, wide: None) -> None:
-    ended = cli("audit", write_folder(tmp_path / "set", classes=classes, pictures=count), "--no-labels")
+    ended = cli("audit", write_folder(tmp_path / "set", classes=classes, examples=count), "--no-labels")
     assert ended.code == 0 and "fewer than 20" in " ".join(ended.out.split())
 
 
@@ -96,7 +96,7 @@ def test_a_folder_of_images_alone_is_audited_without_labels(loose: Path, tmp_pat
     arguments = ("audit", loose, "--no-labels", "--output", tmp_path / "report", "--fix", tmp_path / "clean.csv")
     ended = cli(*arguments)
     assert ended.code == 0 and ended.err == ""
-    for text in ("14 pictures without labels", "empty files", "copies of the same file", "there are none", "12 of 14"):
+    for text in ("14 images without labels", "empty files", "copies of the same file", "there are none", "12 of 14"):
         assert text in ended.out
     assert (tmp_path / "clean.csv").read_text().splitlines()[:2] == ["path", "loose/00.png"]
     found = json.loads((tmp_path / "report" / "audit.json").read_text())
@@ -112,7 +112,7 @@ def test_a_list_beside_the_images_is_not_passed_over(loose: Path, cli: Cli) -> N
 def test_folders_in_it_may_be_no_classes(loose: Path, cli: Cli, wide: None) -> None:
     (loose / "2024" / "05").mkdir(parents=True)
     (loose / "2024" / "05" / "00.png").write_bytes(encode(smooth(60, 50, 99)))
-    assert "15 pictures without labels" in cli("audit", loose, "--unlabelled", "--no-labels").out
+    assert "15 images without labels" in cli("audit", loose, "--unlabelled", "--no-labels").out
     assert cli("audit", loose / "00.png", "--unlabelled", "--no-labels").code == 2
 
 

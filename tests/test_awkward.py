@@ -18,26 +18,26 @@ import pytest
 from PIL import Image, ImageFile, JpegImagePlugin
 
 import app
-from app.verbs.predict import _load, _picture_files
-from data import decoding
-from data.checking import check_pictures
-from data.decoding import (
+from app.verbs.predict import _image_files, _load
+from data.checking import check_images
+from data.errors import DataError
+from data.examples import Examples
+from data.image import decoding
+from data.image.decoding import (
     RESIZES,
-    UnreadablePicture,
+    UnreadableImage,
     decode,
     load_each_way,
     read_header,
 )
-from data.errors import DataError
+from data.image.reading import read_image
 from data.labels import SingleLabel
-from data.pictures import PictureSet
-from data.reading import read_picture
 from data.sources import open_source
 from tests.awkward import CORPUS, Awkward, decisions, stretched
-from tests.pictures import encode, write_folder
+from tests.images import encode, write_folder
 from tests.raw_files import FORMAT_OF, LARGE, PIXELS, animation, gif
 
-# pytest undoes the filters that data.decoding sets.
+# pytest undoes the filters that data.image.decoding sets.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::PIL.Image.DecompressionBombWarning")
 
 FOR_EVER = 300  # seconds after which a thread that has nothing to wait for is taken to hang
@@ -79,15 +79,15 @@ def test_an_animation_may_end_anywhere(suffix: str) -> None:
     whole = animation(FORMAT_OF[suffix])
     parts = [whole[:length] for length in range(1, len(whole) + 1)]
     keys = tuple(map(str, range(len(parts))))
-    pictures = PictureSet("test", keys, SingleLabel(np.zeros(len(parts), np.int64), ("a", "b")), parts.__getitem__)
-    found = [one.fault for one in check_pictures(pictures)]
+    examples = Examples("test", keys, SingleLabel(np.zeros(len(parts), np.int64), ("a", "b")), parts.__getitem__)
+    found = [one.fault for one in check_images(examples)]
     assert found[-1] is None and found == [fault_of(part) for part in parts]
 
 
 def fault_of(encoded: bytes) -> str | None:
     try:
         load_each_way(encoded, 32, "stretch", {True})
-    except UnreadablePicture as error:
+    except UnreadableImage as error:
         return str(error)
     return None
 
@@ -95,22 +95,22 @@ def fault_of(encoded: bytes) -> str | None:
 def test_a_header_says_what_moves_and_what_lies_on_its_side() -> None:
     assert read_header(animation("GIF")) == ("GIF", "P", True, 1)
     assert read_header(CORPUS["palette.png"].make()) == ("PNG", "P", False, 1)
-    assert read_header(CORPUS["several pictures on their side.jpg"].make()) == ("JPEG", "RGB", False, 6)
+    assert read_header(CORPUS["several images on their side.jpg"].make()) == ("JPEG", "RGB", False, 6)
     assert read_header(CORPUS["orientation 9.png"].make()).orientation == 1
 
 
 def test_the_audit_decides_alike(tmp_path: Path) -> None:
-    source = write_folder(tmp_path / "source", classes=2, pictures=1)
+    source = write_folder(tmp_path / "source", classes=2, examples=1)
     for number, (name, awkward) in enumerate(CORPUS.items()):
         (source / "apple" / f"{number} {name}").write_bytes(awkward.make())
-    predicted = _load(list(_picture_files([str(source)])), stretched)[1]
+    predicted = _load(list(_image_files([str(source)])), stretched)[1]
     audited = app.audit(str(source), labels=False, cache_folder=str(tmp_path / "cache")).reading.evidence.faults
 
     assert {str(source / one.key): one.fault for one in audited} == {one.key: one.fault for one in predicted}
     assert len(audited) == len(CORPUS) - len(READABLE)
 
 
-def test_another_librarys_switch_makes_no_half_picture_pass(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_another_librarys_switch_makes_no_half_image_pass(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """TensorFlow Datasets sets it, for the whole process."""
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
     found = decisions(CORPUS["truncated 0.jpg"].make(), tmp_path / "half.jpg")
@@ -119,7 +119,7 @@ def test_another_librarys_switch_makes_no_half_picture_pass(monkeypatch: pytest.
 
 def test_the_limit_is_ours_where_another_library_lifts_pillows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
-    with pytest.raises(UnreadablePicture, match="179 million pixels"):
+    with pytest.raises(UnreadableImage, match="179 million pixels"):
         decode(CORPUS["ten gigapixels.png"].make())
 
 
@@ -128,7 +128,7 @@ def test_no_memory_is_not_called_damage(monkeypatch: pytest.MonkeyPatch) -> None
         raise MemoryError
 
     monkeypatch.setattr(JpegImagePlugin.JpegImageFile, "load", load)
-    with pytest.raises(UnreadablePicture, match="not enough memory"):
+    with pytest.raises(UnreadableImage, match="not enough memory"):
         decode(encode(PIXELS, "JPEG"))
 
 
@@ -173,7 +173,7 @@ ODD: dict[str, tuple[Callable[[Path], object], str]] = {
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    return write_folder(tmp_path / "source", classes=2, pictures=1, suffix=".jpg")
+    return write_folder(tmp_path / "source", classes=2, examples=1, suffix=".jpg")
 
 
 @pytest.mark.parametrize("kind", ODD)
@@ -184,34 +184,34 @@ def test_what_is_no_file_is_named_by_all(kind: str, source: Path) -> None:
     path = source / "apple" / "odd.jpg"
     make(path)
 
-    (checked,) = ended(lambda: [one for one in check_pictures(open_source(str(source))) if one.fault])
+    (checked,) = ended(lambda: [one for one in check_images(open_source(str(source))) if one.fault])
     for given in (source, path):
-        _, (predicted,) = ended(lambda given=given: _load(list(_picture_files([str(given)])), stretched))
+        _, (predicted,) = ended(lambda given=given: _load(list(_image_files([str(given)])), stretched))
         assert predicted.fault == checked.fault and Path(predicted.key) == source / checked.key == path
     assert re.search(reason, checked.fault)
-    with pytest.raises(UnreadablePicture, match=reason):  # before anything is read
-        read_picture(path)
+    with pytest.raises(UnreadableImage, match=reason):  # before anything is read
+        read_image(path)
 
 
-def test_a_picture_that_vanishes_is_named_by_all(source: Path) -> None:
-    pictures, files = open_source(str(source)), list(_picture_files([str(source)]))
+def test_an_image_that_vanishes_is_named_by_all(source: Path) -> None:
+    examples, files = open_source(str(source)), list(_image_files([str(source)]))
     files[0].unlink()
-    faults = [one.fault for one in check_pictures(pictures)]
+    faults = [one.fault for one in check_images(examples)]
     assert faults == ["No such file or directory", None]
     assert [one.fault for one in _load(files, stretched)[1]] == faults[:1]
 
 
-def test_a_folder_named_like_a_picture_and_links_in_a_circle_are_walked_alike(source: Path) -> None:
+def test_a_folder_named_like_an_image_and_links_in_a_circle_are_walked_alike(source: Path) -> None:
     inner = source / "apple" / "folder.jpg"
     inner.mkdir()
     (inner / "sound.png").write_bytes(encode(PIXELS))
     (inner / "around.jpg").symlink_to(source)
     (source / "apple" / "sideways").symlink_to(source / "banana")
-    pictures = open_source(str(source))
+    examples = open_source(str(source))
 
-    assert "apple/folder.jpg/sound.png" in pictures.keys and len(pictures) == 3
-    assert [source / key for key in pictures.keys] == list(_picture_files([str(source)]))
-    assert not any(one.fault for one in check_pictures(pictures))
+    assert "apple/folder.jpg/sound.png" in examples.keys and len(examples) == 3
+    assert [source / key for key in examples.keys] == list(_image_files([str(source)]))
+    assert not any(one.fault for one in check_images(examples))
 
 
 NAMES = [
@@ -234,12 +234,12 @@ NAMES = [
 def test_any_name_is_found_read_and_named(name: str, source: Path) -> None:
     path = source / "apple" / f"{name}.jpg"
     path.write_bytes(encode(PIXELS, "JPEG"))
-    pictures = open_source(str(source))
-    assert f"apple/{name}.jpg" in pictures.keys and path in list(_picture_files([str(source)]))
-    assert not any(one.fault for one in check_pictures(pictures))
+    examples = open_source(str(source))
+    assert f"apple/{name}.jpg" in examples.keys and path in list(_image_files([str(source)]))
+    assert not any(one.fault for one in check_images(examples))
 
     path.write_bytes(b"")
-    (checked,) = [one for one in check_pictures(pictures) if one.fault]
+    (checked,) = [one for one in check_images(examples) if one.fault]
     (predicted,) = _load([path], stretched)[1]
     assert checked.fault == predicted.fault == "the file is empty" and checked.key == f"apple/{name}.jpg"
 
@@ -259,7 +259,7 @@ def test_a_name_that_no_text_can_hold_is_refused_by_all(source: Path) -> None:
 
 def test_threads_share_one_allowance_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     pixels, most = LARGE.shape[0] * LARGE.shape[1], []
-    monkeypatch.setattr(decoding, "_ROOM", decoding.Room(3 * pixels))
+    monkeypatch.setattr(decoding, "_BUDGET", decoding.PixelBudget(3 * pixels))
     load, inside, lock = JpegImagePlugin.JpegImageFile.load, [0], threading.Lock()
 
     def watched(image: Image.Image) -> Any:
@@ -279,7 +279,7 @@ def test_threads_share_one_allowance_of_memory(monkeypatch: pytest.MonkeyPatch) 
     def work() -> None:
         for ways in ({True}, {False}, {True, False}):
             load_each_way(encoded, 32, "stretch", ways)
-            with pytest.raises(UnreadablePicture):  # which gives back what it took
+            with pytest.raises(UnreadableImage):  # which gives back what it took
                 load_each_way(damaged, 32, "stretch", ways)
 
     threads = [threading.Thread(target=work) for _ in range(8)]
@@ -294,13 +294,13 @@ def test_threads_share_one_allowance_of_memory(monkeypatch: pytest.MonkeyPatch) 
 MEASURE = """
 import re, sys
 from concurrent.futures import ThreadPoolExecutor
-from data.decoding import UnreadablePicture, decode, load_each_way
+from data.image.decoding import UnreadableImage, decode, load_each_way
 
 encoded = sys.stdin.buffer.read()
 def load(way):
     try:
         decode(encoded) if way == 2 else load_each_way(encoded, 224, "stretch", {bool(way)})
-    except UnreadablePicture as error:
+    except UnreadableImage as error:
         return str(error)
 def peak():  # of this process; what getrusage gives begins at that of the process that started it
     with open("/proc/self/status") as status:
@@ -350,9 +350,9 @@ def test_what_is_made_to_fill_the_memory_does_not(name: str) -> None:
 
 
 def largest(file_format: str) -> bytes:
-    """A picture as large as is accepted, all of one colour: 36 bytes of WebP, for one."""
+    """An image as large as is accepted, all of one colour: 36 bytes of WebP, for one."""
     width = 16_380 if file_format == "WEBP" else 65_500
-    size = (width, decoding.LARGEST_PICTURE // width)
+    size = (width, decoding.LARGEST_IMAGE // width)
     options = {"WEBP": {"lossless": True, "method": 0}, "JPEG": {"progressive": True, "subsampling": 0}}
     return encode(Image.new("L" if file_format == "BMP" else "RGB", size), file_format, **options.get(file_format, {}))
 
@@ -360,7 +360,7 @@ def largest(file_format: str) -> bytes:
 @needs_proc
 @pytest.mark.slow
 @pytest.mark.parametrize("file_format", decoding.FORMATS)
-def test_three_of_the_largest_pictures_take_no_more_than_one(file_format: str) -> None:
+def test_three_of_the_largest_images_take_no_more_than_one(file_format: str) -> None:
     megabytes, reason = peak_of_three_threads(largest(file_format))
     print(f"{file_format}: {megabytes:,} MB")
     assert reason == "None" and megabytes < 4500

@@ -17,7 +17,7 @@ from app.config import TrainConfig, make_config
 from app.errors import UsageError
 from models.errors import ModelError
 from tests.conftest import Ended, contents
-from tests.pictures import coloured, encode, write_folder
+from tests.images import coloured, encode, write_folder
 
 Refused = Callable[..., str]
 NO_WEIGHTS = ("--weights", "none", "--image-size", "32")
@@ -42,9 +42,9 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Callable[..., 
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    """A folder of pictures that a test may spoil."""
-    return write_folder(tmp_path / "pictures", classes=2, pictures=4)
+def examples(tmp_path: Path) -> Path:
+    """A folder of images that a test may spoil."""
+    return write_folder(tmp_path / "images", classes=2, examples=4)
 
 
 # --- Sources ----------------------------------------------------------------------------------------------------------
@@ -55,37 +55,37 @@ def test_an_empty_folder(tmp_path: Path, refused: Refused) -> None:
     assert "holds no images; Graft needs a folder of images for each class" in refused("train", "empty")
 
 
-def test_pictures_without_class_folders(pictures: Path, refused: Refused) -> None:
-    sentence = refused("train", pictures / "apple")
+def test_images_without_class_folders(examples: Path, refused: Refused) -> None:
+    sentence = refused("train", examples / "apple")
     assert "give the folder above it" in sentence
 
 
-def test_a_class_folder_without_pictures(pictures: Path, refused: Refused) -> None:
-    (pictures / "cherry").mkdir()
-    assert "cherry holds no images; add some or remove the folder" in refused("train", pictures)
+def test_a_class_folder_without_images(examples: Path, refused: Refused) -> None:
+    (examples / "cherry").mkdir()
+    assert "cherry holds no images; add some or remove the folder" in refused("train", examples)
 
 
-def test_one_class_only(pictures: Path, refused: Refused) -> None:
-    shutil.rmtree(pictures / "banana")
-    sentence = refused("train", pictures)
+def test_one_class_only(examples: Path, refused: Refused) -> None:
+    shutil.rmtree(examples / "banana")
+    sentence = refused("train", examples)
     assert "one class only ('apple')" in sentence and "at least one more class" in sentence
 
 
-def test_a_file_instead_of_a_folder(pictures: Path, refused: Refused) -> None:
-    sentence = refused("train", pictures / "apple" / "00.png")
+def test_a_file_instead_of_a_folder(examples: Path, refused: Refused) -> None:
+    sentence = refused("train", examples / "apple" / "00.png")
     assert "it is one image; give a folder with a folder of images for each class" in sentence
 
 
-def test_a_missing_path_offers_the_nearest(pictures: Path, refused: Refused) -> None:
+def test_a_missing_path_offers_the_nearest(examples: Path, refused: Refused) -> None:
     sentence = refused("train", "pictres")
-    assert "there is no folder pictres" in sentence and "Did you mean pictures?" in sentence
+    assert "there is no folder pictres" in sentence and "Did you mean images?" in sentence
 
 
-def test_a_class_with_one_picture(pictures: Path, refused: Refused) -> None:
-    for picture in sorted((pictures / "apple").iterdir())[1:]:
-        picture.unlink()
-    sentence = refused("train", pictures)
-    assert "class 'apple' has 1 picture, but needs 3" in sentence and "add pictures" in sentence
+def test_a_class_with_one_image(examples: Path, refused: Refused) -> None:
+    for image in sorted((examples / "apple").iterdir())[1:]:
+        image.unlink()
+    sentence = refused("train", examples)
+    assert "class 'apple' has 1 image, but needs 3" in sentence and "add images" in sentence
 
 
 @pytest.mark.parametrize("source", ["sample:digit", "smaple:digits"])
@@ -98,10 +98,10 @@ def test_an_unknown_kind_of_source(refused: Refused) -> None:
 
 
 def test_no_source(refused: Refused) -> None:
-    assert "name the pictures to train on" in refused("train")
+    assert "name the images to train on" in refused("train")
 
 
-# --- Pictures ---------------------------------------------------------------------------------------------------------
+# --- Images ---------------------------------------------------------------------------------------------------------
 
 
 def png_of_ten_gigapixels() -> bytes:
@@ -120,33 +120,33 @@ def truncated_jpeg() -> bytes:
 
 UNREADABLE = {
     "truncated.jpg": (truncated_jpeg(), "truncated or damaged"),
-    "text.jpg": (b"This is not a picture.\n" * 20, "not a picture in a known format"),
+    "text.jpg": (b"This is not an image.\n" * 20, "not an image in a known format"),
     "gigapixels.png": (png_of_ten_gigapixels(), "its header announces more than 179 million pixels"),
     "empty.png": (b"", "the file is empty"),
 }
 
 
 @pytest.mark.parametrize("name", UNREADABLE)
-def test_an_unreadable_picture_is_named(name: str, pictures: Path, refused: Refused) -> None:
+def test_an_unreadable_image_is_named(name: str, examples: Path, refused: Refused) -> None:
     data, fault = UNREADABLE[name]
-    (pictures / "apple" / name).write_bytes(data)
-    sentence = refused("train", pictures, lines=3)
+    (examples / "apple" / name).write_bytes(data)
+    sentence = refused("train", examples, lines=3)
     assert f"apple/{name}: {fault}" in sentence
     assert "--skip-unreadable" in sentence
 
 
-def test_all_unreadable_pictures_are_named_at_once(pictures: Path, refused: Refused) -> None:
+def test_all_unreadable_images_are_named_at_once(examples: Path, refused: Refused) -> None:
     for name, (data, _) in UNREADABLE.items():
-        (pictures / "banana" / name).write_bytes(data)
-    sentence = refused("train", pictures, lines=2 + len(UNREADABLE))
+        (examples / "banana" / name).write_bytes(data)
+    sentence = refused("train", examples, lines=2 + len(UNREADABLE))
     for name in UNREADABLE:
         assert f"banana/{name}" in sentence
 
 
-def test_skipping_cannot_save_a_class_without_readable_pictures(pictures: Path, refused: Refused) -> None:
-    for picture in (pictures / "apple").iterdir():
-        picture.write_bytes(b"no picture")
-    assert "no picture of class 'apple' can be read" in refused("train", pictures, "--skip-unreadable")
+def test_skipping_cannot_save_a_class_without_readable_images(examples: Path, refused: Refused) -> None:
+    for image in (examples / "apple").iterdir():
+        image.write_bytes(b"no image")
+    assert "no image of class 'apple' can be read" in refused("train", examples, "--skip-unreadable")
 
 
 # --- Options ----------------------------------------------------------------------------------------------------------
@@ -211,9 +211,9 @@ def test_skipping_cannot_save_a_class_without_readable_pictures(pictures: Path, 
     ids=lambda value: " ".join(value) if isinstance(value, tuple) and str(value[0]).startswith("--") else "",
 )
 def test_options_that_cannot_be(
-    arguments: tuple[str, ...], texts: tuple[str, ...], pictures: Path, refused: Refused
+    arguments: tuple[str, ...], texts: tuple[str, ...], examples: Path, refused: Refused
 ) -> None:
-    sentence = refused("train", pictures, *arguments)
+    sentence = refused("train", examples, *arguments)
     for text in texts:
         assert text in sentence
 
@@ -226,9 +226,9 @@ def test_options_that_cannot_be(
         (("cache", "claer"), "the cache cannot 'claer'. Did you mean 'clear'?"),
         (("cache", "zzz"), "Choose from show, clear"),
         (("evaluate", "run", "--batch-size", "0"), "--batch-size must be above 0"),
-        (("predict", "run", "picture.jpg", "--top", "0"), "--top must be above 0"),
-        (("predict", "run", "picture.jpg", "--resize", "padd"), "Did you mean 'pad'?"),
-        (("predict", "run", "picture.jpg", "--batch-size", "-1"), "--batch-size must be above 0"),
+        (("predict", "run", "image.jpg", "--top", "0"), "--top must be above 0"),
+        (("predict", "run", "image.jpg", "--resize", "padd"), "Did you mean 'pad'?"),
+        (("predict", "run", "image.jpg", "--batch-size", "-1"), "--batch-size must be above 0"),
         (("export", "run", "--formats", "saved_modle"), "Did you mean 'saved_model'?"),
     ],
     ids=str,
@@ -239,9 +239,9 @@ def test_options_of_the_other_verbs(arguments: tuple[str, ...], text: str, refus
 
 def test_a_notebook_gets_the_same_sentences() -> None:
     with pytest.raises(UsageError, match=r"Did you mean 'mlp'\?"):
-        app.train("pictures", head="mpl")
+        app.train("images", head="mpl")
     with pytest.raises(ModelError, match="unknown backbone"):
-        app.train("pictures", backbone="zzz")
+        app.train("images", backbone="zzz")
 
 
 @pytest.mark.parametrize("value", [0.3, 1, 0.999999])
@@ -252,79 +252,79 @@ def test_learning_rates_that_can_be(value: float) -> None:
 # --- What shows itself only when the model is built -------------------------------------------------------------------
 
 
-def test_a_hub_folder_that_is_missing(pictures: Path, refused: Refused) -> None:
-    sentence = refused("train", pictures, "--output", "run", "--backbone", "hub:nowhere")
+def test_a_hub_folder_that_is_missing(examples: Path, refused: Refused) -> None:
+    sentence = refused("train", examples, "--output", "run", "--backbone", "hub:nowhere")
     assert "nowhere" in sentence and "SavedModel" in sentence
 
 
 @pytest.mark.parametrize("name", ["garbage.h5", "garbage.weights.h5", "garbage.keras", "garbage.txt"])
-def test_weights_that_are_garbage(name: str, pictures: Path, tmp_path: Path, refused: Refused) -> None:
+def test_weights_that_are_garbage(name: str, examples: Path, tmp_path: Path, refused: Refused) -> None:
     (tmp_path / name).write_bytes(bytes(range(256)) * 100)
     options = ("--backbone", "mobilenet", "--image-size", 32, "--weights", name)
-    assert name in refused("train", pictures, "--output", "run", *options)
+    assert name in refused("train", examples, "--output", "run", *options)
 
 
-def test_imagenet_weights_without_a_network(pictures: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_imagenet_weights_without_a_network(examples: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
     from keras.src.utils import file_utils
 
     def no_network(*arguments: object, **options: object) -> None:
         raise Exception("URL fetch failure on https://example.org/a.h5: None -- Name or service not known")
 
     monkeypatch.setattr(file_utils, "get_file", no_network)
-    sentence = refused("train", pictures, "--output", "run", "--backbone", "mobilenet", "--image-size", 32)
+    sentence = refused("train", examples, "--output", "run", "--backbone", "mobilenet", "--image-size", 32)
     assert "could not be downloaded" in sentence and "--backbone efficientnet_lite0" in sentence
 
 
-def test_a_layer_to_unfreeze_that_is_missing(pictures: Path, refused: Refused, tiny_backbone: str) -> None:
+def test_a_layer_to_unfreeze_that_is_missing(examples: Path, refused: Refused, tiny_backbone: str) -> None:
     options = ("--backbone", tiny_backbone, "--weights", "none", "--head-epochs", 1, "--unfreeze-from", "nothing")
-    assert "the backbone has no layer 'nothing'" in refused("train", pictures, "--output", "run", *options)
+    assert "the backbone has no layer 'nothing'" in refused("train", examples, "--output", "run", *options)
 
 
-def test_no_parent_folder_is_left_behind(pictures: Path, refused: Refused) -> None:
-    refused("train", pictures, "--output", "a/b/run", "--backbone", "hub:nowhere")
-    refused("train", pictures, "--backbone", "hub:nowhere")  # into runs/
+def test_no_parent_folder_is_left_behind(examples: Path, refused: Refused) -> None:
+    refused("train", examples, "--output", "a/b/run", "--backbone", "hub:nowhere")
+    refused("train", examples, "--backbone", "hub:nowhere")  # into runs/
 
 
-def test_an_empty_output_folder_stays(pictures: Path, tmp_path: Path, refused: Refused) -> None:
+def test_an_empty_output_folder_stays(examples: Path, tmp_path: Path, refused: Refused) -> None:
     (tmp_path / "run").mkdir()
-    refused("train", pictures, "--output", "run", "--backbone", "hub:nowhere")
+    refused("train", examples, "--output", "run", "--backbone", "hub:nowhere")
 
 
 # --- Output -----------------------------------------------------------------------------------------------------------
 
 
-def test_an_output_folder_that_holds_a_run(pictures: Path, tiny_copy: app.Run, refused: Refused) -> None:
-    sentence = refused("train", pictures, "--output", tiny_copy.path)
+def test_an_output_folder_that_holds_a_run(examples: Path, tiny_copy: app.Run, refused: Refused) -> None:
+    sentence = refused("train", examples, "--output", tiny_copy.path)
     assert "already holds a run" in sentence and "--output" in sentence
 
 
-def test_an_output_folder_that_holds_other_files(pictures: Path, tmp_path: Path, refused: Refused) -> None:
+def test_an_output_folder_that_holds_other_files(examples: Path, tmp_path: Path, refused: Refused) -> None:
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.txt").write_text("precious")
     assert "thesis is a folder that is not empty; choose another --output" in refused(
-        "train", pictures, "--output", "thesis"
+        "train", examples, "--output", "thesis"
     )
 
 
-def test_an_output_that_is_a_file(pictures: Path, tmp_path: Path, refused: Refused) -> None:
+def test_an_output_that_is_a_file(examples: Path, tmp_path: Path, refused: Refused) -> None:
     (tmp_path / "file").write_text("precious")
-    assert "file is a file; choose another --output" in refused("train", pictures, "--output", "file")
+    assert "file is a file; choose another --output" in refused("train", examples, "--output", "file")
 
 
-def test_an_output_that_cannot_be_made(pictures: Path, tmp_path: Path, refused: Refused) -> None:
+def test_an_output_that_cannot_be_made(examples: Path, tmp_path: Path, refused: Refused) -> None:
     (tmp_path / "file").write_text("precious")
-    sentence = refused("train", pictures, "--output", "file/run")
+    sentence = refused("train", examples, "--output", "file/run")
     assert "cannot make the run folder file/run" in sentence and "--output" in sentence
 
 
-def test_names_that_are_too_long(pictures: Path, refused: Refused) -> None:
+def test_names_that_are_too_long(examples: Path, refused: Refused) -> None:
     name = "n" * 300
     for arguments in (
-        ("train", pictures, "--output", name),
+        ("train", examples, "--output", name),
         ("train", name),
         ("evaluate", name),
         ("export", name),
-        ("predict", name, pictures),
+        ("predict", name, examples),
         ("train", "--resume", name),
     ):
         assert name in refused(*arguments)
@@ -333,8 +333,8 @@ def test_names_that_are_too_long(pictures: Path, refused: Refused) -> None:
 # --- Resuming ---------------------------------------------------------------------------------------------------------
 
 
-def test_resuming_what_is_no_run(pictures: Path, refused: Refused) -> None:
-    assert "is not a run folder: it has no config.json" in refused("train", "--resume", pictures)
+def test_resuming_what_is_no_run(examples: Path, refused: Refused) -> None:
+    assert "is not a run folder: it has no config.json" in refused("train", "--resume", examples)
     assert "is not a run folder" in refused("train", "--resume", "nowhere")
 
 
@@ -342,7 +342,7 @@ def test_resuming_a_finished_run(tiny_copy: app.Run, refused: Refused) -> None:
     assert "is finished; there is nothing to resume" in refused("train", "--resume", tiny_copy.path)
 
 
-@pytest.mark.parametrize("more", [("--seed", "3"), ("--output", "elsewhere"), ("pictures",), ("--head", "mlp")])
+@pytest.mark.parametrize("more", [("--seed", "3"), ("--output", "elsewhere"), ("images",), ("--head", "mlp")])
 def test_resuming_with_other_options(more: tuple[str, ...], tiny_copy: app.Run, refused: Refused) -> None:
     assert "give it alone" in refused("train", "--resume", tiny_copy.path, *more)
 
@@ -351,7 +351,7 @@ def test_resuming_with_other_options(more: tuple[str, ...], tiny_copy: app.Run, 
     "text",
     [
         "{",
-        '{"sauce": "pictures"}',
+        '{"sauce": "images"}',
         "[]",
         "3",
     ],
@@ -362,7 +362,7 @@ def test_resuming_a_run_with_damaged_options(text: str, tiny_copy: app.Run, refu
     refused("train", "--resume", tiny_copy.path)
 
 
-def test_resuming_when_the_pictures_are_gone(tiny_copy: app.Run, tmp_path: Path, refused: Refused) -> None:
+def test_resuming_when_the_images_are_gone(tiny_copy: app.Run, tmp_path: Path, refused: Refused) -> None:
     tiny_copy.report.unlink()
     path = tiny_copy.path / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"source": str(tmp_path / "gone")}))
@@ -373,8 +373,8 @@ def test_resuming_when_the_pictures_are_gone(tiny_copy: app.Run, tmp_path: Path,
 
 
 @pytest.mark.parametrize("verb", ["evaluate", "export"])
-def test_a_run_that_is_none(verb: str, pictures: Path, refused: Refused) -> None:
-    assert "is not a run folder" in refused(verb, pictures)
+def test_a_run_that_is_none(verb: str, examples: Path, refused: Refused) -> None:
+    assert "is not a run folder" in refused(verb, examples)
     assert "is not a run folder" in refused(verb, "nowhere")
 
 

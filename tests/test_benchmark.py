@@ -88,7 +88,7 @@ def test_figures_have_their_types_and_say_where_they_come_from(loose: Path) -> N
     assert figures["machine"]["cpus"] == os.cpu_count()
     assert set(figures["machine"]) == {"platform", "machine", "cpus", "cpu"}
     assert {"tensorflow", "ai-edge-litert", "onnxruntime"} <= set(figures["versions"])
-    assert figures["settings"] == {"threads": [1], "seconds": 0.05, "pictures_at_once": 1}
+    assert figures["settings"] == {"threads": [1], "seconds": 0.05, "images_at_once": 1}
 
 
 def test_a_folder_is_as_large_as_its_files(finished_run: app.Run) -> None:

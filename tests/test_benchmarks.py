@@ -34,11 +34,11 @@ from benchmarks.summary import (
     targets,
 )
 from data.sources.folder import open_folder
-from data.splits import split_indices, split_pictures
-from tests.pictures import write_folder
+from data.splits import split_examples, split_indices
+from tests.images import write_folder
 
 ROOT = Path(__file__).parents[1]
-PICTURES = {"train": 70, "validation": 20, "test": 50}
+IMAGES = {"train": 70, "validation": 20, "test": 50}
 STAND_IN = """
 import json, pathlib, sys
 job, result, *arguments = sys.argv[1:]
@@ -56,7 +56,7 @@ if "silent" not in arguments:
 
 def result(seed: int, *epochs: tuple[float, float], seconds: float = 100.0, test: float = 0.5) -> Result:
     """A result whose epochs are (seconds, validation accuracy)."""
-    return Result(seed, PICTURES, seconds, test, 2 * 10**9, tuple(Epoch("head", *epoch) for epoch in epochs))
+    return Result(seed, IMAGES, seconds, test, 2 * 10**9, tuple(Epoch("head", *epoch) for epoch in epochs))
 
 
 # --- Arithmetic -------------------------------------------------------------------------------------------------------
@@ -74,7 +74,7 @@ def test_rounding_does_not_make_a_target_unreachable() -> None:
     single = float(np.float32(16 / 20))  # as Keras has it, a little above
     assert single > 0.8
     assert result(0, (10, round(16 / 20, 6))).seconds_to(single) == 10
-    assert result(0, (10, 15 / 20)).seconds_to(single) is None  # one picture less is less
+    assert result(0, (10, 15 / 20)).seconds_to(single) is None  # one image less is less
 
 
 def test_the_target_is_the_best_epoch_of_the_better_guide() -> None:
@@ -187,7 +187,7 @@ def test_the_figure_has_thin_seeds_and_a_thick_mean() -> None:
 
 @pytest.fixture(scope="module")
 def fruit(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of pictures. Nobody changes it."""
+    """A folder of images. Nobody changes it."""
     return write_folder(tmp_path_factory.mktemp("benchmarks") / "fruit")
 
 
@@ -228,14 +228,14 @@ def test_every_method_runs_once_for_each_seed(
     ]
     read = Result.read(output / "fruit" / "keras_guide-seed1.json")
     assert (read.seed, read.seconds, [asdict(epoch)["seconds"] for epoch in read.epochs]) == (1, 3.0, [1.0, 2.0])
-    assert read.pictures == {"train": 18, "validation": 3, "test": 3}
+    assert read.examples == {"train": 18, "validation": 3, "test": 3}
 
 
 def test_the_report_is_written(fruit: Path, calls: Path, tmp_path: Path) -> None:
     assert run(fruit, tmp_path / "results", "--methods", "keras_guide_repaired", "keras_guide") == 0
     assert (tmp_path / "results" / "fruit.png").read_bytes().startswith(b"\x89PNG")
     written = (tmp_path / "results" / "results.md").read_text(encoding="utf-8")
-    assert "24 pictures of 3 classes (18 train, 3 validation, 3 test); seeds 0, 1." in written
+    assert "24 images of 3 classes (18 train, 3 validation, 3 test); seeds 0, 1." in written
     assert f"| {' | '.join(COLUMNS)} |" in written
     assert "| guide | 0.500 |" in written and "| repaired |" in written
     assert "tensorflow" in written and "CPUs" in written and "](fruit.png)" in written
@@ -254,14 +254,14 @@ def test_what_is_there_is_not_run_again(
     assert capsys.readouterr().out.count("is there already, not run again") == 3
 
 
-def test_results_of_other_pictures_are_not_mixed_in(
+def test_results_of_other_images_are_not_mixed_in(
     fruit: Path, calls: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(fruit, tmp_path / "results")
-    other = write_folder(tmp_path / "other" / "fruit", pictures=9)
+    other = write_folder(tmp_path / "other" / "fruit", examples=9)
     calls.unlink()
     assert run(other, tmp_path / "results") == 2
-    assert "was measured on other pictures" in capsys.readouterr().err
+    assert "was measured on other images" in capsys.readouterr().err
     assert not calls.exists()
 
 
@@ -285,20 +285,20 @@ def test_an_interruption_says_how_to_continue(
 
 
 def test_a_job_has_the_splits_that_graft_makes(fruit: Path, tmp_path: Path) -> None:
-    pictures = open_folder(str(fruit))
-    driver.make_job(pictures, 5).write(tmp_path / "job.json")
+    examples = open_folder(str(fruit))
+    driver.make_job(examples, 5).write(tmp_path / "job.json")
     job = Job.read(str(tmp_path / "job.json"))
-    splits = split_pictures(pictures, validation_fraction=0.15, test_fraction=0.15, seed=5)
+    splits = split_examples(examples, validation_fraction=0.15, test_fraction=0.15, seed=5)
     for split, indices in split_indices(splits).items():
-        assert job.paths[split] == [str(fruit / pictures.keys[i]) for i in indices]
-        assert job.labels[split] == pictures.labels.array[indices].tolist()
-    assert (job.seed, job.class_names) == (5, list(pictures.class_names))
+        assert job.paths[split] == [str(fruit / examples.keys[i]) for i in indices]
+        assert job.labels[split] == examples.labels.array[indices].tolist()
+    assert (job.seed, job.class_names) == (5, list(examples.class_names))
 
 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([], "name at least one folder of pictures"),
+        ([], "name at least one folder of images"),
         (["no/such/folder"], "there is no folder"),
         (["{fruit}", "--methods", "keras_giude"], "Did you mean keras_guide?"),
         (["{fruit}", "--methods", "x"], "Take some of keras_guide, "),
@@ -311,7 +311,7 @@ def test_bad_input_ends_in_one_sentence(
     arguments: Sequence[str], expected: str, fruit: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").touch()
-    names = {"fruit": fruit, "twin": write_folder(tmp_path / "fruit", pictures=3), "file": tmp_path / "file"}
+    names = {"fruit": fruit, "twin": write_folder(tmp_path / "fruit", examples=3), "file": tmp_path / "file"}
     options = [argument.format(**names) for argument in arguments]
     assert main(options if "--output" in options else [*options, "--output", str(tmp_path / "results")]) == 2
     out, err = capsys.readouterr()

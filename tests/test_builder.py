@@ -42,7 +42,7 @@ def test_native_size_unless_asked() -> None:
 
 
 def test_a_size_that_the_backbone_cannot_take() -> None:
-    with pytest.raises(ModelError, match="tiny cannot take pictures of 7 pixels; its smallest size is 8"):
+    with pytest.raises(ModelError, match="tiny cannot take images of 7 pixels; its smallest size is 8"):
         build_model(TINY_SPEC, num_classes=2, image_size=7)
 
 

@@ -11,7 +11,7 @@ import pytest
 import app
 from data.cache.cache import Cache
 from tests.conftest import TINY, Ended
-from tests.pictures import write_folder
+from tests.images import write_folder
 from tests.sources import flowers, refusal, zipped
 
 Cli = Callable[..., Ended]

@@ -19,34 +19,35 @@ from app.training.fit_data import FitData
 from app.training.fitting import fit
 from app.training.linear import LinearHead, fit_linear_head
 from app.training.phases import Phase
-from data.augmentation import AUGMENTATIONS
 from data.cache.activations import ActivationCache
-from data.checking import check_pictures, readable_only
-from data.loading import PictureLoader
+from data.checking import check_images, readable_only
+from data.image.augmentation import AUGMENTATIONS
+from data.image.transform import ImageTransform
+from data.loading import Loader
 from data.sources import open_source
 from models.builder import build_model
 from models.freezing import freeze, unfreeze_blocks
 from models.splitting import split
+from tests.augmented import with_augmentation
 from tests.conftest import TINY_SPEC
+from tests.images import write_folder
 from tests.phases import make_phase
-from tests.pictures import write_folder
 
-WEIGHTS = np.array([0.2, 1.0, 3.0], np.float32)  # of the pictures of each class
-MAPS = 2 * 16 * 16 * 4  # bytes of a picture's activations below the last two blocks of the tiny backbone
+WEIGHTS = np.array([0.2, 1.0, 3.0], np.float32)  # of the images of each class
+MAPS = 2 * 16 * 16 * 4  # bytes of an image's activations below the last two blocks of the tiny backbone
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> FitData:
-    """30 pictures, unchanged, all 24 of a training epoch in one batch: then their order does not matter."""
-    pictures = open_source(str(write_folder(tmp_path_factory.mktemp("cached") / "pictures", pictures=10)))
-    pictures = readable_only(pictures, list(check_pictures(pictures)), skip_unreadable=False)
-    every = np.arange(len(pictures))
+    """30 images, unchanged, all 24 of a training epoch in one batch: then their order does not matter."""
+    examples = open_source(str(write_folder(tmp_path_factory.mktemp("cached") / "images", examples=10)))
+    examples = readable_only(examples, list(check_images(examples)), skip_unreadable=False)
+    every = np.arange(len(examples))
     return FitData(
-        loader=PictureLoader(pictures, 32, "stretch"),
+        loader=Loader(examples, ImageTransform(32, "stretch")),
         train=every[every % 5 != 0],
         validation=every[every % 5 == 0],
         batch_size=24,
-        augmentation=AUGMENTATIONS["none"],
         seed=0,
     )
 
@@ -68,7 +69,7 @@ def fine_tune(last: int, *, train_batch_norm: bool = False) -> Phase:
 def extractor(data: FitData, folder: Path, limit: float = 1e9) -> Extractor:
     """As a run has one: of its own, on a cache that others may have filled."""
     cache = ActivationCache(folder / "cache", int(limit))
-    return Extractor(data.loader, data.augmentation, cache, backbone="tiny", engine="tensorflow")
+    return Extractor(data.loader, cache, backbone="tiny", engine="tensorflow")
 
 
 def new_run(folder: Path, name: str = "run") -> Run:
@@ -77,7 +78,7 @@ def new_run(folder: Path, name: str = "run") -> Run:
 
 def weigh(data: FitData, weighted: bool) -> FitData:
     """The same, with or without weights by class."""
-    return replace(data, weights=WEIGHTS[data.loader.pictures.labels.array] if weighted else None)
+    return replace(data, weights=WEIGHTS[data.loader.examples.labels.array] if weighted else None)
 
 
 def pixels_of(data: FitData, members: np.ndarray) -> np.ndarray:
@@ -147,7 +148,7 @@ def test_the_best_weights_give_the_whole_model_the_accuracy_in_the_history(
         np.testing.assert_array_equal(one, other)
 
     logits = fresh(pixels_of(data, data.validation), training=False)
-    labels = data.loader.pictures.labels.array[data.validation]
+    labels = data.loader.examples.labels.array[data.validation]
     loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)
     best = max(run.history, key=lambda one: (one["val_accuracy"], -one["val_loss"]))
     assert float(np.mean(np.argmax(logits, axis=1) == labels)) == pytest.approx(best["val_accuracy"], abs=1e-5)
@@ -185,7 +186,7 @@ def test_the_direct_head_is_a_minimum_of_the_whole_model_s_loss(
     fit(model, [DIRECT], data, new_run(tmp_path), extractor(data, tmp_path))
 
     pixels = pixels_of(data, data.train)
-    labels = data.loader.pictures.labels.array[data.train]
+    labels = data.loader.examples.labels.array[data.train]
     weights = data.weights_of(data.train)
     freeze(model)
     features = np.asarray(split(model)[0](pixels, training=False))
@@ -215,7 +216,7 @@ def test_the_direct_head_answers_in_the_whole_model_and_has_one_record(data: Fit
     assert run.history[0]["loss"] < 0.8
 
 
-def test_on_live_pictures_the_head_is_trained_by_epochs(data: FitData, tmp_path: Path) -> None:
+def test_on_live_images_the_head_is_trained_by_epochs(data: FitData, tmp_path: Path) -> None:
     run = new_run(tmp_path)
     fit(tiny_model(), [DIRECT], data, run)
     assert records(run) == [("head", epoch) for epoch in range(1, 5)]
@@ -225,7 +226,7 @@ def test_on_live_pictures_the_head_is_trained_by_epochs(data: FitData, tmp_path:
 
 
 def test_one_pass_serves_all_phases(data: FitData, tmp_path: Path) -> None:
-    data = replace(data, augmentation=AUGMENTATIONS["light"], views=2)
+    data = replace(with_augmentation(data, AUGMENTATIONS["light"]), views=2)
     first = extractor(data, tmp_path)
     ran = []
     run_network = first._run
@@ -235,10 +236,10 @@ def test_one_pass_serves_all_phases(data: FitData, tmp_path: Path) -> None:
     assert first.report["views"] == 2 * 24 + 6 and first.report["engine"] == "tensorflow" and first.seconds > 0
 
 
-def test_a_second_fit_of_the_same_pictures_extracts_nothing(
+def test_a_second_fit_of_the_same_images_extracts_nothing(
     data: FitData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = replace(data, augmentation=AUGMENTATIONS["light"], views=2)
+    data = replace(with_augmentation(data, AUGMENTATIONS["light"]), views=2)
     phases = [DIRECT, fine_tune(1)]
     runs = [new_run(tmp_path, name) for name in ("first", "second")]
     fit(tiny_model(), phases, data, runs[0], extractor(data, tmp_path))
@@ -254,18 +255,18 @@ def test_a_second_fit_of_the_same_pictures_extracts_nothing(
 def test_another_split_and_seed_extract_only_what_is_missing(
     augment: str, expected: int, data: FitData, tmp_path: Path
 ) -> None:
-    data = replace(data, augmentation=AUGMENTATIONS[augment], views=2)
+    data = replace(with_augmentation(data, AUGMENTATIONS[augment]), views=2)
     fit(tiny_model(), [DIRECT], data, new_run(tmp_path, "first"), extractor(data, tmp_path))
     every = np.arange(30)
     other = replace(data, seed=9, train=every[every % 5 != 1], validation=every[every % 5 == 1])
     second = extractor(other, tmp_path)
     fit(tiny_model("mlp"), [HEAD], other, new_run(tmp_path, "second"), second)
-    assert second.report.get("views", 0) == expected  # six pictures changed places
+    assert second.report.get("views", 0) == expected  # six images changed places
 
 
 def test_more_views_are_added_to_those_that_are_there(data: FitData, tmp_path: Path) -> None:
     for views, expected in ((1, 24 + 6), (3, 2 * 24)):
-        more = replace(data, augmentation=AUGMENTATIONS["light"], views=views)
+        more = replace(with_augmentation(data, AUGMENTATIONS["light"]), views=views)
         one = extractor(more, tmp_path)
         fit(tiny_model(), [DIRECT], more, new_run(tmp_path, f"{views} views"), one)
         assert one.report["views"] == expected
@@ -291,7 +292,7 @@ def test_without_room_a_phase_trains_live_and_says_so_once(
 def test_fewer_views_are_kept_where_there_is_no_room_for_all(
     data: FitData, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    data = replace(data, augmentation=AUGMENTATIONS["light"], views=3)
+    data = replace(with_augmentation(data, AUGMENTATIONS["light"]), views=3)
     limited, run = extractor(data, tmp_path, limit=(2 * 24 + 6) * MAPS * 0.9), new_run(tmp_path)
     fit(tiny_model(), [fine_tune(2)], data, run, limited)
     assert limited.report["views"] == 24 + 6

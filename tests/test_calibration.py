@@ -27,7 +27,7 @@ from app.tasks import TASKS
 from data.labels import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from models.builder import load_model, with_answers
 from tests.conftest import TINY
-from tests.pictures import write_folder
+from tests.images import write_folder
 
 CALIBRATORS = {SINGLE_LABEL: ONE_CLASS, MULTI_LABEL: ANY_CLASSES}
 
@@ -146,8 +146,8 @@ def inputs_of(model: keras.Model, task: str, features: np.ndarray) -> Any:
     return SimpleNamespace(model=model, data=SimpleNamespace(task=TASKS[task]), validation=lambda: batches)
 
 
-def test_calibration_error_weighs_bins_by_their_pictures() -> None:
-    # Six pictures in the bin of 0.9, all right (gap 0.1); two in the bin of 0.6, one right (gap 0.1 again); nothing else.
+def test_calibration_error_weighs_bins_by_their_images() -> None:
+    # Six images in the bin of 0.9, all right (gap 0.1); two in the bin of 0.6, one right (gap 0.1 again); nothing else.
     answers = np.array([[0.9, 0.1]] * 6 + [[0.61, 0.39]] * 2)
     labels = np.array([0] * 6 + [0, 1])
     assert calibration_error(*ONE_CLASS.decisions(answers, labels)) == pytest.approx((6 * 0.1 + 2 * 0.11) / 8)
@@ -184,7 +184,7 @@ def test_bins_of_reliability_are_means() -> None:
 def runs(tiny_backbone: str, tmp_path_factory: pytest.TempPathFactory) -> dict[bool, app.Run]:
     """The same run with calibration and without; its head is solved for, with smoothed labels."""
     folder = tmp_path_factory.mktemp("runs")
-    images = write_folder(folder / "images", pictures=20)
+    images = write_folder(folder / "images", examples=20)
     options = TINY | {
         "cache_limit": 1,
         "label_smoothing": 0.1,

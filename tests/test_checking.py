@@ -1,4 +1,4 @@
-"""Every picture is read before a run starts; what cannot be read is named, or left out on request."""
+"""Every image is read before a run starts; what cannot be read is named, or left out on request."""
 
 from __future__ import annotations
 
@@ -8,72 +8,72 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.checking import Checked, check_pictures, describe, fingerprint, readable_only
+from data.checking import Checked, check_images, describe, fingerprint, readable_only
 from data.errors import DataError
+from data.examples import Examples
 from data.labels import SingleLabel
-from data.pictures import PictureSet
 from data.sources import open_source
-from tests.pictures import write_folder
+from tests.images import write_folder
 
 
 @pytest.fixture
-def damaged(tmp_path: Path) -> PictureSet:
-    """Two classes of four; one picture is truncated, one is text, one is gone."""
-    write_folder(tmp_path, classes=2, pictures=4, suffix=".jpg")
+def damaged(tmp_path: Path) -> Examples:
+    """Two classes of four; one image is truncated, one is text, one is gone."""
+    write_folder(tmp_path, classes=2, examples=4, suffix=".jpg")
     truncated = tmp_path / "apple" / "01.jpg"
     truncated.write_bytes(truncated.read_bytes()[:-200])
     (tmp_path / "apple" / "02.jpg").write_text("these are words")
-    pictures = open_source(str(tmp_path))
+    examples = open_source(str(tmp_path))
     (tmp_path / "banana" / "03.jpg").unlink()
-    return pictures
+    return examples
 
 
-def test_faults_are_found_in_the_order_of_the_set(damaged: PictureSet) -> None:
-    checked = list(check_pictures(damaged))
+def test_faults_are_found_in_the_order_of_the_set(damaged: Examples) -> None:
+    checked = list(check_images(damaged))
 
     assert [one.key for one in checked] == list(damaged.keys)
     faults = {one.key: one.fault for one in checked if one.fault}
     assert list(faults) == ["apple/01.jpg", "apple/02.jpg", "banana/03.jpg"]
     assert "truncated" in str(faults["apple/01.jpg"])
-    assert "not a picture" in str(faults["apple/02.jpg"])
+    assert "not an image" in str(faults["apple/02.jpg"])
     assert "No such file" in str(faults["banana/03.jpg"])
 
 
-def test_unreadable_pictures_stop_the_run_and_are_all_named(damaged: PictureSet) -> None:
+def test_unreadable_images_stop_the_run_and_are_all_named(damaged: Examples) -> None:
     with pytest.raises(DataError) as caught:
-        readable_only(damaged, list(check_pictures(damaged)), skip_unreadable=False)
+        readable_only(damaged, list(check_images(damaged)), skip_unreadable=False)
     text = str(caught.value)
-    assert text.startswith("3 pictures cannot be read:")
+    assert text.startswith("3 images cannot be read:")
     assert all(name in text for name in ("apple/01.jpg", "apple/02.jpg", "banana/03.jpg", "--skip-unreadable"))
 
 
-def test_unreadable_pictures_are_left_out_on_request(damaged: PictureSet) -> None:
-    kept = readable_only(damaged, list(check_pictures(damaged)), skip_unreadable=True)
+def test_unreadable_images_are_left_out_on_request(damaged: Examples) -> None:
+    kept = readable_only(damaged, list(check_images(damaged)), skip_unreadable=True)
 
     assert kept.keys == ("apple/00.jpg", "apple/03.jpg", "banana/00.jpg", "banana/01.jpg", "banana/02.jpg")
     assert kept.labels.array.tolist() == [0, 0, 1, 1, 1]
-    assert not any(one.fault for one in check_pictures(kept))
-    assert kept.digests == tuple(hashlib.sha256(kept.encoded(index)).hexdigest() for index in range(len(kept)))
+    assert not any(one.fault for one in check_images(kept))
+    assert kept.digests == tuple(hashlib.sha256(kept.read(index)).hexdigest() for index in range(len(kept)))
 
 
-def test_sound_pictures_pass(tmp_path: Path) -> None:
-    pictures = open_source(str(write_folder(tmp_path)))
-    digests = tuple(hashlib.sha256(pictures.encoded(index)).hexdigest() for index in range(len(pictures)))
+def test_sound_images_pass(tmp_path: Path) -> None:
+    examples = open_source(str(write_folder(tmp_path)))
+    digests = tuple(hashlib.sha256(examples.read(index)).hexdigest() for index in range(len(examples)))
     for skip in (True, False):
-        passed = readable_only(pictures, list(check_pictures(pictures)), skip_unreadable=skip)
-        assert (passed.keys, passed.digests, passed.encoded) == (pictures.keys, digests, pictures.encoded)
-        assert passed.labels == pictures.labels
+        passed = readable_only(examples, list(check_images(examples)), skip_unreadable=skip)
+        assert (passed.keys, passed.digests, passed.read) == (examples.keys, digests, examples.read)
+        assert passed.labels == examples.labels
 
 
 @pytest.mark.parametrize("lost", [["apple"], ["apple", "banana", "cherry"]])
-def test_a_class_that_is_left_without_pictures_is_named(lost: list[str], tmp_path: Path) -> None:
-    write_folder(tmp_path, classes=3, pictures=2)
+def test_a_class_that_is_left_without_images_is_named(lost: list[str], tmp_path: Path) -> None:
+    write_folder(tmp_path, classes=3, examples=2)
     for name in lost:
         for file in (tmp_path / name).iterdir():
             file.write_bytes(b"")
-    pictures = open_source(str(tmp_path))
+    examples = open_source(str(tmp_path))
     with pytest.raises(DataError) as caught:
-        readable_only(pictures, list(check_pictures(pictures)), skip_unreadable=True)
+        readable_only(examples, list(check_images(examples)), skip_unreadable=True)
     assert ", ".join(map(repr, lost)) in str(caught.value)
 
 
@@ -81,15 +81,15 @@ def test_an_error_without_a_text_is_a_fault_too() -> None:
     def encoded(index: int) -> bytes:
         raise OSError
 
-    pictures = PictureSet("test", ("a/1", "b/1"), SingleLabel(np.array([0, 1]), ("a", "b")), encoded)
-    assert [one.fault for one in check_pictures(pictures)] == ["OSError", "OSError"]
+    examples = Examples("test", ("a/1", "b/1"), SingleLabel(np.array([0, 1]), ("a", "b")), encoded)
+    assert [one.fault for one in check_images(examples)] == ["OSError", "OSError"]
 
 
 def test_a_long_list_is_cut_and_counted() -> None:
     text = describe([Checked(f"a/{number}.jpg", "", "the file is empty") for number in range(50)])
-    assert text.startswith("50 pictures cannot be read:\n  a/0.jpg: the file is empty\n")
+    assert text.startswith("50 images cannot be read:\n  a/0.jpg: the file is empty\n")
     assert text.endswith("… and 30 more") and text.count("\n") == 21
-    assert describe([Checked("a.jpg", "", "odd")]) == "1 picture cannot be read:\n  a.jpg: odd"
+    assert describe([Checked("a.jpg", "", "odd")]) == "1 image cannot be read:\n  a.jpg: odd"
 
 
 def test_checking_can_be_broken_off(tmp_path: Path) -> None:
@@ -100,8 +100,8 @@ def test_checking_can_be_broken_off(tmp_path: Path) -> None:
         return b""
 
     keys = tuple(str(number) for number in range(5000))
-    pictures = PictureSet("test", keys, SingleLabel(np.arange(5000) % 2, ("a", "b")), encoded)
-    checks = check_pictures(pictures)
+    examples = Examples("test", keys, SingleLabel(np.arange(5000) % 2, ("a", "b")), encoded)
+    checks = check_images(examples)
     next(checks)
     checks.close()  # type: ignore[attr-defined]
     assert len(read) < 5000
@@ -117,9 +117,9 @@ def test_the_fingerprint_depends_on_names_and_contents_and_not_on_order() -> Non
 
 
 def test_the_fingerprint_sees_one_changed_byte(tmp_path: Path) -> None:
-    pictures = open_source(str(write_folder(tmp_path)))
-    before = fingerprint(list(check_pictures(pictures)))
-    assert fingerprint(list(check_pictures(pictures))) == before
+    examples = open_source(str(write_folder(tmp_path)))
+    before = fingerprint(list(check_images(examples)))
+    assert fingerprint(list(check_images(examples))) == before
     file = tmp_path / "banana" / "03.png"
     file.write_bytes(file.read_bytes() + b"\0")
-    assert fingerprint(list(check_pictures(pictures))) != before
+    assert fingerprint(list(check_images(examples))) != before

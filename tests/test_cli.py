@@ -222,12 +222,12 @@ def test_list_shows_backbones_unless_asked(cli: Cli) -> None:
         ([], "train"),
         (["trian"], "train"),
         (["train", "--bakbone", "x"], "--backbone"),
-        (["train", "pictures", "more"], "more"),
-        (["train", "pictures", "--batch-size", "many"], "--batch-size"),
-        (["train", "pictures", "--batch-size", "nan"], "--batch-size"),
-        (["train", "pictures", "--batch-size", "1.5"], "--batch-size"),
-        (["train", "pictures", "--dropout", "half"], "--dropout"),
-        (["train", "pictures", "--seed"], "--seed"),
+        (["train", "images", "more"], "more"),
+        (["train", "images", "--batch-size", "many"], "--batch-size"),
+        (["train", "images", "--batch-size", "nan"], "--batch-size"),
+        (["train", "images", "--batch-size", "1.5"], "--batch-size"),
+        (["train", "images", "--dropout", "half"], "--dropout"),
+        (["train", "images", "--seed"], "--seed"),
         (["predict"], "run folder"),
         (["evaluate"], "finished run"),
         (["export"], "finished run"),
@@ -244,10 +244,10 @@ def test_usage_errors_end_with_two(arguments: list[str], text: str, cli: Cli) ->
     assert ended.out == ""
 
 
-def test_predict_needs_pictures(cli: Cli, tiny_run: app.Run) -> None:
+def test_predict_needs_images(cli: Cli, tiny_run: app.Run) -> None:
     ended = cli("predict", tiny_run.path)
     assert ended.code == 2
-    assert "paths" in ended.err.lower() or "picture" in ended.err
+    assert "paths" in ended.err.lower() or "image" in ended.err
 
 
 @pytest.mark.parametrize(
@@ -287,9 +287,9 @@ def test_a_defect_keeps_its_traceback(error: Exception, cli: Cli, monkeypatch: p
 def test_options_reach_the_function(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[dict[str, Any]] = []
     monkeypatch.setattr("app.verbs.train.train", lambda **options: calls.append(options))
-    assert cli("train", "pictures").code == 0
+    assert cli("train", "images").code == 0
     assert cli("train", "p", "--no-flip", "--formats", "saved_model", "--seed", 3, "--dropout", 0.5).code == 0
-    plain = dict(vars(TrainConfig(source="pictures")))
+    plain = dict(vars(TrainConfig(source="images")))
     assert calls[0] == plain
     changed = {"source": "p", "flip": False, "formats": ("saved_model",), "seed": 3, "dropout": 0.5}
     assert calls[1] == plain | changed
@@ -297,12 +297,12 @@ def test_options_reach_the_function(cli: Cli, monkeypatch: pytest.MonkeyPatch) -
 
 def test_an_unknown_keyword_offers_the_nearest() -> None:
     with pytest.raises(UsageError, match=r"unknown option 'bach_size'. Did you mean 'batch_size'\?"):
-        make_config(TrainConfig, source="pictures", bach_size=3)
+        make_config(TrainConfig, source="images", bach_size=3)
 
 
 def test_one_format_need_not_be_in_a_tuple_to_be_understood() -> None:
     with pytest.raises(UsageError, match=r"'tflite_float' .* 'tflite_float32'|Did you mean 'tflite_float32'"):
-        make_config(TrainConfig, source="pictures", formats="tflite_float")
+        make_config(TrainConfig, source="images", formats="tflite_float")
 
 
 @pytest.mark.parametrize(
@@ -341,7 +341,7 @@ def test_train_is_quiet_and_needs_no_network(finished_process: Process) -> None:
     ):
         assert word not in out
     for word in (
-        "Found 24 pictures of 3 classes (apple, banana, cherry)",
+        "Found 24 images of 3 classes (apple, banana, cherry)",
         "18 train, 3 validation, 3 test",
         "accuracy",
         "exported",

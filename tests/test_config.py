@@ -40,12 +40,12 @@ def test_options_are_written_in_the_order_of_their_groups() -> None:
 
 
 def test_what_earlier_versions_did_not_write_has_its_default() -> None:
-    config = load_config({"source": "pictures", "task": None, "head_epochs": 7})
+    config = load_config({"source": "images", "task": None, "head_epochs": 7})
     assert config == replace(config_of(), head_epochs=7)
 
 
 def test_options_that_are_not_those_of_a_run_are_refused() -> None:
     with pytest.raises(UsageError, match=r"unknown option 'bach_size'. Did you mean 'batch_size'\?"):
-        load_config({"source": "pictures", "bach_size": 3})
+        load_config({"source": "images", "bach_size": 3})
     with pytest.raises(UsageError, match=r"config\.json is damaged: it names no source"):
         load_config({"source": None})

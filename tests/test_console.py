@@ -23,9 +23,9 @@ def no_width_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_sentences_are_broken_between_words_and_paths_are_not(capsys: pytest.CaptureFixture[str]) -> None:
     path = "/a/folder with spaces/" * 5
-    print_text(f"Found 24 pictures of 3 classes in {whole(path)}, and [b]many[/b] others that were {'x ' * 40}so on.")
+    print_text(f"Found 24 images of 3 classes in {whole(path)}, and [b]many[/b] others that were {'x ' * 40}so on.")
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "Found 24 pictures of 3 classes in"
+    assert lines[0] == "Found 24 images of 3 classes in"
     assert lines[1] == f"{path},"
     assert lines[2].startswith("and [b]many[/b] others") and max(map(len, lines[2:])) <= 100
     print_path("report", path)

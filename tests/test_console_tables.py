@@ -33,7 +33,7 @@ def printed(
 METRICS = (
     (
         "split",
-        "pictures",
+        "images",
         "accuracy",
         "95 % interval",
         "balanced accuracy",
@@ -83,10 +83,10 @@ def test_a_table_fits_and_no_word_is_cut(
 
 
 def test_a_row_that_fits_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = printed(capsys, "a title", ("split", "pictures"), [("train", 18), ("test", 3)])
+    lines = printed(capsys, "a title", ("split", "images"), [("train", 18), ("test", 3)])
     assert [line.split() for line in lines if line and "─" not in line] == [
         ["a", "title"],
-        ["split", "pictures"],
+        ["split", "images"],
         ["train", "18"],
         ["test", "3"],
     ]
@@ -105,7 +105,7 @@ def test_figures_stand_below_each_other_if_there_is_room(
         )
         == is_grid
     )
-    assert ("  pictures: 269   accuracy: 0.985" in lines) != is_grid
+    assert ("  images: 269   accuracy: 0.985" in lines) != is_grid
 
 
 def test_long_texts_make_a_block_of_each_row(capsys: pytest.CaptureFixture[str]) -> None:
@@ -123,8 +123,8 @@ def test_long_texts_make_a_block_of_each_row(capsys: pytest.CaptureFixture[str])
 
 
 def test_a_path_that_is_longer_than_a_line_is_broken_after_a_slash(capsys: pytest.CaptureFixture[str]) -> None:
-    path = "/home/somebody/pictures/" * 6 + "x.jpg"
-    lines = printed(capsys, "", ("picture", "answer"), [(path, "apple 90.1%")])
+    path = "/home/somebody/images/" * 6 + "x.jpg"
+    lines = printed(capsys, "", ("image", "answer"), [(path, "apple 90.1%")])
     _, first, second, answer, _ = lines
     assert first + second == path and first.endswith("/") and len(first) > 76
     assert answer == "  answer: apple 90.1%"

@@ -1,4 +1,4 @@
-"""Picture files of every kind become the right RGB pixels, and what is not a whole picture is refused quickly."""
+"""Image files of every kind become the right RGB pixels, and what is not a whole image is refused quickly."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 from PIL import Image, features
 from scipy.ndimage import map_coordinates
 
-from data.decoding import FORMATS, RESIZES, SUFFIXES, UnreadablePicture, decode, load_pixels
-from tests.pictures import encode, smooth
+from data.image.decoding import FORMATS, RESIZES, SUFFIXES, UnreadableImage, decode, load_pixels
+from tests.images import encode, smooth
 from tests.raw_files import png
 
-# pytest undoes the filters that data.decoding sets.
+# pytest undoes the filters that data.image.decoding sets.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 PIXELS = smooth(40, 30)
@@ -85,10 +85,10 @@ def test_a_gif_gives_its_palette_colours() -> None:
 
 @pytest.mark.parametrize("file_format", ["PNG", "BMP", "WEBP"])
 def test_alpha_is_dropped_and_not_blended(file_format: str) -> None:
-    picture = RGB.copy()
-    picture.putalpha(Image.fromarray(PIXELS[..., 0]))
+    image = RGB.copy()
+    image.putalpha(Image.fromarray(PIXELS[..., 0]))
     options = {"lossless": True, "exact": True} if file_format == "WEBP" else {}
-    assert difference(encode(picture, file_format, **options), PIXELS) == 0
+    assert difference(encode(image, file_format, **options), PIXELS) == 0
 
 
 @pytest.mark.parametrize("mode", ["L", "LA"])
@@ -103,10 +103,10 @@ def test_greyscale_jpeg_has_three_equal_channels() -> None:
 
 @pytest.mark.parametrize("file_format", ["PNG", "BMP", "GIF"])
 def test_one_bit_is_black_and_white(file_format: str) -> None:
-    picture = RGB.convert("1")
-    expected = in_three_channels(np.asarray(picture) * 255)
+    image = RGB.convert("1")
+    expected = in_three_channels(np.asarray(image) * 255)
     assert set(np.unique(expected)) == {0, 255}
-    assert difference(encode(picture, file_format), expected) == 0
+    assert difference(encode(image, file_format), expected) == 0
 
 
 @pytest.mark.parametrize(("colour", "channels"), [(0, 1), (4, 2), (2, 3), (6, 4)], ids=["L", "LA", "RGB", "RGBA"])
@@ -177,20 +177,20 @@ def test_random_exif_is_no_fault(seed: int) -> None:
     assert decode(encoded).size in {(40, 30), (30, 40)}
 
 
-# --- What is not a whole picture ------------------------------------------------------------------------------------------
+# --- What is not a whole image ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kept", [0.02, 0.1, 0.3, 0.5, 0.9, 0.99])
 @pytest.mark.parametrize("file_format", FORMATS)
 def test_a_truncated_file_is_unreadable(file_format: str, kept: float) -> None:
     encoded = encode(smooth(300, 200), file_format)
-    with pytest.raises(UnreadablePicture):
+    with pytest.raises(UnreadableImage):
         decode(encoded[: int(len(encoded) * kept)])
 
 
 @pytest.mark.parametrize("cut", [1, 2, 3, 10, 100])
 def test_a_jpeg_without_its_last_bytes_is_unreadable(cut: int) -> None:
-    with pytest.raises(UnreadablePicture, match="truncated"):
+    with pytest.raises(UnreadableImage, match="truncated"):
         decode(encode(smooth(300, 200), "JPEG")[:-cut])
 
 
@@ -198,15 +198,15 @@ def test_a_jpeg_without_its_last_bytes_is_unreadable(cut: int) -> None:
     ("encoded", "reason"),
     [
         (b"", "the file is empty"),
-        (b"these are words, not a picture", "not a picture in a known format"),
-        (b"\xff\xd8\xff", "not a picture in a known format|truncated"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a picture in a known format"),
+        (b"these are words, not an image", "not an image in a known format"),
+        (b"\xff\xd8\xff", "not an image in a known format|truncated"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not an image in a known format"),
         (encode(PIXELS, "TIFF")[:-20], "truncated or damaged"),
-        (bytes(1000), "not a picture in a known format"),
+        (bytes(1000), "not an image in a known format"),
     ],
 )
-def test_what_is_not_a_picture_is_unreadable(encoded: bytes, reason: str) -> None:
-    with pytest.raises(UnreadablePicture, match=reason) as caught:
+def test_what_is_not_an_image_is_unreadable(encoded: bytes, reason: str) -> None:
+    with pytest.raises(UnreadableImage, match=reason) as caught:
         decode(encoded)
     assert "\n" not in str(caught.value)
 
@@ -218,8 +218,8 @@ def test_what_is_not_a_picture_is_unreadable(encoded: bytes, reason: str) -> Non
 @pytest.mark.parametrize("resize", RESIZES)
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (7, 1), (20_000, 2), (2, 20_000), (64, 64), (31, 33), (33, 31)])
 def test_any_shape_gives_the_size_asked_for(resize: str, size: tuple[int, int], like_phone: bool) -> None:
-    picture = Image.new("RGB", size, (200, 100, 50))
-    pixels = load_pixels(encode(picture), 32, resize, like_phone=like_phone)
+    image = Image.new("RGB", size, (200, 100, 50))
+    pixels = load_pixels(encode(image), 32, resize, like_phone=like_phone)
 
     assert pixels.shape == (32, 32, 3) and pixels.dtype == np.uint8
     assert set(map(tuple, pixels.reshape(-1, 3).tolist())) - {(0, 0, 0)} == {(200, 100, 50)}
@@ -234,7 +234,7 @@ def bands(width: int, height: int, axis: int) -> bytes:
 
 
 @pytest.mark.parametrize("axis", [0, 1])
-def test_stretch_keeps_the_whole_picture(axis: int) -> None:
+def test_stretch_keeps_the_whole_image(axis: int) -> None:
     pixels = load_pixels(bands(300, 150, axis), 30, "stretch")
     line = pixels[:, 15] if axis == 0 else pixels[15]
     assert line[[1, 15, 28]].tolist() == [[255, 0, 0], [0, 255, 0], [0, 0, 255]]
@@ -244,9 +244,9 @@ def test_crop_keeps_the_middle_of_the_shorter_side_at_its_aspect_ratio() -> None
     wide = load_pixels(bands(480, 160, 1), 32, "crop")  # 140 of the middle 160 columns are kept
     assert (wide == [0, 255, 0]).all()
 
-    picture = Image.new("RGB", (400, 200), "black")
-    picture.paste((255, 255, 255), (150, 50, 250, 150))  # a square in the middle, 100 of the 175 that are kept
-    white = np.argwhere(load_pixels(encode(picture), 70, "crop")[..., 0] > 127)
+    image = Image.new("RGB", (400, 200), "black")
+    image.paste((255, 255, 255), (150, 50, 250, 150))  # a square in the middle, 100 of the 175 that are kept
+    white = np.argwhere(load_pixels(encode(image), 70, "crop")[..., 0] > 127)
     assert np.abs(white.min(axis=0) - 15).max() <= 1  # from corner to corner: not quite the middle
     assert np.abs(white.max(axis=0) - white.min(axis=0) - 39).max() <= 1
 
@@ -254,7 +254,7 @@ def test_crop_keeps_the_middle_of_the_shorter_side_at_its_aspect_ratio() -> None
 @pytest.mark.parametrize(
     ("size", "filled"), [((80, 40), (slice(8, 24), slice(None))), ((40, 80), (slice(None), slice(8, 24)))]
 )
-def test_pad_keeps_the_whole_picture_between_black_bars(size: tuple[int, int], filled: tuple[slice, slice]) -> None:
+def test_pad_keeps_the_whole_image_between_black_bars(size: tuple[int, int], filled: tuple[slice, slice]) -> None:
     pixels = load_pixels(encode(Image.new("RGB", size, "white")), 32, "pad")
     expected = np.zeros((32, 32, 3))
     expected[filled] = 255
@@ -273,7 +273,7 @@ def test_shrinking_is_antialiased_only_when_asked(resize: str) -> None:
 
 
 def noise(width: int, height: int) -> np.ndarray:
-    """The hardest picture to shrink alike: uint8 (height, width, 3)."""
+    """The hardest image to shrink alike: uint8 (height, width, 3)."""
     return RANDOM.integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
@@ -310,7 +310,7 @@ def test_the_phone_keeps_what_each_way_of_resizing_keeps() -> None:
 
 
 @pytest.mark.parametrize("resize", ["stretch", "pad"])
-def test_a_picture_at_size_is_the_same_either_way(resize: str) -> None:
+def test_an_image_at_size_is_the_same_either_way(resize: str) -> None:
     encoded = encode(noise(32, 32))
     assert (load_pixels(encoded, 32, resize) == load_pixels(encoded, 32, resize, like_phone=False)).all()
 

@@ -20,7 +20,7 @@ from PIL import Image
 import app
 from app import Prediction, Predictions, Run
 from data.labels import MULTI_LABEL, REGRESSION
-from tests.pictures import coloured, encode, write_folder
+from tests.images import coloured, encode, write_folder
 
 HOSTILE = "<script>alert(1)</script>"
 VOID = {"img", "br"}
@@ -159,7 +159,7 @@ def test_names_of_a_run_are_escaped(tiny_copy: Run) -> None:
 
 
 def test_an_audit_shows_its_findings_beside_images(tmp_path: Path) -> None:
-    folder = write_folder(tmp_path / "<b>fruit", classes=2, pictures=8)
+    folder = write_folder(tmp_path / "<b>fruit", classes=2, examples=8)
     shutil.copy(folder / "apple" / "01.png", folder / "banana" / f"{HOSTILE[:8]}copy.png")
     (folder / "banana" / "empty.png").write_bytes(b"")
     audit = app.audit(str(folder), labels=False)
@@ -173,7 +173,7 @@ def test_an_audit_shows_its_findings_beside_images(tmp_path: Path) -> None:
 
 
 def test_an_audit_shows_itself_when_its_images_are_gone(tmp_path: Path) -> None:
-    folder = write_folder(tmp_path / "fruit", classes=2, pictures=8)
+    folder = write_folder(tmp_path / "fruit", classes=2, examples=8)
     shutil.copy(folder / "apple" / "01.png", folder / "banana" / "copy.png")
     audit = app.audit(str(folder), labels=False)
     shutil.rmtree(folder)

@@ -28,10 +28,10 @@ def lite0() -> keras.Model:
 
 def _centre_crop(photo: str, size: int) -> np.ndarray:
     """The evaluation input of the paper's code: the middle 0.875 of the shorter side, bicubic; (1, size, size, 3)."""
-    picture = Image.fromarray(load_sample_image(photo))
-    side = 0.875 * min(picture.size)
-    left, top = (picture.width - side) / 2, (picture.height - side) / 2
-    crop = picture.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
+    image = Image.fromarray(load_sample_image(photo))
+    side = 0.875 * min(image.size)
+    left, top = (image.width - side) / 2, (image.height - side) / 2
+    crop = image.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
     return np.asarray(crop, np.float32)[np.newaxis]
 
 

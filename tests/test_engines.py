@@ -31,7 +31,7 @@ INSTALLED = [
 ]
 
 
-def pictures(count: int) -> np.ndarray:
+def examples(count: int) -> np.ndarray:
     """Uint8 (count, SIZE, SIZE, 3): noise about a colour, each about another."""
     random = np.random.default_rng(count)
     colours = random.uniform(30, 220, (count, 1, 1, 3))
@@ -72,7 +72,7 @@ def chosen(network: keras.Model) -> Callable[[str], Choice]:
 
     def choose(name: str) -> Choice:
         if name not in ready:
-            ready[name] = choose_engine(name, network, pictures(16))
+            ready[name] = choose_engine(name, network, examples(16))
         return ready[name]
 
     return choose
@@ -88,11 +88,11 @@ def by_keras(network: keras.Model, pixels: np.ndarray) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("name", INSTALLED)
 @pytest.mark.parametrize("count", [1, 3, 17])
-def test_it_gives_what_keras_gives_for_any_number_of_pictures(
+def test_it_gives_what_keras_gives_for_any_number_of_images(
     name: str, count: int, network: keras.Model, chosen: Callable[[str], Choice]
 ) -> None:
-    found = chosen(name).forward(pictures(count))
-    expected = by_keras(network, pictures(count))
+    found = chosen(name).forward(examples(count))
+    expected = by_keras(network, examples(count))
 
     assert [one.shape for one in found] == [(count, 10), (count, 16, 16, 6), (count, 8, 8, 10)]
     assert all(one.dtype == np.float32 for one in found)
@@ -101,8 +101,8 @@ def test_it_gives_what_keras_gives_for_any_number_of_pictures(
 
 
 @pytest.mark.parametrize("name", INSTALLED)
-def test_a_picture_gives_the_same_in_any_company(name: str, chosen: Callable[[str], Choice]) -> None:
-    forward, pixels = chosen(name).forward, pictures(17)
+def test_an_image_gives_the_same_in_any_company(name: str, chosen: Callable[[str], Choice]) -> None:
+    forward, pixels = chosen(name).forward, examples(17)
     together = forward(pixels)
     shuffled = forward(pixels[::-1])
     alone = forward(pixels[5:6])
@@ -113,9 +113,9 @@ def test_a_picture_gives_the_same_in_any_company(name: str, chosen: Callable[[st
 
 @pytest.mark.parametrize("name", INSTALLED)
 def test_answers_stay_as_they_are_when_others_are_asked_for(name: str, chosen: Callable[[str], Choice]) -> None:
-    first = chosen(name).forward(pictures(3))
+    first = chosen(name).forward(examples(3))
     copies = [one.copy() for one in first]
-    chosen(name).forward(255 - pictures(3))
+    chosen(name).forward(255 - examples(3))
     for one, copy in zip(first, copies, strict=True):
         np.testing.assert_array_equal(one, copy)
 
@@ -126,8 +126,8 @@ def test_a_real_backbone(name: str) -> None:
     model = build_model(find_backbone("efficientnet_lite0"), num_classes=3, image_size=SIZE)
     freeze(model)
     features, _ = split(model)
-    choice = choose_engine(name, features, pictures(4))
-    (found,), (expected,) = choice.forward(pictures(3)), by_keras(features, pictures(3))
+    choice = choose_engine(name, features, examples(4))
+    (found,), (expected,) = choice.forward(examples(3)), by_keras(features, examples(3))
 
     assert choice.name == name and choice.rate > 0
     assert disagreement(found, expected) < (EXACT if name in FLOAT32 else TOLERANCE)
@@ -140,8 +140,8 @@ def test_a_backbone_of_tf_hub(name: str, tmp_path: Path) -> None:
     freeze(model)
     features, _ = split(model)
     (found,), (expected,) = (
-        choose_engine(name, features, pictures(4)).forward(pictures(3)),
-        by_keras(features, pictures(3)),
+        choose_engine(name, features, examples(4)).forward(examples(3)),
+        by_keras(features, examples(3)),
     )
     assert disagreement(found, expected) < EXACT
 
@@ -224,23 +224,23 @@ def table(monkeypatch: pytest.MonkeyPatch) -> dict[str, Engine]:
 
 
 def test_auto_takes_one_that_agrees_with_tensorflow(network: keras.Model) -> None:
-    choice = choose_engine("auto", network, pictures(16))
+    choice = choose_engine("auto", network, examples(16))
 
     assert choice.name in CHOICES and ENGINES[choice.name].is_installed
-    for one, other in zip(choice.forward(pictures(5)), by_keras(network, pictures(5)), strict=True):
+    for one, other in zip(choice.forward(examples(5)), by_keras(network, examples(5)), strict=True):
         assert disagreement(one, other) < TOLERANCE
 
 
 def test_auto_takes_the_fastest(table: dict[str, Engine], network: keras.Model) -> None:
-    assert choose_engine("auto", network, pictures(4)).name == "tensorflow"
+    assert choose_engine("auto", network, examples(4)).name == "tensorflow"
     table["fast"] = slow(0, lambda rows: rows * (1 + TOLERANCE / 2))  # as far away as may be
     table["middling"] = slow(0.05)
-    choice = choose_engine("auto", network, pictures(4))
+    choice = choose_engine("auto", network, examples(4))
 
     assert choice.name == "fast"
     assert choice.rate > 4 / 0.1  # which TensorFlow has at most
     np.testing.assert_allclose(
-        choice.forward(pictures(2))[0], by_keras(network, pictures(2))[0] * (1 + TOLERANCE / 2), rtol=1e-4
+        choice.forward(examples(2))[0], by_keras(network, examples(2))[0] * (1 + TOLERANCE / 2), rtol=1e-4
     )
 
 
@@ -249,12 +249,12 @@ def test_auto_passes_over_a_fast_one_that_fails_or_is_wrong(
     other: str, table: dict[str, Engine], network: keras.Model
 ) -> None:
     table |= {other: OTHERS[other], "right": slow(0.01)}
-    assert choose_engine("auto", network, pictures(4)).name == "right"
+    assert choose_engine("auto", network, examples(4)).name == "right"
 
 
 def test_auto_passes_over_what_is_not_installed(table: dict[str, Engine], network: keras.Model) -> None:
     table["absent"] = replace(slow(0), module="graft_made_up_module")
-    assert choose_engine("auto", network, pictures(4)).name == "tensorflow"
+    assert choose_engine("auto", network, examples(4)).name == "tensorflow"
 
 
 def test_auto_is_tensorflow_where_there_is_a_gpu(
@@ -262,14 +262,14 @@ def test_auto_is_tensorflow_where_there_is_a_gpu(
 ) -> None:
     table["fast"] = slow(0)
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: [f"a {kind}"])
-    assert choose_engine("auto", network, pictures(4)).name == "tensorflow"
-    assert choose_engine("fast", network, pictures(4)).name == "fast"
+    assert choose_engine("auto", network, examples(4)).name == "tensorflow"
+    assert choose_engine("fast", network, examples(4)).name == "fast"
 
 
 def test_the_one_asked_for_is_taken_however_slow(table: dict[str, Engine], network: keras.Model) -> None:
-    choice = choose_engine("slower", network, pictures(4))
+    choice = choose_engine("slower", network, examples(4))
     assert choice.name == "slower" and choice.rate == pytest.approx(4 / 0.3)
-    assert choose_engine("tensorflow", network, pictures(4)).name == "tensorflow"
+    assert choose_engine("tensorflow", network, examples(4)).name == "tensorflow"
 
 
 @pytest.mark.parametrize("other", OTHERS)
@@ -278,7 +278,7 @@ def test_the_one_asked_for_is_refused_in_a_sentence_if_it_fails_or_is_wrong(
 ) -> None:
     table[other] = OTHERS[other]
     with pytest.raises(UsageError) as caught:
-        choose_engine(other, network, pictures(4))
+        choose_engine(other, network, examples(4))
     text = str(caught.value)
 
     assert text.startswith(f"--engine {other} cannot be used here: ")
@@ -289,13 +289,13 @@ def test_the_one_asked_for_is_refused_in_a_sentence_if_it_fails_or_is_wrong(
 def test_how_far_an_engine_is_away_is_said(table: dict[str, Engine], network: keras.Model) -> None:
     table["far"] = OTHERS["far"]
     with pytest.raises(UsageError, match=r"its activations are 20\.0% from TensorFlow's, and may be 10%\. "):
-        choose_engine("far", network, pictures(4))
+        choose_engine("far", network, examples(4))
 
 
 def test_what_is_not_installed_is_said_with_what_to_install(table: dict[str, Engine], network: keras.Model) -> None:
     table["absent"] = row(refusing, module="graft_made_up_module")
     with pytest.raises(UsageError, match=r"^--engine absent is not installed: pip install made-up-engine$"):
-        choose_engine("absent", network, pictures(4))
+        choose_engine("absent", network, examples(4))
 
 
 # --- How far they are away --------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""`evaluate`: a run's figures again, and those for other pictures of the same classes."""
+"""`evaluate`: a run's figures again, and those for other images of the same classes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import app
 from app.errors import UsageError
 from data.errors import DataError
 from tests.conftest import Ended
-from tests.pictures import write_folder
+from tests.images import write_folder
 
 
 def move_source(run: app.Run, source: Path) -> None:
@@ -53,8 +53,8 @@ def test_what_is_printed(tiny_copy: app.Run, cli: Callable[..., Ended]) -> None:
     assert str(tiny_copy.path / "evaluations" / "test.json") in ended.out
 
 
-def test_other_pictures_may_have_fewer_classes_with_other_labels(tiny_copy: app.Run, tmp_path: Path) -> None:
-    source = write_folder(tmp_path / "other", classes=3, pictures=4, seed=5)
+def test_other_images_may_have_fewer_classes_with_other_labels(tiny_copy: app.Run, tmp_path: Path) -> None:
+    source = write_folder(tmp_path / "other", classes=3, examples=4, seed=5)
     shutil.rmtree(source / "apple")  # banana and cherry would be 0 and 1 here, but are the model's 1 and 2
     found = app.evaluate(str(tiny_copy.path), str(source))
     answers = app.predict(str(tiny_copy.path), [str(source)])
@@ -69,21 +69,21 @@ def test_other_pictures_may_have_fewer_classes_with_other_labels(tiny_copy: app.
 
 
 def test_unknown_classes_are_named(tiny_copy: app.Run, tmp_path: Path) -> None:
-    source = write_folder(tmp_path / "other", classes=5, pictures=3)
+    source = write_folder(tmp_path / "other", classes=5, examples=3)
     with pytest.raises(UsageError, match=r"does not know \(damson, elder\); it knows apple, banana, cherry"):
         app.evaluate(str(tiny_copy.path), str(source))
     assert not (tiny_copy.path / "evaluations").exists()
 
 
-def test_unreadable_pictures_stop_it_unless_skipped(tiny_copy: app.Run, tmp_path: Path) -> None:
-    source = write_folder(tmp_path / "other", pictures=3)
+def test_unreadable_images_stop_it_unless_skipped(tiny_copy: app.Run, tmp_path: Path) -> None:
+    source = write_folder(tmp_path / "other", examples=3)
     (source / "apple" / "01.png").write_bytes(b"text")
     with pytest.raises(DataError, match=r"apple/01\.png"):
         app.evaluate(str(tiny_copy.path), str(source))
     assert app.evaluate(str(tiny_copy.path), str(source), skip_unreadable=True)["n"] == 8
 
 
-def test_moved_pictures_are_missed(tiny_copy: app.Run, fruit: Path, tmp_path: Path) -> None:
+def test_moved_images_are_missed(tiny_copy: app.Run, fruit: Path, tmp_path: Path) -> None:
     move_source(tiny_copy, tmp_path / "gone")
     with pytest.raises(DataError, match="there is no folder"):
         app.evaluate(str(tiny_copy.path))
@@ -96,7 +96,7 @@ def test_moved_pictures_are_missed(tiny_copy: app.Run, fruit: Path, tmp_path: Pa
     assert app.evaluate(str(tiny_copy.path))["accuracy"] == tiny_copy.metrics["test"]["accuracy"]
 
 
-def test_pictures_that_came_later_are_left_out(tiny_copy: app.Run, fruit: Path, tmp_path: Path) -> None:
+def test_images_that_came_later_are_left_out(tiny_copy: app.Run, fruit: Path, tmp_path: Path) -> None:
     more = Path(shutil.copytree(fruit, tmp_path / "more"))
     shutil.copy(more / "apple" / "00.png", more / "banana" / "later.png")
     move_source(tiny_copy, more)
@@ -104,12 +104,12 @@ def test_pictures_that_came_later_are_left_out(tiny_copy: app.Run, fruit: Path, 
 
 
 def test_one_class_can_be_evaluated(tiny_copy: app.Run, tmp_path: Path) -> None:
-    source = write_folder(tmp_path / "other", classes=1, pictures=4, seed=5)
+    source = write_folder(tmp_path / "other", classes=1, examples=4, seed=5)
     assert app.evaluate(str(tiny_copy.path), str(source))["classes"]["apple"]["n"] == 4
 
 
 def test_a_list_may_have_other_columns_than_the_run_s(tiny_copy: app.Run, tmp_path: Path) -> None:
-    source = write_folder(tmp_path / "other", classes=2, pictures=2, seed=5)
+    source = write_folder(tmp_path / "other", classes=2, examples=2, seed=5)
     rows = [f"{path.relative_to(source)};{path.parent.name}" for path in sorted(source.rglob("*.png"))]
     (tmp_path / "list.csv").write_text("\n".join(["foto;sorte", *rows]))
     found = app.evaluate(

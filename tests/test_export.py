@@ -14,11 +14,11 @@ from ai_edge_litert.interpreter import Interpreter
 import app
 from app.exporting.formats import DEFAULT_FORMATS, FORMATS
 from app.exporting.process import ModelProcess
-from data.decoding import load_pixels
+from data.image.decoding import load_pixels
 from models.builder import load_model
 from tests.conftest import naming_folders
 from tests.handmade import softmax
-from tests.pictures import NAMES, encode, smooth
+from tests.images import NAMES, encode, smooth
 
 PHONE_FORMATS = [name for name, one in FORMATS.items() if one.is_for_phones]
 FIGURES = {
@@ -57,7 +57,7 @@ def test_no_file_names_a_folder_of_this_machine(every_format: app.Run, fruit: Pa
 
 def test_parity_tells_of_the_whole_export(every_format: app.Run) -> None:
     parity = every_format.parity
-    assert set(parity) == {"pictures", "passed", "max_drop", "seconds", "formats", "quantization"}
+    assert set(parity) == {"images", "passed", "max_drop", "seconds", "formats", "quantization"}
     assert (parity["pictures"], parity["passed"]) == (every_format.metrics["test"]["n"], True)
     assert (parity["max_drop"], parity["quantization"]) == (100.0, None)
     assert list(parity["formats"]) == list(FORMATS)
@@ -90,7 +90,7 @@ def test_parity_holds_the_documented_figures(name: str, every_format: app.Run) -
         assert plain["pictures"] == every_format.parity["pictures"]
 
 
-def test_parity_of_the_signature_for_picture_files(every_format: app.Run) -> None:
+def test_parity_of_the_signature_for_image_files(every_format: app.Run) -> None:
     encoded = every_format.parity["formats"]["saved_model"]["encoded"]
     assert encoded["pictures"] == every_format.parity["pictures"]
     assert encoded["mean_probability_difference"] <= encoded["max_probability_difference"] < 0.01
@@ -143,13 +143,13 @@ def test_mediapipe_takes_the_file_as_it_is(name: str, every_format: app.Run, fru
     from mediapipe.tasks.python.vision.core.image import Image
 
     file = every_format.export / FORMATS[name].file
-    picture = fruit / "cherry" / "03.png"
+    image = fruit / "cherry" / "03.png"
     options = vision.ImageClassifierOptions(base_options=BaseOptions(model_asset_path=str(file)))
     with vision.ImageClassifier.create_from_options(options) as classifier:
-        (answer,) = classifier.classify(Image.create_from_file(str(picture))).classifications
+        (answer,) = classifier.classify(Image.create_from_file(str(image))).classifications
     labels = {one.index: one.category_name for one in answer.categories}
     assert labels == {0: "apple", 1: "banana", 2: "cherry"}
-    pixels = load_pixels(picture.read_bytes(), 32, "stretch", like_phone=True).astype(np.float32)
+    pixels = load_pixels(image.read_bytes(), 32, "stretch", like_phone=True).astype(np.float32)
     expected = softmax(np.asarray(load_model(every_format.model)(pixels[None])))[0]
     for one in answer.categories:
         assert one.score == pytest.approx(expected[one.index], abs=0.03)
@@ -184,5 +184,5 @@ def test_onnx_takes_any_batch(every_format: app.Run) -> None:
         assert found.shape == (batch, 3)
 
 
-def test_names_of_the_pictures_are_those_of_the_labels(every_format: app.Run) -> None:
+def test_names_of_the_images_are_those_of_the_labels(every_format: app.Run) -> None:
     assert every_format.class_names == NAMES[:3]

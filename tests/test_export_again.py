@@ -22,7 +22,7 @@ from app.exporting.formats import FORMATS
 from app.exporting.trained import Trained
 from data.errors import DataError
 from tests.conftest import TINY, Ended, contents
-from tests.pictures import write_folder
+from tests.images import write_folder
 
 Cli = Callable[..., Ended]
 
@@ -147,7 +147,7 @@ def test_exporting_does_not_finish_an_unfinished_run(tiny_copy: app.Run) -> None
     assert not tiny_copy.is_finished
 
 
-def test_the_pictures_may_have_moved(tiny_copy: app.Run, fruit: Path, tmp_path: Path) -> None:
+def test_the_images_may_have_moved(tiny_copy: app.Run, fruit: Path, tmp_path: Path) -> None:
     path = tiny_copy.path / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"source": str(tmp_path / "gone")}))
     before = contents(tiny_copy.export)

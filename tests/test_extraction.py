@@ -10,12 +10,12 @@ import keras
 import numpy as np
 import pytest
 
-from app.pictures import open_readable
+from app.sources import open_readable
 from app.training import activations
 from app.training.activations import Extractor
-from data.augmentation import AUGMENTATIONS
 from data.cache.activations import CacheFull
 from data.errors import DataError
+from data.image.augmentation import AUGMENTATIONS
 from models.backbones.spec import BACKBONE_LAYER
 from models.builder import build_model
 from models.freezing import freeze
@@ -28,18 +28,18 @@ from tests.extraction import (
     SIZE,
     assert_alike,
     everything,
+    examples_of,
     extractor_of,
     features,
     forwarded,
     middle,
     model,
-    pictures_of,
     rows_on_disk,
     seen,
     through,
     views_of,
 )
-from tests.pictures import write_folder
+from tests.images import write_folder
 
 # --- What makes other rows --------------------------------------------------------------------------------------------
 
@@ -160,17 +160,17 @@ def test_too_small_a_cache_is_said_before_anything_is_run(
 
 @pytest.mark.parametrize("lost", [0, 40])  # among those that the engines are tried with, or not
 @pytest.mark.parametrize("damage", ["gone", "truncated"])
-def test_a_picture_that_vanished_is_named(
+def test_an_image_that_vanished_is_named(
     lost: int, damage: str, features: keras.Model, tmp_path: Path, extractor_of: Callable[..., Extractor]
 ) -> None:
-    pictures, _ = open_readable(str(write_folder(tmp_path / "fruit", pictures=16)), skip_unreadable=False)
-    file = tmp_path / "fruit" / pictures.keys[lost]
+    examples, _ = open_readable(str(write_folder(tmp_path / "fruit", examples=16)), skip_unreadable=False)
+    file = tmp_path / "fruit" / examples.keys[lost]
     if damage == "gone":
         file.unlink()
     else:
         file.write_bytes(file.read_bytes()[:100])
-    extractor = extractor_of(pictures)
-    with pytest.raises(DataError, match=rf"{pictures.keys[lost]} can no longer be read"):
+    extractor = extractor_of(examples)
+    with pytest.raises(DataError, match=rf"{examples.keys[lost]} can no longer be read"):
         seen(extractor, features, views_of(range(48), 0))
     there = seen(extractor, features, views_of([index for index in range(48) if index != lost], 0))
     assert len(there[0]) == 47

@@ -18,12 +18,13 @@ from app.training.checkpoints import FitState, read_checkpoint
 from app.training.fit_data import FitData
 from app.training.fitting import fit, improves
 from app.training.strategies import STRATEGIES
-from data.augmentation import AUGMENTATIONS
-from data.loading import PictureLoader
+from data.image.augmentation import AUGMENTATIONS
+from data.image.transform import ImageTransform
+from data.loading import Loader
 from data.sources import open_source
 from models.backbones import find_backbone
+from tests.images import write_folder
 from tests.phases import make_phase
-from tests.pictures import write_folder
 from tests.plans import plan_of
 
 
@@ -45,21 +46,20 @@ def run(tmp_path: Path) -> Run:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> FitData:
-    pictures = open_source(str(write_folder(tmp_path_factory.mktemp("fit") / "pictures", pictures=10)))
-    every = np.arange(len(pictures))
+    examples = open_source(str(write_folder(tmp_path_factory.mktemp("fit") / "images", examples=10)))
+    every = np.arange(len(examples))
     return FitData(
-        loader=PictureLoader(pictures, 16, "stretch"),
+        loader=Loader(examples, ImageTransform(16, "stretch", AUGMENTATIONS["light"])),
         train=every[every % 5 != 0],
         validation=every[every % 5 == 0],
         batch_size=5,
-        augmentation=AUGMENTATIONS["light"],
         seed=0,
     )
 
 
 def accuracy_and_loss(model: keras.Model, data: FitData) -> tuple[float, float]:
     pixels = np.stack([data.loader.load(index) for index in data.validation]).astype(np.float32)
-    labels = data.loader.pictures.labels.array[data.validation]
+    labels = data.loader.examples.labels.array[data.validation]
     logits = model(pixels, training=False)
     loss = keras.ops.mean(keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True))
     return float(np.mean(np.argmax(logits, axis=1) == labels)), float(loss)
@@ -97,10 +97,10 @@ def test_a_phase_ends_early_when_validation_gets_no_better(run: Run, data: FitDa
     assert len(run.history) == 3  # the first, and two that were not better
 
 
-def test_pictures_count_by_their_weights(run: Run, data: FitData) -> None:
+def test_images_count_by_their_weights(run: Run, data: FitData) -> None:
     """With a weight of zero on two classes, everything looks like the third."""
     model = tiny_model()
-    weights = data.loader.pictures.labels.has(2).astype(np.float32)
+    weights = data.loader.examples.labels.has(2).astype(np.float32)
     fit(model, [phase(epochs=12)], replace(data, weights=weights), run)
     pixels = np.stack([data.loader.load(index) for index in data.train]).astype(np.float32)
     read_checkpoint(run, str(FitState.read(run).weights), model)

@@ -1,4 +1,4 @@
-"""Cross-validation and shots: a run for each fold, each picture tested once, taken up again where it was stopped."""
+"""Cross-validation and shots: a run for each fold, each image tested once, taken up again where it was stopped."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from data.errors import DataError
 from data.files import write_json
 from data.labels import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from tests.conftest import TINY, Ended, contents
-from tests.labelled import picture_set, random_set
+from tests.labelled import example_set, random_set
 
 OPTIONS = {
     **{**TINY, "strategy": "feature_extraction", "folds": 2, "shots": 2, "formats": ("tflite_float32",)},
@@ -53,7 +53,7 @@ def folds_of(run: Run) -> list[Run]:
 # --- A run of folds -----------------------------------------------------------------------------------------------------
 
 
-def test_each_picture_is_tested_once_and_shots_are_kept(folded: Run, fruit: Path) -> None:
+def test_each_image_is_tested_once_and_shots_are_kept(folded: Run, fruit: Path) -> None:
     rows = [list(csv.DictReader(run.splits.splitlines())) for run in folds_of(folded)]
     tested = [row["path"] for fold in rows for row in fold if row["split"] == "test"]
     assert sorted(tested) == sorted(path.relative_to(fruit).as_posix() for path in fruit.rglob("*.png"))
@@ -77,14 +77,14 @@ def test_each_fold_is_a_run_and_the_whole_sums_them_up(folded: Run) -> None:
     assert pooled["accuracy"] == pytest.approx(statistics.mean(test["accuracy"] for test in tests))
     low, high = pooled["accuracy_ci95"]
     assert tests[0]["accuracy_ci95"][0] - 1 < low < pooled["accuracy"] + 1e-9 and high <= 1
-    assert high - low < tests[0]["accuracy_ci95"][1] - tests[0]["accuracy_ci95"][0]  # of more pictures
+    assert high - low < tests[0]["accuracy_ci95"][1] - tests[0]["accuracy_ci95"][0]  # of more images
 
 
 def test_the_whole_shows_its_folds_in_a_notebook(folded: Run) -> None:
     html = folded._repr_html_()
     assert repr(folded) == f"Run({str(folded.path)!r}, finished)"
     pooled = folded.folds["pooled"]
-    for text in ("mean", "± std", f"Accuracy {pooled['accuracy']:.3f}", "of all 24 pictures"):
+    for text in ("mean", "± std", f"Accuracy {pooled['accuracy']:.3f}", "of all 24 images"):
         assert text in html
 
 
@@ -135,10 +135,10 @@ def test_only_what_is_missing_is_trained_again(
     assert "Fold 2 of 2:" in out and "Fold 1 of 2:" not in out
     accuracy = run.folds["test"]["accuracy"]
     assert re.search(rf"\n  mean +{accuracy['mean']:.3f} .*\n  ± std +{accuracy['std']:.3f} ", out)
-    assert "of all 24 pictures, each tested once." in out
+    assert "of all 24 images, each tested once." in out
 
 
-def test_other_pictures_than_those_of_earlier_folds_are_refused(copy: Run) -> None:
+def test_other_images_than_those_of_earlier_folds_are_refused(copy: Run) -> None:
     first, _ = folds_of(copy)
     write_json(first.path / "environment.json", first.environment | {"data_sha256": "0" * 64})
     with pytest.raises(DataError, match=r"are no longer those that .*fold-1 was trained on; put back what was changed"):
@@ -167,7 +167,7 @@ def test_ctrl_c_says_how_to_continue_all_folds(copy: Run, monkeypatch: pytest.Mo
 
 
 def test_what_cannot_be_divided_leaves_nothing_behind(fruit: Path, tiny_backbone: str, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"class 'apple' has 8 pictures, but needs 9 .one for each fold"):
+    with pytest.raises(DataError, match=r"class 'apple' has 8 images, but needs 9 .one for each fold"):
         app.train(str(fruit), output=str(tmp_path / "new" / "run"), **OPTIONS | {"folds": 9})
     assert not [*tmp_path.iterdir()]
 
@@ -190,16 +190,16 @@ def test_options_that_make_no_sense_are_refused(words: str, text: str, cli: Call
 
 
 def test_one_fold_alone_is_the_same_as_among_all() -> None:
-    pictures = picture_set(20, 20)
-    chosen = [choose_splits(pictures, TrainConfig(folds=4, fold=number))[1] for number in range(1, 5)]
+    examples = example_set(20, 20)
+    chosen = [choose_splits(examples, TrainConfig(folds=4, fold=number))[1] for number in range(1, 5)]
     assert (sum((splits == "test").astype(int) for splits in chosen) == 1).all()
 
 
 @pytest.mark.parametrize("task", [SINGLE_LABEL, MULTI_LABEL])
 def test_shots_leave_the_rest_of_train_out(task: str) -> None:
-    pictures = random_set(task, 200, 0)
-    few, splits = choose_splits(pictures, TrainConfig(shots=5))
-    whole = choose_splits(pictures, TrainConfig())[1]
+    examples = random_set(task, 200, 0)
+    few, splits = choose_splits(examples, TrainConfig(shots=5))
+    whole = choose_splits(examples, TrainConfig())[1]
     assert len(few) == len(splits) < 100 < np.sum(whole == "train")
     assert [np.sum(splits == one) for one in ("validation", "test")] == [
         np.sum(whole == one) for one in ("validation", "test")
@@ -207,7 +207,7 @@ def test_shots_leave_the_rest_of_train_out(task: str) -> None:
 
 
 def test_shots_of_numbers_are_refused() -> None:
-    with pytest.raises(UsageError, match="--shots counts pictures of each class, and numbers have no classes"):
+    with pytest.raises(UsageError, match="--shots counts images of each class, and numbers have no classes"):
         choose_splits(random_set(REGRESSION, 60, 0), TrainConfig(shots=5))
 
 
@@ -222,7 +222,7 @@ def test_whatever_number_a_task_has_is_summed_up() -> None:
     assert json.loads(json.dumps(summary)) == summary
 
 
-def test_the_interval_of_an_error_is_that_of_all_pictures() -> None:
+def test_the_interval_of_an_error_is_that_of_all_images() -> None:
     random = np.random.default_rng(0)
     errors = np.abs(random.normal(size=100)) + np.repeat([0.0, 0.1, 0.4], [20, 30, 50])
     tests = [

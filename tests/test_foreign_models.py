@@ -13,7 +13,7 @@ import tensorflow as tf
 import app
 from app.errors import UsageError
 from app.exporting.process import ModelProcess
-from data.decoding import decode
+from data.image.decoding import decode
 from tests.conftest import Ended
 from tests.foreign import (
     COLOURS,

@@ -19,15 +19,15 @@ from hypothesis import HealthCheck, Phase, given, note, seed, settings
 from hypothesis import strategies as st
 from hypothesis.configuration import set_hypothesis_home_dir
 
-from data import decoding
-from data.decoding import UnreadablePicture, decode, load_each_way
+from data.image import decoding
+from data.image.decoding import UnreadableImage, decode, load_each_way
 from tests.awkward import CORPUS, decisions
 
 pytestmark = [pytest.mark.fuzz, pytest.mark.filterwarnings("ignore")]
 
 MINUTES = float(os.environ.get("FUZZ_MINUTES", "2"))
 LONGEST = 5.0  # seconds of the processor a file
-LARGEST_PICTURE = 2**22  # pixels: with 179 million, most of the time would go into a few files
+LARGEST_IMAGE = 2**22  # pixels: with 179 million, most of the time would go into a few files
 SMALL = 60_000  # bytes of a file that is worth damaging
 
 # What breaks decoders: the ends of ranges of numbers, in either order of bytes, and markers.
@@ -109,7 +109,7 @@ def decoded_alike(encoded: bytes, path: Path) -> bool:
             assert all(one.dtype == np.uint8 and one.shape[2:] == (3,) for one in pixels)
             assert ways is None or all(one.shape == (32, 32, 3) for one in pixels)
             found.append(None)
-        except UnreadablePicture as error:
+        except UnreadableImage as error:
             found.append(str(error))
     assert len(set(found)) == 1, found
     assert found[0] is None or found[0].isprintable()
@@ -117,7 +117,7 @@ def decoded_alike(encoded: bytes, path: Path) -> bool:
 
 
 def decided_alike(encoded: bytes, path: Path) -> bool:
-    """Whether all parts of Graft that read pictures can read a file."""
+    """Whether all parts of Graft that read images can read a file."""
     found = decisions(encoded, path)
     assert len(set(found.values())) == 1, found
     return found["check"] is None
@@ -125,7 +125,7 @@ def decided_alike(encoded: bytes, path: Path) -> bool:
 
 @pytest.mark.parametrize("check", [decoded_alike, decided_alike])
 def test_damaged_files(check: Callable[[bytes, Path], bool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoding, "LARGEST_PICTURE", LARGEST_PICTURE)
+    monkeypatch.setattr(decoding, "LARGEST_IMAGE", LARGEST_IMAGE)
     files = {name: encoded for name, one in CORPUS.items() if 0 < len(encoded := one.make()) <= SMALL}
     set_hypothesis_home_dir(tmp_path)  # else it would write into the checkout
     path, count, readable = tmp_path / "damaged", 0, 0

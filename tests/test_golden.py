@@ -14,10 +14,11 @@ import app
 from app.exporting.evaluation_sets import EvaluationSet
 from app.exporting.formats import FORMATS
 from app.exporting.golden import write_golden
-from app.pictures import open_readable
-from data.decoding import load_pixels
-from data.loading import PictureLoader
-from tests.pictures import NAMES, encode, smooth
+from app.sources import open_readable
+from data.image.decoding import load_pixels
+from data.image.transform import ImageTransform
+from data.loading import Loader
+from tests.images import NAMES, encode, smooth
 
 PHONE_FORMATS = [name for name, one in FORMATS.items() if one.is_for_phones]
 
@@ -88,7 +89,7 @@ def test_tensors_have_the_answers_that_are_written_down(name: str, every_format:
 
 
 @pytest.mark.parametrize("name", PHONE_FORMATS)
-def test_pictures_have_the_answers_that_are_written_down(name: str, every_format: app.Run, golden: Path) -> None:
+def test_images_have_the_answers_that_are_written_down(name: str, every_format: app.Run, golden: Path) -> None:
     from mediapipe.tasks.python import BaseOptions, vision
     from mediapipe.tasks.python.vision.core.image import Image
 
@@ -107,18 +108,18 @@ def test_pictures_have_the_answers_that_are_written_down(name: str, every_format
 
 def test_every_file_has_its_answers(every_format: app.Run, golden: Path) -> None:
     expected = read(golden)
-    assert set(expected) == {"about", "shape", "resize", "tolerance", "tolerances", "pictures", "outputs"}
+    assert set(expected) == {"about", "shape", "resize", "tolerance", "tolerances", "images", "outputs"}
     assert (expected["shape"], expected["resize"]) == ([32, 32, 3], "stretch")
     assert set(expected["outputs"]) == set(expected["tolerances"]) == {one.file for one in FORMATS.values()}
     assert max(expected["tolerances"].values()) == expected["tolerance"]
     for one in FORMATS.values():
         kinds = {"from_tensor", "mediapipe"} if one.is_for_phones else {"from_tensor"}
         assert set(expected["outputs"][one.file]) == kinds
-    named = {one[kind] for one in expected["pictures"] for kind in ("picture", "tensor")}
+    named = {one[kind] for one in expected["pictures"] for kind in ("image", "tensor")}
     assert {path.name for path in golden.iterdir()} == named | {"expected.json"}
 
 
-def test_pictures_are_those_of_the_test_split(every_format: app.Run, golden: Path, fruit: Path) -> None:
+def test_images_are_those_of_the_test_split(every_format: app.Run, golden: Path, fruit: Path) -> None:
     expected = read(golden)
     assert sorted(one["label"] for one in expected["pictures"]) == list(every_format.class_names)
     rows = [row.split(",") for row in every_format.splits.splitlines()[1:]]
@@ -127,24 +128,24 @@ def test_pictures_are_those_of_the_test_split(every_format: app.Run, golden: Pat
         assert of_the_split[(golden / one["picture"]).read_bytes()] == one["label"]
 
 
-def test_tensors_are_the_pixels_of_the_pictures(golden: Path) -> None:
+def test_tensors_are_the_pixels_of_the_images(golden: Path) -> None:
     expected = read(golden)
     for one, tensor in zip(expected["pictures"], tensors(golden), strict=True):
         np.testing.assert_array_equal(load_pixels((golden / one["picture"]).read_bytes(), 32, "stretch"), tensor)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".gif", ".webp"])
-def test_pictures_keep_their_kind(suffix: str, tmp_path: Path) -> None:
-    folder = tmp_path / "pictures"
+def test_images_keep_their_kind(suffix: str, tmp_path: Path) -> None:
+    folder = tmp_path / "images"
     for label in range(3):  # many of some classes, few of others
         (folder / NAMES[label]).mkdir(parents=True)
         for number in range((30, 4, 3)[label]):
             name = "JPEG" if suffix == ".jpg" else suffix[1:].upper()
             # A name that says nothing of what is in the file.
             (folder / NAMES[label] / f"{number}.png").write_bytes(encode(smooth(20, 30, number), name))
-    pictures, _ = open_readable(str(folder), skip_unreadable=False)
-    answers = np.full((len(pictures), 3), 1 / 3, np.float32)
-    images = EvaluationSet(PictureLoader(pictures, 16, "crop"), np.arange(len(pictures)), answers)
+    examples, _ = open_readable(str(folder), skip_unreadable=False)
+    answers = np.full((len(examples), 3), 1 / 3, np.float32)
+    images = EvaluationSet(Loader(examples, ImageTransform(16, "crop")), np.arange(len(examples)), answers)
     write_golden(tmp_path / "golden", images, {})
     expected = read(tmp_path / "golden")
     assert len(expected["pictures"]) == 10

@@ -44,7 +44,7 @@ def test_a_plan_has_a_value_wherever_one_is_known(size: int, options: dict) -> N
     }
 
 
-def test_two_views_of_each_picture_unless_told_otherwise() -> None:
+def test_two_views_of_each_image_unless_told_otherwise() -> None:
     assert [plan_of(size).views for size in SIZES] == [2] * len(SIZES)
 
 

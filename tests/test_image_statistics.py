@@ -1,4 +1,4 @@
-"""Image statistics: noted while pictures are checked, and kept so that none is decoded twice."""
+"""Image statistics: noted while images are checked, and kept so that none is decoded twice."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from data.auditing.statistics import STATISTICS, statistics_of
 from data.cache.cache import Cache
 from data.cache.disk import size_of
 from data.cache.image_statistics import StatisticsStore
-from data.checking import check_pictures, statistics_among
-from data.decoding import UnreadablePicture
+from data.checking import check_images, statistics_among
+from data.image.decoding import UnreadableImage
 from data.sources import open_source
-from tests.pictures import encode, smooth, write_folder
+from tests.images import encode, smooth, write_folder
 
 DIGEST = "ab" * 32
 
@@ -69,7 +69,7 @@ def test_brightness_and_colour_are_in_their_units() -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_hashes_are_those_of_imagehash_for_each_way_to_turn_the_picture(seed: int) -> None:
+def test_hashes_are_those_of_imagehash_for_each_way_to_turn_the_image(seed: int) -> None:
     image = Image.fromarray(np.random.default_rng(seed).integers(0, 256, (32, 32), np.uint8))
     turned = [image, *(image.transpose(turn) for turn in Image.Transpose)]
 
@@ -79,7 +79,7 @@ def test_hashes_are_those_of_imagehash_for_each_way_to_turn_the_picture(seed: in
 
 
 def test_what_cannot_be_decoded_has_no_statistics() -> None:
-    with pytest.raises(UnreadablePicture, match="empty"):
+    with pytest.raises(UnreadableImage, match="empty"):
         statistics_of(b"", DIGEST)
 
 
@@ -96,20 +96,20 @@ def some_statistics(*numbers: int) -> np.ndarray:
 
 
 def test_a_second_check_decodes_nothing(store: StatisticsStore, tmp_path: Path) -> None:
-    pictures = open_source(str(write_folder(tmp_path / "fruit")))
-    first = list(check_pictures(pictures, store.read()))
+    examples = open_source(str(write_folder(tmp_path / "fruit")))
+    first = list(check_images(examples, store.read()))
     store.add(statistics_among(first))
-    second = list(check_pictures(pictures, StatisticsStore(store.folder).read()))
+    second = list(check_images(examples, StatisticsStore(store.folder).read()))
 
     assert all(one.is_new for one in first) and not any(one.is_new for one in second)
     np.testing.assert_array_equal(statistics_among(first), statistics_among(second))
 
 
-def test_a_picture_with_other_bytes_is_decoded(store: StatisticsStore, tmp_path: Path) -> None:
+def test_an_image_with_other_bytes_is_decoded(store: StatisticsStore, tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "fruit")
-    store.add(statistics_among(list(check_pictures(open_source(str(folder))))))
-    (folder / "apple" / "03.png").write_bytes(b"no picture any more")
-    checked = {one.key: one for one in check_pictures(open_source(str(folder)), store.read())}
+    store.add(statistics_among(list(check_images(open_source(str(folder))))))
+    (folder / "apple" / "03.png").write_bytes(b"no image any more")
+    checked = {one.key: one for one in check_images(open_source(str(folder)), store.read())}
 
     assert [key for key, one in checked.items() if one.fault] == ["apple/03.png"]
 

@@ -1,4 +1,4 @@
-"""What a phase trains on: every picture once an epoch, its views in turn, and the same from any epoch on."""
+"""What a phase trains on: every image once an epoch, its views in turn, and the same from any epoch on."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ from app.tasks import TASKS
 from app.training.fit_data import FitData
 from app.training.inputs import CachedInputs, LiveInputs
 from app.training.objectives import LabelObjective
-from data.augmentation import AUGMENTATIONS
 from data.cache.activations import ActivationCache
 from data.cache.partition import Partition
 from data.cache.shards import Rows
+from data.examples import Examples
+from data.image.augmentation import AUGMENTATIONS
+from data.image.transform import ImageTransform
 from data.labels import REGRESSION, SingleLabel
-from data.loading import PictureLoader
-from data.pictures import PictureSet
+from data.loading import Loader
+from tests.augmented import with_augmentation
+from tests.images import encode
 from tests.labelled import random_set
-from tests.pictures import encode
 
 CLASSES = 3
 COUNT = 31
@@ -31,27 +33,26 @@ TRAIN, VALIDATION = np.arange(0, 22), np.arange(22, 31)
 LABELS = np.arange(COUNT) * 7 % CLASSES
 
 
-def picture(index: int) -> bytes:
-    """One colour all over: the picture's number."""
+def image(index: int) -> bytes:
+    """One colour all over: the image's number."""
     return encode(np.full((8, 8, 3), index, np.uint8))
 
 
 @pytest.fixture
 def data() -> FitData:
     keys = tuple(f"{index}.png" for index in range(COUNT))
-    pictures = PictureSet("memory", keys, SingleLabel(LABELS, ("a", "b", "c")), picture)
+    examples = Examples("memory", keys, SingleLabel(LABELS, ("a", "b", "c")), image)
     return FitData(
-        loader=PictureLoader(pictures, 8, "stretch"),
+        loader=Loader(examples, ImageTransform(8, "stretch")),
         train=TRAIN,
         validation=VALIDATION,
         batch_size=4,
-        augmentation=AUGMENTATIONS["none"],
         seed=0,
     )
 
 
 def store(folder: Path, pairs: list[tuple[int, int]], row_of: Callable[[int, int], np.ndarray]) -> Rows:
-    """Rows of (picture, view) in a cache."""
+    """Rows of (image, view) in a cache."""
     partition = Partition(ActivationCache(folder, 10**9), {"folder": str(folder)}, row_of(0, 0).shape)
     keys = [f"{index:064x}-{view}" for index, view in pairs]
     with partition.writer() as writer:
@@ -60,7 +61,7 @@ def store(folder: Path, pairs: list[tuple[int, int]], row_of: Callable[[int, int
 
 
 def cached(data: FitData, folder: Path, views: int, smoothing: float = 0.0) -> CachedInputs:
-    """Features (number of the picture, number of the view)."""
+    """Features (number of the image, number of the view)."""
 
     def row_of(index: int, view: int) -> np.ndarray:
         return np.array([index, view], np.float32)
@@ -81,7 +82,7 @@ def inputs(request: pytest.FixtureRequest, data: FitData, tmp_path: Path) -> Cac
 
 
 def numbers(inputs: np.ndarray) -> list[int]:
-    """Which pictures a batch shows."""
+    """Which images a batch shows."""
     return np.rint(inputs.reshape(len(inputs), -1)[:, 0]).astype(int).tolist()
 
 
@@ -106,7 +107,7 @@ def alike(one: list[tuple[np.ndarray, np.ndarray]], other: list[tuple[np.ndarray
 # --- Both kinds -------------------------------------------------------------------------------------------------------
 
 
-def test_every_picture_comes_once_an_epoch_in_an_order_of_its_own(inputs: CachedInputs | LiveInputs) -> None:
+def test_every_image_comes_once_an_epoch_in_an_order_of_its_own(inputs: CachedInputs | LiveInputs) -> None:
     orders = []
     for epoch in epochs(inputs.training(5, 0, 3), inputs.data):
         assert [len(labels) for _, labels in epoch] == [4, 4, 4, 4, 4, 2]
@@ -144,7 +145,7 @@ def test_validation_comes_in_order_and_whole(inputs: CachedInputs | LiveInputs) 
 def test_a_stream_from_an_epoch_is_the_tail_of_the_whole(
     kind: str, mixup: float, data: FitData, tmp_path: Path
 ) -> None:
-    data = replace(data, mixup=mixup, augmentation=AUGMENTATIONS["default"])
+    data = replace(with_augmentation(data, AUGMENTATIONS["default"]), mixup=mixup)
     inputs = cached(data, tmp_path, 3) if kind == "cached" else live(data)
     whole = batches(inputs.training(5, 0, 4))
     assert alike(batches(inputs.training(5, 2, 4)), whole[2 * data.steps_per_epoch :])
@@ -183,9 +184,9 @@ def test_rows_of_any_shape_arrive_as_they_are(shape: tuple[int, ...], data: FitD
     assert inputs.are_features == (len(shape) == 1)
 
 
-def test_views_are_kept_only_where_pictures_are_changed(data: FitData) -> None:
+def test_views_are_kept_only_where_images_are_changed(data: FitData) -> None:
     for name, expected in (("none", (0,)), ("light", (1, 2, 3))):
-        train, validation = replace(data, augmentation=AUGMENTATIONS[name], views=3).all_views
+        train, validation = replace(with_augmentation(data, AUGMENTATIONS[name]), views=3).all_views
         assert (train.numbers, validation.numbers) == (expected, (0,))
         assert train.pairs()[: len(expected)] == [(0, number) for number in expected]
         assert validation.pairs() == [(int(index), 0) for index in VALIDATION]
@@ -220,9 +221,9 @@ def test_targets_and_weights_of_the_direct_head(
 
 
 def of_task(data: FitData, task: str) -> FitData:
-    """The same pictures with labels of another task."""
-    pictures = replace(data.loader.pictures, labels=random_set(task, COUNT, seed=0).labels)
-    return replace(data, loader=PictureLoader(pictures, 8, "stretch"))
+    """The same images with labels of another task."""
+    examples = replace(data.loader.examples, labels=random_set(task, COUNT, seed=0).labels)
+    return replace(data, loader=Loader(examples, ImageTransform(8, "stretch")))
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -249,11 +250,9 @@ def test_figures_are_those_that_keras_reports(
 
 
 @pytest.mark.parametrize("kind", ["cached", "live"])
-def test_numbers_are_learned_in_their_spread_over_the_training_pictures(
-    kind: str, data: FitData, tmp_path: Path
-) -> None:
+def test_numbers_are_learned_in_their_spread_over_the_training_images(kind: str, data: FitData, tmp_path: Path) -> None:
     data = of_task(data, REGRESSION)
-    labels = data.loader.pictures.labels.array
+    labels = data.loader.examples.labels.array
     labels[:] = labels * [1, 1000, 0] + [-5, 0, 7]
     inputs = cached(data, tmp_path, 1) if kind == "cached" else live(data)
     spread, mean = labels[TRAIN].std(axis=0), labels[TRAIN].mean(axis=0)
@@ -267,8 +266,8 @@ def test_numbers_are_learned_in_their_spread_over_the_training_pictures(
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
-def test_validation_pictures_are_as_they_are_whatever_is_done_in_training(name: str, data: FitData) -> None:
-    inputs = live(replace(data, augmentation=AUGMENTATIONS[name], mixup=1.0, cutmix=1.0))
+def test_validation_images_are_as_they_are_whatever_is_done_in_training(name: str, data: FitData) -> None:
+    inputs = live(replace(with_augmentation(data, AUGMENTATIONS[name]), mixup=1.0, cutmix=1.0))
     shown = np.concatenate([pixels for pixels, _ in batches(inputs.validation())])
     np.testing.assert_array_equal(shown, np.stack([data.loader.load(int(index)) for index in VALIDATION]))
 

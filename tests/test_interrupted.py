@@ -20,7 +20,7 @@ from app.errors import Interrupted, UsageError
 from app.locking import FolderLock, Held
 from data.errors import DataError
 from tests.conftest import TINY, Ended
-from tests.pictures import write_folder
+from tests.images import write_folder
 
 ROOT = Path(app.__file__).parents[1]
 OPTIONS = {"formats": ("tflite_float32",), **TINY}
@@ -76,7 +76,7 @@ def test_leakage_is_looked_for_again(interrupted: app.Run, source: Path) -> None
     without_digests(interrupted)
     train, test = of_split(interrupted, "train")[0], of_split(interrupted, "test")[0]
     (source / test).write_bytes((source / train).read_bytes())
-    with pytest.raises(UsageError, match=r"1 picture is in several splits.*train a new run"):
+    with pytest.raises(UsageError, match=r"1 image is in several splits.*train a new run"):
         app.train(resume=str(interrupted.path))
 
 
@@ -84,7 +84,7 @@ def test_images_that_came_later_are_left_out_and_said(
     interrupted: app.Run, source: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = interrupted.environment["data_sha256"]
-    later = write_folder(source.parent / "other", pictures=1, seed=7) / "apple" / "00.png"
+    later = write_folder(source.parent / "other", examples=1, seed=7) / "apple" / "00.png"
     (source / "apple" / "later.png").write_bytes(later.read_bytes())
     with pytest.raises(Interrupted):
         app.train(resume=str(interrupted.path))

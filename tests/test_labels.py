@@ -70,8 +70,8 @@ def test_lists_and_single_numbers_in_one_column_are_classes(tmp_path: Path) -> N
     file.write_text('{"path": "0.png", "label": 1}\n{"path": "1.png", "label": [1, 2]}\n')
     for name in ("0.png", "1.png"):
         (tmp_path / name).touch()
-    pictures = open_source(str(file), SourceOptions())
-    assert pictures.labels == MultiLabel(np.array([[1, 0], [1, 1]], np.float32), ("1", "2"))
+    examples = open_source(str(file), SourceOptions())
+    assert examples.labels == MultiLabel(np.array([[1, 0], [1, 1]], np.float32), ("1", "2"))
 
 
 # --- A made-up kind -------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pictures import write_folder
+from tests.images import write_folder
 
 ROOT = Path(__file__).parents[1]
 FILES = ("graft", "set_up.py", "requirements.txt", "requirements-dev.txt", "constraints.txt")
@@ -91,13 +91,13 @@ def test_it_runs_from_anywhere_and_knows_its_name(
 
 
 def test_paths_are_those_of_the_user_s_folder_whose_own_packages_are_left_alone(checkout: Path, tmp_path: Path) -> None:
-    write_folder(tmp_path / "my images", classes=2, pictures=2)
+    write_folder(tmp_path / "my images", classes=2, examples=2)
     for name in ("app", "data", "models"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text("raise SystemExit('this is the package of the user')")
     ended = call(checkout / "graft", "audit", "my images", "--no-labels", "--output", "a report", cwd=tmp_path)
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert "Found 4 pictures of 2 classes (apple, banana) in my images." in ended.stdout
+    assert "Found 4 images of 2 classes (apple, banana) in my images." in ended.stdout
     assert (tmp_path / "a report" / "audit.html").is_file()
     ended = call(checkout / "graft", "train", "no images", cwd=tmp_path)
     assert ended.returncode == 2 and "no images" in ended.stderr

@@ -150,7 +150,7 @@ def test_no_step_from_the_solution_is_better(one_penalty: float) -> None:
 
 
 def several(features: np.ndarray) -> np.ndarray:
-    """Labels of any number of classes a picture, float32 (n, classes), by what the features say and by chance."""
+    """Labels of any number of classes an image, float32 (n, classes), by what the features say and by chance."""
     random = np.random.default_rng(3)
     standard = (features - features.mean(axis=0)) / features.std(axis=0)
     says = standard[:, :CLASSES] + random.normal(size=(len(features), CLASSES))
@@ -220,7 +220,7 @@ def test_it_goes_from_strong_to_weak_until_the_judge_finds_it_worse(verdicts: tu
     assert norms == sorted(norms)  # each is bound less than the one before
 
 
-def test_validation_pictures_choose_a_penalty_between_too_strong_and_too_weak(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_validation_images_choose_a_penalty_between_too_strong_and_too_weak(monkeypatch: pytest.MonkeyPatch) -> None:
     features, labels = examples(60, 30)
     judge = log_loss_on(*examples(400, 30, seed=1))
     chosen = fit_linear_head(blocks_of(features, one_hot(labels)), LOSS, judge)

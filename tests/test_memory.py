@@ -1,4 +1,4 @@
-"""Extraction works through pictures without holding them: its memory does not grow with their number."""
+"""Extraction works through images without holding them: its memory does not grow with their number."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ import pytest
 from app.training import activations
 from app.training.activations import Extractor, Views
 from app.training.engines import Choice
-from data.augmentation import AUGMENTATIONS
 from data.cache.activations import ActivationCache
+from data.examples import Examples
+from data.image.augmentation import AUGMENTATIONS
+from data.image.transform import ImageTransform
 from data.labels import SingleLabel
-from data.loading import PictureLoader
-from data.pictures import PictureSet
-from tests.pictures import encode, smooth
+from data.loading import Loader
+from tests.images import encode, smooth
 
 SIZE = 64
 FILE = encode(smooth(80, 60))
@@ -27,7 +28,7 @@ PIXELS = SIZE * SIZE * 3  # bytes of a view
 
 @pytest.fixture
 def bottom(monkeypatch: pytest.MonkeyPatch) -> keras.Model:
-    """The mean colour of a picture, by NumPy: TensorFlow's own memory is not what is measured here."""
+    """The mean colour of an image, by NumPy: TensorFlow's own memory is not what is measured here."""
     pixels = keras.Input((SIZE, SIZE, 3))
     averages = keras.layers.GlobalAveragePooling2D()(pixels)
 
@@ -42,9 +43,9 @@ def peak_of_extraction(count: int, numbers: tuple[int, ...], bottom: keras.Model
     """Most bytes that Python and NumPy held at once, beside what they held before."""
     digests = tuple(hashlib.sha256(str(number).encode()).hexdigest() for number in range(count))
     labels, keys = np.arange(count) % 2, tuple(map(str, range(count)))
-    pictures = PictureSet("memory", keys, SingleLabel(labels, ("a", "b")), lambda index: FILE, digests=digests)
+    examples = Examples("memory", keys, SingleLabel(labels, ("a", "b")), lambda index: FILE, digests=digests)
     cache = ActivationCache(folder / f"{count}", 10**9)
-    loader = PictureLoader(pictures, SIZE, "stretch")
+    loader = Loader(examples, ImageTransform(SIZE, "stretch"))
     extractor = Extractor(loader, AUGMENTATIONS["default"], cache, backbone="averages", engine="auto")
     tracemalloc.start()
     try:

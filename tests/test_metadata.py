@@ -22,7 +22,7 @@ from app.errors import UsageError
 from app.exporting.formats import FORMATS
 from app.exporting.metadata import FILE_KEY, Description, read_locales, with_metadata
 from tests.conftest import Ended, contents
-from tests.pictures import NAMES, coloured
+from tests.images import NAMES, coloured
 
 Cli = Callable[..., Ended]
 PHONE_FORMATS = [name for name, one in FORMATS.items() if one.is_for_phones]
@@ -83,7 +83,7 @@ def read_metadata(file: bytes) -> dict[str, Any]:
 
 
 def classify(file: bytes, **options: Any) -> list[Any]:
-    """What an app gets that hands a picture to MediaPipe Tasks, and tells it of the file only what is in `options`."""
+    """What an app gets that hands an image to MediaPipe Tasks, and tells it of the file only what is in `options`."""
     from mediapipe.tasks.python import BaseOptions, vision
     from mediapipe.tasks.python.vision.core.image import Image, ImageFormat
 
@@ -91,8 +91,8 @@ def classify(file: bytes, **options: Any) -> list[Any]:
     with vision.ImageClassifier.create_from_options(
         vision.ImageClassifierOptions(base_options=base, **options)
     ) as classifier:
-        picture = coloured(2, 3, (50, 40), np.random.default_rng(0))
-        (answer,) = classifier.classify(Image(ImageFormat.SRGB, picture)).classifications
+        image = coloured(2, 3, (50, 40), np.random.default_rng(0))
+        (answer,) = classifier.classify(Image(ImageFormat.SRGB, image)).classifications
     return answer.categories
 
 
@@ -203,11 +203,11 @@ def test_a_client_leaves_out_what_is_below_the_threshold(plain: bytes) -> None:
 @pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (127.5, 127.5), (10.0, 2.0)])
 def test_a_client_normalises_as_the_file_says(mean: float, std: float, plain: bytes) -> None:
     found = classify(with_metadata(plain, replace(DESCRIPTION, mean=mean, std=std, score_threshold=0.0)))
-    picture = coloured(2, 3, (50, 40), np.random.default_rng(0))
-    from data.decoding import load_pixels
-    from tests.pictures import encode
+    image = coloured(2, 3, (50, 40), np.random.default_rng(0))
+    from data.image.decoding import load_pixels
+    from tests.images import encode
 
-    pixels = (load_pixels(encode(picture), 32, "stretch", like_phone=True).astype(np.float32) - mean) / std
+    pixels = (load_pixels(encode(image), 32, "stretch", like_phone=True).astype(np.float32) - mean) / std
     expected = Interpreter(model_content=plain).get_signature_runner()(pixels=pixels[None])["probabilities"][0]
     for one in found:
         assert one.score == pytest.approx(expected[one.index], abs=0.02)

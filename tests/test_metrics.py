@@ -60,7 +60,7 @@ def test_all_right_and_all_wrong(answered: list[int], accuracy: float) -> None:
     assert found["log_loss"] == pytest.approx(0 if accuracy else -math.log(1e-12), abs=1e-6)
 
 
-def test_classes_without_pictures_do_not_count() -> None:
+def test_classes_without_images_do_not_count() -> None:
     found = measure_single_label(one_hot([0, 2, 1, 1]), np.array([0, 0, 1, 1]), NAMES)
     assert found["balanced_accuracy"] == pytest.approx((0.5 + 1) / 2)
     assert found["macro_f1"] == pytest.approx((2 / 3 + 1) / 2)
@@ -68,7 +68,7 @@ def test_classes_without_pictures_do_not_count() -> None:
     assert [len(row) for row in found["confusion"]] == [3, 3, 3]
 
 
-def test_one_picture_of_two_classes() -> None:
+def test_one_image_of_two_classes() -> None:
     found = measure_single_label(np.array([[0.3, 0.7]], np.float32), np.array([1]), ("no", "yes"))
     assert (found["n"], found["accuracy"], found["confusion"]) == (1, 1.0, [[0, 0], [0, 1]])
     assert found["log_loss"] == pytest.approx(-math.log(0.7), abs=1e-6)
@@ -135,7 +135,7 @@ def test_the_calibration_error_of_several_labels_is_that_of_each_yes_and_no() ->
     assert found["label_accuracy"] == found["map"] == 1.0
 
 
-def test_the_interval_of_the_average_precision_comes_from_pictures_drawn_again() -> None:
+def test_the_interval_of_the_average_precision_comes_from_images_drawn_again() -> None:
     probabilities, labels, thresholds = several(200)
     found = measure_multi_label(probabilities, labels, NAMES, thresholds)
     low, high = found["map_ci95"]
@@ -147,7 +147,7 @@ def test_the_interval_of_the_average_precision_comes_from_pictures_drawn_again()
     assert found["map_ci95"] == measure_multi_label(probabilities, labels, NAMES, thresholds)["map_ci95"]
 
 
-def test_a_picture_that_counts_twice_is_there_twice() -> None:
+def test_an_image_that_counts_twice_is_there_twice() -> None:
     probabilities, labels, _ = several()
     counts = np.random.default_rng(0).integers(0, 3, 70)
     again = np.repeat(np.arange(70), counts)
@@ -157,7 +157,7 @@ def test_a_picture_that_counts_twice_is_there_twice() -> None:
     )
 
 
-def test_a_class_that_no_picture_has_is_in_no_mean() -> None:
+def test_a_class_that_no_image_has_is_in_no_mean() -> None:
     probabilities, labels, thresholds = several()
     labels[:, 1] = 0
     found = measure_multi_label(probabilities, labels, NAMES, thresholds)
@@ -189,7 +189,7 @@ def test_numbers_are_measured_as_by_scikit_learn() -> None:
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 
-def test_one_number_of_one_picture_has_no_interval() -> None:
+def test_one_number_of_one_image_has_no_interval() -> None:
     found = measure_regression(np.array([[2.5]]), np.array([[3.0]]), ("weight",))
     assert (found["n"], found["mae"], found["rmse"], found["mae_ci95"], found["r2"]) == (1, 0.5, 0.5, None, 0.0)
 

@@ -1,4 +1,4 @@
-"""MixUp and CutMix: pairs are mixed, labels in the shares of their pictures, and a seed and a step decide."""
+"""MixUp and CutMix: pairs are mixed, labels in the shares of their images, and a seed and a step decide."""
 
 from __future__ import annotations
 

@@ -21,14 +21,15 @@ from app.exporting.parity import (
 )
 from app.exporting.process import ModelProcess
 from app.exporting.trained import Trained
-from app.pictures import open_readable
-from data.decoding import RESIZES, load_pixels
-from data.loading import PictureLoader
-from data.pictures import PictureSet
+from app.sources import open_readable
+from data.examples import Examples
+from data.image.decoding import RESIZES, load_pixels
+from data.image.transform import ImageTransform
+from data.loading import Loader
 from models.builder import with_answers
 from tests.conftest import TINY, Ended
 from tests.handmade import colour_classifier
-from tests.pictures import encode, write_folder
+from tests.images import encode, write_folder
 
 Cli = Callable[..., Ended]
 
@@ -187,34 +188,34 @@ def test_how_much_it_may_lose_is_the_user_s_choice(brittle_copy: app.Run, cli: C
     assert brittle_copy.parity["max_drop"] == 67
 
 
-# --- The pictures that are asked --------------------------------------------------------------------------------------
+# --- The images that are asked --------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> EvaluationSet:
-    """70 pictures, more than two batches, some of which the clients decode in their own way."""
+    """70 images, more than two batches, some of which the clients decode in their own way."""
     folder = tmp_path_factory.mktemp("many")
     for seed, suffix in enumerate((".png", ".jpg", ".webp", ".bmp", ".gif")):
-        write_folder(folder / "pictures", pictures=5, size=(50, 35), suffix=suffix, seed=seed)
-    pictures, _ = open_readable(str(folder / "pictures"), skip_unreadable=False)
-    return compared(pictures, "stretch")
+        write_folder(folder / "images", examples=5, size=(50, 35), suffix=suffix, seed=seed)
+    examples, _ = open_readable(str(folder / "images"), skip_unreadable=False)
+    return compared(examples, "stretch")
 
 
-def compared(pictures: PictureSet, resize: str) -> EvaluationSet:
-    """The pictures with what the colour classifier gives for them."""
-    images = EvaluationSet(PictureLoader(pictures, 32, resize), np.arange(len(pictures)), np.empty((0, 3)))
+def compared(examples: Examples, resize: str) -> EvaluationSet:
+    """The images with what the colour classifier gives for them."""
+    images = EvaluationSet(Loader(examples, ImageTransform(32, resize)), np.arange(len(examples)), np.empty((0, 3)))
     pixels = images.pixels(range(len(images))).astype(np.float32)
     images.reference = np.asarray(with_answers(colour_classifier())(pixels))
     return images
 
 
 @pytest.mark.parametrize("resize", ["stretch", "crop", "pad"])
-def test_an_honest_file_passes_whatever_the_pictures_are(resize: str, many: EvaluationSet, tmp_path: Path) -> None:
+def test_an_honest_file_passes_whatever_the_images_are(resize: str, many: EvaluationSet, tmp_path: Path) -> None:
     model = with_answers(colour_classifier())
     names = many.class_names
     description = Description("name", "text", "1", "author", "licence", names, resize=resize)
     trained = Trained(model, description=description, calibration=lambda: many.pixels(range(len(many))))
-    images = compared(many.pictures, resize)
+    images = compared(many.examples, resize)
     tflite.write_float32(trained, tmp_path / "model.tflite")
     proof = prove(tmp_path / "model.tflite", FORMATS["tflite_float32"], images, max_drop=0.0)
     assert proof.failures == []

@@ -22,7 +22,7 @@ from data.errors import DataError
 from models.builder import load_model
 from models.errors import ModelError
 from tests.conftest import Ended
-from tests.pictures import coloured, encode, write_folder
+from tests.images import coloured, encode, write_folder
 
 Cli = Callable[..., Ended]
 
@@ -59,7 +59,7 @@ def rows(predictions: list[app.Prediction], names: tuple[str, ...]) -> np.ndarra
 
 @pytest.fixture(scope="module")
 def of_the_run(every_format: app.Run, fruit: Path) -> list[app.Prediction]:
-    """What the model of a run says of all pictures."""
+    """What the model of a run says of all images."""
     return app.predict(str(every_format.path), [str(fruit)])
 
 
@@ -84,7 +84,7 @@ def test_probabilities_are_of_all_classes_the_likeliest_first(tflite: Path, frui
 
 
 def test_answers_are_those_of_the_keras_model_for_raw_pixels(tiny_run: app.Run, fruit: Path) -> None:
-    from data.decoding import load_pixels
+    from data.image.decoding import load_pixels
 
     path = fruit / "banana" / "03.png"
     pixels = load_pixels(path.read_bytes(), 32, "stretch")[None].astype("float32")
@@ -100,23 +100,23 @@ def test_batches_do_not_matter(tflite: Path, tiny_run: app.Run, fruit: Path) -> 
     np.testing.assert_allclose(rows(whole, names), rows(pieces, names), atol=1e-6)
 
 
-def test_pictures_are_answered_in_the_order_given(tflite: Path, fruit: Path) -> None:
+def test_images_are_answered_in_the_order_given(tflite: Path, fruit: Path) -> None:
     asked = [str(fruit / "cherry" / "01.png"), str(fruit / "apple"), str(fruit / "cherry" / "01.png")]
     found = [one.path for one in app.predict(str(tflite), asked)]
     apples = sorted(str(path) for path in (fruit / "apple").iterdir())
-    assert found == [asked[0], *apples, asked[2]]  # a picture named twice is answered twice
+    assert found == [asked[0], *apples, asked[2]]  # an image named twice is answered twice
 
 
-def test_folders_are_searched_for_pictures(tflite: Path, tmp_path: Path) -> None:
-    picture = encode(coloured(0, 3, (20, 20), np.random.default_rng(0)))
+def test_folders_are_searched_for_images(tflite: Path, tmp_path: Path) -> None:
+    image = encode(coloured(0, 3, (20, 20), np.random.default_rng(0)))
     for name in ("a.png", "deep/er/b.PNG", ".hidden.png", ".git/c.png", "notes.txt"):
         (tmp_path / "folder" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "folder" / name).write_bytes(picture)
+        (tmp_path / "folder" / name).write_bytes(image)
     found = [one.path for one in app.predict(str(tflite), [str(tmp_path / "folder")])]
     assert found == [str(tmp_path / "folder" / "a.png"), str(tmp_path / "folder" / "deep/er/b.PNG")]
 
 
-def test_pictures_are_resized_as_the_run_did(tiny_copy: app.Run, tmp_path: Path) -> None:
+def test_images_are_resized_as_the_run_did(tiny_copy: app.Run, tmp_path: Path) -> None:
     wide = tmp_path / "wide.png"
     left = coloured(0, 3, (60, 40), np.random.default_rng(0))
     wide.write_bytes(encode(np.concatenate([left, coloured(1, 3, (60, 40), np.random.default_rng(0))], axis=1)))
@@ -162,57 +162,57 @@ def test_json_may_be_read_in_part(tflite: Path, fruit: Path) -> None:
 @pytest.mark.usefixtures("wide")
 @pytest.mark.parametrize("top", [1, 2, 99])
 def test_top_says_how_many_classes_are_named(top: int, tflite: Path, fruit: Path, cli: Cli) -> None:
-    picture = fruit / "apple" / "00.png"
-    (expected,) = app.predict(str(tflite), [str(picture)])
-    ended = cli("predict", tflite, picture, "--top", top)
+    image = fruit / "apple" / "00.png"
+    (expected,) = app.predict(str(tflite), [str(image)])
+    ended = cli("predict", tflite, image, "--top", top)
     assert (ended.code, ended.err) == (0, "")
-    (line,) = [line for line in ended.out.splitlines() if str(picture) in line]
-    named = [name for name in expected.probabilities if name in line.partition(str(picture))[2]]
+    (line,) = [line for line in ended.out.splitlines() if str(image) in line]
+    named = [name for name in expected.probabilities if name in line.partition(str(image))[2]]
     assert named == list(expected.probabilities)[:top]
     assert line.count("%") == min(top, 3)
 
 
-# --- Unreadable pictures ----------------------------------------------------------------------------------------------
+# --- Unreadable images ----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def spoilt(tmp_path: Path) -> Path:
-    """Six pictures, of which two cannot be read."""
-    folder = write_folder(tmp_path / "spoilt", classes=2, pictures=3)
+    """Six images, of which two cannot be read."""
+    folder = write_folder(tmp_path / "spoilt", classes=2, examples=3)
     (folder / "apple" / "01.png").write_bytes(b"text")
     (folder / "banana" / "00.png").write_bytes(b"")
     return folder
 
 
 @pytest.mark.parametrize("size", [1, 32])
-def test_every_unreadable_picture_is_named(size: int, tflite: Path, spoilt: Path, cli: Cli) -> None:
+def test_every_unreadable_image_is_named(size: int, tflite: Path, spoilt: Path, cli: Cli) -> None:
     ended = cli("predict", tflite, spoilt, "--batch-size", size)
     assert (ended.code, ended.out) == (2, "")
-    assert "2 pictures cannot be read" in ended.err
-    assert f"{spoilt / 'apple' / '01.png'}: not a picture" in ended.err
+    assert "2 images cannot be read" in ended.err
+    assert f"{spoilt / 'apple' / '01.png'}: not an image" in ended.err
     assert f"{spoilt / 'banana' / '00.png'}: the file is empty" in ended.err
     assert "--skip-unreadable" in ended.err
 
 
 @pytest.mark.parametrize("size", [1, 32])
-def test_unreadable_pictures_can_be_left_out(size: int, tflite: Path, spoilt: Path, cli: Cli) -> None:
+def test_unreadable_images_can_be_left_out(size: int, tflite: Path, spoilt: Path, cli: Cli) -> None:
     ended = cli("predict", tflite, spoilt, "--skip-unreadable", "--json", "--batch-size", size)
     assert ended.code == 0
     kept = [str(path) for path in sorted(spoilt.rglob("*.png")) if path.stat().st_size > 10]
     assert [one["path"] for one in json.loads(ended.out)] == kept
-    assert "2 pictures cannot be read" in ended.err  # beside the JSON, not in it
+    assert "2 images cannot be read" in ended.err  # beside the JSON, not in it
 
 
 def test_nothing_to_answer_is_an_error(tflite: Path, spoilt: Path) -> None:
-    with pytest.raises(DataError, match="Name at least one picture that can be read"):
+    with pytest.raises(DataError, match="Name at least one image that can be read"):
         app.predict(str(tflite), [str(spoilt / "apple" / "01.png")], skip_unreadable=True)
 
 
 @pytest.mark.parametrize(
     ("paths", "text"),
-    [(["nowhere.jpg"], "there is no picture nowhere.jpg"), (["{empty}"], "holds no pictures"), ([], "at least one")],
+    [(["nowhere.jpg"], "there is no image nowhere.jpg"), (["{empty}"], "holds no images"), ([], "at least one")],
 )
-def test_pictures_that_are_missing(paths: list[str], text: str, tflite: Path, tmp_path: Path) -> None:
+def test_images_that_are_missing(paths: list[str], text: str, tflite: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=text):
         app.predict(str(tflite), [path.format(empty=tmp_path) for path in paths])
 
@@ -221,14 +221,14 @@ def test_pictures_that_are_missing(paths: list[str], text: str, tflite: Path, tm
 
 
 def test_a_file_brings_its_labels_along(loose: Path, tflite: Path, fruit: Path) -> None:
-    picture = str(fruit / "cherry" / "00.png")
-    (found,), (expected,) = (app.predict(str(model), [picture]) for model in (loose, tflite))
+    image = str(fruit / "cherry" / "00.png")
+    (found,), (expected,) = (app.predict(str(model), [image]) for model in (loose, tflite))
     assert (found.label, found.probabilities) == (expected.label, expected.probabilities)
 
 
 def test_without_labels_classes_have_numbers(bare: Path, tflite: Path, tiny_run: app.Run, fruit: Path) -> None:
-    picture = str(fruit / "cherry" / "00.png")
-    (found,), (expected,) = (app.predict(str(model), [picture]) for model in (bare, tflite))
+    image = str(fruit / "cherry" / "00.png")
+    (found,), (expected,) = (app.predict(str(model), [image]) for model in (bare, tflite))
     assert set(found.probabilities) == {"class 0", "class 1", "class 2"}
     assert found.label == f"class {tiny_run.class_names.index(expected.label)}"
 

@@ -18,10 +18,10 @@ import app.predictor
 from app import Predictor
 from app.errors import UsageError
 from app.exporting.formats import FORMATS
-from data.decoding import UnreadablePicture, load_pixels
-from data.preparing import Preparation
+from data.image.decoding import UnreadableImage, load_pixels
+from data.image.preparing import Preparation
 from tests.handmade import colour_classifier
-from tests.pictures import encode, smooth
+from tests.images import encode, smooth
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
 FILES = ["model.keras", *(f"export/{one.file}" for one in FORMATS.values())]
@@ -139,7 +139,7 @@ def test_what_cannot_be_loaded_is_one_sentence(tflite: Path, tmp_path: Path) -> 
         Predictor(tflite, labels=str(tmp_path / "gone.txt"))
     with pytest.raises(UsageError, match="there is no client 'caffe'; take one of keras, tensorflow, litert"):
         Predictor(tflite, client="caffe")
-    with Predictor(tflite) as predictor, pytest.raises(UnreadablePicture):
+    with Predictor(tflite) as predictor, pytest.raises(UnreadableImage):
         predictor.predict_encoded([b"no image"])
 
 

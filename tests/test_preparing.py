@@ -12,14 +12,14 @@ import pytest
 from PIL import Image
 
 import app
-from app.pictures import open_readable
+from app.sources import open_readable
 from data.auditing.lost import ON_BLACK, ON_WHITE, VISIBLE, background_for, deep_ones, levels_for
 from data.auditing.statistics import statistics_of
-from data.decoding import UnreadablePicture, decode
 from data.errors import DataError
-from data.preparing import PLAIN, Preparation
+from data.image.decoding import UnreadableImage, decode
+from data.image.preparing import PLAIN, Preparation
 from tests.conftest import TINY, Ended
-from tests.pictures import coloured, encode, smooth
+from tests.images import coloured, encode, smooth
 from tests.raw_files import packed, tiff
 
 Cli = Callable[..., Ended]
@@ -88,7 +88,7 @@ def test_a_file_of_12_bits_needs_no_levels() -> None:
 
 def test_levels_make_fractions_readable() -> None:
     encoded = encode((VALUES / 4095).astype(np.float32), "TIFF")
-    with pytest.raises(UnreadablePicture, match="--levels"):
+    with pytest.raises(UnreadableImage, match="--levels"):
         decode(encoded)
     assert np.asarray(decode(Preparation.parse(None, "0-1")(encoded))).max() == 255
 

@@ -64,7 +64,7 @@ def test_a_question_that_cannot_be_answered_ends_nothing(tflite: Path) -> None:
         with pytest.raises(UsageError, match="cannot be run"):
             model.predict(np.zeros((1, 5, 5, 3), np.uint8))
         with pytest.raises(UsageError, match="cannot be run"):
-            model.predict_encoded([b"a picture"], "stretch")  # LiteRT decodes none
+            model.predict_encoded([b"an image"], "stretch")  # LiteRT decodes none
         assert model.predict(PIXELS).shape == (2, 3)
 
 
@@ -120,14 +120,14 @@ def converted_by_others(tmp_path_factory: pytest.TempPathFactory) -> dict[str, P
     )
     folder = tmp_path_factory.mktemp("others")
     model.export(folder / "saved_model", verbose=False)
-    pictures = np.random.default_rng(1).integers(0, 256, (20, 1, 16, 16, 3)).astype(np.float32)
-    pictures[::2] /= 8
+    examples = np.random.default_rng(1).integers(0, 256, (20, 1, 16, 16, 3)).astype(np.float32)
+    examples[::2] /= 8
     files = {}
     for kind in ("float32", "uint8", "int8"):
         converter = tf.lite.TFLiteConverter.from_saved_model(str(folder / "saved_model"))
         if kind != "float32":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
-            converter.representative_dataset = lambda: ([one] for one in pictures)
+            converter.representative_dataset = lambda: ([one] for one in examples)
             converter.inference_input_type = converter.inference_output_type = getattr(tf, kind)
         files[kind] = folder / f"{kind}.tflite"
         files[kind].write_bytes(converter.convert())
@@ -139,7 +139,7 @@ def test_integer_files_of_others_are_asked_in_their_own_numbers(
     kind: str, converted_by_others: dict[str, Path]
 ) -> None:
     pixels = np.random.default_rng(2).integers(0, 256, (6, 16, 16, 3), np.uint8)
-    pixels[:3] //= 8  # dark pictures have other answers
+    pixels[:3] //= 8  # dark images have other answers
     answers = []
     for file in (converted_by_others["float32"], converted_by_others[kind]):
         with ModelProcess(file) as model:

@@ -23,8 +23,9 @@ from app.exporting.metadata import Description
 from app.exporting.parity import Proof
 from app.exporting.quantization import Quantizer
 from app.exporting.trained import Trained
-from app.pictures import open_readable
-from data.loading import PictureLoader
+from app.sources import open_readable
+from data.image.transform import ImageTransform
+from data.loading import Loader
 from models.builder import with_answers
 from tests.conftest import Ended
 from tests.handmade import RESCALED, colour_classifier
@@ -34,9 +35,9 @@ Cli = Callable[..., Ended]
 
 @pytest.fixture(scope="module")
 def asked(fruit: Path) -> EvaluationSet:
-    """24 pictures and the right answers to them."""
-    pictures, _ = open_readable(str(fruit), skip_unreadable=False)
-    images = EvaluationSet(PictureLoader(pictures, 32, "stretch"), np.arange(len(pictures)), np.empty((0, 3)))
+    """24 images and the right answers to them."""
+    examples, _ = open_readable(str(fruit), skip_unreadable=False)
+    images = EvaluationSet(Loader(examples, ImageTransform(32, "stretch")), np.arange(len(examples)), np.empty((0, 3)))
     images.reference = np.asarray(with_answers(colour_classifier())(pixels_of(images).astype(np.float32)))
     return images
 
@@ -110,7 +111,7 @@ def test_a_good_network_stays_full_integer(sound: Trained, asked: EvaluationSet,
 
 
 def fail_until(good: Callable[[str, bool], bool], monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
-    """Let every proof fail but those of files that are `good`; gives what was proved, and whether on test pictures."""
+    """Let every proof fail but those of files that are `good`; gives what was proved, and whether on test images."""
     proved = []
 
     def prove(
@@ -145,20 +146,20 @@ def test_what_passes_nothing_ends_with_float16(
         "model_float16.tflite",
     ]
     assert search.name == "tflite_float16" and search.proof is not None and not search.proof.passed
-    assert proved[-1] == ("model_float16.tflite", True)  # what is kept is told of by the test pictures
+    assert proved[-1] == ("model_float16.tflite", True)  # what is kept is told of by the test images
     assert all(one["failures"] == ["no good"] for one in search.steps)
     tried = [one["what"] for one in search.steps]
     assert len(set(tried)) == len(tried)  # also where several have the same file name
     assert [path.name for path in tmp_path.iterdir()] == ["model_float16.tflite"]
 
 
-def test_what_fails_on_the_test_pictures_only_is_not_kept(
+def test_what_fails_on_the_test_images_only_is_not_kept(
     sound: Trained, asked: EvaluationSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fail_until(lambda name, with_client: not with_client or "weights" in name, monkeypatch)
     search = quantize_automatically(sound, tmp_path, asked, asked, max_drop=0.5)
     assert search.name == "tflite_int8_weights" and search.proof is not None and search.proof.passed
-    assert search.steps[0]["failures"] == ["on the test pictures: no good"]
+    assert search.steps[0]["failures"] == ["on the test images: no good"]
     assert search.steps[-1]["failures"] == []
     assert [path.name for path in tmp_path.iterdir()] == ["model_int8_weights.tflite"]
 
@@ -243,8 +244,8 @@ def test_files_answer_like_the_float_one(sound: Trained, asked: EvaluationSet) -
         assert answer["dtype"] == np.float32
 
 
-def test_ranges_are_those_of_all_pictures_in_any_order(sound: Trained, asked: EvaluationSet) -> None:
-    """A moving average over the pictures, which lie class by class, would cut off what the first classes need."""
+def test_ranges_are_those_of_all_images_in_any_order(sound: Trained, asked: EvaluationSet) -> None:
+    """A moving average over the images, which lie class by class, would cut off what the first classes need."""
     there, back = Quantizer(sound.float32, pixels_of(asked)), Quantizer(sound.float32, pixels_of(asked)[::-1])
     assert there.static(activation_bits=8) == back.static(activation_bits=8)
     features = keras.Model(sound.model.input, sound.model.get_layer("narrow_relu").output)

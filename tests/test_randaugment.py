@@ -1,4 +1,4 @@
-"""RandAugment: every operation keeps the kind of picture, does what it is named after, and grows with its strength."""
+"""RandAugment: every operation keeps the kind of image, does what it is named after, and grows with its strength."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import cv2
 import numpy as np
 import pytest
 
-from data.randaugment import OPERATIONS, rand_augment
-from tests.pictures import smooth
+from data.image.randaugment import OPERATIONS, rand_augment
+from tests.images import smooth
 
 SIZE = 40
-PICTURE = smooth(SIZE, SIZE)
-DULL = (PICTURE * 0.5 + 40).astype(np.uint8)  # with room for more contrast
+IMAGE = smooth(SIZE, SIZE)
+DULL = (IMAGE * 0.5 + 40).astype(np.uint8)  # with room for more contrast
 WITHOUT_STRENGTH = ("autocontrast", "equalize")
 WITH_STRENGTH = [name for name in OPERATIONS if name not in (*WITHOUT_STRENGTH, "identity")]
 WITH_DIRECTION = [name for name in WITH_STRENGTH if name not in ("solarize", "posterize")]
@@ -32,29 +32,29 @@ def test_the_operations_are_those_of_the_paper() -> None:
 @pytest.mark.parametrize("strength", [-1.0, -0.3, 0.0, 0.5, 1.0])
 @pytest.mark.parametrize("size", [1, 7, 32])
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_shape_type_and_the_picture_that_is_handed_in_stay(name: str, size: int, strength: float) -> None:
-    picture = smooth(size, size, seed=2)
-    before = picture.copy()
-    picture.flags.writeable = False
-    changed = OPERATIONS[name](picture, strength)
-    assert changed.shape == picture.shape and changed.dtype == np.uint8
-    assert (picture == before).all()
+def test_shape_type_and_the_image_that_is_handed_in_stay(name: str, size: int, strength: float) -> None:
+    image = smooth(size, size, seed=2)
+    before = image.copy()
+    image.flags.writeable = False
+    changed = OPERATIONS[name](image, strength)
+    assert changed.shape == image.shape and changed.dtype == np.uint8
+    assert (image == before).all()
 
 
 @pytest.mark.parametrize("name", ["identity", *WITH_STRENGTH])
 def test_strength_0_changes_nothing(name: str) -> None:
-    assert (OPERATIONS[name](PICTURE, 0.0) == PICTURE).all()
+    assert (OPERATIONS[name](IMAGE, 0.0) == IMAGE).all()
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_all_but_the_identity_change_the_picture(name: str) -> None:
+def test_all_but_the_identity_change_the_image(name: str) -> None:
     assert (distance(OPERATIONS[name](DULL, 0.6), DULL) > 0.3) == (name != "identity")
 
 
 @pytest.mark.parametrize("name", WITH_STRENGTH)
 @pytest.mark.parametrize("direction", [-1, 1])
 def test_more_strength_changes_more(name: str, direction: int) -> None:
-    distances = [distance(OPERATIONS[name](PICTURE, direction * strength), PICTURE) for strength in (0.03, 0.1, 0.3)]
+    distances = [distance(OPERATIONS[name](IMAGE, direction * strength), IMAGE) for strength in (0.03, 0.1, 0.3)]
     assert sorted(distances) == distances and distances[-1] > distances[0]
 
 
@@ -79,7 +79,7 @@ def test_what_each_operation_on_colours_does() -> None:
     assert len(np.unique(OPERATIONS["posterize"](levels, -1.0))) == 2**4
     assert np.abs(OPERATIONS["brightness"](levels, 0.5)[0, :150, 0] - levels[0, :150, 0] * 1.45).max() <= 1
     assert np.ptp(OPERATIONS["contrast"](levels, -1.0).astype(int)) in (25, 26)  # a tenth
-    assert np.ptp(OPERATIONS["color"](PICTURE, -1.0).astype(int), axis=2).max() < 30 < np.ptp(PICTURE, axis=2).max()
+    assert np.ptp(OPERATIONS["color"](IMAGE, -1.0).astype(int), axis=2).max() < 30 < np.ptp(IMAGE, axis=2).max()
     edges = [np.abs(np.diff(OPERATIONS["sharpness"](DULL, one).astype(int), axis=0)).sum() for one in (-1, 0, 1)]
     assert sorted(edges) == edges and len(set(edges)) == 3
 
@@ -96,9 +96,9 @@ def test_what_each_operation_on_colours_does() -> None:
 )
 def test_what_each_operation_on_geometry_does_and_that_it_leaves_grey(name: str, matrix: object) -> None:
     """Half of the largest: 0.225 of the side, a shear of 0.15, 15 degrees; here as a map from input to output."""
-    expected = cv2.warpAffine(PICTURE, np.array(matrix, float), (SIZE, SIZE), borderValue=(128, 128, 128))
-    found = OPERATIONS[name](PICTURE, 0.5)
-    assert distance(found, expected) < 1.5 < distance(PICTURE, expected)
+    expected = cv2.warpAffine(IMAGE, np.array(matrix, float), (SIZE, SIZE), borderValue=(128, 128, 128))
+    found = OPERATIONS[name](IMAGE, 0.5)
+    assert distance(found, expected) < 1.5 < distance(IMAGE, expected)
     assert (found == 128).all(axis=-1).any()
 
 

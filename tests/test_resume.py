@@ -19,7 +19,7 @@ import pytest
 from app import Run, train
 from app.errors import Interrupted
 from app.events import Advanced, Event, cancellable, listening
-from tests.pictures import write_folder
+from tests.images import write_folder
 
 ROOT = Path(__file__).parent.parent
 # Dropout, MixUp, augmentation and two phases: all that is random has to be taken up again.
@@ -41,7 +41,7 @@ FIGURES = ("loss", "accuracy", "val_loss", "val_accuracy")
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_folder(tmp_path_factory.mktemp("resume") / "pictures", pictures=12)
+    return write_folder(tmp_path_factory.mktemp("resume") / "images", examples=12)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def figures(run: Run) -> list[tuple]:
     return [(one["phase"], one["epoch"], *(one[name] for name in FIGURES)) for one in run.history]
 
 
-# Activations out of the cache; pictures augmented anew.
+# Activations out of the cache; images augmented anew.
 @pytest.mark.parametrize("augment", ["light", pytest.param("live", marks=pytest.mark.slow)])
 def test_kill_9_in_phase_2_then_resume_ends_like_an_uninterrupted_run(
     augment: str,
@@ -148,7 +148,7 @@ def test_kill_9_while_extracting_then_resume_extracts_the_rest(
     assert run.metrics["extraction"]["views"] == every - 32  # the batch that was finished is not run again
     whole = figures(uninterrupted("light"))
     assert [one[:2] for one in figures(run)] == [one[:2] for one in whole]
-    # Rounding may differ, since pictures came in other batches.
+    # Rounding may differ, since images came in other batches.
     np.testing.assert_allclose([one[2:] for one in figures(run)], [one[2:] for one in whole], atol=0.05)
 
 

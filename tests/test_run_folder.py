@@ -18,11 +18,11 @@ from PIL import Image
 import app
 from app.errors import UsageError
 from app.evaluation.report import write_report
-from data.decoding import RESIZES, load_pixels
+from data.image.decoding import RESIZES, load_pixels
 from models.builder import load_model, with_answers
 from tests.conftest import TINY, naming_folders
 from tests.handmade import colour_classifier
-from tests.pictures import write_folder
+from tests.images import write_folder
 
 HOSTILE = ("<script>alert(1)", "a|b `c` *d*", "$\\frac$", "ünïcødé ☕ 花", "{{ 7*7 }}", "[bold]red")
 EPOCH = {"phase", "epoch", "seconds", "finished", "loss", "accuracy", "val_loss", "val_accuracy"}
@@ -157,7 +157,7 @@ def test_environment_tells_what_a_run_depends_on(finished_run: app.Run, tiny_run
     assert environment["backbone_weights_sha256"] != tiny_run.environment["backbone_weights_sha256"]
 
 
-def test_splits_name_every_picture_once(finished_run: app.Run, fruit: Path) -> None:
+def test_splits_name_every_image_once(finished_run: app.Run, fruit: Path) -> None:
     rows = splits(finished_run)
     assert sorted(row["path"] for row in rows) == sorted(
         path.relative_to(fruit).as_posix() for path in fruit.rglob("*.png")
@@ -210,7 +210,7 @@ def test_the_best_epoch_is_the_one_that_was_saved(tiny_run: app.Run) -> None:
 
 
 @pytest.mark.parametrize("name", ["data", "augmentation", "curves", "confusion", "reliability", "predictions"])
-def test_plots_are_pictures(name: str, finished_run: app.Run) -> None:
+def test_plots_are_images(name: str, finished_run: app.Run) -> None:
     with Image.open(finished_run.plots / f"{name}.png") as image:
         image.load()
         assert image.format == "PNG"
@@ -218,7 +218,7 @@ def test_plots_are_pictures(name: str, finished_run: app.Run) -> None:
         assert len(set(image.convert("L").resize((64, 64)).getdata())) > 3  # not blank
 
 
-def test_the_report_holds_the_numbers_and_its_pictures(finished_run: app.Run) -> None:
+def test_the_report_holds_the_numbers_and_its_images(finished_run: app.Run) -> None:
     report = finished_run.report.read_text(encoding="utf-8")
     test = finished_run.metrics["test"]
     for text in (
@@ -247,7 +247,7 @@ def test_the_model_card_holds_the_numbers(finished_run: app.Run) -> None:
 
 @pytest.fixture(scope="module")
 def colour_run(tiny_run: app.Run, tmp_path_factory: pytest.TempPathFactory) -> app.Run:
-    """A run whose model looks at the colours, so that it matters what of a picture it sees."""
+    """A run whose model looks at the colours, so that it matters what of an image it sees."""
     run = app.Run(Path(shutil.copytree(tiny_run.path, tmp_path_factory.mktemp("runs") / "colours")))
     colour_classifier().save(run.model)
     app.export(str(run.path), formats=("tflite_float32",))
@@ -265,10 +265,10 @@ def test_the_code_of_the_model_card_does_what_it_says(
     classify, check_golden_vectors = re.findall(r"```python\n(.*?)```", card, flags=re.DOTALL)
     pixels = np.zeros((50, 90, 3), np.uint8)
     pixels[:, :30, 2], pixels[:, 30:60, 0], pixels[:, 60:, 1] = 200, 150, 150  # blue, red and green, from the left
-    picture = colour_run.path / "picture.jpg"
-    Image.fromarray(pixels).save(picture, quality=95)
+    image = colour_run.path / "image.jpg"
+    Image.fromarray(pixels).save(image, quality=95)
     model = with_answers(load_model(colour_run.model))
-    seen = {one: load_pixels(picture.read_bytes(), 32, one, like_phone=True) for one in RESIZES}
+    seen = {one: load_pixels(image.read_bytes(), 32, one, like_phone=True) for one in RESIZES}
     expected = {one: np.asarray(model(seen[one][None].astype(np.float32)))[0] for one in RESIZES}
     assert min(np.abs(expected[one] - expected[resize]).max() for one in set(RESIZES) - {resize}) > 0.05
 
@@ -286,7 +286,7 @@ def test_the_code_of_the_model_card_does_what_it_says(
 
 @pytest.fixture(scope="module")
 def hostile_run(tiny_backbone: str, tmp_path_factory: pytest.TempPathFactory) -> app.Run:
-    folder = write_folder(tmp_path_factory.mktemp("hostile") / "<b>pictures", classes=len(HOSTILE), pictures=3)
+    folder = write_folder(tmp_path_factory.mktemp("hostile") / "<b>images", classes=len(HOSTILE), examples=3)
     for path, name in zip(sorted(folder.iterdir()), HOSTILE, strict=True):
         path.rename(folder / name)
     output = folder.parent / "<i>run"
@@ -295,9 +295,9 @@ def hostile_run(tiny_backbone: str, tmp_path_factory: pytest.TempPathFactory) ->
 
 def test_names_are_escaped_in_the_report(hostile_run: app.Run) -> None:
     report = hostile_run.report.read_text(encoding="utf-8")
-    for text in ("<script", "<b>pictures", "<i>run"):
+    for text in ("<script", "<b>images", "<i>run"):
         assert text not in report
-    for text in ("&lt;script&gt;alert(1)", "{{ 7*7 }}", "&lt;b&gt;pictures", "ünïcødé ☕ 花"):
+    for text in ("&lt;script&gt;alert(1)", "{{ 7*7 }}", "&lt;b&gt;images", "ünïcødé ☕ 花"):
         assert text in report
 
 

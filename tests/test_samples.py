@@ -1,4 +1,4 @@
-"""What a user can look at while a run trains: the pictures that the network really sees, and true counts."""
+"""What a user can look at while a run trains: the images that the network really sees, and true counts."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from app.training.activations import Extractor
 from app.training.fit_data import FitData
 from app.training.inputs import LiveInputs
 from app.training.objectives import LabelObjective
-from data.augmentation import AUGMENTATIONS
+from data.examples import Examples
+from data.image.augmentation import AUGMENTATIONS
+from data.image.transform import ImageTransform
 from data.labels import MultiLabel, Regression, SingleLabel
-from data.loading import PictureLoader
-from data.pictures import PictureSet
+from data.loading import Loader
 from tests.extraction import (
     FILES,
     SIZE,
     assert_alike,
+    examples_of,
     extractor_of,
     features,
     model,
-    pictures_of,
     seen,
     through,
     views_of,
@@ -37,13 +38,12 @@ from tests.plans import plan_of
 SPLITS = {"train": np.arange(0, 8), "validation": np.arange(8, 10), "test": np.arange(10, 12)}
 
 
-def data_of(preset: str, pictures: PictureSet | None = None, views: int = 2) -> FitData:
+def data_of(preset: str, examples: Examples | None = None, views: int = 2) -> FitData:
     return FitData(
-        loader=PictureLoader(pictures or pictures_of(FILES), SIZE, "stretch"),
+        loader=Loader(examples or examples_of(FILES), ImageTransform(SIZE, "stretch", AUGMENTATIONS[preset])),
         train=SPLITS["train"],
         validation=SPLITS["validation"],
         batch_size=3,
-        augmentation=AUGMENTATIONS[preset],
         seed=7,
         views=views,
     )
@@ -107,22 +107,22 @@ def test_of_many_views_some_are_shown() -> None:
 # --- The data -----------------------------------------------------------------------------------------------------------
 
 
-def several_labels() -> PictureSet:
+def several_labels() -> Examples:
     labels = np.zeros((12, 3), np.float32)
     labels[:, 0] = 1
     labels[::2, 1] = 1
-    return replace(pictures_of(FILES), labels=MultiLabel(labels, ("x", "y", "z")))
+    return replace(examples_of(FILES), labels=MultiLabel(labels, ("x", "y", "z")))
 
 
 def test_counts_are_those_of_each_class_in_each_split() -> None:
     figure = labelled(data_of("none").loader, {"train": np.arange(0, 7), "validation": np.arange(7, 12)})
     assert [[bar.get_width() for bar in bars] for bars in figure.axes[0].containers] == [[4, 3], [2, 3]]
-    assert {"12 pictures, 2 classes", "a", "b", "train", "validation", "6"} <= set(texts(figure))
+    assert {"12 images, 2 classes", "a", "b", "train", "validation", "6"} <= set(texts(figure))
     assert len(images(figure)) == 7
 
 
-def test_a_picture_of_several_labels_counts_for_each() -> None:
-    figure = labelled(PictureLoader(several_labels(), SIZE, "stretch"), SPLITS)
+def test_an_image_of_several_labels_counts_for_each() -> None:
+    figure = labelled(Loader(several_labels(), ImageTransform(SIZE, "stretch")), SPLITS)
     assert [[bar.get_width() for bar in bars] for bars in figure.axes[0].containers] == [
         [8, 4, 0],
         [2, 1, 0],
@@ -133,12 +133,12 @@ def test_a_picture_of_several_labels_counts_for_each() -> None:
 
 def test_numbers_are_shown_as_histograms() -> None:
     labels = np.column_stack([np.arange(12) * 10, -np.arange(12)]).astype(np.float32)
-    pictures = replace(pictures_of(FILES), labels=Regression(labels, ("age", "depth")))
-    figure = labelled(PictureLoader(pictures, SIZE, "stretch"), SPLITS)
+    examples = replace(examples_of(FILES), labels=Regression(labels, ("age", "depth")))
+    figure = labelled(Loader(examples, ImageTransform(SIZE, "stretch")), SPLITS)
     for axes, name in zip(figure.axes[:2], ("age", "depth"), strict=True):
         assert axes.get_xlabel() == name
         assert [sum(bar.get_height() for bar in bars) for bars in axes.containers] == [8, 2, 2]
-    assert {"12 pictures", "0|0", "70|-7"} <= set(texts(figure))
+    assert {"12 images", "0|0", "70|-7"} <= set(texts(figure))
 
 
 def test_more_classes_than_can_be_named_are_sorted_and_the_ends_named() -> None:
@@ -152,12 +152,12 @@ def test_more_classes_than_can_be_named_are_sorted_and_the_ends_named() -> None:
 
 
 @pytest.mark.parametrize(("count", "places"), [(2, 9), (10, 4), (40, 1), (60, 1)])
-def test_each_class_has_as_many_places_for_pictures(count: int, places: int) -> None:
-    """One training picture a class, and some of the first: the other places stay empty."""
+def test_each_class_has_as_many_places_for_images(count: int, places: int) -> None:
+    """One training image a class, and some of the first: the other places stay empty."""
     labels = np.concatenate([np.arange(count), np.zeros(20, int)])
     names = tuple(f"c{number}" for number in range(count))
-    pictures = replace(pictures_of(FILES[:1] * len(labels)), labels=SingleLabel(labels, names))
-    figure = labelled(PictureLoader(pictures, SIZE, "stretch"), {"train": np.arange(len(labels))})
+    examples = replace(examples_of(FILES[:1] * len(labels)), labels=SingleLabel(labels, names))
+    figure = labelled(Loader(examples, ImageTransform(SIZE, "stretch")), {"train": np.arange(len(labels))})
     assert len(images(figure)) == min(count, 54) - 1 + places
     assert {"c0", f"c{count - 1}"} <= set(texts(figure))
 

@@ -11,14 +11,14 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from data.decoding import RESIZES, load_pixels
-from data.headers_in_graph import refusals
-from data.preparing import Preparation
-from data.serving import pixels_in_graph
-from tests.pictures import encode, smooth
+from data.image.decoding import RESIZES, load_pixels
+from data.image.headers_in_graph import refusals
+from data.image.preparing import Preparation
+from data.image.serving import pixels_in_graph
+from tests.images import encode, smooth
 from tests.test_awkward import READABLE
 
-# pytest undoes the filters that data.decoding sets.
+# pytest undoes the filters that data.image.decoding sets.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 SIZES = [(150, 97), (97, 150), (30, 21), (48, 48), (5, 3), (700, 9), (54, 3), (1, 1)]
@@ -34,7 +34,7 @@ FORMATS = {
 
 @cache
 def graph(size: int, resize: str) -> tf.types.experimental.GenericFunction:
-    """Traced once for pictures of every format and shape, as in a SavedModel."""
+    """Traced once for images of every format and shape, as in a SavedModel."""
     return tf.function(lambda encoded: pixels_in_graph(encoded, size, resize)).get_concrete_function(
         tf.TensorSpec((), tf.string)
     )
@@ -88,11 +88,11 @@ def test_pixels_stay_in_range_beside_hard_edges() -> None:
 def test_other_colour_types_are_alike_or_known_not_to_be(file_format: str, mode: str) -> None:
     rgba = Image.fromarray(smooth(60, 40)).convert("RGBA")
     rgba.putalpha(Image.fromarray(smooth(60, 40, seed=1)[..., 0]))
-    picture = rgba.quantize(20) if mode == "P" else rgba.convert(mode)
+    image = rgba.quantize(20) if mode == "P" else rgba.convert(mode)
     if file_format == "JPEG" or (file_format == "BMP" and mode == "LA"):
-        picture = picture.convert("L")
+        image = image.convert("L")
 
-    encoded = encode(picture, file_format)
+    encoded = encode(image, file_format)
     if file_format in ("PNG", "JPEG"):
         assert reasons(encoded) == []
     if not reasons(encoded):

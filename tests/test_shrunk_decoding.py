@@ -1,4 +1,4 @@
-"""Large JPEGs that are only wanted antialiased are decoded smaller: never too small, and close to the whole picture."""
+"""Large JPEGs that are only wanted antialiased are decoded smaller: never too small, and close to the whole image."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, JpegImagePlugin
 
-from data.decoding import FORMATS, RESIZES, UnreadablePicture, decode, load_each_way, load_pixels
-from tests.pictures import encode, smooth
+from data.image.decoding import FORMATS, RESIZES, UnreadableImage, decode, load_each_way, load_pixels
+from tests.images import encode, smooth
 
 SIZE = 32
 LARGE = smooth(640, 512)
@@ -30,8 +30,8 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     return sizes
 
 
-def of_whole_picture(encoded: bytes, resize: str, size: int = SIZE) -> np.ndarray:
-    """The antialiased pixels that the whole picture gives: int (size, size, 3)."""
+def of_whole_image(encoded: bytes, resize: str, size: int = SIZE) -> np.ndarray:
+    """The antialiased pixels that the whole image gives: int (size, size, 3)."""
     return load_each_way(encoded, size, resize, {True, False})[False].astype(int)
 
 
@@ -66,7 +66,7 @@ def test_it_is_decoded_as_small_as_leaves_twice_what_is_needed(
 
 
 @pytest.mark.parametrize("resize", RESIZES)
-def test_whoever_needs_single_pixels_decodes_the_whole_picture(resize: str, decoded: list[tuple[int, int]]) -> None:
+def test_whoever_needs_single_pixels_decodes_the_whole_image(resize: str, decoded: list[tuple[int, int]]) -> None:
     encoded = encode(LARGE, "JPEG")
     alone = load_pixels(encoded, SIZE, resize)
     both = load_each_way(encoded, SIZE, resize, {True, False})
@@ -80,18 +80,18 @@ def test_whoever_needs_single_pixels_decodes_the_whole_picture(resize: str, deco
 @pytest.mark.parametrize("file_format", [one for one in FORMATS if one != "JPEG"])
 def test_other_formats_are_decoded_whole(file_format: str, resize: str) -> None:
     encoded = encode(LARGE, file_format)
-    assert (load_pixels(encoded, SIZE, resize, like_phone=False) == of_whole_picture(encoded, resize)).all()
+    assert (load_pixels(encoded, SIZE, resize, like_phone=False) == of_whole_image(encoded, resize)).all()
 
 
 @pytest.mark.parametrize("resize", RESIZES)
 @pytest.mark.parametrize("size", [(640, 512), (512, 640), (520, 513), (601, 599), (1023, 1025), (150, 149)])
-def test_it_lies_close_to_what_the_whole_picture_gives(
+def test_it_lies_close_to_what_the_whole_image_gives(
     size: tuple[int, int], resize: str, decoded: list[tuple[int, int]]
 ) -> None:
     encoded = encode(smooth(*size), "JPEG", quality=95)
     found = load_pixels(encoded, SIZE, resize, like_phone=False)
     assert decoded[0] < size and found.shape == (SIZE, SIZE, 3) and found.dtype == np.uint8
-    assert np.abs(found - of_whole_picture(encoded, resize)).mean() < 1
+    assert np.abs(found - of_whole_image(encoded, resize)).mean() < 1
 
 
 def test_nothing_is_moved() -> None:
@@ -100,7 +100,7 @@ def test_nothing_is_moved() -> None:
     for pixels in (slope, slope.transpose(1, 0, 2)):
         for resize in RESIZES:
             encoded = encode(np.ascontiguousarray(pixels), "JPEG", quality=98)
-            moved = load_pixels(encoded, SIZE, resize, like_phone=False) - of_whole_picture(encoded, resize)
+            moved = load_pixels(encoded, SIZE, resize, like_phone=False) - of_whole_image(encoded, resize)
             assert abs(moved.mean()) < 0.3 and np.abs(moved).max() <= 2
 
 
@@ -117,7 +117,7 @@ def test_jpegs_of_every_kind_are_shrunk_alike(kind: str, decoded: list[tuple[int
     encoded = MAKE[kind]()
     found = load_pixels(encoded, SIZE, "stretch", like_phone=False)
     assert decoded[0] == (80, 64)
-    assert np.abs(found - of_whole_picture(encoded, "stretch")).mean() < 1
+    assert np.abs(found - of_whole_image(encoded, "stretch")).mean() < 1
 
 
 @pytest.mark.parametrize("orientation", range(2, 9))
@@ -128,13 +128,13 @@ def test_it_is_upright(resize: str, orientation: int, decoded: list[tuple[int, i
     encoded = encode(LARGE, "JPEG", quality=95, exif=exif)
     found = load_pixels(encoded, SIZE, resize, like_phone=False)
     assert decoded[0] < (640, 512)
-    assert np.abs(found - of_whole_picture(encoded, resize)).mean() < 1
+    assert np.abs(found - of_whole_image(encoded, resize)).mean() < 1
 
 
 @pytest.mark.parametrize("kept", [0.02, 0.3, 0.9, 0.99])
 def test_a_truncated_file_is_unreadable_at_any_size(kept: float) -> None:
     encoded = encode(LARGE, "JPEG")
-    with pytest.raises(UnreadablePicture):
+    with pytest.raises(UnreadableImage):
         load_pixels(encoded[: int(len(encoded) * kept)], SIZE, "stretch", like_phone=False)
-    with pytest.raises(UnreadablePicture, match="the file is empty"):
+    with pytest.raises(UnreadableImage, match="the file is empty"):
         load_pixels(b"", SIZE, "stretch", like_phone=False)

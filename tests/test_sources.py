@@ -10,20 +10,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.checking import check_pictures
-from data.decoding import SUFFIXES, decode
+from data.checking import check_images
 from data.errors import DataError
+from data.image.decoding import SUFFIXES, decode
 from data.sources import SOURCES, absolute_source, open_source
-from tests.pictures import NAMES, encode, smooth, write_folder
+from tests.images import NAMES, encode, smooth, write_folder
 
-PICTURE = encode(smooth(12, 9))
+IMAGE = encode(smooth(12, 9))
 
 
 def put(*paths: Path) -> None:
-    """Write the same picture to each path."""
+    """Write the same image to each path."""
     for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(PICTURE)
+        path.write_bytes(IMAGE)
 
 
 def refusal(source: object) -> str:
@@ -43,31 +43,31 @@ def snapshot(root: Path) -> dict[str, tuple[int, bytes]]:
 
 
 def test_a_folder_a_class(tmp_path: Path) -> None:
-    pictures = open_source(str(write_folder(tmp_path, classes=3, pictures=2)))
+    examples = open_source(str(write_folder(tmp_path, classes=3, examples=2)))
 
-    assert pictures.class_names == NAMES[:3]
-    assert pictures.keys == tuple(f"{name}/{number:02d}.png" for name in NAMES[:3] for number in range(2))
-    assert pictures.labels.array.tolist() == [0, 0, 1, 1, 2, 2] and pictures.labels.array.dtype == np.int64
-    assert pictures.given_splits is None
-    assert not any(pictures.ignored.values())
-    assert pictures.encoded(3) == (tmp_path / "banana" / "01.png").read_bytes()
+    assert examples.class_names == NAMES[:3]
+    assert examples.keys == tuple(f"{name}/{number:02d}.png" for name in NAMES[:3] for number in range(2))
+    assert examples.labels.array.tolist() == [0, 0, 1, 1, 2, 2] and examples.labels.array.dtype == np.int64
+    assert examples.given_splits is None
+    assert not any(examples.ignored.values())
+    assert examples.read(3) == (tmp_path / "banana" / "01.png").read_bytes()
 
 
-def test_classes_and_pictures_are_in_alphabetical_order(tmp_path: Path) -> None:
+def test_classes_and_images_are_in_alphabetical_order(tmp_path: Path) -> None:
     for name in ("zebra", "Ant", "bee", "10", "9"):
         put(tmp_path / name / "b.png", tmp_path / name / "a.png", tmp_path / name / "B" / "a.png")
-    pictures = open_source(str(tmp_path))
+    examples = open_source(str(tmp_path))
 
-    assert pictures.class_names == ("10", "9", "Ant", "bee", "zebra")
-    assert pictures.keys[:3] == ("10/B/a.png", "10/a.png", "10/b.png")
-    assert pictures.keys == open_source(str(tmp_path)).keys
+    assert examples.class_names == ("10", "9", "Ant", "bee", "zebra")
+    assert examples.keys[:3] == ("10/B/a.png", "10/a.png", "10/b.png")
+    assert examples.keys == open_source(str(tmp_path)).keys
 
 
 def test_nested_folders_belong_to_their_class(tmp_path: Path) -> None:
     put(tmp_path / "a" / "1.png", tmp_path / "a" / "old" / "deep" / "2.png", tmp_path / "b" / "only" / "3.png")
-    pictures = open_source(str(tmp_path))
+    examples = open_source(str(tmp_path))
 
-    assert dict(zip(pictures.keys, pictures.labels.array.tolist(), strict=True)) == {
+    assert dict(zip(examples.keys, examples.labels.array.tolist(), strict=True)) == {
         "a/1.png": 0,
         "a/old/deep/2.png": 0,
         "b/only/3.png": 1,
@@ -80,17 +80,17 @@ def test_suffixes_count_in_either_case(suffix: str, tmp_path: Path) -> None:
     assert len(open_source(str(tmp_path))) == 2
 
 
-def test_what_is_not_a_picture_in_a_class_folder_is_ignored_and_counted(tmp_path: Path) -> None:
-    write_folder(tmp_path, classes=2, pictures=1)
+def test_what_is_not_an_image_in_a_class_folder_is_ignored_and_counted(tmp_path: Path) -> None:
+    write_folder(tmp_path, classes=2, examples=1)
     put(
         tmp_path / "loose.png", tmp_path / ".hidden.png", tmp_path / "apple" / "._00.png", tmp_path / "apple" / "README"
     )
     put(tmp_path / ".git" / "a.png", tmp_path / "apple" / ".thumbnails" / "a.png", tmp_path / "banana" / "notes.txt")
     put(tmp_path / "banana" / "deep" / "labels.TXT", tmp_path / "readme.md")
-    pictures = open_source(str(tmp_path))
+    examples = open_source(str(tmp_path))
 
-    assert pictures.keys == ("apple/00.png", "banana/00.png")
-    assert {kind: count for kind, count in pictures.ignored.items() if count} == {
+    assert examples.keys == ("apple/00.png", "banana/00.png")
+    assert {kind: count for kind, count in examples.ignored.items() if count} == {
         "hidden": 4,
         "loose files": 2,
         ".txt": 2,
@@ -103,15 +103,15 @@ def test_unicode_and_long_names(tmp_path: Path) -> None:
     names = ("кошка", "犬, 'quoted\" & co", long)
     for name in names:
         put(tmp_path / name / f"ü {long[:-5]}.png")
-    pictures = open_source(str(tmp_path))
+    examples = open_source(str(tmp_path))
 
-    assert pictures.class_names == tuple(sorted(names))
-    assert not any(one.fault for one in check_pictures(pictures))
+    assert examples.class_names == tuple(sorted(names))
+    assert not any(one.fault for one in check_images(examples))
 
 
 def test_the_home_folder_is_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    write_folder(tmp_path / "fruit", pictures=1)
+    write_folder(tmp_path / "fruit", examples=1)
     assert len(open_source("~/fruit")) == 3
     assert "there is no folder ~nobody-of-that-name" in refusal("~nobody-of-that-name/fruit")
 
@@ -120,7 +120,7 @@ def test_opening_and_reading_changes_nothing(tmp_path: Path) -> None:
     write_folder(tmp_path / "train")
     write_folder(tmp_path / "test")
     before = snapshot(tmp_path)
-    list(check_pictures(open_source(str(tmp_path))))
+    list(check_images(open_source(str(tmp_path))))
     assert snapshot(tmp_path) == before
 
 
@@ -138,29 +138,29 @@ def test_opening_and_reading_changes_nothing(tmp_path: Path) -> None:
 )
 def test_split_folders_over_class_folders(names: tuple[str, str, str], tmp_path: Path) -> None:
     for count, name in enumerate(names, start=1):
-        write_folder(tmp_path / name, classes=2, pictures=count)
-    pictures = open_source(str(tmp_path))
+        write_folder(tmp_path / name, classes=2, examples=count)
+    examples = open_source(str(tmp_path))
 
-    assert pictures.class_names == ("apple", "banana")
-    assert pictures.given_splits is not None
-    for key, split in zip(pictures.keys, pictures.given_splits, strict=True):
+    assert examples.class_names == ("apple", "banana")
+    assert examples.given_splits is not None
+    for key, split in zip(examples.keys, examples.given_splits, strict=True):
         assert key.partition("/")[0] == names[("train", "validation", "test").index(split)]
-    assert [pictures.given_splits.count(split) for split in ("train", "validation", "test")] == [2, 4, 6]
+    assert [examples.given_splits.count(split) for split in ("train", "validation", "test")] == [2, 4, 6]
 
 
 @pytest.mark.parametrize(("names", "given"), [(("train", "test"), {"train", "test"}), (("train",), {"train"})])
 def test_some_splits_only(names: tuple[str, ...], given: set[str], tmp_path: Path) -> None:
     for name in names:
-        write_folder(tmp_path / name, pictures=1)
-    pictures = open_source(str(tmp_path))
-    assert pictures.given_splits is not None and set(pictures.given_splits) == given
-    assert pictures.class_names == NAMES[:3]
+        write_folder(tmp_path / name, examples=1)
+    examples = open_source(str(tmp_path))
+    assert examples.given_splits is not None and set(examples.given_splits) == given
+    assert examples.class_names == NAMES[:3]
 
 
 def test_a_train_among_vehicles_is_a_class(tmp_path: Path) -> None:
     put(tmp_path / "train" / "1.png", tmp_path / "car" / "1.png")
-    pictures = open_source(str(tmp_path))
-    assert pictures.class_names == ("car", "train") and pictures.given_splits is None
+    examples = open_source(str(tmp_path))
+    assert examples.class_names == ("car", "train") and examples.given_splits is None
 
 
 def test_a_folder_beside_split_folders_is_not_taken_for_a_class(tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_a_missing_path_names_the_nearest(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("within", ["", "train"])
-def test_pictures_without_class_folders(within: str, tmp_path: Path) -> None:
+def test_images_without_class_folders(within: str, tmp_path: Path) -> None:
     put(tmp_path / within / "a.png", tmp_path / within / "b.png")
     assert "no class folders" in refusal(tmp_path)
 
@@ -240,7 +240,7 @@ def test_an_error_of_the_file_system_is_said_in_one_sentence(tmp_path: Path, mon
 @pytest.mark.skipif(os.name == "nt", reason="Windows knows no such names")
 def test_names_that_cannot_be_written_down(tmp_path: Path) -> None:
     write_folder(tmp_path / "bytes")
-    (tmp_path / "bytes" / "apple" / os.fsdecode(b"caf\xe9.png")).write_bytes(PICTURE)
+    (tmp_path / "bytes" / "apple" / os.fsdecode(b"caf\xe9.png")).write_bytes(IMAGE)
     assert r"caf\udce9.png' is not UTF-8" in refusal(tmp_path / "bytes")
 
     put(tmp_path / "lines" / "a\nb" / "1.png", tmp_path / "lines" / "c" / "1.png")
@@ -258,28 +258,28 @@ def link(path: Path, target: Path) -> None:
 
 
 def test_circles_of_links_end_and_are_counted(tmp_path: Path) -> None:
-    write_folder(tmp_path, pictures=2)
+    write_folder(tmp_path, examples=2)
     link(tmp_path / "all", tmp_path)
     link(tmp_path / "apple" / "up", tmp_path)
     link(tmp_path / "itself", tmp_path / "itself")
-    pictures = open_source(str(tmp_path))
+    examples = open_source(str(tmp_path))
 
-    assert pictures.class_names == NAMES[:3] and len(pictures) == 6
-    assert (pictures.ignored["circular links"], pictures.ignored["links to folders"]) == (1, 1)
+    assert examples.class_names == NAMES[:3] and len(examples) == 6
+    assert (examples.ignored["circular links"], examples.ignored["links to folders"]) == (1, 1)
 
 
 def test_a_class_folder_may_be_a_link(tmp_path: Path) -> None:
-    write_folder(tmp_path / "store", pictures=2)
+    write_folder(tmp_path / "store", examples=2)
     (tmp_path / "chosen").mkdir()
     for name in NAMES[:2]:
         link(tmp_path / "chosen" / name, tmp_path / "store" / name)
     assert len(open_source(str(tmp_path / "chosen"))) == 4
 
 
-def test_a_link_to_nowhere_is_an_unreadable_picture(tmp_path: Path) -> None:
+def test_a_link_to_nowhere_is_an_unreadable_image(tmp_path: Path) -> None:
     write_folder(tmp_path)
     link(tmp_path / "apple" / "lost.png", tmp_path / "nowhere.png")
-    faults = [one.key for one in check_pictures(open_source(str(tmp_path))) if one.fault]
+    faults = [one.key for one in check_images(open_source(str(tmp_path))) if one.fault]
     assert faults == ["apple/lost.png"]
 
 
@@ -301,14 +301,14 @@ def test_every_kind_is_in_the_documentation() -> None:
 
 
 def test_sample_digits() -> None:
-    pictures = open_source("sample:digits")
+    examples = open_source("sample:digits")
 
-    assert len(pictures) == 1797 == len(set(pictures.keys))
-    assert pictures.class_names == tuple("0123456789")
-    assert pictures.source == "sample:digits"
-    picture = np.asarray(decode(pictures.encoded(0)))
-    assert picture.shape == (8, 8, 3) and picture.min() == 0 and 230 < picture.max() <= 255
-    assert pictures.encoded(5) == open_source("sample:digits").encoded(5)
+    assert len(examples) == 1797 == len(set(examples.keys))
+    assert examples.class_names == tuple("0123456789")
+    assert examples.source == "sample:digits"
+    image = np.asarray(decode(examples.read(0)))
+    assert image.shape == (8, 8, 3) and image.min() == 0 and 230 < image.max() <= 255
+    assert examples.read(5) == open_source("sample:digits").read(5)
 
 
 @pytest.mark.parametrize(
@@ -321,9 +321,9 @@ def test_sample_digits() -> None:
         ("TFDS:mnist", "Did you mean tfds:mnist?"),
         ("htps://example.org/a.zip", "Did you mean https://example.org/a.zip?"),
         ("ftp://example.org/a.zip", "Known sources: a folder, FILE.csv, "),
-        ("folder:pictures", "Known sources: a folder, "),
-        (r"C:\pictures\none", r"there is no folder C:\pictures\none"),
-        ("C:/pictures/none", "there is no folder C:/pictures/none"),
+        ("folder:images", "Known sources: a folder, "),
+        (r"C:\images\none", r"there is no folder C:\images\none"),
+        ("C:/images/none", "there is no folder C:/images/none"),
         ("./time 12:30", "there is no folder time 12:30"),
     ],
 )
@@ -332,13 +332,13 @@ def test_unknown_sources_get_a_hint(source: str, message: str) -> None:
 
 
 def test_a_folder_may_have_a_colon_in_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_folder(tmp_path / "shot:12", pictures=1)
+    write_folder(tmp_path / "shot:12", examples=1)
     monkeypatch.chdir(tmp_path)
     assert len(open_source("shot:12")) == len(open_source(str(tmp_path / "shot:12"))) == 3
 
 
 def test_a_source_can_be_named_for_any_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_folder(tmp_path / "fruit", pictures=1)
+    write_folder(tmp_path / "fruit", examples=1)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     for text in ("fruit", "./fruit", "~/fruit", str(tmp_path / "fruit")):
@@ -350,19 +350,19 @@ def test_a_source_can_be_named_for_any_working_directory(tmp_path: Path, monkeyp
 
 
 def test_a_set_can_be_narrowed_and_given_other_labels(tmp_path: Path) -> None:
-    pictures = open_source(str(write_folder(tmp_path, classes=4, pictures=2)))
-    chosen = pictures.subset([7, 2, 0]).subset(np.array([0, 2]))
+    examples = open_source(str(write_folder(tmp_path, classes=4, examples=2)))
+    chosen = examples.subset([7, 2, 0]).subset(np.array([0, 2]))
 
     assert chosen.keys == ("damson/01.png", "apple/00.png") and chosen.labels.array.tolist() == [3, 0]
-    assert chosen.encoded(0) == (tmp_path / "damson" / "01.png").read_bytes()
+    assert chosen.read(0) == (tmp_path / "damson" / "01.png").read_bytes()
     relabelled = chosen.with_classes(("damson", "other", "apple"))
-    assert relabelled.labels.array.tolist() == [0, 2] and relabelled.encoded(1) == chosen.encoded(1)
+    assert relabelled.labels.array.tolist() == [0, 2] and relabelled.read(1) == chosen.read(1)
 
 
 def test_writing_a_folder_for_tests_gives_colours_that_differ(tmp_path: Path) -> None:
-    pictures = open_source(str(write_folder(tmp_path, classes=3, size=(20, 10))))
-    means = np.array([np.asarray(decode(pictures.encoded(i))).mean(axis=(0, 1)) for i in range(len(pictures))])
-    centres = np.array([means[pictures.labels.has(label)].mean(axis=0) for label in range(3)])
+    examples = open_source(str(write_folder(tmp_path, classes=3, size=(20, 10))))
+    means = np.array([np.asarray(decode(examples.read(i))).mean(axis=(0, 1)) for i in range(len(examples))])
+    centres = np.array([means[examples.labels.has(label)].mean(axis=0) for label in range(3)])
     nearest = np.abs(means[:, None] - centres).sum(axis=2).argmin(axis=1)
-    assert (nearest == pictures.labels.array).all()
+    assert (nearest == examples.labels.array).all()
     assert Image.open(tmp_path / "apple" / "00.png").size == (20, 10)

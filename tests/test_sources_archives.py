@@ -20,7 +20,7 @@ from data.cache import disk
 from data.cache.cache import Cache
 from data.cache.disk import is_temporary, size_of
 from data.sources import SourceOptions, extraction, open_source
-from tests.sources import PICTURE, different, flowers, refusal, tarred, zipped
+from tests.sources import IMAGE, different, flowers, refusal, tarred, zipped
 
 ROOT = Path(__file__).parents[1]
 KEYS = ("rose/0.png", "rose/1.png", "tulip/0.png", "tulip/1.png")
@@ -46,17 +46,17 @@ def assert_nothing_came_out(tmp_path: Path, archive: Path) -> None:
 @pytest.mark.parametrize("top", ["", "flowers/", "./", "a/b/"])
 def test_class_folders(name: str, top: str, tmp_path: Path) -> None:
     archive = WRITERS[name](tmp_path / name, flowers(top) | {f"{top}README.md": b"hello"})
-    pictures = open_source(str(archive))
+    examples = open_source(str(archive))
 
-    assert pictures.keys == KEYS and pictures.class_names == ("rose", "tulip")
-    assert pictures.source == str(archive) and pictures.ignored["loose files"] == 1
-    assert [pictures.encoded(index) for index in range(4)] == [different(index) for index in range(4)]
+    assert examples.keys == KEYS and examples.class_names == ("rose", "tulip")
+    assert examples.source == str(archive) and examples.ignored["loose files"] == 1
+    assert [examples.read(index) for index in range(4)] == [different(index) for index in range(4)]
 
 
 def test_class_folders_in_split_folders(tmp_path: Path) -> None:
     archive = zipped(tmp_path / "a.zip", flowers("set/train/") | flowers("set/test/"))
-    pictures = open_source(str(archive))
-    assert pictures.given_splits == ("test",) * 4 + ("train",) * 4
+    examples = open_source(str(archive))
+    assert examples.given_splits == ("test",) * 4 + ("train",) * 4
     only_train = open_source(str(zipped(tmp_path / "b.zip", flowers("train/"))))
     assert only_train.given_splits == ("train",) * 4
 
@@ -65,9 +65,9 @@ def test_class_folders_in_split_folders(tmp_path: Path) -> None:
 def test_a_list_in_an_archive(top: str, tmp_path: Path) -> None:
     table = b"path,kind\nimages/0.png,1.5\nimages/1.png,2.5\n"
     members = {f"{top}images/{number}.png": different(number) for number in range(2)} | {f"{top}labels.csv": table}
-    pictures = open_source(str(zipped(tmp_path / "a.zip", members)), SourceOptions(columns={"label": "kind"}))
-    assert pictures.keys == ("images/0.png", "images/1.png") and pictures.task == "regression"
-    assert pictures.encoded(1) == different(1)
+    examples = open_source(str(zipped(tmp_path / "a.zip", members)), SourceOptions(columns={"label": "kind"}))
+    assert examples.keys == ("images/0.png", "images/1.png") and examples.task == "regression"
+    assert examples.read(1) == different(1)
 
 
 def test_what_macos_adds_and_links_to_elsewhere_are_left_out_and_counted(tmp_path: Path) -> None:
@@ -78,9 +78,9 @@ def test_what_macos_adds_and_links_to_elsewhere_are_left_out_and_counted(tmp_pat
     members = flowers() | {"__MACOSX/rose/._0.png": b"x", "rose/.DS_Store": b"x"}
     archive = tarred(tmp_path / "a.tar", members, link, pipe, hard)
     for _ in range(2):  # the second time, nothing is extracted any more
-        pictures = open_source(str(archive))
-        assert pictures.keys == tuple(sorted((*KEYS, "rose/4.png")))
-        assert {kind: pictures.ignored[kind] for kind in ("links", "devices", "of macOS", "hidden")} == {
+        examples = open_source(str(archive))
+        assert examples.keys == tuple(sorted((*KEYS, "rose/4.png")))
+        assert {kind: examples.ignored[kind] for kind in ("links", "devices", "of macOS", "hidden")} == {
             "links": 1,
             "devices": 1,
             "of macOS": 1,
@@ -94,8 +94,8 @@ def test_a_link_in_a_zip_is_left_out(tmp_path: Path) -> None:
     info.external_attr = (stat.S_IFLNK | 0o777) << 16
     with zipfile.ZipFile(archive, "a") as file:
         file.writestr(info, "/etc/passwd")
-    pictures = open_source(str(archive))
-    assert pictures.keys == KEYS and pictures.ignored["links"] == 1
+    examples = open_source(str(archive))
+    assert examples.keys == KEYS and examples.ignored["links"] == 1
 
 
 def test_it_is_extracted_once_and_found_by_content(
@@ -148,7 +148,7 @@ def test_progress_is_told(tmp_path: Path) -> None:
 )
 def test_names_that_lead_out(writer: object, name: str, tmp_path: Path) -> None:
     path = tmp_path / ("a.zip" if writer is zipped else "a.tar")
-    archive = writer(path, flowers() | {name: PICTURE})  # type: ignore[operator]
+    archive = writer(path, flowers() | {name: IMAGE})  # type: ignore[operator]
     assert "leads out of the folder" in refusal(archive)
     assert_nothing_came_out(tmp_path, archive)
 
@@ -189,7 +189,7 @@ def test_modes_have_no_effect(tmp_path: Path) -> None:
     ],
 )
 def test_names_that_cannot_be(name: str, message: str, tmp_path: Path) -> None:
-    archive = tarred(tmp_path / "a.tar", flowers() | {name: PICTURE})
+    archive = tarred(tmp_path / "a.tar", flowers() | {name: IMAGE})
     assert message in refusal(archive)
     assert_nothing_came_out(tmp_path, archive)
 
@@ -242,7 +242,7 @@ def test_a_size_below_zero_ends(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", WRITERS)
 def test_damaged_archives(name: str, tmp_path: Path) -> None:
     whole = WRITERS[name](tmp_path / name, flowers()).read_bytes()
-    assert len(PICTURE) <= 512  # so that a tar has a member every 1,024 bytes
+    assert len(IMAGE) <= 512  # so that a tar has a member every 1,024 bytes
     for cut in (0, 1, 100, 700, 1024, 4096 if name == "a.tar" else len(whole) - 5):
         archive = tmp_path / f"cut{cut}{name}"
         archive.write_bytes(whole[:cut])
@@ -273,7 +273,7 @@ def test_an_encrypted_zip(tmp_path: Path) -> None:
     ("members", "message"),
     [
         ({"a.md": b"x"}, "holds no images"),
-        ({"0.png": PICTURE}, "holds images but no class folders"),
+        ({"0.png": IMAGE}, "holds images but no class folders"),
         ({}, "no images"),
         ({"a.csv": b"path,label\n0.png,x\n"}, "1 image is not there: '0.png'"),
     ],
@@ -284,9 +284,9 @@ def test_archives_of_something_else(members: dict[str, bytes], message: str, tmp
 
 @pytest.mark.parametrize("path", ["{outside}", "../../../outside.png"])
 def test_a_list_in_an_archive_does_not_lead_out(path: str, tmp_path: Path) -> None:
-    (tmp_path / "outside.png").write_bytes(PICTURE)
+    (tmp_path / "outside.png").write_bytes(IMAGE)
     table = f"path,label\n0.png,a\n{path.format(outside=tmp_path / 'outside.png')},b\n"
-    message = refusal(zipped(tmp_path / "a.zip", {"0.png": PICTURE, "a.csv": table.encode()}))
+    message = refusal(zipped(tmp_path / "a.zip", {"0.png": IMAGE, "a.csv": table.encode()}))
     assert "which is not in the archive" in message or "is not there" in message
 
 

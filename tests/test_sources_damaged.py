@@ -57,10 +57,10 @@ def test_damaged_files(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for _ in range(DAMAGES):
         path.write_bytes(damaged(whole, random))
         try:
-            pictures = open_source(str(path))
+            examples = open_source(str(path))
         except DataError as error:
             refusals.append(str(error))
         else:
             with suppress(OSError):  # as a file that has changed
-                pictures.encoded(0)
+                examples.read(0)
     assert refusals and not any("\n" in text for text in refusals)

@@ -128,9 +128,9 @@ def sha256(content: bytes) -> str:
 
 def test_a_url_is_downloaded_once(server: Server, cache: Path) -> None:
     told: list[tuple[str, int, int | None]] = []
-    pictures = open_source(server.url, SourceOptions(progress=lambda *words: told.append(words)))
-    assert pictures.keys == KEYS and pictures.source == server.url
-    assert [pictures.encoded(index) for index in range(4)] == [different(index) for index in range(4)]
+    examples = open_source(server.url, SourceOptions(progress=lambda *words: told.append(words)))
+    assert examples.keys == KEYS and examples.source == server.url
+    assert [examples.read(index) for index in range(4)] == [different(index) for index in range(4)]
     size = len(server.content)
     assert [words for words in told if words[0] == "downloading"][-1] == ("downloading", size, size)
 
@@ -280,9 +280,9 @@ def test_tar_shards_are_kept_whole(server: Server, cache: Path, tmp_path: Path) 
     members = {"0.jpg": different(0), "0.cls": b"rose", "1.jpg": different(1), "1.cls": b"tulip"}
     server.content = tarred(tmp_path / "a.tar", members).read_bytes()
     for _ in range(2):
-        pictures = open_source(server.url)
-        assert pictures.class_names == ("rose", "tulip") and pictures.source == server.url
-        assert pictures.encoded(1) == different(1)
+        examples = open_source(server.url)
+        assert examples.class_names == ("rose", "tulip") and examples.source == server.url
+        assert examples.read(1) == different(1)
     assert len(server.asked) == 1
     assert next(cache.glob(f"{sha256(server.content)}-*/archive.tar")).is_file()
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from data.sources.names import split_word, splits_of
-from tests.sources import CAFE, PICTURE, flowers, folder_of, opened, put, refusal, said, tarred, zipped
+from tests.sources import CAFE, IMAGE, flowers, folder_of, opened, put, refusal, said, tarred, zipped
 
 # --- Split folders ------------------------------------------------------------------------------------------------------
 
@@ -38,9 +38,9 @@ from tests.sources import CAFE, PICTURE, flowers, folder_of, opened, put, refusa
 def test_split_folders_are_known_by_their_usual_names(
     names: tuple[str, ...], splits: list[str], tmp_path: Path
 ) -> None:
-    pictures = opened(folder_of(tmp_path, *(f"{name}/{label}/" for name in names for label in ("cats", "dogs"))))
-    assert pictures.class_names == ("cats", "dogs")
-    assert pictures.given_splits is not None and set(pictures.given_splits) == set(splits)
+    examples = opened(folder_of(tmp_path, *(f"{name}/{label}/" for name in names for label in ("cats", "dogs"))))
+    assert examples.class_names == ("cats", "dogs")
+    assert examples.given_splits is not None and set(examples.given_splits) == set(splits)
     assert splits_of(names) == splits
 
 
@@ -53,16 +53,16 @@ def test_other_names_are_no_splits(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["test1", "test", "testing_images"])
 def test_an_unlabelled_split_is_left_out_and_said(name: str, tmp_path: Path) -> None:
-    pictures = opened(folder_of(tmp_path, "train/cat/", "train/dog/", f"{name}/"))
-    assert pictures.class_names == ("cat", "dog") and len(pictures) == 4
-    assert f"{name} is left out: it has no class folders (2 images)." in said(pictures)
+    examples = opened(folder_of(tmp_path, "train/cat/", "train/dog/", f"{name}/"))
+    assert examples.class_names == ("cat", "dog") and len(examples) == 4
+    assert f"{name} is left out: it has no class folders (2 images)." in said(examples)
 
 
 @pytest.mark.parametrize("within", ["unknown", "images", "test1"])
 def test_a_split_whose_folders_are_no_classes_is_unlabelled(within: str, tmp_path: Path) -> None:
-    pictures = opened(folder_of(tmp_path, "train/cat/", "train/dog/", f"test/{within}/"))
-    assert pictures.class_names == ("cat", "dog") and len(pictures) == 4
-    assert f"test is left out: train has no class {within!r} (2 images)." in said(pictures)
+    examples = opened(folder_of(tmp_path, "train/cat/", "train/dog/", f"test/{within}/"))
+    assert examples.class_names == ("cat", "dog") and len(examples) == 4
+    assert f"test is left out: train has no class {within!r} (2 images)." in said(examples)
 
 
 @pytest.mark.parametrize(
@@ -91,16 +91,16 @@ def test_a_folder_without_images_beside_splits_is_left_out(tmp_path: Path) -> No
 
 def test_splits_may_be_within_classes(tmp_path: Path) -> None:
     paths = (f"{label}/{split}/" for label in ("cats", "dogs") for split in ("train", "test"))
-    pictures = opened(folder_of(tmp_path, *paths))
-    assert pictures.class_names == ("cats", "dogs")
-    assert pictures.given_splits is not None and pictures.given_splits.count("test") == 4
+    examples = opened(folder_of(tmp_path, *paths))
+    assert examples.class_names == ("cats", "dogs")
+    assert examples.given_splits is not None and examples.given_splits.count("test") == 4
 
 
 @pytest.mark.parametrize("above", ["set", "set/images"])
 def test_class_folders_may_lie_deeper(above: str, tmp_path: Path) -> None:
-    pictures = opened(folder_of(tmp_path, f"{above}/cats/", f"{above}/dogs/"))
-    assert pictures.class_names == ("cats", "dogs") and pictures.keys[0] == "cats/0.png"
-    assert f"The class folders are in {tmp_path / above}." in said(pictures)
+    examples = opened(folder_of(tmp_path, f"{above}/cats/", f"{above}/dogs/"))
+    assert examples.class_names == ("cats", "dogs") and examples.keys[0] == "cats/0.png"
+    assert f"The class folders are in {tmp_path / above}." in said(examples)
 
 
 def test_split_folders_may_hold_themselves(tmp_path: Path) -> None:
@@ -111,9 +111,9 @@ def test_split_folders_may_hold_themselves(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["__MACOSX", "@eaDir", "$RECYCLE.BIN", "lost+found"])
 def test_folders_of_systems_are_no_classes(name: str, tmp_path: Path) -> None:
-    pictures = opened(folder_of(tmp_path, "cats/", "dogs/", f"{name}/", f"cats/{name}/"))
-    assert pictures.class_names == ("cats", "dogs") and len(pictures) == 4
-    assert pictures.ignored["of the system"] == 2
+    examples = opened(folder_of(tmp_path, "cats/", "dogs/", f"{name}/", f"cats/{name}/"))
+    assert examples.class_names == ("cats", "dogs") and len(examples) == 4
+    assert examples.ignored["of the system"] == 2
 
 
 def test_a_folder_that_is_one_class_is_said_to_be(tmp_path: Path) -> None:
@@ -165,28 +165,28 @@ def _length(content: bytes, position: int) -> int:
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
 def test_names_in_a_zip_are_utf8_though_it_does_not_say_so(form: Any, tmp_path: Path) -> None:
     names = [f"{unicodedata.normalize(form, name)}/0.png".encode() for name in (CAFE, "th\u00e9")]
-    pictures = opened(without_flag(tmp_path / "u.zip", dict.fromkeys(names, PICTURE)))
-    assert pictures.class_names == (CAFE, "th\u00e9") and not pictures.notes
+    examples = opened(without_flag(tmp_path / "u.zip", dict.fromkeys(names, IMAGE)))
+    assert examples.class_names == (CAFE, "th\u00e9") and not examples.notes
 
 
 def test_the_unicode_path_of_a_zip_counts(tmp_path: Path) -> None:
     raw, name = b"caf\x82/0.png", f"{CAFE}/0.png".encode()
     field = struct.pack("<HHBI", 0x7075, 5 + len(name), 1, zlib.crc32(raw)) + name
-    path = without_flag(tmp_path / "u.zip", {raw: PICTURE, b"tea/0.png": PICTURE}, {raw: field})
+    path = without_flag(tmp_path / "u.zip", {raw: IMAGE, b"tea/0.png": IMAGE}, {raw: field})
     assert opened(path).class_names == (CAFE, "tea")
 
 
 def test_names_that_are_not_utf8_are_said_to_be_guessed(tmp_path: Path) -> None:
-    path = without_flag(tmp_path / "u.zip", {b"caf\x82/0.png": PICTURE, b"tea/0.png": PICTURE})
-    pictures = opened(path)
-    assert pictures.class_names == (CAFE, "tea") and "read as code page 437" in said(pictures)
-    assert said(opened(path)) == said(pictures)  # out of the cache, too
+    path = without_flag(tmp_path / "u.zip", {b"caf\x82/0.png": IMAGE, b"tea/0.png": IMAGE})
+    examples = opened(path)
+    assert examples.class_names == (CAFE, "tea") and "read as code page 437" in said(examples)
+    assert said(opened(path)) == said(examples)  # out of the cache, too
 
 
 def test_a_list_in_a_zip_finds_its_files(tmp_path: Path) -> None:
     list_text = f"path,label\n{CAFE}.png,a\nb.png,b\n".encode()
     name = unicodedata.normalize("NFD", f"{CAFE}.png").encode()
-    path = without_flag(tmp_path / "u.zip", {name: PICTURE, b"b.png": PICTURE, b"list.csv": list_text})
+    path = without_flag(tmp_path / "u.zip", {name: IMAGE, b"b.png": IMAGE, b"list.csv": list_text})
     assert opened(path).keys == (f"{CAFE}.png", "b.png")
 
 
@@ -196,9 +196,9 @@ def test_links_within_a_tar_are_files(kind: bytes, tmp_path: Path) -> None:
     link.type = nowhere.type = kind
     link.linkname = "rose/0.png" if kind == tarfile.LNKTYPE else "../rose/0.png"
     nowhere.linkname = "../../etc/passwd"
-    pictures = opened(tarred(tmp_path / "a.tar", flowers(), link, nowhere))
-    assert pictures.class_names == ("rose", "tulip", "twin") and pictures.ignored["links"] == 1
-    assert pictures.encoded(pictures.keys.index("twin/0.png")) == pictures.encoded(pictures.keys.index("rose/0.png"))
+    examples = opened(tarred(tmp_path / "a.tar", flowers(), link, nowhere))
+    assert examples.class_names == ("rose", "tulip", "twin") and examples.ignored["links"] == 1
+    assert examples.read(examples.keys.index("twin/0.png")) == examples.read(examples.keys.index("rose/0.png"))
 
 
 @pytest.mark.parametrize("suffix", ["xz", "bz2", "gz"])
@@ -213,13 +213,13 @@ def test_compressed_tars(suffix: str, tmp_path: Path) -> None:
 
 
 def test_a_stray_list_in_an_archive_is_left_out(tmp_path: Path) -> None:
-    pictures = opened(zipped(tmp_path / "a.zip", {**flowers(), "credits.csv": b"author,year\nme,2020\n"}))
-    assert pictures.class_names == ("rose", "tulip") and "credits.csv in it is left out" in said(pictures)
+    examples = opened(zipped(tmp_path / "a.zip", {**flowers(), "credits.csv": b"author,year\nme,2020\n"}))
+    assert examples.class_names == ("rose", "tulip") and "credits.csv in it is left out" in said(examples)
 
 
 def test_two_lists_in_an_archive_are_named(tmp_path: Path) -> None:
     lists = dict.fromkeys(("a.csv", "b.csv"), b"path,label\nimages/0.png,a\n")
-    sentence = refusal(zipped(tmp_path / "a.zip", {"images/0.png": PICTURE, **lists}), columns={"label": "label"})
+    sentence = refusal(zipped(tmp_path / "a.zip", {"images/0.png": IMAGE, **lists}), columns={"label": "label"})
     assert "several lists (a.csv, b.csv)" in sentence and "give one of them" in sentence
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from data.labels import MULTI_LABEL, REGRESSION, SINGLE_LABEL
-from tests.sources import CAFE, PICTURE, different, folder_of, opened, put, refusal, said, texts
+from tests.sources import CAFE, IMAGE, different, folder_of, opened, put, refusal, said, texts
 
 
 def list_of(
@@ -62,14 +62,14 @@ def list_of(
 def test_labels_are_read_with_care(
     labels: list[str], options: dict[str, Any], task: str, answers: list[str] | None, tmp_path: Path
 ) -> None:
-    pictures = opened(list_of(tmp_path, labels), **options)
-    assert pictures.task == task and texts(pictures) == (answers or labels)
+    examples = opened(list_of(tmp_path, labels), **options)
+    assert examples.task == task and texts(examples) == (answers or labels)
 
 
 @pytest.mark.parametrize("delimiter", [";", "\t"])
 def test_decimal_commas_where_no_comma_separates(delimiter: str, tmp_path: Path) -> None:
-    pictures = opened(list_of(tmp_path, ["3,5", "2", "7,25"], delimiter=delimiter, column="target"))
-    assert pictures.task == REGRESSION and texts(pictures) == ["3.5", "2", "7.25"]
+    examples = opened(list_of(tmp_path, ["3,5", "2", "7,25"], delimiter=delimiter, column="target"))
+    assert examples.task == REGRESSION and texts(examples) == ["3.5", "2", "7.25"]
 
 
 @pytest.mark.parametrize(
@@ -95,8 +95,8 @@ def test_labels_with_two_readings_are_asked_about(
 def test_missing_labels_are_no_classes(missing: str, tmp_path: Path) -> None:
     path = list_of(tmp_path, ["a", "b", missing, "a"])
     assert "line 4 of" in refusal(path) and "leave such images out with --skip-unreadable" in refusal(path)
-    pictures = opened(path, skip_unreadable=True)
-    assert texts(pictures) == ["a", "b", "a"] and pictures.ignored["without a label"] == 1
+    examples = opened(path, skip_unreadable=True)
+    assert texts(examples) == ["a", "b", "a"] and examples.ignored["without a label"] == 1
 
 
 def test_missing_numbers_are_no_numbers(tmp_path: Path) -> None:
@@ -105,9 +105,9 @@ def test_missing_numbers_are_no_numbers(tmp_path: Path) -> None:
 
 
 def test_what_was_read_is_said_with_three_examples(tmp_path: Path) -> None:
-    pictures = opened(list_of(tmp_path, ["3,5", "2", "7,25", "1"], delimiter=";", column="target"))
-    assert "images from column 'file', labels from column 'target', read as numbers" in said(pictures)
-    assert "0.png: 3.5, 1.png: 2, 3.png: 1" in said(pictures)
+    examples = opened(list_of(tmp_path, ["3,5", "2", "7,25", "1"], delimiter=";", column="target"))
+    assert "images from column 'file', labels from column 'target', read as numbers" in said(examples)
+    assert "0.png: 3.5, 1.png: 2, 3.png: 1" in said(examples)
 
 
 # --- Columns ------------------------------------------------------------------------------------------------------------
@@ -127,8 +127,8 @@ ONE_HOT = {"label": "cat,dog,owl"}
 def test_columns_of_zeros_and_ones_can_be_one_class_each(tmp_path: Path) -> None:
     path = one_hot(tmp_path, "1,0,0", "0,0,1", "0,1,0")
     assert "give --task single_label" in said(opened(path, columns=ONE_HOT))
-    pictures = opened(path, columns=ONE_HOT, task=SINGLE_LABEL)
-    assert pictures.task == SINGLE_LABEL and texts(pictures) == ["cat", "owl", "dog"]
+    examples = opened(path, columns=ONE_HOT, task=SINGLE_LABEL)
+    assert examples.task == SINGLE_LABEL and texts(examples) == ["cat", "owl", "dog"]
 
 
 @pytest.mark.parametrize("row", ["0,0,0", "1,1,0"])
@@ -182,9 +182,9 @@ def test_splits_in_columns(column: str, cells: Sequence[str], splits: Sequence[s
 def test_paths_are_found_as_people_write_them(written: str, file: str, tmp_path: Path) -> None:
     put(tmp_path / file, tmp_path / "other.png")
     (tmp_path / "list.csv").write_text(f"path,label\n{written},a\nother.png,b\n")
-    pictures = opened(tmp_path / "list.csv")
-    assert pictures.encoded(0) == PICTURE
-    assert "\\" in written or "differ from the files" in said(pictures)
+    examples = opened(tmp_path / "list.csv")
+    assert examples.read(0) == IMAGE
+    assert "\\" in written or "differ from the files" in said(examples)
 
 
 def test_two_files_that_a_path_may_mean_are_not_chosen_from(tmp_path: Path) -> None:
@@ -200,8 +200,8 @@ def test_images_may_be_in_another_folder(tmp_path: Path) -> None:
     options = {"columns": {"path": "id"}}
     assert "There is" in refusal(tmp_path / "list.csv", **options)
     assert "--image-folder" in refusal(tmp_path / "list.csv", **options)
-    pictures = opened(tmp_path / "list.csv", image_folder=str(tmp_path / "images"), image_suffix=".png", **options)
-    assert pictures.keys == ("a.png", "b.png") and pictures.encoded(1) == PICTURE
+    examples = opened(tmp_path / "list.csv", image_folder=str(tmp_path / "images"), image_suffix=".png", **options)
+    assert examples.keys == ("a.png", "b.png") and examples.read(1) == IMAGE
     assert "check --image-folder" in refusal(tmp_path / "list.csv", image_folder=str(tmp_path / "nowhere"), **options)
 
 
@@ -209,9 +209,9 @@ def test_missing_images_can_be_left_out(tmp_path: Path) -> None:
     path = list_of(tmp_path, ["a", "b", "a"])
     (tmp_path / "1.png").unlink()
     assert "--skip-unreadable leaves such images out" in refusal(path)
-    pictures = opened(path, skip_unreadable=True)
-    assert pictures.keys == ("0.png", "2.png") and pictures.encoded(1) == different(2)
-    assert pictures.ignored["without a file"] == 1
+    examples = opened(path, skip_unreadable=True)
+    assert examples.keys == ("0.png", "2.png") and examples.read(1) == different(2)
+    assert examples.ignored["without a file"] == 1
 
 
 # --- Other kinds of lists -----------------------------------------------------------------------------------------------
@@ -230,8 +230,8 @@ def test_missing_images_can_be_left_out(tmp_path: Path) -> None:
 def test_text_files_of_paths_and_labels(lines: list[str], task: str, answers: list[str], tmp_path: Path) -> None:
     list_of(tmp_path, ["x"] * 6)
     (tmp_path / "train.txt").write_text("\n".join(lines))
-    pictures = opened(tmp_path / "train.txt")
-    assert pictures.task == task and texts(pictures) == answers
+    examples = opened(tmp_path / "train.txt")
+    assert examples.task == task and texts(examples) == answers
 
 
 def test_a_text_file_without_labels_is_refused(tmp_path: Path) -> None:
@@ -247,9 +247,9 @@ def test_hugging_face_image_folders(name: str, tmp_path: Path) -> None:
         rows = [{"file_name": f"{number}.png", "label": label} for number, label in enumerate(("cat", "dog"))]
         text = "\n".join(map(json.dumps, rows)) if name.endswith("l") else "file_name,label\n0.png,cat\n1.png,dog\n"
         (tmp_path / split / name).write_text(text)
-    pictures = opened(tmp_path)
-    assert pictures.class_names == ("cat", "dog") and pictures.given_splits == ("train", "train", "test", "test")
-    assert pictures.encoded(3) == PICTURE
+    examples = opened(tmp_path)
+    assert examples.class_names == ("cat", "dog") and examples.given_splits == ("train", "train", "test", "test")
+    assert examples.read(3) == IMAGE
 
 
 def test_metadata_above_split_folders(tmp_path: Path) -> None:
@@ -258,25 +258,25 @@ def test_metadata_above_split_folders(tmp_path: Path) -> None:
         f"{split}/{number}.png,{label}\n" for split in ("train", "test") for number, label in enumerate("ab")
     )
     (tmp_path / "metadata.csv").write_text(f"file_name,label\n{rows}")
-    pictures = opened(tmp_path)
-    assert pictures.given_splits == ("train", "train", "test", "test") and "Splits are the folders" in said(pictures)
+    examples = opened(tmp_path)
+    assert examples.given_splits == ("train", "train", "test", "test") and "Splits are the folders" in said(examples)
 
 
 def test_roboflow_folders(tmp_path: Path) -> None:
     for split in ("train", "valid", "test"):
         put(tmp_path / split / "0.png", tmp_path / split / "1.png")
         (tmp_path / split / "_classes.csv").write_text("filename, cat, dog\n0.png, 1, 0\n1.png, 1, 1\n")
-    pictures = opened(tmp_path)
-    assert pictures.task == MULTI_LABEL and pictures.class_names == ("cat", "dog")
-    assert texts(pictures)[:2] == ["cat", "cat|dog"]
-    assert pictures.given_splits is not None and set(pictures.given_splits) == {"train", "validation", "test"}
+    examples = opened(tmp_path)
+    assert examples.task == MULTI_LABEL and examples.class_names == ("cat", "dog")
+    assert texts(examples)[:2] == ["cat", "cat|dog"]
+    assert examples.given_splits is not None and set(examples.given_splits) == {"train", "validation", "test"}
 
 
 def test_labels_from_file_names(tmp_path: Path) -> None:
     put(*(tmp_path / name for name in ("beagle_1.png", "beagle_2.png", "more/shiba_inu_10.png")))
-    pictures = opened(tmp_path, label_pattern=r"([a-z_]+)_\d+\.png$")
-    assert texts(pictures) == ["beagle", "beagle", "shiba_inu"]
-    assert "beagle_1.png: beagle" in said(pictures)
+    examples = opened(tmp_path, label_pattern=r"([a-z_]+)_\d+\.png$")
+    assert texts(examples) == ["beagle", "beagle", "shiba_inu"]
+    assert "beagle_1.png: beagle" in said(examples)
     assert opened(tmp_path, label_pattern=r"(?P<n>x?)(?P<label>[a-z]+)_").class_names == ("beagle", "shiba")
 
 
@@ -328,10 +328,10 @@ def test_a_folder_of_images_and_a_list_names_the_list(tmp_path: Path) -> None:
 )
 def test_several_words_that_may_be_several_labels_are_said(labels: tuple[str, ...], hint: str, tmp_path: Path) -> None:
     for number in range(3):
-        (tmp_path / f"{number}.png").write_bytes(PICTURE)
+        (tmp_path / f"{number}.png").write_bytes(IMAGE)
     path = tmp_path / "a.csv"
     path.write_text("path,label\n" + "".join(f"{number}.png,{label}\n" for number, label in enumerate(labels)))
-    pictures = opened(path)
-    assert pictures.task == SINGLE_LABEL and len(pictures.class_names) == 3
-    assert (hint in said(pictures)) and ("--label-separator ' '" in said(pictures)) == bool(hint)
+    examples = opened(path)
+    assert examples.task == SINGLE_LABEL and len(examples.class_names) == 3
+    assert (hint in said(examples)) and ("--label-separator ' '" in said(examples)) == bool(hint)
     assert len(opened(path, label_separator=" ").class_names) == (5 if hint else 4)

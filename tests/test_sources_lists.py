@@ -1,4 +1,4 @@
-"""Lists of pictures: which columns are used, what labels become, and what bad lists are answered."""
+"""Lists of images: which columns are used, what labels become, and what bad lists are answered."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from data.examples import Examples
 from data.labels import MULTI_LABEL, REGRESSION, SINGLE_LABEL
-from data.pictures import PictureSet
 from data.sources import SourceOptions, open_source
 from data.splits import write_splits
-from tests.pictures import write_folder
+from tests.images import write_folder
 from tests.sources import different, put, refusal
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with six pictures, 0.png to 5.png."""
+    """A folder with six images, 0.png to 5.png."""
     for number in range(6):
         (tmp_path / f"{number}.png").write_bytes(different(number))
     return tmp_path
@@ -32,17 +32,17 @@ def write(folder: Path, text: str | bytes, name: str = "list.csv") -> Path:
 
 
 def with_labels(folder: Path, labels: list[str]) -> Path:
-    """A list of the first pictures, one a label; cells are quoted."""
+    """A list of the first images, one a label; cells are quoted."""
     rows = (f'{number}.png,"{label}"' for number, label in enumerate(labels))
     return write(folder, "\n".join(["path,label", *rows]))
 
 
-def opened(path: Path, **options: Any) -> PictureSet:
+def opened(path: Path, **options: Any) -> Examples:
     return open_source(str(path), SourceOptions(**options))
 
 
-def labels_of(pictures: PictureSet) -> list[str]:
-    return [pictures.labels.text(index) for index in range(len(pictures))]
+def labels_of(examples: Examples) -> list[str]:
+    return [examples.labels.text(index) for index in range(len(examples))]
 
 
 # --- What is read -------------------------------------------------------------------------------------------------------
@@ -50,15 +50,15 @@ def labels_of(pictures: PictureSet) -> list[str]:
 
 def test_a_list_with_everything(folder: Path) -> None:
     text = "path,label,split,group,weight\n0.png,rose,train,a,1\n1.png,tulip,Val,,0.5\n2.png,rose,testing,b,2e0\n"
-    pictures = opened(write(folder, text))
+    examples = opened(write(folder, text))
 
-    assert pictures.keys == ("0.png", "1.png", "2.png")
-    assert pictures.class_names == ("rose", "tulip") and pictures.labels.array.tolist() == [0, 1, 0]
-    assert pictures.labels.array.dtype == np.int64 and pictures.task == SINGLE_LABEL
-    assert pictures.given_splits == ("train", "validation", "test")
-    assert pictures.groups == ("a", "", "b")
-    assert pictures.weights is not None and pictures.weights.tolist() == [1, 0.5, 2]
-    assert pictures.encoded(2) == different(2)
+    assert examples.keys == ("0.png", "1.png", "2.png")
+    assert examples.class_names == ("rose", "tulip") and examples.labels.array.tolist() == [0, 1, 0]
+    assert examples.labels.array.dtype == np.int64 and examples.task == SINGLE_LABEL
+    assert examples.given_splits == ("train", "validation", "test")
+    assert examples.groups == ("a", "", "b")
+    assert examples.weights is not None and examples.weights.tolist() == [1, 0.5, 2]
+    assert examples.read(2) == different(2)
 
 
 @pytest.mark.parametrize(
@@ -75,9 +75,9 @@ def test_a_list_with_everything(folder: Path) -> None:
     ],
 )
 def test_formats(name: str, text: str, folder: Path) -> None:
-    pictures = opened(write(folder, text, name))
-    assert pictures.keys == ("0.png", "1.png") and labels_of(pictures) == ["rose", "tulip"]
-    assert pictures.given_splits is pictures.groups is pictures.weights is None
+    examples = opened(write(folder, text, name))
+    assert examples.keys == ("0.png", "1.png") and labels_of(examples) == ["rose", "tulip"]
+    assert examples.given_splits is examples.groups is examples.weights is None
 
 
 @pytest.mark.parametrize(
@@ -98,26 +98,26 @@ def test_formats(name: str, text: str, folder: Path) -> None:
 )
 def test_columns(header: str, options: dict[str, Any], folder: Path) -> None:
     more = "," + ",".join("x" for _ in header.split(",")[2:]) if header.count(",") > 1 else ""
-    pictures = opened(write(folder, f"{header}\n0.png,rose{more}\n1.png,tulip{more}\n"), **options)
-    assert pictures.keys == ("0.png", "1.png") and labels_of(pictures) == ["rose", "tulip"]
+    examples = opened(write(folder, f"{header}\n0.png,rose{more}\n1.png,tulip{more}\n"), **options)
+    assert examples.keys == ("0.png", "1.png") and labels_of(examples) == ["rose", "tulip"]
 
 
 def test_paths_start_at_the_list_and_are_normalised(tmp_path: Path) -> None:
     put(*(tmp_path / name for name in ("in/a.png", "in/deep/b.png", "beside/c.png", "far/d.png")))
     text = f"path,label\n./a.png,x\ndeep\\b.png,x\n../beside/c.png,y\n{tmp_path}/far//d.png,y\n"
-    pictures = opened(write(tmp_path / "in", text))
-    assert pictures.keys == ("a.png", "deep/b.png", "../beside/c.png", f"{tmp_path.as_posix()}/far/d.png")
-    assert all(pictures.encoded(index) for index in range(4))
+    examples = opened(write(tmp_path / "in", text))
+    assert examples.keys == ("a.png", "deep/b.png", "../beside/c.png", f"{tmp_path.as_posix()}/far/d.png")
+    assert all(examples.read(index) for index in range(4))
 
 
 def test_a_working_directory_does_not_matter(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(folder, "path,label\n0.png,rose\n1.png,tulip\n")
     monkeypatch.chdir(folder)
-    assert open_source("list.csv").encoded(1) == different(1)
+    assert open_source("list.csv").read(1) == different(1)
 
 
 def test_what_graft_writes_can_be_opened(tmp_path: Path) -> None:
-    first = open_source(str(write_folder(tmp_path, classes=3, pictures=3)))
+    first = open_source(str(write_folder(tmp_path, classes=3, examples=3)))
     splits = ["train", "validation", "test"] * 3
     again = opened(write(tmp_path, write_splits(first, splits)))
 
@@ -157,7 +157,7 @@ def test_one_split_for_all_is_none(split: str, folder: Path) -> None:
         (["b", "a", "b"], {}, SINGLE_LABEL, ("a", "b")),
         (["1", "0", "1", "0", "1", "0"], {}, SINGLE_LABEL, ("0", "1")),
         (["10", "9", "10", "9", "9", "9"], {}, SINGLE_LABEL, ("9", "10")),  # by size, not by the alphabet
-        (["0", "1", "2"], {}, REGRESSION, ("label",)),  # three classes need nine pictures
+        (["0", "1", "2"], {}, REGRESSION, ("label",)),  # three classes need nine images
         (["0", "1", "2"], {"task": SINGLE_LABEL}, SINGLE_LABEL, ("0", "1", "2")),
         (["1.5", "1.5", "1.5", "2", "2", "2"], {}, REGRESSION, ("label",)),
         (["-3", "1e3", "+.5"], {}, REGRESSION, ("label",)),
@@ -179,18 +179,18 @@ def test_one_split_for_all_is_none(split: str, folder: Path) -> None:
 def test_the_task_follows_from_the_labels(
     labels: list[str], options: dict[str, Any], task: str, class_names: tuple[str, ...] | None, folder: Path
 ) -> None:
-    pictures = opened(with_labels(folder, labels), **options)
-    assert pictures.task == task
-    assert class_names is None or pictures.class_names == class_names
+    examples = opened(with_labels(folder, labels), **options)
+    assert examples.task == task
+    assert class_names is None or examples.class_names == class_names
 
 
 def test_several_labels(folder: Path) -> None:
-    pictures = opened(with_labels(folder, ["b|a", "", "c | b|", "b"]))
-    assert pictures.labels.array.tolist() == [[1, 1, 0], [0, 0, 0], [0, 1, 1], [0, 1, 0]]
-    assert pictures.labels.array.dtype == np.float32
-    assert labels_of(pictures) == ["a|b", "", "b|c", "b"]
-    again = opened(with_labels(folder, labels_of(pictures)))  # as `write_splits` and `audit` write them
-    assert again.labels.array.tolist() == pictures.labels.array.tolist()
+    examples = opened(with_labels(folder, ["b|a", "", "c | b|", "b"]))
+    assert examples.labels.array.tolist() == [[1, 1, 0], [0, 0, 0], [0, 1, 1], [0, 1, 0]]
+    assert examples.labels.array.dtype == np.float32
+    assert labels_of(examples) == ["a|b", "", "b|c", "b"]
+    again = opened(with_labels(folder, labels_of(examples)))  # as `write_splits` and `audit` write them
+    assert again.labels.array.tolist() == examples.labels.array.tolist()
 
 
 def test_numbers(folder: Path) -> None:
@@ -207,9 +207,9 @@ def test_numbers(folder: Path) -> None:
 
 def test_a_column_of_zeros_and_ones_for_each_class(folder: Path) -> None:
     path = write(folder, "path,cat,dog\n0.png,1,0\n1.png,1,1\n2.png,0,0\n")
-    pictures = opened(path, columns={"label": "cat,dog"})
-    assert (pictures.task, pictures.class_names) == (MULTI_LABEL, ("cat", "dog"))
-    assert labels_of(pictures) == ["cat", "cat|dog", ""]
+    examples = opened(path, columns={"label": "cat,dog"})
+    assert (examples.task, examples.class_names) == (MULTI_LABEL, ("cat", "dog"))
+    assert labels_of(examples) == ["cat", "cat|dog", ""]
     assert opened(path, columns={"label": "cat,dog"}, task=REGRESSION).task == REGRESSION
 
 
@@ -226,8 +226,8 @@ def test_a_column_of_zeros_and_ones_for_each_class(folder: Path) -> None:
 )
 def test_labels_in_json(labels: list[Any], task: str, texts: list[str], folder: Path) -> None:
     lines = [json.dumps({"file": f"{number}.png", "label": label}) for number, label in enumerate(labels)]
-    pictures = opened(write(folder, "\n".join(lines), "list.jsonl"))
-    assert pictures.task == task and labels_of(pictures) == texts
+    examples = opened(write(folder, "\n".join(lines), "list.jsonl"))
+    assert examples.task == task and labels_of(examples) == texts
 
 
 # --- Lists that cannot be used ------------------------------------------------------------------------------------------
@@ -345,7 +345,7 @@ def test_a_list_that_is_not_there(source: str, message: str, folder: Path) -> No
 
 
 def test_a_folder_may_be_called_like_a_list(tmp_path: Path) -> None:
-    assert len(open_source(str(write_folder(tmp_path / "pictures.csv", pictures=1)))) == 3
+    assert len(open_source(str(write_folder(tmp_path / "images.csv", examples=1)))) == 3
 
 
 @pytest.mark.parametrize(
@@ -365,4 +365,4 @@ def test_options_that_a_folder_cannot_follow(options: dict[str, Any], message: s
 
 @pytest.fixture
 def fruit_folder(tmp_path: Path) -> Path:
-    return write_folder(tmp_path / "fruit", pictures=1)
+    return write_folder(tmp_path / "fruit", examples=1)

@@ -1,4 +1,4 @@
-"""Sets in TFRecord files and in tar shards: what they may hold, and that pictures are read from their places."""
+"""Sets in TFRecord files and in tar shards: what they may hold, and that images are read from their places."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data.checking import check_pictures
+from data.checking import check_images
+from data.examples import Examples
 from data.labels import MULTI_LABEL, REGRESSION, SINGLE_LABEL
-from data.pictures import PictureSet
 from data.sources import SourceOptions, open_source
 from data.sources.shards import expand
-from tests.sources import PICTURE, different, flowers, refusal, tarred
+from tests.sources import IMAGE, different, flowers, refusal, tarred
 
 
-def labels_of(pictures: PictureSet) -> list[str]:
-    return [pictures.labels.text(index) for index in range(len(pictures))]
+def labels_of(examples: Examples) -> list[str]:
+    return [examples.labels.text(index) for index in range(len(examples))]
 
 
 # --- Which files a string stands for ------------------------------------------------------------------------------------
@@ -98,12 +98,12 @@ def test_records_with_names(tmp_path: Path) -> None:
     path = write_records(
         tmp_path / "a.tfrecord", *(record(i, label=i % 2, text=(b"tulip", b"rose")[i % 2]) for i in range(4))
     )
-    pictures = open_source(str(path))
-    assert pictures.keys == tuple(f"a.tfrecord/{number:06d}" for number in range(4))
-    assert pictures.class_names == ("rose", "tulip") and pictures.labels.array.tolist() == [1, 0, 1, 0]
-    assert pictures.labels.array.dtype == np.int64 and pictures.task == SINGLE_LABEL
+    examples = open_source(str(path))
+    assert examples.keys == tuple(f"a.tfrecord/{number:06d}" for number in range(4))
+    assert examples.class_names == ("rose", "tulip") and examples.labels.array.tolist() == [1, 0, 1, 0]
+    assert examples.labels.array.dtype == np.int64 and examples.task == SINGLE_LABEL
     with ThreadPoolExecutor(4) as pool:
-        read = list(pool.map(pictures.encoded, list(range(4)) * 20))
+        read = list(pool.map(examples.read, list(range(4)) * 20))
     assert read == [different(number) for number in range(4)] * 20
 
 
@@ -114,9 +114,9 @@ def test_shards_of_records(tmp_path: Path) -> None:
             *(record(2 * shard + i, label=10 - shard) for i in range(2)),
         )
     for text in ("a.tfrecord-00000-of-00002", "a.tfrecord", "a.tfrecord*", "*.tfrecord-*-of-00002"):
-        pictures = open_source(str(tmp_path / text))
-        assert pictures.class_names == ("9", "10") and pictures.labels.array.tolist() == [1, 1, 0, 0]
-        assert pictures.keys[3] == "a.tfrecord-00001-of-00002/000001" and pictures.encoded(3) == different(3)
+        examples = open_source(str(tmp_path / text))
+        assert examples.class_names == ("9", "10") and examples.labels.array.tolist() == [1, 1, 0, 0]
+        assert examples.keys[3] == "a.tfrecord-00001-of-00002/000001" and examples.read(3) == different(3)
 
 
 @pytest.mark.parametrize(
@@ -135,31 +135,31 @@ def test_labels_of_records(
     features: list[dict[str, Any]], options: dict[str, Any], task: str, texts: list[str], tmp_path: Path
 ) -> None:
     records = [record(number, **one) for number, one in enumerate(features)]
-    pictures = open_source(str(write_records(tmp_path / "a.tfrec", *records)), SourceOptions(**options))
-    assert pictures.task == task and labels_of(pictures) == texts
+    examples = open_source(str(write_records(tmp_path / "a.tfrec", *records)), SourceOptions(**options))
+    assert examples.task == task and labels_of(examples) == texts
 
 
 def test_records_as_tfds_writes_them(tmp_path: Path) -> None:
     records = [{"image": different(number), "label": label} for number, label in enumerate([0, 1, -1])]
-    pictures = open_source(str(write_records(tmp_path / "a.tfrecord", *records)))
-    assert len(pictures) == 2 and pictures.ignored["without a label"] == 1
+    examples = open_source(str(write_records(tmp_path / "a.tfrecord", *records)))
+    assert len(examples) == 2 and examples.ignored["without a label"] == 1
 
 
 def test_records_may_have_other_names(tmp_path: Path) -> None:
     records = ({"jpg": different(i), "class_id": i % 2} for i in range(6))
     path = write_records(tmp_path / "a.tfrecord", *records)
     assert "--columns path=FEATURE label=FEATURE" in refusal(path)
-    pictures = open_source(str(path), SourceOptions(columns={"path": "jpg", "label": "class_id"}))
-    assert pictures.class_names == ("0", "1") and pictures.encoded(1) == different(1)
+    examples = open_source(str(path), SourceOptions(columns={"path": "jpg", "label": "class_id"}))
+    assert examples.class_names == ("0", "1") and examples.read(1) == different(1)
 
 
 def test_records_that_cannot_be_used(tmp_path: Path) -> None:
-    write_records(tmp_path / "no_picture.tfrecord", {"image/height": 3})
-    assert "has no image in image/encoded, but image/height" in refusal(tmp_path / "no_picture.tfrecord")
+    write_records(tmp_path / "no_image.tfrecord", {"image/height": 3})
+    assert "has no image in image/encoded, but image/height" in refusal(tmp_path / "no_image.tfrecord")
     write_records(tmp_path / "no_label.tfrecord", record(0, label=1), record(1))
     assert "say which it is, with --columns label=FEATURE" in refusal(tmp_path / "no_label.tfrecord")
     write_records(tmp_path / "empty.tfrecord")
-    assert "no pictures with a label" in refusal(tmp_path / "empty.tfrecord")
+    assert "no images with a label" in refusal(tmp_path / "empty.tfrecord")
     with tf.io.TFRecordWriter(str(tmp_path / "other.tfrecord")) as writer:
         writer.write(b"\xff\xff\xff")
     assert "record 0 of" in refusal(tmp_path / "other.tfrecord")
@@ -172,12 +172,12 @@ def test_records_that_cannot_be_used(tmp_path: Path) -> None:
 def test_damaged_records_are_noticed(tmp_path: Path) -> None:
     path = write_records(tmp_path / "a.tfrecord", *(record(i, label=i % 2) for i in range(4)))
     whole = path.read_bytes()
-    pictures = open_source(str(path))
+    examples = open_source(str(path))
     for place in range(0, len(whole), 41):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
         message = refusal(path)
         assert "a wrong checksum" in message or "cut off" in message
-    faults = [one.fault for one in check_pictures(pictures) if one.fault]  # damaged after it was opened
+    faults = [one.fault for one in check_images(examples) if one.fault]  # damaged after it was opened
     assert len(faults) == 1 and "a wrong checksum" in faults[0]
     for cut in range(1, len(whole), 97):
         path.write_bytes(whole[:cut])
@@ -189,7 +189,7 @@ def test_damaged_records_are_noticed(tmp_path: Path) -> None:
 
 
 def samples(*labels: object, suffix: str = "cls", folder: str = "", start: int = 0) -> dict[str, bytes]:
-    """Members of a shard: a picture and its label each."""
+    """Members of a shard: an image and its label each."""
     members = {}
     for number, label in enumerate(labels, start=start):
         members[f"{folder}{number:04d}.png"] = different(number)
@@ -201,10 +201,10 @@ def test_tar_shards(tmp_path: Path) -> None:
     for shard in range(3):
         tarred(tmp_path / f"a-{shard:03d}.tar", samples(shard, 10, start=2 * shard))
     for text in ("a-{000..002}.tar", "a-*.tar"):
-        pictures = open_source(str(tmp_path / text))
-        assert pictures.class_names == ("0", "1", "2", "10") and pictures.labels.array.tolist() == [0, 3, 1, 3, 2, 3]
-        assert pictures.keys[:3] == ("a-000.tar/0000.png", "a-000.tar/0001.png", "a-001.tar/0002.png")
-        assert [pictures.encoded(index) for index in (5, 0, 3)] == [different(index) for index in (5, 0, 3)]
+        examples = open_source(str(tmp_path / text))
+        assert examples.class_names == ("0", "1", "2", "10") and examples.labels.array.tolist() == [0, 3, 1, 3, 2, 3]
+        assert examples.keys[:3] == ("a-000.tar/0000.png", "a-000.tar/0001.png", "a-001.tar/0002.png")
+        assert [examples.read(index) for index in (5, 0, 3)] == [different(index) for index in (5, 0, 3)]
 
 
 @pytest.mark.parametrize(
@@ -226,35 +226,35 @@ def test_labels_of_samples(
     members: dict[str, bytes], options: dict[str, Any], task: str, texts: list[str], tmp_path: Path
 ) -> None:
     tarred(tmp_path / "a.tar", members)  # a single tar is recognised by what is in it
-    pictures = open_source(str(tmp_path / "a.tar"), SourceOptions(**options))
-    assert pictures.task == task and labels_of(pictures) == texts
-    assert pictures.encoded(1) == different(1)
+    examples = open_source(str(tmp_path / "a.tar"), SourceOptions(**options))
+    assert examples.task == task and labels_of(examples) == texts
+    assert examples.read(1) == different(1)
 
 
 def test_what_else_is_in_a_sample_is_counted(tmp_path: Path) -> None:
     members = samples(0, 1) | {
-        "0000.seg.png": PICTURE,
-        "0001.jpg": PICTURE,
+        "0000.seg.png": IMAGE,
+        "0001.jpg": IMAGE,
         "0001.npy": b"x",
         "._0001.png": b"x",
         "x": b"",
     }
     link = tarfile.TarInfo("0002.png")
     link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
-    pictures = open_source(str(tarred(tmp_path / "a.tar", members, link)))
-    assert len(pictures) == 2
-    assert pictures.ignored == {
-        ".seg.png": 1, "further pictures": 1, ".npy": 1, "hidden": 1, "no suffix": 1, "links": 1,
+    examples = open_source(str(tarred(tmp_path / "a.tar", members, link)))
+    assert len(examples) == 2
+    assert examples.ignored == {
+        ".seg.png": 1, "further images": 1, ".npy": 1, "hidden": 1, "no suffix": 1, "links": 1,
     }  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("members", "message"),
     [
-        ({"a.cls": b"1"}, "holds no pictures"),
+        ({"a.cls": b"1"}, "holds no images"),
         (
-            samples(0, 1) | {"x.png": PICTURE},
-            "pictures without a .cls, .json or .txt of the same name (1, such as a.tar/x.png)",
+            samples(0, 1) | {"x.png": IMAGE},
+            "images without a .cls, .json or .txt of the same name (1, such as a.tar/x.png)",
         ),
         (samples(0, 1) | samples(b"x", suffix="txt", start=2), "use one of them for all"),
         (samples(0, b"\xff\xff"), "0001.cls in"),
@@ -278,6 +278,6 @@ def test_damaged_and_compressed_shards(tmp_path: Path) -> None:
 
 def test_class_folders_in_a_tar_are_no_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRAFT_CACHE", str(tmp_path / "cache"))
-    pictures = open_source(str(tarred(tmp_path / "a.tar", flowers() | {"rose/0.txt": b"a rose", "rose/0.json": b"{}"})))
-    assert pictures.class_names == ("rose", "tulip") and len(pictures) == 4
-    assert pictures.ignored[".txt"] == pictures.ignored[".json"] == 1
+    examples = open_source(str(tarred(tmp_path / "a.tar", flowers() | {"rose/0.txt": b"a rose", "rose/0.json": b"{}"})))
+    assert examples.class_names == ("rose", "tulip") and len(examples) == 4
+    assert examples.ignored[".txt"] == examples.ignored[".json"] == 1

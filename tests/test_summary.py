@@ -50,7 +50,7 @@ def test_without_such_a_loss_there_is_no_word_of_it(tiny_copy: app.Run, capsys: 
 
 
 def test_a_share_that_is_not_all_is_not_called_all(tiny_copy: app.Run, capsys: pytest.CaptureFixture[str]) -> None:
-    failures = ["another answer than the Keras model for 1 of 5000 pictures"]
+    failures = ["another answer than the Keras model for 1 of 5000 images"]
     changes = {"top1_agreement": 0.9998, "passed": False, "failures": failures}
     for text in said(tiny_copy, capsys, formats=formats_of(tiny_copy, **changes)):
         assert "99.98%" in text and "100.0%" not in text

@@ -1,4 +1,4 @@
-"""Several labels a picture, numbers, and a class to be found: from a list of pictures to a phone's file and its answers."""
+"""Several labels an image, numbers, and a class to be found: from a list of images to a phone's file and its answers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ import app
 from app.exporting.metadata import LABELS, THRESHOLDS
 from app.exporting.runtimes import LiteRTRuntime, ONNXRuntime
 from app.tasks import TASKS
-from data.decoding import load_pixels
+from data.image.decoding import load_pixels
 from data.labels import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from models.builder import load_model
 from models.heads import OUTPUTS
@@ -38,7 +38,7 @@ class Trained(NamedTuple):
 
     task: str
     run: app.Run
-    pictures: Path
+    examples: Path
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -46,9 +46,9 @@ class Trained(NamedTuple):
 
     @property
     def test(self) -> list[Path]:
-        """The pictures of the test split."""
+        """The images of the test split."""
         rows = csv.DictReader(self.run.splits.splitlines())
-        return [self.pictures / row["path"] for row in rows if row["split"] == "test"]
+        return [self.examples / row["path"] for row in rows if row["split"] == "test"]
 
 
 RUNS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -83,14 +83,14 @@ def copy_of(trained: Trained, folder: Path) -> Trained:
 
 @pytest.fixture(scope="module")
 def answers(trained: Trained) -> list[app.Prediction]:
-    """What the run says of its test pictures."""
+    """What the run says of its test images."""
     return app.predict(str(trained.run.path), [str(path) for path in trained.test])
 
 
 def truth_of(trained: Trained) -> list[list[str]]:
-    """The cells of the test pictures' labels."""
+    """The cells of the test images' labels."""
     source, _ = RUNS[trained.task]
-    cells = {name: rest for name, *rest in csv.reader((trained.pictures / source).read_text().splitlines())}
+    cells = {name: rest for name, *rest in csv.reader((trained.examples / source).read_text().splitlines())}
     return [cells[path.name] for path in trained.test]
 
 
@@ -274,9 +274,9 @@ def test_evaluate_gives_the_run_s_own_figures_and_those_of_others(trained: Train
     assert app.evaluate(str(run.path))[task.score] == pytest.approx(expected[task.score], abs=1e-6)
 
     source, _ = RUNS[trained.task]
-    rows = list(csv.reader((trained.pictures / source).read_text().splitlines()))
+    rows = list(csv.reader((trained.examples / source).read_text().splitlines()))
     with open(tmp_path / "other.csv", "w", newline="") as file:  # of the first colours alone
-        csv.writer(file).writerows([rows[0], *([trained.pictures / name, *rest] for name, *rest in rows[1:10])])
+        csv.writer(file).writerows([rows[0], *([trained.examples / name, *rest] for name, *rest in rows[1:10])])
     found = app.evaluate(str(run.path), str(tmp_path / "other.csv"))
     assert found["n"] == 9 and found[task.score] > 0.4
     assert set(found) == set(expected)

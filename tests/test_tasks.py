@@ -21,7 +21,7 @@ from app.tasks.intervals import mean_interval
 from app.tasks.task import Goal, Task
 from data.labels import LABELS, MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from models.heads import OUTPUTS, Output
-from tests.labelled import picture_set, random_set
+from tests.labelled import example_set, random_set
 
 NAMES = ("a", "b", "c")
 ANYTHING = Goal(NAMES)
@@ -127,10 +127,10 @@ def test_metrics_are_shown_as_tables(name: str, task: Task) -> None:
     shown = [text(found) for text in task.columns.values()]
     assert all(shown) and len(set(shown)) > 2
     (large, about), *_ = task.highlights(found)
-    assert large and " 60 " in about and "pictures, 95 % interval" in about
+    assert large and " 60 " in about and "images, 95 % interval" in about
 
 
-def test_one_picture_is_enough_for_metrics_and_tables(name: str, task: Task) -> None:
+def test_one_image_is_enough_for_metrics_and_tables(name: str, task: Task) -> None:
     labels = labels_of(name)[:1]
     answers = answers_of(name, learnt(name, labels, 3))
     thresholds = task.choose_thresholds(answers, labels, ANYTHING)
@@ -181,7 +181,7 @@ def test_the_best_f1_is_the_best_of_all(seed: int) -> None:
         assert found == pytest.approx(max(every))
 
 
-def test_a_class_that_all_or_no_pictures_have_is_cut_in_the_middle() -> None:
+def test_a_class_that_all_or_no_images_have_is_cut_in_the_middle() -> None:
     probabilities, truth = scores(0)
     truth[:, 0], truth[:, 1] = True, False
     assert [best_f1_threshold(probabilities[:, label], truth[:, label]) for label in (0, 1)] == [0.5, 0.5]
@@ -261,7 +261,7 @@ def test_a_goal_that_does_not_fit_the_task_is_refused(name: str, options: dict[s
 
 def test_an_unknown_positive_class_is_refused() -> None:
     with pytest.raises(UsageError, match=r"--positive must be one of two classes \(a or b\), not yes"):
-        check_goal(picture_set(5, 5), TrainConfig(positive="yes", target_recall=0.9))
+        check_goal(example_set(5, 5), TrainConfig(positive="yes", target_recall=0.9))
 
 
 # --- Agreement of two models --------------------------------------------------------------------------------------------

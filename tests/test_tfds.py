@@ -11,20 +11,20 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from data.checking import check_pictures
-from data.decoding import decode
+from data.checking import check_images
 from data.errors import DataError
+from data.image.decoding import decode
 from data.sources import open_source
 
 NAMES = ("leaf", "stone", "water")
 
 
-def picture(split: str, number: int) -> np.ndarray:
+def image(split: str, number: int) -> np.ndarray:
     return np.full((6, 5, 3), number * 20 + (split == "test"), np.uint8)
 
 
 class GraftTiny(tfds.core.GeneratorBasedBuilder):
-    """Twelve pictures for training, six for the test, and a split that Graft does not know."""
+    """Twelve images for training, six for the test, and a split that Graft does not know."""
 
     VERSION = tfds.core.Version("1.0.0")
     SPLITS = ("train", "test", "unlabelled")
@@ -44,11 +44,11 @@ class GraftTiny(tfds.core.GeneratorBasedBuilder):
 
     def _generate_examples(self, split: str) -> Iterator[tuple[str, dict[str, Any]]]:
         for number in range(12 if split == "train" else 6):
-            yield f"{number:02d}", {"image": picture(split, number), "label": number % 3}
+            yield f"{number:02d}", {"image": image(split, number), "label": number % 3}
 
 
 class GraftTinyContest(GraftTiny):
-    """Its test pictures have no labels."""
+    """Its test images have no labels."""
 
     SPLITS = ("train", "test")
 
@@ -69,7 +69,7 @@ class GraftTinyRemote(GraftTiny):
     """Lies on a server that does not answer."""
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
-        dl_manager.download(["http://127.0.0.1:9/pictures.zip", "http://127.0.0.1:9/labels.txt"])
+        dl_manager.download(["http://127.0.0.1:9/images.zip", "http://127.0.0.1:9/labels.txt"])
         return {}
 
 
@@ -83,25 +83,25 @@ def _data_dir(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TFDS_DATA_DIR", str(prepared))
 
 
-def test_gives_pictures_labels_and_splits_of_the_set() -> None:
-    pictures = open_source("tfds:graft_tiny")
+def test_gives_images_labels_and_splits_of_the_set() -> None:
+    examples = open_source("tfds:graft_tiny")
 
-    assert pictures.source == "tfds:graft_tiny"
-    assert pictures.class_names == NAMES
-    assert len(pictures) == len(set(pictures.keys)) == 18  # not the split that Graft does not know
-    assert pictures.given_splits == ("train",) * 12 + ("test",) * 6
-    for index, split in enumerate(pictures.given_splits):
-        level = np.asarray(decode(pictures.encoded(index)))[0, 0, 0]
+    assert examples.source == "tfds:graft_tiny"
+    assert examples.class_names == NAMES
+    assert len(examples) == len(set(examples.keys)) == 18  # not the split that Graft does not know
+    assert examples.given_splits == ("train",) * 12 + ("test",) * 6
+    for index, split in enumerate(examples.given_splits):
+        level = np.asarray(decode(examples.read(index)))[0, 0, 0]
         assert level % 20 == (split == "test")
-        assert level // 20 % 3 == pictures.labels.array[index]
+        assert level // 20 % 3 == examples.labels.array[index]
 
 
-def test_a_second_opening_gives_the_same_and_pictures_can_be_read_by_several_threads() -> None:
+def test_a_second_opening_gives_the_same_and_images_can_be_read_by_several_threads() -> None:
     first, second = (open_source("tfds:graft_tiny") for _ in range(2))
 
     assert first.keys == second.keys and first.labels.array.tolist() == second.labels.array.tolist()
-    assert list(check_pictures(first)) == list(check_pictures(second))
-    assert not any(one.fault for one in check_pictures(first))
+    assert list(check_images(first)) == list(check_images(second))
+    assert not any(one.fault for one in check_images(first))
 
 
 def test_prints_nothing(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,12 +110,12 @@ def test_prints_nothing(capfd: pytest.CaptureFixture[str], tmp_path: Path, monke
     assert "".join(capfd.readouterr()) == ""
 
 
-def test_pictures_without_a_label_are_left_out_and_counted() -> None:
-    pictures = open_source("tfds:graft_tiny_contest")
+def test_images_without_a_label_are_left_out_and_counted() -> None:
+    examples = open_source("tfds:graft_tiny_contest")
 
-    assert len(pictures) == 12
-    assert pictures.given_splits is None
-    assert pictures.ignored["without a label"] == 6
+    assert len(examples) == 12
+    assert examples.given_splits is None
+    assert examples.ignored["without a label"] == 6
 
 
 def test_no_network_is_said_in_one_sentence_soon_and_nothing_else_is(

@@ -57,17 +57,17 @@ def logits_of(probabilities: np.ndarray) -> np.ndarray:
 
 
 def test_the_list_says_how_many_are_unknown(listed: Path) -> None:
-    pictures = open_source(str(listed), SourceOptions(**OPTIONS))
-    unknown = int((pictures.labels.array == UNKNOWN).sum())
+    examples = open_source(str(listed), SourceOptions(**OPTIONS))
+    unknown = int((examples.labels.array == UNKNOWN).sum())
     assert 20 < unknown < 30
-    assert f"{unknown} of 180 cells are unknown, which neither loss nor figures count" in " ".join(pictures.notes)
+    assert f"{unknown} of 180 cells are unknown, which neither loss nor figures count" in " ".join(examples.notes)
 
 
 def test_an_image_of_which_nothing_is_known_is_left_out(listed: Path) -> None:
     (listed.parent / "more.png").write_bytes((listed.parent / "00.png").read_bytes())
     listed.write_text(listed.read_text() + "more.png,,-1,\n")
-    pictures = open_source(str(listed), SourceOptions(**OPTIONS))
-    assert len(pictures) == 60 and pictures.ignored["without a label"] == 1
+    examples = open_source(str(listed), SourceOptions(**OPTIONS))
+    assert len(examples) == 60 and examples.ignored["without a label"] == 1
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])

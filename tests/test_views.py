@@ -1,4 +1,4 @@
-"""Views of pictures: several from one decode, each decided by its seed, many of them by threads that run ahead."""
+"""Views of images: several from one decode, each decided by its seed, many of them by threads that run ahead."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data import decoding, loading
-from data.augmentation import AUGMENTATIONS, Augmentation
-from data.decoding import load_pixels
+from data import loading
 from data.errors import DataError
+from data.examples import Examples
+from data.image import decoding
+from data.image.augmentation import AUGMENTATIONS, Augmentation
+from data.image.decoding import load_pixels
+from data.image.transform import ImageTransform
 from data.labels import SingleLabel
-from data.loading import PictureLoader, load_views
-from data.pictures import PictureSet
+from data.loading import Loader, load_views
 from data.sources import open_source
-from tests.pictures import encode, smooth, write_folder
+from tests.augmented import augmented
+from tests.images import encode, smooth, write_folder
 
 SIZE = 16
 DEFAULT = AUGMENTATIONS["default"]
@@ -28,29 +31,29 @@ FILES = [encode(smooth(50, 40, seed=number)) for number in range(60)]
 JPEG = encode(smooth(150, 120), "JPEG")
 
 
-def loader_of(files: list[bytes], read: Callable[[int], object] = lambda _: None) -> PictureLoader:
-    """Of picture files in memory; `read` is called with the number of each file that is read."""
+def loader_of(files: list[bytes], read: Callable[[int], object] = lambda _: None) -> Loader:
+    """Of image files in memory; `read` is called with the number of each file that is read."""
 
     def encoded(index: int) -> bytes:
         read(index)
         return files[index]
 
     keys = tuple(f"{number}.png" for number in range(len(files)))
-    pictures = PictureSet("memory", keys, SingleLabel(np.arange(len(files)) % 2, ("a", "b")), encoded)
-    return PictureLoader(pictures, SIZE, "stretch")
+    examples = Examples("memory", keys, SingleLabel(np.arange(len(files)) % 2, ("a", "b")), encoded)
+    return Loader(examples, ImageTransform(SIZE, "stretch"))
 
 
 def alike(one: np.ndarray, other: np.ndarray) -> bool:
     return bool((one == other).all())
 
 
-# --- Of one picture -----------------------------------------------------------------------------------------------------
+# --- Of one image -----------------------------------------------------------------------------------------------------
 
 
-def test_without_a_seed_it_is_the_picture_as_it_is() -> None:
+def test_without_a_seed_it_is_the_image_as_it_is() -> None:
     loader = loader_of(FILES)
     always = replace(DEFAULT, antialiased_resize=1.0)
-    views = loader.views(3, always, [None, (1,), None])
+    views = augmented(loader, always).views(3, [None, (1,), None])
 
     assert views.shape == (3, SIZE, SIZE, 3) and views.dtype == np.uint8
     assert alike(views[0], loader.load(3)) and alike(views[2], loader.load(3))
@@ -61,22 +64,24 @@ def test_without_a_seed_it_is_the_picture_as_it_is() -> None:
 @pytest.mark.parametrize("seed", [(0,), (0, 1, 2), (2**31, 7), (2**70, 2**40, 3)])
 def test_the_seed_decides_in_any_company_and_place(seed: tuple[int, ...]) -> None:
     loader = loader_of(FILES)
-    alone = loader.views(3, DEFAULT, [seed])[0]
-    among = loader.views(3, DEFAULT, [None, (4, 4), seed, (5, 5)])
+    alone = augmented(loader, DEFAULT).views(3, [seed])[0]
+    among = augmented(loader, DEFAULT).views(3, [None, (4, 4), seed, (5, 5)])
 
     assert alike(alone, among[2])
-    assert alike(alone, loader_of(FILES).views(3, DEFAULT, [list(seed)])[0])
+    assert alike(alone, augmented(loader_of(FILES), DEFAULT).views(3, [list(seed)])[0])
     assert len({view.tobytes() for view in among}) == 4
 
 
 def test_no_part_of_a_seed_is_without_effect() -> None:
     seeds = [(1, 2, 3), (2, 2, 3), (1, 3, 3), (1, 2, 4), (1 + 2**32, 2, 3), (2, 1, 3)]
-    assert len({view.tobytes() for view in loader_of(FILES).views(0, DEFAULT, seeds)}) == len(seeds)
+    assert len({view.tobytes() for view in augmented(loader_of(FILES), DEFAULT).views(0, seeds)}) == len(seeds)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
 def test_as_many_views_are_antialiased_as_asked(share: float) -> None:
-    views = loader_of(FILES).views(0, Augmentation(antialiased_resize=share), [(7, one) for one in range(300)])
+    views = augmented(loader_of(FILES), Augmentation(antialiased_resize=share)).views(
+        0, [(7, one) for one in range(300)]
+    )
     usual, antialiased = (load_pixels(FILES[0], SIZE, "stretch", like_phone=way) for way in (True, False))
     ways = [alike(view, antialiased) for view in views]
 
@@ -86,39 +91,37 @@ def test_as_many_views_are_antialiased_as_asked(share: float) -> None:
 
 
 def test_whether_a_view_is_antialiased_says_nothing_about_its_other_changes() -> None:
-    """Both come from one seed: were a draw used twice, antialiased pictures would all be mirrored, say."""
+    """Both come from one seed: were a draw used twice, antialiased images would all be mirrored, say."""
     flat = loader_of([encode(np.repeat(np.arange(0, 200, 5, np.uint8)[None, :, None], 3, axis=2).repeat(9, axis=0))])
-    views = flat.views(0, Augmentation(flip=True, antialiased_resize=0.5), [(3, one) for one in range(400)])
-    usual, antialiased = (
-        load_pixels(flat.pictures.encoded(0), SIZE, "stretch", like_phone=way) for way in (True, False)
-    )
+    views = augmented(flat, Augmentation(flip=True, antialiased_resize=0.5)).views(0, [(3, one) for one in range(400)])
+    usual, antialiased = (load_pixels(flat.examples.read(0), SIZE, "stretch", like_phone=way) for way in (True, False))
     counts = [sum(alike(view, one[:, ::side]) for view in views) for one in (usual, antialiased) for side in (1, -1)]
     assert sum(counts) == 400 and min(counts) > 70
 
 
 @pytest.mark.parametrize("seeds", [[None], [None, (1,), (2,), (3,), (4,)], [(number,) for number in range(20)]])
-def test_a_picture_is_read_and_decoded_once_for_all_its_views(
+def test_an_image_is_read_and_decoded_once_for_all_its_views(
     seeds: list[tuple[int, ...] | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[int] = []
     decoded: list[bytes] = []
     opened = decoding.opened
     monkeypatch.setattr(decoding, "opened", lambda encoded: decoded.append(encoded) or opened(encoded))
-    loader = loader_of(FILES, read.append)
-    loader.views(5, DEFAULT, seeds)
+    loader = augmented(loader_of(FILES, read.append), DEFAULT)
+    loader.views(5, seeds)
 
     assert read == [5] and decoded == [FILES[5]]
     changed = sum(seed is not None for seed in seeds)
     expected = {"read": 1, "decode": 1} | ({"augment": changed} if changed else {})
-    assert dict(loader.stages.pictures) == expected
+    assert dict(loader.stages.examples) == expected
     assert list(loader.stages.rates()) == list(expected) and min(loader.stages.rates().values()) > 0
 
 
 def test_a_jpeg_is_shrunk_by_its_decoder_only_where_all_views_are_antialiased() -> None:
     loader = loader_of([JPEG, JPEG])
     always = Augmentation(antialiased_resize=1.0)
-    shrunk = loader.views(0, always, [(1,), (2,)])
-    beside = loader.views(0, always, [(1,), None])
+    shrunk = augmented(loader, always).views(0, [(1,), (2,)])
+    beside = augmented(loader, always).views(0, [(1,), None])
 
     assert alike(shrunk[0], load_pixels(JPEG, SIZE, "stretch", like_phone=False)) and alike(*shrunk)
     assert alike(beside[1], loader.load(0))
@@ -127,48 +130,52 @@ def test_a_jpeg_is_shrunk_by_its_decoder_only_where_all_views_are_antialiased() 
 
 
 @pytest.mark.parametrize("damage", ["gone", "truncated"])
-def test_a_picture_that_cannot_be_read_any_longer_is_named(damage: str, tmp_path: Path) -> None:
-    loader = PictureLoader(open_source(str(write_folder(tmp_path))), SIZE, "stretch")
+def test_an_image_that_cannot_be_read_any_longer_is_named(damage: str, tmp_path: Path) -> None:
+    loader = Loader(open_source(str(write_folder(tmp_path))), ImageTransform(SIZE, "stretch"))
     file = tmp_path / "apple" / "00.png"
     if damage == "gone":
         file.unlink()
     else:
         file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(DataError, match=r"apple/00\.png can no longer be read"):
-        loader.views(0, DEFAULT, [None, (1,)])
+        augmented(loader, DEFAULT).views(0, [None, (1,)])
 
 
-# --- Of many pictures ---------------------------------------------------------------------------------------------------
+# --- Of many images ---------------------------------------------------------------------------------------------------
 
 
 def wanted_of(count: int) -> list[tuple[int, list[tuple[int, int] | None]]]:
-    """Pictures in a mixed order, with one to three views each."""
+    """Images in a mixed order, with one to three views each."""
     order = np.random.default_rng(0).permutation(count).tolist()
     return [(index, [None, *((number, index) for number in range(index % 3))]) for index in order]
 
 
 def test_views_come_in_order_whichever_thread_is_faster() -> None:
     slow = loader_of(FILES, lambda index: time.sleep(0.01 * (index % 4 == 0)))
-    found = list(load_views(slow, wanted_of(60), DEFAULT))
+    found = list(load_views(augmented(slow, DEFAULT), wanted_of(60)))
 
     assert len(found) == 60
     for views, (index, seeds) in zip(found, wanted_of(60), strict=True):
-        assert views.shape[0] == len(seeds) and alike(views, slow.views(index, DEFAULT, seeds))
+        assert views.shape[0] == len(seeds) and alike(views, augmented(slow, DEFAULT).views(index, seeds))
 
 
 def test_several_threads_load() -> None:
     meeting = threading.Barrier(loading.PARALLEL, timeout=300)  # breaks unless so many threads come to it
     count = 4 * loading.PARALLEL
     assert (
-        len(list(load_views(loader_of(FILES[:1] * count, lambda _: meeting.wait()), wanted_of(count), DEFAULT)))
+        len(
+            list(
+                load_views(augmented(loader_of(FILES[:1] * count, lambda _: meeting.wait()), DEFAULT), wanted_of(count))
+            )
+        )
         == count
     )
 
 
-def test_threads_run_ahead_by_a_bounded_number_of_pictures() -> None:
+def test_threads_run_ahead_by_a_bounded_number_of_images() -> None:
     read: list[int] = []
     files = FILES[:1] * 500
-    views = load_views(loader_of(files, read.append), [(index, [None]) for index in range(500)], DEFAULT)
+    views = load_views(augmented(loader_of(files, read.append), DEFAULT), [(index, [None]) for index in range(500)])
 
     assert read == []
     for taken in range(1, 4):
@@ -182,14 +189,14 @@ def test_threads_run_ahead_by_a_bounded_number_of_pictures() -> None:
 
 
 @pytest.mark.parametrize("wanted", [0, 1, 3])
-def test_few_pictures_are_no_special_case(wanted: int) -> None:
-    assert len(list(load_views(loader_of(FILES), wanted_of(wanted), DEFAULT))) == wanted
+def test_few_images_are_no_special_case(wanted: int) -> None:
+    assert len(list(load_views(augmented(loader_of(FILES), DEFAULT), wanted_of(wanted)))) == wanted
 
 
-def test_the_error_of_a_picture_is_raised_where_it_is_due() -> None:
+def test_the_error_of_an_image_is_raised_where_it_is_due() -> None:
     files = [*FILES[:5], b"damaged", *FILES[6:10]]
     loader = loader_of(files)
-    views = load_views(loader, [(index, [None]) for index in range(10)], DEFAULT)
+    views = load_views(augmented(loader, DEFAULT), [(index, [None]) for index in range(10)])
     for index in range(5):
         assert alike(next(views)[0], loader.load(index))
     with pytest.raises(DataError, match=r"5\.png can no longer be read"):
@@ -217,7 +224,7 @@ def test_closing_early_stops_the_threads(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(loading, "ThreadPoolExecutor", Pool)
     views: Iterator[np.ndarray] = load_views(
-        loader_of(FILES[:1] * 500, held_up), [(index, [None]) for index in range(500)], DEFAULT
+        loader_of(FILES[:1] * 500, held_up), [(index, [None]) for index in range(500)]
     )
     next(views)
     assert set(threading.enumerate()) - before

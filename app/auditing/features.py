@@ -1,4 +1,4 @@
-"""What a pretrained network makes of each picture, kept in the cache that training uses, too."""
+"""What a pretrained network makes of each image, kept in the cache that training uses, too."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ import numpy as np
 from app.config import AuditConfig
 from app.events import status
 from app.training.activations import Extractor, Views
-from data.augmentation import Augmentation
 from data.cache.cache import Cache
 from data.cache.shards import Rows
-from data.loading import PictureLoader
-from data.pictures import PictureSet
+from data.examples import Examples
+from data.image.transform import ImageTransform
+from data.loading import Loader
 from models.backbones import find_backbone
 from models.builder import build_model
 from models.freezing import freeze
 from models.splitting import split
 
 
-def extract_features(pictures: PictureSet, config: AuditConfig) -> Rows:
-    """Features of every picture as it is: the rows that a head on the same backbone, frozen, is trained and tested on.
+def extract_features(examples: Examples, config: AuditConfig) -> Rows:
+    """Features of every image as it is: the rows that a head on the same backbone, frozen, is trained and tested on.
 
     Args:
-        pictures: with their digests.
+        examples: with their digests.
         config: of the audit.
 
     Returns:
@@ -31,7 +31,7 @@ def extract_features(pictures: PictureSet, config: AuditConfig) -> Rows:
     Raises:
         CacheFull, MissingRows: there is no room for them.
         ModelError: no such backbone, or weights that do not fit it.
-        DataError: a picture can no longer be read.
+        DataError: an image can no longer be read.
     """
     with status("building the backbone"):
         spec = find_backbone(config.backbone)
@@ -40,8 +40,8 @@ def extract_features(pictures: PictureSet, config: AuditConfig) -> Rows:
         )
         freeze(model)
         bottom, _ = split(model)
-    loader = PictureLoader(pictures, model.input_shape[1], config.resize)
+    loader = Loader(examples, ImageTransform(model.input_shape[1], config.resize))
     cache = Cache(config.cache_folder).activations(config.cache_limit)
-    extractor = Extractor(loader, Augmentation(), cache, backbone=config.backbone, engine=config.engine)
-    (rows,) = extractor.rows(bottom, [bottom], [Views(np.arange(len(pictures)), (0,))])
+    extractor = Extractor(loader, cache, backbone=config.backbone, engine=config.engine)
+    (rows,) = extractor.rows(bottom, [bottom], [Views(np.arange(len(examples)), (0,))])
     return rows

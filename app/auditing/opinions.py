@@ -1,4 +1,4 @@
-"""What a linear head thinks of pictures that it has not seen: the head that training would put on the same features."""
+"""What a linear head thinks of images that it has not seen: the head that training would put on the same features."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from app.events import track
 from app.tasks import TASKS, Task
 from app.training.linear import LinearHead, fit_linear_head
 from data.cache.shards import Rows
-from data.pictures import PictureSet
+from data.examples import Examples
 from data.stratification import units_of
 
 FOLDS = 5
-_MOST = 20_000  # pictures that a head is fitted on: more take longer, and change little
-_BLOCK = 4096  # pictures
+_MOST = 20_000  # images that a head is fitted on: more take longer, and change little
+_BLOCK = 4096  # images
 
 
 @dataclass(frozen=True)
 class Opinions:
-    """What heads, each fitted without them, say of pictures.
+    """What heads, each fitted without them, say of images.
 
     Attributes:
-        answers: float32 (n, outputs): probabilities of the classes, or numbers; NaN for pictures that are not judged.
-        judged: bool (n,); pictures of classes with too few pictures are not.
+        answers: float32 (n, outputs): probabilities of the classes, or numbers; NaN for images that are not judged.
+        judged: bool (n,); images of classes with too few images are not.
         outputs: which classes or numbers are judged: positions in `class_names`, as the columns of `answers`.
     """
 
@@ -36,26 +36,26 @@ class Opinions:
     outputs: np.ndarray
 
 
-def cross_validate(pictures: PictureSet, features: Rows) -> Opinions | None:
-    """Fit a head without each fifth of the pictures, and ask it about these.
+def cross_validate(examples: Examples, features: Rows) -> Opinions | None:
+    """Fit a head without each fifth of the images, and ask it about these.
 
-    Pictures that show the same, or are of one group, are in the same fifth: else a wrong label would be confirmed by its copy.
+    Images that show the same, or are of one group, are in the same fifth: else a wrong label would be confirmed by its copy.
 
     Args:
-        pictures: with `duplicates`.
-        features: of each picture, float16 (n, width).
+        examples: with `duplicates`.
+        features: of each image, float16 (n, width).
 
     Returns:
-        What they say; None if there are too few pictures to tell.
+        What they say; None if there are too few images to tell.
     """
-    labels, task, units = pictures.labels, TASKS[pictures.task], units_of(pictures)
+    labels, task, units = examples.labels, TASKS[examples.task], units_of(examples)
     outputs, judged = task.judged(labels.array, units, len(labels.names), FOLDS)
     if not len(outputs) or len(np.unique(units[judged])) < 2 * FOLDS:
         return None
     targets, restore = task.audit_targets(labels.array, len(labels.names), judged)
     targets = targets[:, outputs]
-    fold = _folds(pictures, units, judged)
-    answers = np.full((len(pictures), len(outputs)), np.nan, np.float32)
+    fold = _folds(examples, units, judged)
+    answers = np.full((len(examples), len(outputs)), np.nan, np.float32)
 
     def ask(number: int) -> None:
         held_out = np.flatnonzero(fold == number)
@@ -67,13 +67,13 @@ def cross_validate(pictures: PictureSet, features: Rows) -> Opinions | None:
     return Opinions(restore(answers), judged, outputs)
 
 
-def _folds(pictures: PictureSet, units: np.ndarray, judged: np.ndarray) -> np.ndarray:
-    """The fold of each picture, int (n,); -1 for those that are not judged."""
+def _folds(examples: Examples, units: np.ndarray, judged: np.ndarray) -> np.ndarray:
+    """The fold of each image, int (n,); -1 for those that are not judged."""
     from sklearn.model_selection import KFold, StratifiedKFold
 
     members = np.flatnonzero(judged)
     _, first, unit = np.unique(units[members], return_index=True, return_inverse=True)
-    labels = pictures.labels.taken(members[first])
+    labels = examples.labels.taken(members[first])
     # What shows the same and has several labels counts for the first: too few may be left of each class to be stratified.
     if labels.exclusive and labels.counts().max() >= FOLDS:
         parts = StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(labels.array, labels.array)
@@ -82,13 +82,13 @@ def _folds(pictures: PictureSet, units: np.ndarray, judged: np.ndarray) -> np.nd
     fold_of_unit = np.zeros(len(first), np.int64)
     for number, (_, held_out) in enumerate(parts):
         fold_of_unit[held_out] = number
-    fold = np.full(len(pictures), -1)
+    fold = np.full(len(examples), -1)
     fold[members] = fold_of_unit[unit]
     return fold
 
 
 def _answer(task: Task, features: Rows, targets: np.ndarray, train: np.ndarray, held_out: np.ndarray) -> np.ndarray:
-    """Logits of the pictures held out. The penalty is chosen by them too: one number of seven, by all of them."""
+    """Logits of the images held out. The penalty is chosen by them too: one number of seven, by all of them."""
     if len(train) > _MOST:
         train = np.sort(np.random.default_rng(0).choice(train, _MOST, replace=False))
     loss = task.linear_loss

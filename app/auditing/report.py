@@ -7,14 +7,14 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from app.pictures import Reading
+from app.sources import Reading
 from app.thumbnails import thumbnails
 from data.auditing.checks import class_counts
 from data.auditing.findings import Finding
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _EXAMPLES = 12  # of each finding
-_PICTURES = 4  # of each example
+_IMAGES = 4  # of each example
 _SIZE = 144  # pixels
 
 
@@ -27,16 +27,16 @@ def render_page(reading: Reading, findings: Sequence[Finding], not_looked_at: Se
         not_looked_at: what was left out, and why.
     """
     shown = {
-        key for finding in findings for example in finding.examples[:_EXAMPLES] for key in example.pictures[:_PICTURES]
+        key for finding in findings for example in finding.examples[:_EXAMPLES] for key in example.examples[:_IMAGES]
     }
     environment = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined)
     return environment.get_template("audit.html.jinja").render(
-        pictures=reading.pictures,
+        examples=reading.examples,
         findings=findings,
         not_looked_at=not_looked_at,
-        counts=class_counts(reading.evidence.pictures.labels),
-        readable=len(reading.evidence.pictures),
-        thumbnails=thumbnails(reading.evidence.pictures, shown, _SIZE),
+        counts=class_counts(reading.evidence.examples.labels),
+        readable=len(reading.evidence.examples),
+        thumbnails=thumbnails(reading.evidence.examples, shown, _SIZE),
         most_examples=_EXAMPLES,
-        most_pictures=_PICTURES,
+        most_images=_IMAGES,
     )

@@ -15,7 +15,7 @@ _BLOCKS_PER_UNFROZEN = 12  # the last block alone has a third of the weights, an
 _STEPS = 500
 _RATE_OF_FEW, _STEPS_OF_FEW = 7e-4, 80
 _BLOCKS_PER_DEEPER = 4  # a quarter of the blocks is tried after the last one, where that takes seconds
-_FEW_PIXELS = 1_500 * 224**2  # of all training pictures: an epoch of deeper blocks takes some 10 seconds on two cores
+_FEW_PIXELS = 1_500 * 224**2  # of all training images: an epoch of deeper blocks takes some 10 seconds on two cores
 _CYCLES = 3  # of fine-tuning, while validation improves
 _VIEWS = 2  # one did a point worse on flowers; each costs as much time as the first
 
@@ -27,7 +27,7 @@ def resolve(config: RunConfig, *, train_size: int, blocks: int, image_size: int)
 
     Args:
         config: as the user gave it.
-        train_size: number of training pictures.
+        train_size: number of training images.
         blocks: number of blocks of the backbone.
         image_size: the backbone's native size, in pixels.
     """

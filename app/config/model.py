@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from app.config.shared import Options, check_choice, check_positive, option, require
-from data.decoding import RESIZES
+from data.image.decoding import RESIZES
 from models.backbones import HUB_PREFIX, find_backbone
 from models.heads import HEADS
 
@@ -33,7 +33,7 @@ class SizeGroup(Options):
 class InputGroup(SizeGroup):
     """How images become a network's input."""
 
-    resize: Annotated[str | None, option("how pictures become square", RESIZES, metavar="STR")] = None
+    resize: Annotated[str | None, option("how images become square", RESIZES, metavar="STR")] = None
 
     def check(self) -> None:
         """Raise `UsageError` for what cannot be carried out."""

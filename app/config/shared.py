@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeVar
 
 from app.errors import UsageError
 
-MAX_COUNT = 1_000_000  # of epochs, pictures a step and the like: more is a slip of the hand
+MAX_COUNT = 1_000_000  # of epochs, images a step and the like: more is a slip of the hand
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, fields
 from typing import Annotated, ClassVar
 
 from app.config.shared import Options, option, require
+from data.image.preparing import Preparation
 from data.labels import LABELS
-from data.preparing import Preparation
 from data.sources import SOURCES
 from data.sources.columns import ROLES
 from data.sources.options import UNCERTAIN, SourceOptions
@@ -83,10 +83,8 @@ class SourceGroup(ListGroup):
     """What a source is read for, and sources beside it."""
 
     task: Annotated[str | None, option("what to learn", LABELS, metavar="TASK", default="by the labels")] = None
-    validation: Annotated[str | None, option("another source, with the pictures for validation", metavar="SOURCE")] = (
-        None
-    )
-    test: Annotated[str | None, option("another source, with the pictures for the test", metavar="SOURCE")] = None
+    validation: Annotated[str | None, option("another source, with the images for validation", metavar="SOURCE")] = None
+    test: Annotated[str | None, option("another source, with the images for the test", metavar="SOURCE")] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,4 +125,4 @@ class ImageGroup(Options):
 class UnreadableGroup(ImageGroup):
     """The same, where image files that cannot be read are an error unless told otherwise."""
 
-    skip_unreadable: Annotated[bool, option("leave out pictures that cannot be read instead of stopping")] = False
+    skip_unreadable: Annotated[bool, option("leave out images that cannot be read instead of stopping")] = False

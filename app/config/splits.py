@@ -22,10 +22,10 @@ class SplitGroup(Options):
         int | None, option("cross-validate: test each of so many parts by a run of its own", metavar="INT")
     ] = None
     fold: Annotated[int | None, option("train only this one of the folds, from 1", metavar="INT")] = None
-    shots: Annotated[int | None, option("pictures of each class to train on", metavar="INT", default="all")] = None
+    shots: Annotated[int | None, option("images of each class to train on", metavar="INT", default="all")] = None
     allow_leakage: Annotated[
         bool,
-        option("train even if the source's own splits have pictures in common, which makes test figures too good"),
+        option("train even if the source's own splits have images in common, which makes test figures too good"),
     ] = False
 
     @property

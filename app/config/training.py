@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 
 from app.config.shared import Options, check_choice, check_positive, option, require
 from app.training.strategies import STRATEGIES
-from data.augmentation import AUGMENTATIONS
+from data.image.augmentation import AUGMENTATIONS
 
 MAX_MIXUP = 10  # nearly a half and a half of every pair
 
@@ -19,20 +19,20 @@ class AugmentationGroup(Options):
 
     heading: ClassVar[str] = "augmentation"
 
-    augment: Annotated[str, option("random changes to training pictures", AUGMENTATIONS)] = "default"
-    flip: Annotated[bool, option("mirror training pictures; --no-flip where left and right matter (digits, signs)")] = (
+    augment: Annotated[str, option("random changes to training images", AUGMENTATIONS)] = "default"
+    flip: Annotated[bool, option("mirror training images; --no-flip where left and right matter (digits, signs)")] = (
         True
     )
     views: Annotated[
         int | None,
         option(
-            "augmented views of each training picture that are kept",
+            "augmented views of each training image that are kept",
             metavar="INT",
             default="2, or 1 where there is no room",
         ),
     ] = None
-    mixup: Annotated[float, option("mix pairs of pictures, or of activations: parameter of MixUp's Beta; 0: no")] = 0.0
-    cutmix: Annotated[float, option("put a box of another picture, or map, into each: CutMix's Beta; 0: no")] = 0.0
+    mixup: Annotated[float, option("mix pairs of images, or of activations: parameter of MixUp's Beta; 0: no")] = 0.0
+    cutmix: Annotated[float, option("put a box of another image, or map, into each: CutMix's Beta; 0: no")] = 0.0
 
     def check(self) -> None:
         """Raise `UsageError` for what cannot be carried out."""
@@ -50,7 +50,7 @@ class BatchGroup(Options):
 
     heading: ClassVar[str] = "training"
 
-    batch_size: Annotated[int, option("pictures a step")] = 32
+    batch_size: Annotated[int, option("images a step")] = 32
 
     def check(self) -> None:
         """Raise `UsageError` for what cannot be carried out."""
@@ -87,7 +87,7 @@ class TrainingGroup(Options):
     unfreeze_blocks: Annotated[
         int | None,
         option(
-            "how many of the backbone's last blocks to unfreeze; more for pictures unlike photographs",
+            "how many of the backbone's last blocks to unfreeze; more for images unlike photographs",
             metavar="INT",
             default="one in twelve",
         ),

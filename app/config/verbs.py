@@ -69,7 +69,7 @@ class EvaluateConfig(VerbOptions, ListGroup, UnreadableGroup, BatchGroup):
     run: Annotated[str, option("folder of a finished run", metavar="RUN", positional=True)]
     source: Annotated[
         str | None,
-        option("other pictures of the same classes, all of them used", metavar="[OTHER_SOURCE]", positional=True),
+        option("other images of the same classes, all of them used", metavar="[OTHER_SOURCE]", positional=True),
     ] = None
 
     def check(self) -> None:
@@ -127,8 +127,8 @@ class PredictConfig(VerbOptions, UnreadableGroup, FileGroup, BatchGroup):
         option("a run folder, a .keras, .tflite or .onnx file, or SavedModel folder", metavar="MODEL", positional=True),
     ]
     paths: Annotated[tuple[str, ...], option("image files, or folders of them", metavar="PATH...", positional=True)]
-    top: Annotated[int, option("how many classes to name for each picture")] = 1
-    json: Annotated[bool, option("print JSON, one object a picture, with every class's probability")] = False
+    top: Annotated[int, option("how many classes to name for each image")] = 1
+    json: Annotated[bool, option("print JSON, one object an image, with every class's probability")] = False
     output: Annotated[
         str | None, option("write the answers as a table, with path, label and probability", metavar="FILE.csv")
     ] = None
@@ -139,7 +139,7 @@ class PredictConfig(VerbOptions, UnreadableGroup, FileGroup, BatchGroup):
 
     def check(self) -> None:
         """Raise `UsageError` for what cannot be carried out."""
-        require(bool(self.paths), "name at least one picture or folder to predict")
+        require(bool(self.paths), "name at least one image or folder to predict")
         check_positive("top", self.top)
         require(self.output is None or self.output.endswith(".csv"), f"--output must be a .csv file, not {self.output}")
         require(
@@ -160,9 +160,7 @@ class ExportConfig(VerbOptions, ExportGroup, MetadataGroup):
     }
 
     run: Annotated[str, option("folder of a finished run", metavar="RUN", positional=True)]
-    source: Annotated[str | None, option("where the run's pictures are now, if they were moved", metavar="SOURCE")] = (
-        None
-    )
+    source: Annotated[str | None, option("where the run's images are now, if they were moved", metavar="SOURCE")] = None
 
     def check(self) -> None:
         """Raise `UsageError` for what cannot be carried out."""
@@ -193,9 +191,9 @@ class AuditConfig(VerbOptions, SourceGroup, ImageGroup, BackboneGroup, CacheGrou
     ] = None
     fix: Annotated[
         str | None,
-        option("write a list without unreadable, repeated and contradictory pictures, to train on", metavar="FILE.csv"),
+        option("write a list without unreadable, repeated and contradictory images, to train on", metavar="FILE.csv"),
     ] = None
-    drop_suspects: Annotated[bool, option("leave pictures with suspected labels out of that list, too")] = False
+    drop_suspects: Annotated[bool, option("leave images with suspected labels out of that list, too")] = False
     json: Annotated[bool, option("print the findings as JSON instead of the table")] = False
     unlabelled: Annotated[
         bool,
@@ -204,7 +202,7 @@ class AuditConfig(VerbOptions, SourceGroup, ImageGroup, BackboneGroup, CacheGrou
         ),
     ] = False
     labels: Annotated[
-        bool, option("also look for wrong labels and outliers, for which every picture goes through a network once")
+        bool, option("also look for wrong labels and outliers, for which every image goes through a network once")
     ] = True
 
     @property
@@ -249,7 +247,7 @@ class BenchmarkConfig(VerbOptions, SizeGroup):
     threads: Annotated[
         tuple[int, ...], option("numbers of threads, each of them a row in the table", metavar="INT...")
     ] = (1, 2, 4)
-    seconds: Annotated[float, option("measured time of each row, after a warm-up; ten pictures in any case")] = 3.0
+    seconds: Annotated[float, option("measured time of each row, after a warm-up; ten images in any case")] = 3.0
     output: Annotated[
         str | None,
         option(

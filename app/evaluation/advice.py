@@ -10,7 +10,7 @@ import numpy as np
 
 from app.plan import Plan
 from data.auditing.groups import find_conflicts
-from data.pictures import PictureSet
+from data.examples import Examples
 
 MOST = 3  # pieces of advice: more is not read
 _SURE = 0.95  # probability of another class than the label, from which on the label is suspected
@@ -32,7 +32,7 @@ class Measured:
         still_improves: validation was getting better when training reached its last epoch.
         blocks: how many the backbone has.
         seconds: `total` and by phase.
-        pictures: of the validation split.
+        examples: of the validation split.
         validation: its metrics.
         probabilities: of the validation split, float (n, outputs).
         mirrored: names of two images that are turned or mirrored to each other and have different labels, as many
@@ -46,7 +46,7 @@ class Measured:
     still_improves: bool
     blocks: int
     seconds: dict[str, float]
-    pictures: PictureSet
+    examples: Examples
     validation: dict[str, Any]
     probabilities: np.ndarray
     mirrored: tuple[str, str] | None
@@ -82,20 +82,20 @@ def advise(measured: Measured) -> list[str]:
     return [text for rule in RULES for text in [rule(measured)] if text][:MOST]
 
 
-def find_mirrored(pictures: PictureSet) -> tuple[str, str] | None:
+def find_mirrored(examples: Examples) -> tuple[str, str] | None:
     """Two images that are turned or mirrored to each other and have different labels, as many images of these labels are.
 
     Args:
-        pictures: with their duplicates.
+        examples: with their duplicates.
 
     Returns:
         Their names; None where there are none.
     """
-    assert pictures.duplicates is not None and pictures.upright is not None  # `app.pictures.open_readable` gives them
-    for members in find_conflicts(pictures, pictures.upright, pictures.duplicates).orientations:
-        (one, *others), labels = members.tolist(), pictures.labels.array
+    assert examples.duplicates is not None and examples.upright is not None  # `app.sources.open_readable` gives them
+    for members in find_conflicts(examples, examples.upright, examples.duplicates).orientations:
+        (one, *others), labels = members.tolist(), examples.labels.array
         other = next(index for index in others if np.any(labels[index] != labels[one]))
-        return pictures.keys[one], pictures.keys[other]
+        return examples.keys[one], examples.keys[other]
     return None
 
 
@@ -117,14 +117,14 @@ def flip_advice(mirrored: tuple[str, str]) -> str:
 def _labels(measured: Measured) -> str | None:
     if "confusion" not in measured.validation:
         return None
-    pictures, answers = measured.pictures, measured.probabilities
-    suspects = np.flatnonzero((answers.argmax(axis=1) != pictures.labels.array) & (answers.max(axis=1) >= _SURE))
+    examples, answers = measured.examples, measured.probabilities
+    suspects = np.flatnonzero((answers.argmax(axis=1) != examples.labels.array) & (answers.max(axis=1) >= _SURE))
     if not len(suspects):
         return None
     first = suspects[np.argmax(answers[suspects].max(axis=1))]
     example = (
-        f"{pictures.keys[first]} is labelled {pictures.labels.text(first)}, and the model is {answers[first].max():.0%} sure "
-        f"of {pictures.class_names[answers[first].argmax()]}"
+        f"{examples.keys[first]} is labelled {examples.labels.text(first)}, and the model is {answers[first].max():.0%} sure "
+        f"of {examples.class_names[answers[first].argmax()]}"
     )
     count = f"{len(suspects)} labels of the validation split are" if len(suspects) > 1 else "A validation label is"
     return f"{count} probably wrong: {example}. The audit command lists the suspected labels of all images."
@@ -177,7 +177,7 @@ def _confused(measured: Measured) -> str | None:
     one, other = np.unravel_index(pairs.argmax(), pairs.shape)
     if pairs[one, other] < _LEAST_CONFUSED:
         return None
-    names, mistakes = measured.pictures.class_names, int(counts.sum() - np.trace(counts))
+    names, mistakes = measured.examples.class_names, int(counts.sum() - np.trace(counts))
     return (
         f"{names[one]} and {names[other]} are confused most ({pairs[one, other]:.0f} of {mistakes} mistakes on validation): "
         "compare their images, and add some of both."

@@ -21,7 +21,7 @@ def summarise(tests: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
     Returns:
         `folds`, the numbers of each, and their intervals; `test`, by metric, their `mean` and `std`, the sample standard
-        deviation over the folds; and `pooled`, over the pictures of all folds: `n`, and `accuracy` with its Wilson score
+        deviation over the folds; and `pooled`, over the images of all folds: `n`, and `accuracy` with its Wilson score
         interval `accuracy_ci95`, or for numbers `mae` with its normal interval `mae_ci95`.
     """
     numbers = [name for name, value in tests[0].items() if isinstance(value, int | float) and name != "n"]
@@ -48,10 +48,10 @@ def _pool_accuracy(tests: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _pool_error(tests: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The mean of all pictures' errors; their variance is that within the folds, which intervals tell, and between them."""
+    """The mean of all images' errors; their variance is that within the folds, which intervals tell, and between them."""
     counts = np.array([test["n"] for test in tests])
     means = np.array([test["mae"] for test in tests])
-    # Errors of one picture have no variance, and no interval.
+    # Errors of one image have no variance, and no interval.
     halves = np.array([test["mae_ci95"][1] - test["mae"] if test["n"] > 1 else 0.0 for test in tests])
     mean = float(np.average(means, weights=counts))
     within = np.square(halves / _NORMAL) * counts * (counts - 1)
@@ -82,7 +82,7 @@ def fold_table(summary: dict[str, Any], task: Task) -> tuple[Sequence[str], list
     ]
     for name, statistic in (("mean", "mean"), ("± std", "std")):
         rows.append((name, "", *cells({key: one[statistic] for key, one in summary["test"].items()})))
-    return ("fold", "pictures", *task.columns), rows
+    return ("fold", "images", *task.columns), rows
 
 
 def pooled_text(summary: dict[str, Any], task: Task) -> str:
@@ -96,6 +96,6 @@ def pooled_text(summary: dict[str, Any], task: Task) -> str:
     pooled = summary["pooled"]
     low, high = pooled[f"{name}_ci95"]
     return (
-        f"{title} {pooled[name]:{digits}} (95 % interval {low:{digits}} – {high:{digits}}) of all {pooled['n']:,} pictures, "
+        f"{title} {pooled[name]:{digits}} (95 % interval {low:{digits}} – {high:{digits}}) of all {pooled['n']:,} images, "
         "each tested once."
     )

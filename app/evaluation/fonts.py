@@ -75,7 +75,7 @@ def _letters_of(path: str, index: int, letters: set[str]) -> set[str]:
         font = FT2Font(path, face_index=index)
         known = set(map(chr, font.get_charmap())) & letters
         for one in known:
-            font.load_char(ord(one))  # fonts of emoji hold pictures, which cannot be drawn
+            font.load_char(ord(one))  # fonts of emoji hold images, which cannot be drawn
     except (OSError, RuntimeError):
         return set()
     return known

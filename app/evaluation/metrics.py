@@ -53,21 +53,21 @@ def measure_single_label(
 def measure_multi_label(
     probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[str], thresholds: np.ndarray
 ) -> dict[str, Any]:
-    """Compare the answers of a model that gives each picture any number of classes with the truth.
+    """Compare the answers of a model that gives each image any number of classes with the truth.
 
     Args:
         probabilities: float (n, classes), each in [0, 1].
-        labels: (n, classes), 1 for each class of a picture, `UNKNOWN` where that is not known, and else 0.
+        labels: (n, classes), 1 for each class of an image, `UNKNOWN` where that is not known, and else 0.
         class_names: one name a class.
         thresholds: (classes,), from which probability on a class is answered.
 
     Returns:
-        `n`; `map`, the mean of the classes' average precision, with `map_ci95`, from a bootstrap over the pictures;
-        `accuracy`, the part of the pictures all of whose classes are answered and no others, with `accuracy_ci95` (Wilson);
+        `n`; `map`, the mean of the classes' average precision, with `map_ci95`, from a bootstrap over the images;
+        `accuracy`, the part of the images all of whose classes are answered and no others, with `accuracy_ci95` (Wilson);
         `label_accuracy`, the part of the yes and no that is right, and `balanced_accuracy`, the mean of its parts among yes
         and among no, over the classes; `macro_f1` and `micro_f1`; `log_loss`, of a yes or no, in nats; `ece`, of these;
         `classes`, by name, with n, precision, recall, f1, average_precision and threshold. Means over classes are over
-        those that some pictures have. What is not known counts nowhere, and `unknown` is how much that is, if it is any.
+        those that some images have. What is not known counts nowhere, and `unknown` is how much that is, if it is any.
     """
     from sklearn.metrics import f1_score, precision_recall_fscore_support
 
@@ -101,17 +101,17 @@ def measure_multi_label(
 
 
 def average_precisions(probabilities: np.ndarray, truth: np.ndarray, counts: np.ndarray | None = None) -> np.ndarray:
-    """Average precision of each class: the mean of the precision at each picture that has it, the likeliest first.
+    """Average precision of each class: the mean of the precision at each image that has it, the likeliest first.
 
-    Pictures with the same probability come together, as for scikit-learn.
+    Images with the same probability come together, as for scikit-learn.
 
     Args:
         probabilities: float (n, classes).
         truth: bool (n, classes).
-        counts: (n,), how many times each picture counts; None for once.
+        counts: (n,), how many times each image counts; None for once.
 
     Returns:
-        float (classes,); 0 for a class that no picture has.
+        float (classes,); 0 for a class that no image has.
     """
     order = np.argsort(-probabilities, axis=0, kind="stable")
     counts = np.ones(len(truth)) if counts is None else counts
@@ -147,7 +147,7 @@ def measure_regression(answers: np.ndarray, labels: np.ndarray, names: Sequence[
 
     Returns:
         `n`; `r2`, the part of the variance that is explained, the mean over the numbers; `mae`, the mean absolute error,
-        with `mae_ci95`, the normal interval of that mean (None of one picture), and `rmse`, both over all numbers; `numbers`,
+        with `mae_ci95`, the normal interval of that mean (None of one image), and `rmse`, both over all numbers; `numbers`,
         by name, with mae, rmse and r2 in its units.
     """
     errors = answers.astype(np.float64) - labels

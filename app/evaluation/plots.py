@@ -22,9 +22,9 @@ LIGHT_BLUE = "#93c5fd"
 BLUE, ORANGE, RED, GREY, LIGHT_GREY = "#2563eb", "#ea580c", "#dc2626", "#6b7280", "#d1d5db"
 METRIC_TITLES = {"map": "mean average precision", "r2": "R²"}
 SPLIT_COLOURS = (BLUE, ORANGE, GREY)  # of training, validation and test
-_WIDTH = 10.0  # of the figures of pictures, in inches
-_COLUMNS = 9  # pictures beside each other
-# In sides of a picture: around one, between one with its views and the next, and above one for its caption.
+_WIDTH = 10.0  # of the figures of images, in inches
+_COLUMNS = 9  # images beside each other
+# In sides of an image: around one, between one with its views and the next, and above one for its caption.
 _MARGIN, _GAP, _CAPTION = 0.02, 0.15, 0.17
 _LETTERS = 13  # of a caption, an inch
 _NAMED_BARS = 30  # as many classes can be named
@@ -81,7 +81,7 @@ def confusion(counts: Sequence[Sequence[int]], class_names: Sequence[str]) -> Fi
     ticks = range(len(class_names))
     axes.set_xticks(ticks, [short(name) for name in class_names], rotation=45, ha="right")
     axes.set_yticks(ticks, [short(name) for name in class_names])
-    axes.set(xlabel="predicted", ylabel="true", title="Test pictures")
+    axes.set(xlabel="predicted", ylabel="true", title="Test images")
     if len(class_names) <= 30:
         for row, column in zip(*np.nonzero(matrix), strict=True):
             colour = "white" if shares[row, column] > 0.5 else "black"
@@ -89,21 +89,21 @@ def confusion(counts: Sequence[Sequence[int]], class_names: Sequence[str]) -> Fi
     return figure
 
 
-def predictions(pictures: np.ndarray, captions: Sequence[tuple[str, bool]]) -> Figure:
-    """A grid of pictures under what the model says of them; in red where that is wrong.
+def predictions(examples: np.ndarray, captions: Sequence[tuple[str, bool]]) -> Figure:
+    """A grid of images under what the model says of them; in red where that is wrong.
 
     Args:
-        pictures: uint8 (n, size, size, 3).
+        examples: uint8 (n, size, size, 3).
         captions: for each the text, of one or two lines, and whether it is right.
     """
-    columns = min(6, len(pictures))
-    rows = -(-len(pictures) // columns)
+    columns = min(6, len(examples))
+    rows = -(-len(examples) // columns)
     figure = _figure(figsize=(2 * columns, 2.4 * rows))
     grid = np.atleast_1d(figure.subplots(rows, columns)).ravel()
     for axes in grid:
         axes.axis("off")
-    for axes, picture, (text, right) in zip(grid, pictures, captions, strict=False):
-        axes.imshow(picture)
+    for axes, image, (text, right) in zip(grid, examples, captions, strict=False):
+        axes.imshow(image)
         axes.set_title(text, fontsize=8, color="black" if right else RED)
     figure.tight_layout()
     return figure
@@ -181,7 +181,7 @@ def precision_recall(
         if decided.any():
             axes.plot(hits / truth[:, label].sum(), hits / decided.sum(), "o", color=line.get_color())
     some = f" (the weakest {len(shown)} of {len(present)} classes)" if len(shown) < len(present) else ""
-    axes.set(xlabel="recall", ylabel="precision", title=f"Test pictures{some}", xlim=(0, 1.02), ylim=(0, 1.02))
+    axes.set(xlabel="recall", ylabel="precision", title=f"Test images{some}", xlim=(0, 1.02), ylim=(0, 1.02))
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside right upper", frameon=False, title="average precision")
@@ -216,22 +216,22 @@ def scatter(answers: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> Fi
 def classes(
     counts: Mapping[str, np.ndarray],
     class_names: Sequence[str],
-    pictures: Sequence[np.ndarray | None],
+    examples: Sequence[np.ndarray | None],
     captions: Sequence[str],
     title: str,
 ) -> Figure:
-    """How many pictures each class has, in each split, above some pictures.
+    """How many images each class has, in each split, above some images.
 
     Args:
         counts: by split, int (classes,).
         class_names: one name a class.
-        pictures: uint8 (size, size, 3), the same number for each caption; None for an empty place.
-        captions: one for one or several pictures beside each other.
+        examples: uint8 (size, size, 3), the same number for each caption; None for an empty place.
+        captions: one for one or several images beside each other.
         title: of the figure.
     """
     named = len(class_names) <= _NAMED_BARS
     height = 0.9 + 0.24 * len(class_names) if named else 3.0
-    figure, (axes,) = _above_pictures(1, height, pictures, captions, title)
+    figure, (axes,) = _above_images(1, height, examples, captions, title)
     if named:
         _named_bars(axes, counts, class_names)
     else:
@@ -243,46 +243,46 @@ def classes(
 def numbers(
     values: Mapping[str, np.ndarray],
     names: Sequence[str],
-    pictures: Sequence[np.ndarray | None],
+    examples: Sequence[np.ndarray | None],
     captions: Sequence[str],
     title: str,
 ) -> Figure:
-    """How the numbers that are to be predicted are spread, in each split, above some pictures.
+    """How the numbers that are to be predicted are spread, in each split, above some images.
 
     Args:
-        values: by split, float (pictures, numbers).
+        values: by split, float (images, numbers).
         names: one a number.
-        pictures: as for `classes`.
+        examples: as for `classes`.
         captions: as for `classes`.
         title: of the figure.
     """
     from matplotlib.ticker import MaxNLocator
 
     shown = names[:_MOST_HISTOGRAMS]
-    figure, charts = _above_pictures(len(shown), 2.0, pictures, captions, title)
+    figure, charts = _above_images(len(shown), 2.0, examples, captions, title)
     for position, (axes, name) in enumerate(zip(charts, shown, strict=True)):
         of_number = [split[:, position] for split in values.values()]
         axes.hist(of_number, bins=30, stacked=True, color=SPLIT_COLOURS[: len(values)], label=list(values))
-        axes.set(xlabel=short(name), ylabel="pictures")
+        axes.set(xlabel=short(name), ylabel="images")
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     charts[0].legend(frameon=False, ncols=len(values), loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
     return figure
 
 
-def views(pictures: Sequence[np.ndarray], headings: Sequence[str], title: str) -> Figure:
-    """Pictures as they are, and what augmentation makes of them.
+def views(examples: Sequence[np.ndarray], headings: Sequence[str], title: str) -> Figure:
+    """Images as they are, and what augmentation makes of them.
 
     Args:
-        pictures: one array a picture, uint8 (1 + views, size, size, 3), the picture itself first.
+        examples: one array an image, uint8 (1 + views, size, size, 3), the image itself first.
         headings: one a column of these.
         title: of the figure.
     """
     beside = beside_each_other(len(headings))
-    rows = -(-len(pictures) // beside)
+    rows = -(-len(examples) // beside)
     figure = _figure(figsize=(_WIDTH, 0.6 + rows * _side(len(headings), beside)), layout="constrained")
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     axes = figure.subplots()
-    _wall(axes, [one for of_picture in pictures for one in of_picture], len(headings), beside, above=0)
+    _wall(axes, [one for of_image in examples for one in of_image], len(headings), beside, above=0)
     for number, heading in enumerate([*headings] * beside):
         left = number + number // len(headings) * _GAP
         axes.text(left + 0.5, -0.04, heading, ha="center", va="bottom", fontsize=9)
@@ -290,25 +290,25 @@ def views(pictures: Sequence[np.ndarray], headings: Sequence[str], title: str) -
 
 
 def beside_each_other(places: int) -> int:
-    """How many pictures are beside each other in a figure of `views`, each of them in so many places."""
+    """How many images are beside each other in a figure of `views`, each of them in so many places."""
     return max(1, _COLUMNS // places)
 
 
-def _above_pictures(
-    count: int, height: float, pictures: Sequence[np.ndarray | None], captions: Sequence[str], title: str
+def _above_images(
+    count: int, height: float, examples: Sequence[np.ndarray | None], captions: Sequence[str], title: str
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with room for charts of this height, in inches, above a wall of pictures; and the axes of the charts."""
-    places = len(pictures) // len(captions)
+    """A figure with room for charts of this height, in inches, above a wall of images; and the axes of the charts."""
+    places = len(examples) // len(captions)
     beside = beside_each_other(places)
     pitch, side = 1 + _CAPTION, _side(places, beside)
     wall = 0.3 + -(-len(captions) // beside) * pitch * side
     figure = _figure(figsize=(_WIDTH, count * height + wall), layout="constrained")
     upper, lower = figure.subfigures(2, 1, height_ratios=[count * height, wall], squeeze=False)[:, 0]
     upper.suptitle(title, x=0.01, ha="left", fontsize=11)
-    lower.suptitle("Training pictures", x=0.01, ha="left", fontsize=11)
+    lower.suptitle("Training images", x=0.01, ha="left", fontsize=11)
     charts = list(upper.subplots(count, 1, squeeze=False)[:, 0])
     axes = lower.subplots()
-    _wall(axes, pictures, places, beside, above=_CAPTION)
+    _wall(axes, examples, places, beside, above=_CAPTION)
     for number, caption in enumerate(captions):
         left, top = number % beside * (places + _GAP), number // beside * pitch + _CAPTION
         text = short(caption, round(places * side * _LETTERS))
@@ -319,23 +319,23 @@ def _above_pictures(
 
 
 def _side(places: int, beside: int) -> float:
-    """Of a picture, in inches, where so many groups of so many places fill the width of a figure."""
+    """Of an image, in inches, where so many groups of so many places fill the width of a figure."""
     return _WIDTH / (beside * (places + _GAP) - _GAP)
 
 
-def _wall(axes: Axes, pictures: Sequence[np.ndarray | None], places: int, beside: int, *, above: float) -> None:
-    """Pictures in groups of `places`, so many groups beside each other, each a square of side 1, with room above it."""
+def _wall(axes: Axes, examples: Sequence[np.ndarray | None], places: int, beside: int, *, above: float) -> None:
+    """Images in groups of `places`, so many groups beside each other, each a square of side 1, with room above it."""
     from matplotlib.patches import Rectangle
 
-    for number, picture in enumerate(pictures):
+    for number, image in enumerate(examples):
         group, place = divmod(number, places)
         left, top = group % beside * (places + _GAP) + place, group // beside * (1 + above) + above
-        if picture is not None:
+        if image is not None:
             side = 1 - 2 * _MARGIN
             left, top = left + _MARGIN, top + _MARGIN
-            axes.imshow(picture, extent=(left, left + side, top + side, top))
+            axes.imshow(image, extent=(left, left + side, top + side, top))
             axes.add_patch(Rectangle((left, top), side, side, fill=False, edgecolor=LIGHT_GREY, linewidth=0.5))
-    rows = -(-len(pictures) // (places * beside))
+    rows = -(-len(examples) // (places * beside))
     axes.set(xlim=(0, beside * (places + _GAP) - _GAP), ylim=(rows * (1 + above), 0), aspect="equal")
     axes.axis("off")
 
@@ -348,7 +348,7 @@ def _named_bars(axes: Axes, counts: Mapping[str, np.ndarray], class_names: Seque
     axes.bar_label(bars, [f"{total:,.0f}" for total in start], padding=3, fontsize=9)
     axes.set_yticks(range(len(class_names)), [short(name) for name in class_names])
     axes.invert_yaxis()
-    axes.set(xlabel="pictures")
+    axes.set(xlabel="images")
 
 
 def _ranked_bars(axes: Axes, counts: Mapping[str, np.ndarray], class_names: Sequence[str]) -> None:
@@ -360,7 +360,7 @@ def _ranked_bars(axes: Axes, counts: Mapping[str, np.ndarray], class_names: Sequ
         axes.bar(range(1, len(order) + 1), count[order], width=1.0, bottom=start, color=colour, label=split)
         start = start + count[order]
     ends = [f"{short(class_names[one])} ({totals[one]:,})" for one in (*order[:3], *order[-3:])]
-    axes.set(xlabel="classes, the largest first", ylabel="pictures", xlim=(0.5, len(order) + 0.5))
+    axes.set(xlabel="classes, the largest first", ylabel="images", xlim=(0.5, len(order) + 0.5))
     axes.set_title(f"most: {', '.join(ends[:3])}\nfewest: {', '.join(ends[3:])}", loc="left", fontsize=9)
 
 

@@ -9,14 +9,12 @@ import numpy as np
 
 from app.events import track
 from data.labels import Indices
-from data.loading import PictureLoader
+from data.loading import Loader
 from data.pipeline import evaluation_batches, naming_errors
 from models.builder import forward_pass, with_answers
 
 
-def make_predict_function(
-    model: keras.Model, loader: PictureLoader, batch_size: int
-) -> Callable[[Indices], np.ndarray]:
+def make_predict_function(model: keras.Model, loader: Loader, batch_size: int) -> Callable[[Indices], np.ndarray]:
     """Make a function that gives a model's predictions for some of the loader's images.
 
     Args:

@@ -27,7 +27,7 @@ _SPLITS = ("validation", "test")
 
 @status("writing the report")
 def write_report(run: Run) -> None:
-    """Write `model_card.md` and `report.html`, which is one file with its pictures inside.
+    """Write `model_card.md` and `report.html`, which is one file with its images inside.
 
     The report is written last: it marks a run as finished.
     """
@@ -37,8 +37,8 @@ def write_report(run: Run) -> None:
         loader=FileSystemLoader(_TEMPLATES), autoescape=False, undefined=StrictUndefined, trim_blocks=True
     )
     write_text(run.path / "model_card.md", plain.get_template("model_card.md.jinja").render(context))
-    pictures = {path.stem: base64.b64encode(path.read_bytes()).decode() for path in run.plots.glob("*.png")}
-    write_text(run.report, pages.get_template("report.html.jinja").render(context, pictures=pictures))
+    examples = {path.stem: base64.b64encode(path.read_bytes()).decode() for path in run.plots.glob("*.png")}
+    write_text(run.report, pages.get_template("report.html.jinja").render(context, examples=examples))
 
 
 def _context(run: Run) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def _context(run: Run) -> dict[str, Any]:
         "task": task,
         "names": names,
         "highlights": task.highlights(metrics["test"]),
-        "split_columns": ("split", "pictures", *task.columns),
+        "split_columns": ("split", "images", *task.columns),
         "split_rows": [
             (split, metrics[split]["n"], *(text(metrics[split]) for text in task.columns.values())) for split in _SPLITS
         ],

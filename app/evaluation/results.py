@@ -17,28 +17,28 @@ from app.runs import Run
 from app.tasks import TASKS
 from app.tasks.task import Goal
 from app.training.inputs import Inputs, validation_logits
-from data.loading import PictureLoader
-from data.pictures import PictureSet
+from data.examples import Examples
+from data.loading import Loader
 from models.heads import rescale_outputs
 
 if TYPE_CHECKING:
     import keras
     from matplotlib.figure import Figure
 
-_SHOWN = 24  # pictures with what the model says of them
+_SHOWN = 24  # images with what the model says of them
 
 
-def check_goal(pictures: PictureSet, config: ThresholdGroup) -> Goal:
+def check_goal(examples: Examples, config: ThresholdGroup) -> Goal:
     """What thresholds are to be chosen for.
 
     Raises:
         UsageError: there is nothing that the options could be about.
     """
-    goal = Goal(pictures.class_names, config.positive, config.target_precision, config.target_recall)
+    goal = Goal(examples.class_names, config.positive, config.target_precision, config.target_recall)
     if goal.precision is None and goal.recall is None:
         return goal
     option = "--target-precision" if goal.precision is not None else "--target-recall"
-    TASKS[pictures.task].check_goal(goal, option, pictures.source)
+    TASKS[examples.task].check_goal(goal, option, examples.source)
     return goal
 
 
@@ -47,7 +47,7 @@ def calibrate(model: keras.Model, inputs: Inputs, labels: np.ndarray) -> np.ndar
 
     Args:
         model: from `models.builder.build_model`, trained; changed in place.
-        inputs: what it was trained on: features of the validation pictures are at hand there.
+        inputs: what it was trained on: features of the validation images are at hand there.
         labels: of the validation split.
 
     Returns:
@@ -64,12 +64,12 @@ def calibrate(model: keras.Model, inputs: Inputs, labels: np.ndarray) -> np.ndar
 
 
 def judge(
-    pictures: PictureSet, indices: Mapping[str, np.ndarray], answers: Mapping[str, np.ndarray], goal: Goal
+    examples: Examples, indices: Mapping[str, np.ndarray], answers: Mapping[str, np.ndarray], goal: Goal
 ) -> tuple[dict[str, Any], np.ndarray | None]:
     """Compare a model's answers with the truth.
 
     Args:
-        pictures: of the run.
+        examples: of the run.
         indices: which of them are in each split.
         answers: for "validation" and "test", float32 (n, outputs).
         goal: what thresholds are chosen for, on validation.
@@ -77,10 +77,10 @@ def judge(
     Returns:
         By split the metrics; and the thresholds, (outputs,), or None.
     """
-    task = TASKS[pictures.task]
-    thresholds = task.choose_thresholds(answers["validation"], pictures.labels.array[indices["validation"]], goal)
+    task = TASKS[examples.task]
+    thresholds = task.choose_thresholds(answers["validation"], examples.labels.array[indices["validation"]], goal)
     metrics = {
-        split: task.measure(answers[split], pictures.labels.array[indices[split]], pictures.class_names, thresholds)
+        split: task.measure(answers[split], examples.labels.array[indices[split]], examples.class_names, thresholds)
         for split in answers
     }
     if thresholds is not None and goal.precision is not None:
@@ -89,7 +89,7 @@ def judge(
 
 
 def calibration_figures(
-    pictures: PictureSet,
+    examples: Examples,
     indices: Mapping[str, np.ndarray],
     answers: Mapping[str, np.ndarray],
     temperatures: np.ndarray | None,
@@ -97,7 +97,7 @@ def calibration_figures(
     """What calibration did, for `metrics.json`; None where nothing was calibrated.
 
     Args:
-        pictures: of the run.
+        examples: of the run.
         indices: which of them are in each split.
         answers: calibrated, by split, float32 (n, outputs).
         temperatures: from `calibrate`.
@@ -105,24 +105,24 @@ def calibration_figures(
     Returns:
         `temperatures`, by class; and by split `before` and `after`, each with `log_loss` and `ece`.
     """
-    calibrator = TASKS[pictures.task].calibrator
+    calibrator = TASKS[examples.task].calibrator
     if temperatures is None or calibrator is None:
         return None
     splits = {}
     for split, probabilities in answers.items():
-        labels, raw = pictures.labels.array[indices[split]], calibrator.at(probabilities, 1 / temperatures)
+        labels, raw = examples.labels.array[indices[split]], calibrator.at(probabilities, 1 / temperatures)
         splits[split] = {
             "before": calibrator.figures(raw, labels),
             "after": calibrator.figures(probabilities, labels),
         }
-    return {"temperatures": dict(zip(pictures.class_names, temperatures.tolist(), strict=True)), **splits}
+    return {"temperatures": dict(zip(examples.class_names, temperatures.tolist(), strict=True)), **splits}
 
 
 def _say_out_of_reach(classes: dict[str, Any], thresholds: np.ndarray, names: Sequence[str], precision: float) -> None:
     for name, threshold in zip(names, thresholds, strict=True):
         if np.isfinite(threshold) and classes[name]["precision"] < precision:
             print_text(
-                f"No threshold for {name} reaches a precision of {precision:g} on the validation pictures; "
+                f"No threshold for {name} reaches a precision of {precision:g} on the validation images; "
                 f"{threshold:.3f} comes nearest, with {beyond(classes[name]['precision'], precision, digits=3)}.",
             )
 
@@ -130,26 +130,26 @@ def _say_out_of_reach(classes: dict[str, Any], thresholds: np.ndarray, names: Se
 @status("drawing the plots")
 def write_plots(
     run: Run,
-    loader: PictureLoader,
+    loader: Loader,
     test: np.ndarray,
     answers: np.ndarray,
     thresholds: np.ndarray | None,
     temperatures: np.ndarray | None,
 ) -> None:
-    """Draw how the model came about, what it answers about the test split, and pictures of it with its answers.
+    """Draw how the model came about, what it answers about the test split, and images of it with its answers.
 
     Args:
         run: where plots go.
-        loader: of the pictures.
+        loader: of the images.
         test: which of them, int (n,).
         answers: (n, outputs).
         thresholds: (outputs,), or None.
         temperatures: from `calibrate`, (outputs,), or None.
     """
-    task, labels = TASKS[loader.pictures.task], loader.pictures.labels.array[test]
+    task, labels = TASKS[loader.examples.task], loader.examples.labels.array[test]
     # The worst mistakes first; then what was right, the least sure first.
     shown = np.argsort(-task.surprise(answers, labels, thresholds), kind="stable")[:_SHOWN]
-    with fonts_for(loader.pictures.class_names) as names:
+    with fonts_for(loader.examples.class_names) as names:
         figures = {"curves": plots.curves(run.history, task.metric, run.metrics["best"])}
         figures |= task.figures(answers, labels, names, thresholds)
         if task.calibrator is not None:
@@ -177,4 +177,4 @@ def say_metrics(run: Run, task_name: str) -> None:
         for split, one in run.metrics.items()
         if split in ("validation", "test")
     ]
-    print_table("", ("split", "pictures", *columns), rows)
+    print_table("", ("split", "images", *columns), rows)

@@ -45,9 +45,9 @@ def threshold_for(
 
 
 def best_f1_threshold(probabilities: np.ndarray, truth: np.ndarray) -> float:
-    """The threshold with the best F1; a half for a class that all or no pictures have.
+    """The threshold with the best F1; a half for a class that all or no images have.
 
-    Between two pictures it lies in their middle, since neither is a better place.
+    Between two images it lies in their middle, since neither is a better place.
 
     Args:
         probabilities: float (n,).

@@ -30,8 +30,8 @@ class Search:
     Attributes:
         name: of the format that was kept, a key for `parity.json`.
         format: its row.
-        proof: of the kept file, on the test pictures.
-        steps: for each try its `format`, `what` it is, `file`, `bytes`, the figures on the validation pictures, and the
+        proof: of the kept file, on the test images.
+        steps: for each try its `format`, `what` it is, `file`, `bytes`, the figures on the validation images, and the
             `failures`. The last is the one that was kept.
         layers: where full integer failed, the layers that do most harm: `layer`, `share` of the summed error, and the range
             of its values.
@@ -60,16 +60,16 @@ def quantize_automatically(
     (2 in 10 of float32's size) lost 5 points on amazon and took three times as long as float32; dynamic files are slower than
     float32 too, and 16-bit activations 60 times: none of them is what somebody wants who lets Graft choose.
 
-    A file is chosen by the validation pictures, so that the test pictures stay a test; one that fails there too is not kept.
-    Where the validation pictures are too few to tell, those of training are asked as well, and decide.
+    A file is chosen by the validation images, so that the test images stay a test; one that fails there too is not kept.
+    Where the validation images are too few to tell, those of training are asked as well, and decide.
 
     Args:
         trained: what to quantise.
         folder: where the file is written; nothing is left of those that failed.
-        validation: pictures to choose by.
-        test: pictures to prove the choice on.
+        validation: images to choose by.
+        test: images to prove the choice on.
         max_drop: most accuracy that it may lose, in points.
-        more: gives pictures of training and validation.
+        more: gives images of training and validation.
 
     Returns:
         What was found. The last of the ladder is kept whatever its proof says.
@@ -86,7 +86,7 @@ def quantize_automatically(
         search.name, search.format = name, export
         if tried.passed:
             search.proof = prove(path, export, test, max_drop=max_drop, more=more)
-            tried.failures += [f"on the test pictures: {text}" for text in search.proof.failures]
+            tried.failures += [f"on the test images: {text}" for text in search.proof.failures]
         score, same = validation.task.score, validation.task.same_answer
         kept = ("file", "bytes", score, f"keras_{score}", f"{score}_drop", same, "within_chance", "more", "seconds")
         figures = {key: tried.figures[key] for key in kept if key in tried.figures}
@@ -99,7 +99,7 @@ def quantize_automatically(
 
 
 def _decide_on_more(tried: Proof, score: str, max_drop: float) -> None:
-    """Where no interval can tell, the loss on all pictures of training and validation does: there are other files to try."""
+    """Where no interval can tell, the loss on all images of training and validation does: there are other files to try."""
     more = tried.figures.get("more")
     if more and tried.passed and 100 * more[f"{score}_drop"] > max_drop:
         points = beyond(100 * more[f"{score}_drop"], max_drop)

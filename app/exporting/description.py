@@ -36,9 +36,9 @@ class ModelDescription:
         score_threshold: probability below which a class is left out of the answer.
         score_calibration: how scores become others.
         task: a key of `app.tasks.TASKS`.
-        resize: how images become the size that the file takes, a key of `data.decoding.RESIZES`.
+        resize: how images become the size that the file takes, a key of `data.image.decoding.RESIZES`.
         background: what shows through where images are transparent, and
-        levels: which values of more than 8 bits become black and white, as `data.preparing.Preparation.parse` takes them.
+        levels: which values of more than 8 bits become black and white, as `data.image.preparing.Preparation.parse` takes them.
         size: height and width that it was made for, in pixels.
         mean: what is subtracted from RGB values in [0, 255], one number or one a channel.
         std: what they are divided by after that.

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 
 from app.tasks import TASKS
-from data.loading import PictureLoader, load_ahead
+from data.loading import Loader, load_ahead
 from data.splits import evenly_chosen
 
-CALIBRATION_PICTURES = 200
-MORE_PICTURES = 1000
+CALIBRATION_IMAGES = 200
+MORE_IMAGES = 1000
 _BATCH = 32
 
 
@@ -20,7 +20,7 @@ class EvaluationSet:
 
     def __init__(
         self,
-        loader: PictureLoader,
+        loader: Loader,
         members: np.ndarray,
         reference: np.ndarray,
         *,
@@ -38,9 +38,9 @@ class EvaluationSet:
         """
         self.loader, self.members, self.reference = loader, members, reference
         self.thresholds, self.spread = thresholds, spread
-        self.pictures = loader.pictures.subset(members)
-        self.task = TASKS[self.pictures.task]
-        self.labels, self.class_names = self.pictures.labels.array, self.pictures.class_names
+        self.examples = loader.examples.subset(members)
+        self.task = TASKS[self.examples.task]
+        self.labels, self.class_names = self.examples.labels.array, self.examples.class_names
         loader.keep(members)
 
     def __len__(self) -> int:
@@ -65,7 +65,7 @@ class EvaluationSet:
 
     def encoded(self, positions: Iterable[int]) -> list[bytes]:
         """The image files at `positions`."""
-        return [self.pictures.encoded(position) for position in positions]
+        return [self.examples.read(position) for position in positions]
 
 
 def calibration_members(indices: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -74,13 +74,13 @@ def calibration_members(indices: Mapping[str, np.ndarray]) -> np.ndarray:
     Args:
         indices: which images are in each split.
     """
-    return indices["train"][evenly_chosen(len(indices["train"]), CALIBRATION_PICTURES)]
+    return indices["train"][evenly_chosen(len(indices["train"]), CALIBRATION_IMAGES)]
 
 
 def more_members(indices: Mapping[str, np.ndarray]) -> np.ndarray:
     """The images of training and validation that decide where those of the test are too few: positions, int (n,)."""
     members = np.concatenate([indices["train"], indices["validation"]])
-    return members[evenly_chosen(len(members), MORE_PICTURES)]
+    return members[evenly_chosen(len(members), MORE_IMAGES)]
 
 
 def export_members(indices: Mapping[str, np.ndarray]) -> np.ndarray:

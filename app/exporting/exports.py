@@ -24,9 +24,10 @@ from app.exporting.trained import Trained
 from app.plan import ExportPlan
 from app.runs import Run
 from app.tasks import TASKS
+from data.examples import Examples
 from data.files import write_json, write_text
-from data.loading import PictureLoader, batches_of, load_ahead
-from data.pictures import PictureSet
+from data.image.transform import ImageTransform
+from data.loading import Loader, batches_of, load_ahead
 from models.backbones import find_backbone
 from models.builder import forward_pass, load_model, with_answers
 
@@ -40,7 +41,7 @@ def write_exports(
     model: keras.Model,
     run: Run,
     plan: ExportPlan,
-    loader: PictureLoader,
+    loader: Loader,
     indices: Mapping[str, np.ndarray],
     predictions: Mapping[str, np.ndarray],
 ) -> Kept:
@@ -92,20 +93,20 @@ def write_exports(
 
 
 def export_again(
-    run: Run, plan: ExportPlan, pictures: PictureSet, indices: Mapping[str, np.ndarray], batch_size: int
+    run: Run, plan: ExportPlan, examples: Examples, indices: Mapping[str, np.ndarray], batch_size: int
 ) -> Kept:
     """Export the model of a finished run again; see `write_exports`.
 
     Args:
         run: of the model.
         plan: what is written now.
-        pictures: of the run.
+        examples: of the run.
         indices: which of them are in each split.
         batch_size: images that the model is asked about at once.
     """
     with status("loading the model"):
         model = load_model(run.model)
-    loader = PictureLoader(pictures, model.input_shape[1], plan.resize)
+    loader = Loader(examples, ImageTransform(model.input_shape[1], plan.resize))
     loader.keep(export_members(indices))
     predict = make_predict_function(model, loader, batch_size)
     splits = ("validation", "test") if plan.quantize == "auto" else ("test",)
@@ -119,7 +120,7 @@ class _EvaluationSets:
         self,
         model: keras.Model,
         run: Run,
-        loader: PictureLoader,
+        loader: Loader,
         indices: Mapping[str, np.ndarray],
         predictions: Mapping[str, np.ndarray],
     ) -> None:
@@ -129,8 +130,8 @@ class _EvaluationSets:
     @cached_property
     def scaling(self) -> tuple[np.ndarray, np.ndarray] | None:
         """The spread and the mean of the numbers in training, each (numbers,); None for classes."""
-        pictures = self.loader.pictures
-        return TASKS[pictures.task].scaling(pictures.labels.array[self.indices["train"]])
+        examples = self.loader.examples
+        return TASKS[examples.task].scaling(examples.labels.array[self.indices["train"]])
 
     def of_split(self, split: str) -> EvaluationSet:
         """All images of a split."""

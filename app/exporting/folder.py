@@ -114,8 +114,8 @@ def _label_files(run: Run) -> list[str]:
 
 
 def _golden_files(export: Path) -> list[str]:
-    pictures = _read_expected(export).get("pictures", [])
-    return [f"{GOLDEN}/{one[key]}" for one in pictures for key in ("picture", "tensor")]
+    examples = _read_expected(export).get("pictures", [])
+    return [f"{GOLDEN}/{one[key]}" for one in examples for key in ("image", "tensor")]
 
 
 def _read_expected(export: Path) -> dict[str, Any]:
@@ -126,7 +126,7 @@ def _read_expected(export: Path) -> dict[str, Any]:
 
 
 def _keep_golden(old: Path, new: Path) -> None:
-    """Take the answers of files that stay over into the new golden vectors, which are of the same pictures."""
+    """Take the answers of files that stay over into the new golden vectors, which are of the same images."""
     before, now, files = _read_expected(old), _read_expected(new), _files(_parity(new))
     if not now or before.get("pictures") != now["pictures"]:
         return

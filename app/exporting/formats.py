@@ -44,7 +44,7 @@ class Format:
 FORMATS: dict[str, Format] = {
     "saved_model": Format(
         "saved_model",
-        "TensorFlow SavedModel: pixels or encoded pictures to probabilities",
+        "TensorFlow SavedModel: pixels or encoded images to probabilities",
         write_saved_model,
         tolerance=1e-4,
     ),

@@ -1,4 +1,4 @@
-"""Golden vectors: pictures with the exact tensors and answers that belong to them, for the unit tests of an app."""
+"""Golden vectors: images with the exact tensors and answers that belong to them, for the unit tests of an app."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from app.exporting.evaluation_sets import EvaluationSet
-from app.exporting.parity import GOLDEN_PICTURES, Proof
+from app.exporting.parity import GOLDEN_IMAGES, Proof
 from data.files import write_json
 
 # Of a probability, or of the spread of a number: other processors round otherwise.
@@ -21,8 +21,8 @@ MARGIN = 2.0
 _ABOUT = (
     "Give `tensor` (uint8 RGB, row by row, top left first; as float32, the same numbers from 0 to 255, to files that take "
     "float32) to a file and expect `from_tensor`, up to the file's number in `tolerances`, with XNNPACK or without; of a "
-    "file that gives uint8, (value - zero point) * scale. Resize `picture` as your app does and compare with `tensor` to see "
-    "how well it does so. MediaPipe Tasks' ImageClassifier, given `picture`, is to answer `mediapipe`, where that is here."
+    "file that gives uint8, (value - zero point) * scale. Resize `image` as your app does and compare with `tensor` to see "
+    "how well it does so. MediaPipe Tasks' ImageClassifier, given `image`, is to answer `mediapipe`, where that is here."
 )
 
 
@@ -30,37 +30,37 @@ def write_golden(folder: Path, images: EvaluationSet, proofs: Mapping[str, Proof
     """Write a folder of golden vectors.
 
     Args:
-        folder: to make. It will hold `expected.json` and for each picture the file as it came from the source, and its
+        folder: to make. It will hold `expected.json` and for each image the file as it came from the source, and its
             `.rgb`, uint8 (size, size, 3) without a header, as Graft's own decoder makes it.
-        images: the test pictures; `GOLDEN_PICTURES` of them are taken, evenly over the classes.
+        images: the test images; `GOLDEN_IMAGES` of them are taken, evenly over the classes.
         proofs: what each file in the export folder answered, by its name there.
     """
     folder.mkdir()
-    chosen = images.sample(GOLDEN_PICTURES)
-    pictures = []
+    chosen = images.sample(GOLDEN_IMAGES)
+    examples = []
     for number, index in enumerate(chosen):
-        encoded = images.pictures.encoded(int(index))
-        picture, tensor = f"{number}{_suffix(encoded)}", f"{number}.rgb"
-        (folder / picture).write_bytes(encoded)
+        encoded = images.examples.read(int(index))
+        image, tensor = f"{number}{_suffix(encoded)}", f"{number}.rgb"
+        (folder / image).write_bytes(encoded)
         (folder / tensor).write_bytes(images.pixels([index]).tobytes())
-        label = images.pictures.labels.text(int(index))
-        pictures.append({"picture": picture, "tensor": tensor, "label": label})
+        label = images.examples.labels.text(int(index))
+        examples.append({"picture": image, "tensor": tensor, "label": label})
     outputs = {
         file: {"from_tensor": _rows(proof.answers, chosen)}
         | ({} if proof.client_answers is None else {"mediapipe": _rows(proof.client_answers, chosen)})
         for file, proof in proofs.items()
         if proof.answers is not None
     }
-    size = images.loader.image_size
+    transform = images.loader.transform
     tolerances = {file: _tolerance(images, proofs[file]) for file in outputs}
     about = {
         "about": _ABOUT,
-        "shape": [size, size, 3],
-        "resize": images.loader.resize,
+        "shape": list(transform.shape),
+        "resize": transform.key["resize"],
         "tolerance": max(tolerances.values(), default=TOLERANCE),
         "tolerances": tolerances,
     }
-    write_json(folder / "expected.json", {**about, "pictures": pictures, "outputs": outputs})
+    write_json(folder / "expected.json", {**about, "pictures": examples, "outputs": outputs})
 
 
 def _tolerance(images: EvaluationSet, proof: Proof) -> float:
@@ -72,7 +72,7 @@ def _tolerance(images: EvaluationSet, proof: Proof) -> float:
 
 def _suffix(encoded: bytes) -> str:
     with Image.open(io.BytesIO(encoded)) as image:
-        return {"JPEG": ".jpg"}.get(image.format or "", f".{(image.format or 'picture').lower()}")
+        return {"JPEG": ".jpg"}.get(image.format or "", f".{(image.format or 'image').lower()}")
 
 
 def _rows(answers: np.ndarray | None, chosen: np.ndarray) -> list[list[float]]:

@@ -15,13 +15,13 @@ from app.exporting.description import ModelDescription
 from models.lazy import LazyModule
 
 if TYPE_CHECKING:
-    from data import decoding
+    from data.image import decoding
 else:
-    decoding = LazyModule("data.decoding")
+    decoding = LazyModule("data.image.decoding")
 
 
 class MediaPipeRuntime:
-    """A `.tflite` file, run by MediaPipe Tasks' `ImageClassifier`, as an app does that hands over whole pictures.
+    """A `.tflite` file, run by MediaPipe Tasks' `ImageClassifier`, as an app does that hands over whole images.
 
     The client reads the file's metadata: it resizes (plain bilinear, without antialiasing), normalises and names the classes
     by what it finds there.
@@ -59,7 +59,7 @@ class MediaPipeRuntime:
         """Answer image files, called as the model card tells for the way to resize that is named.
 
         Args:
-            images: the bytes of each file; and a key of `data.decoding.RESIZES`.
+            images: the bytes of each file; and a key of `data.image.decoding.RESIZES`.
 
         Returns:
             float32 (n, classes).
@@ -72,23 +72,23 @@ class MediaPipeRuntime:
         return None
 
     def unread(self, _: None) -> int:
-        """How many picture files so far the client did not decode itself, so that Graft did."""
+        """How many image files so far the client did not decode itself, so that Graft did."""
         return self.unread_files
 
     def _one_encoded(self, encoded: bytes, resize: str) -> np.ndarray:
-        picture = _decoded_by_client(encoded)
-        self.unread_files += picture is None
-        return self._one(*_as_the_card_tells(picture or _srgb(np.asarray(decoding.decode(encoded))), resize))
+        image = _decoded_by_client(encoded)
+        self.unread_files += image is None
+        return self._one(*_as_the_card_tells(image or _srgb(np.asarray(decoding.decode(encoded))), resize))
 
     def class_names(self, _: None) -> dict[int, str | None]:
         """The names that the client has given to classes so far, by label."""
         return self.names
 
-    def _one(self, picture: Any, region: Any = None) -> np.ndarray:
+    def _one(self, image: Any, region: Any = None) -> np.ndarray:
         from mediapipe.tasks.python.vision.core.image_processing_options import ImageProcessingOptions
 
         options = ImageProcessingOptions(region_of_interest=region) if region else None
-        (answer,) = self.classifier.classify(picture, options).classifications
+        (answer,) = self.classifier.classify(image, options).classifications
         scores = np.zeros(self.classes, np.float32)
         for category in answer.categories:
             scores[category.index] = category.score
@@ -102,31 +102,31 @@ def _srgb(pixels: np.ndarray) -> Any:
     return Image(ImageFormat.SRGB, np.ascontiguousarray(pixels))
 
 
-def _as_the_card_tells(picture: Any, resize: str) -> tuple[Any, Any]:
-    """The picture as the client takes it, and the region of it to look at (None: all of it)."""
+def _as_the_card_tells(image: Any, resize: str) -> tuple[Any, Any]:
+    """The image as the client takes it, and the region of it to look at (None: all of it)."""
     from mediapipe.tasks.python.components.containers.rect import RectF
 
     if resize == "pad":  # the client cannot pad; its caller does
-        pixels = picture.numpy_view()
+        pixels = image.numpy_view()
         spare = [max(pixels.shape[:2]) - side for side in pixels.shape[:2]]
         return _srgb(np.pad(pixels, [(one // 2, one - one // 2) for one in spare] + [(0, 0)])), None
     if resize == "crop":
-        left, top, right, bottom = decoding.central_square(picture.width, picture.height)
-        width, height = picture.width, picture.height
+        left, top, right, bottom = decoding.central_square(image.width, image.height)
+        width, height = image.width, image.height
         # By name, since their order here is another than on phones.
-        return picture, RectF(left=left / width, top=top / height, right=right / width, bottom=bottom / height)
-    return picture, None
+        return image, RectF(left=left / width, top=top / height, right=right / width, bottom=bottom / height)
+    return image, None
 
 
 def _decoded_by_client(encoded: bytes) -> Any:
-    """The picture as the client itself decodes it; None for what it takes for no RGB picture."""
+    """The image as the client itself decodes it; None for what it takes for no RGB image."""
     from mediapipe.tasks.python.vision.core.image import Image, ImageFormat
 
     with tempfile.TemporaryDirectory(prefix="graft-") as folder:
-        file = Path(folder, "picture")
+        file = Path(folder, "image")
         file.write_bytes(encoded)
         with contextlib.suppress(RuntimeError, ValueError):  # WebP, or two channels
-            picture = Image.create_from_file(str(file))
-            if picture.image_format == ImageFormat.SRGB:
-                return picture
+            image = Image.create_from_file(str(file))
+            if image.image_format == ImageFormat.SRGB:
+                return image
     return None

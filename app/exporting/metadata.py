@@ -49,9 +49,9 @@ class Description:
         std: what it is to divide them by after that. The defaults leave the pixels alone, as Graft's models expect.
         task: a key of `app.tasks.TASKS`.
         thresholds: from which probability on each class is answered, (classes,), NaN for those without one.
-        resize: how images become the size that the model takes, a key of `data.decoding.RESIZES`.
+        resize: how images become the size that the model takes, a key of `data.image.decoding.RESIZES`.
         background: what shows through where images are transparent, and
-        levels: which values of more than 8 bits become black and white, as `data.preparing.Preparation.parse` takes them.
+        levels: which values of more than 8 bits become black and white, as `data.image.preparing.Preparation.parse` takes them.
     """
 
     name: str
@@ -203,7 +203,7 @@ def _input(schema: Any, description: Description) -> Any:
     properties.colorSpace = schema.ColorSpaceType.RGB
     normalization = schema.NormalizationOptionsT()
     normalization.mean, normalization.std = [description.mean], [description.std]
-    tensor = _tensor(schema, "pixels", "RGB picture, the whole of it", "ImageProperties", properties)
+    tensor = _tensor(schema, "pixels", "RGB image, the whole of it", "ImageProperties", properties)
     tensor.processUnits = [_process_unit(schema, "NormalizationOptions", normalization)]
     tensor.stats = schema.StatsT()
     tensor.stats.min, tensor.stats.max = ([(level - description.mean) / description.std] for level in (0.0, 255.0))

@@ -1,7 +1,7 @@
 """The proof of an export: every file, loaded in a fresh process by its own client, against the Keras model.
 
-All pictures of the test split are asked. Pixels come from Graft's own decoder; the SavedModel's `encoded` signature and
-MediaPipe Tasks, which decode and resize by themselves, are asked about the picture files too. What a check leaves out is
+All images of the test split are asked. Pixels come from Graft's own decoder; the SavedModel's `encoded` signature and
+MediaPipe Tasks, which decode and resize by themselves, are asked about the image files too. What a check leaves out is
 counted in the proof's figures.
 """
 
@@ -27,17 +27,17 @@ from app.exporting.saved_model import REFUSED, REFUSED_END
 from app.figures import beyond
 from app.predictor import Predictor
 
-# TensorFlow's operations round the last bit of a few pixels otherwise than OpenCV's, so single pictures may differ a little
+# TensorFlow's operations round the last bit of a few pixels otherwise than OpenCV's, so single images may differ a little
 # more; another channel order or another resize would show in the mean.
 ENCODED_TOLERANCE = 0.02
-ENCODED_LARGEST = 0.1  # of a single picture; one that lies on its side, or in other colours, differs by more
+ENCODED_LARGEST = 0.1  # of a single image; one that lies on its side, or in other colours, differs by more
 # MediaPipe brings a LiteRT of its own, whose integer kernels may round otherwise. A wrong normalisation differs by far more.
 CLIENT_TOLERANCE = 0.02
-# LiteRT's own integer kernels round otherwise than XNNPACK's; single pictures differed by up to 0.03.
+# LiteRT's own integer kernels round otherwise than XNNPACK's; single images differed by up to 0.03.
 PLAIN_TOLERANCE = 0.05
-CLIENT_PICTURES = 32  # already at size, so that the client has nothing to resize and must answer as LiteRT does
+CLIENT_IMAGES = 32  # already at size, so that the client has nothing to resize and must answer as LiteRT does
 
-GOLDEN_PICTURES = 10  # that an app's tests ask about; see `app.exporting.golden`
+GOLDEN_IMAGES = 10  # that an app's tests ask about; see `app.exporting.golden`
 MOST_TIES = 0.05  # of the answers: more that differ are no near ties, however close each may be
 UNREAD = "what TensorFlow's own decoders do not read"
 FLOAT_STEPS = 2  # from one float32 to the next, by which sums that are rounded in another order differ
@@ -52,7 +52,7 @@ class Proof:
     Attributes:
         figures: its part of `parity.json`.
         answers: its answers to the pixels, float32 (n, outputs); None where it cannot be run.
-        client_answers: MediaPipe's probabilities for the picture files, for files for phones.
+        client_answers: MediaPipe's probabilities for the image files, for files for phones.
     """
 
     figures: dict[str, Any]
@@ -66,7 +66,7 @@ class Proof:
         return not self.failures
 
     def leave_out(self, check: str, count: int, total: int, reason: str) -> None:
-        """Note of how many of the test pictures a check says nothing, and why."""
+        """Note of how many of the test images a check says nothing, and why."""
         if count:
             left_out = {"check": check, "pictures": count, "of": total, "reason": reason}
             self.figures.setdefault("left_out", []).append(left_out)
@@ -89,7 +89,7 @@ def prove(
         images: what it is compared on.
         max_drop: most accuracy that a quantised file may lose, in points (hundredths).
         with_client: also ask MediaPipe Tasks, where the file is for phones.
-        more: gives other pictures, which decide about a quantised file if `images` are too few to tell.
+        more: gives other images, which decide about a quantised file if `images` are too few to tell.
 
     Returns:
         The proof. A file that cannot be run is a failure with the reason, not an error.
@@ -129,8 +129,8 @@ def _named_shortly(error: UsageError, path: Path) -> str:
 
 
 @contextmanager
-def _bar(path: Path, pictures: int) -> Iterator[Tick]:
-    with progress("proving", pictures, note=path.name) as stage:
+def _bar(path: Path, examples: int) -> Iterator[Tick]:
+    with progress("proving", examples, note=path.name) as stage:
         yield stage.advance
 
 
@@ -139,13 +139,13 @@ def agreement(answers: np.ndarray, images: EvaluationSet) -> dict[str, Any]:
 
     Args:
         answers: float32 (n, outputs).
-        images: the same n pictures.
+        images: the same n images.
 
     Returns:
-        By the task's score, which is `accuracy` for one class a picture: it, `keras_` and it, it and `_drop`, all parts of 1,
-        and it and `_drop_ci95`; the part of the pictures with the same answer, near ties aside, which is `top1_agreement`, and
+        By the task's score, which is `accuracy` for one class an image: it, `keras_` and it, it and `_drop`, all parts of 1,
+        and it and `_drop_ci95`; the part of the images with the same answer, near ties aside, which is `top1_agreement`, and
         with the very same, `strict_top1_agreement`, of `compared_answers`; `top5_agreement`, the part with the same five
-        likeliest classes, where there are more; the largest and the mean over the pictures of each one's largest difference,
+        likeliest classes, where there are more; the largest and the mean over the images of each one's largest difference,
         `max_probability_difference` and `mean_probability_difference`; `class_drops`: for each class that loses, how much; the
         most first. What numbers have instead is told in `app.tasks.regression`.
     """
@@ -153,7 +153,7 @@ def agreement(answers: np.ndarray, images: EvaluationSet) -> dict[str, Any]:
 
 
 def _agreement(answers: np.ndarray, images: EvaluationSet, chosen: Any) -> dict[str, Any]:
-    """As `agreement`, of those of the pictures that are chosen."""
+    """As `agreement`, of those of the images that are chosen."""
     return images.task.agreement(
         answers,
         images.reference[chosen],
@@ -193,7 +193,7 @@ def _judge_drop(proof: Proof, images: EvaluationSet, max_drop: float) -> None:
 
 
 def _judge_on_more(proof: Proof, model: Predictor, more: EvaluationSet, max_drop: float) -> None:
-    """Where the test pictures are too few to tell, those of training and validation decide, if they can."""
+    """Where the test images are too few to tell, those of training and validation decide, if they can."""
     figures = agreement(_answers(model, more, lambda _: None), more)
     score = more.task.score
     kept = (score, f"keras_{score}", f"{score}_drop", f"{score}_drop_ci95")
@@ -209,7 +209,7 @@ def _judge_differences(proof: Proof, tolerance: float, images: EvaluationSet) ->
     figures, task = proof.figures, images.task
     differing = round((1 - figures[task.same_answer]) * len(images)) if task.same_answer else 0
     if differing:
-        proof.failures.append(f"another answer than the Keras model for {differing} of {len(images)} pictures")
+        proof.failures.append(f"another answer than the Keras model for {differing} of {len(images)} images")
     elif task.strictly_same:
         compared = figures["compared_answers"]
         strictly = round((1 - figures[task.strictly_same]) * compared)
@@ -225,7 +225,7 @@ def _judge_differences(proof: Proof, tolerance: float, images: EvaluationSet) ->
         proof.failures.append(f"{what} {found}, more than {tolerance:.3g}")
 
 
-def _loss(figures: dict[str, Any], images: EvaluationSet, max_drop: float, what: str = "pictures") -> str:
+def _loss(figures: dict[str, Any], images: EvaluationSet, max_drop: float, what: str = "images") -> str:
     task = images.task
     low, high = (100 * end for end in figures[f"{task.score}_drop_ci95"])
     drop = figures[f"{task.score}_drop"]
@@ -252,7 +252,7 @@ def _judge_operations(proof: Proof, path: Path) -> None:
 def _judge_without_xnnpack(proof: Proof, path: Path, images: EvaluationSet) -> None:
     """Apps may run LiteRT without XNNPACK, its default delegate: its own kernels must answer much the same."""
     assert proof.answers is not None
-    chosen, task = np.union1d(images.sample(CLIENT_PICTURES), images.sample(GOLDEN_PICTURES)), images.task
+    chosen, task = np.union1d(images.sample(CLIENT_IMAGES), images.sample(GOLDEN_IMAGES)), images.task
     try:
         with Predictor(path, client="litert_plain", plain=True) as model:
             plain = model.predict(images.pixels(chosen))
@@ -272,10 +272,10 @@ def _judge_without_xnnpack(proof: Proof, path: Path, images: EvaluationSet) -> N
 
 
 def _judge_client(proof: Proof, path: Path, images: EvaluationSet, max_drop: float, tick: Tick) -> None:
-    """MediaPipe Tasks must find the labels, answer pixels as LiteRT does, and keep the accuracy for whole pictures."""
+    """MediaPipe Tasks must find the labels, answer pixels as LiteRT does, and keep the accuracy for whole images."""
     assert proof.answers is not None
-    chosen = images.sample(CLIENT_PICTURES)
-    with Predictor(path, client="mediapipe", resize=images.loader.resize, plain=True) as client:
+    chosen = images.sample(CLIENT_IMAGES)
+    with Predictor(path, client="mediapipe", resize=images.loader.transform.key["resize"], plain=True) as client:
         given = client.predict(images.pixels(chosen))
         parts = []
         for batch in images.batches():
@@ -284,7 +284,7 @@ def _judge_client(proof: Proof, path: Path, images: EvaluationSet, max_drop: flo
         names, unread = client.process.ask("class_names"), client.process.ask("unread")
     total = len(images)
     proof.leave_out("MediaPipe Tasks' own decoder", unread, total, "it does not read them, so Graft's decoder did")
-    reason = f"{CLIENT_PICTURES} show whether the file's metadata is right"
+    reason = f"{CLIENT_IMAGES} show whether the file's metadata is right"
     proof.leave_out("pixels through MediaPipe Tasks", total - len(chosen), total, reason)
     proof.client_answers = np.concatenate(parts)
     figures = agreement(proof.client_answers, images)
@@ -304,7 +304,7 @@ def _judge_client(proof: Proof, path: Path, images: EvaluationSet, max_drop: flo
 
 
 def _judge_client_score(proof: Proof, images: EvaluationSet, max_drop: float) -> None:
-    """A client that resizes otherwise may answer single pictures otherwise; only a loss that is no chance counts."""
+    """A client that resizes otherwise may answer single images otherwise; only a loss that is no chance counts."""
     figures, score = proof.figures["mediapipe"], images.task.score
     loses = 100 * figures[f"{score}_drop"] > max_drop
     figures["within_chance"] = bool(loses and figures[f"{score}_drop_ci95"][0] <= 0)
@@ -315,7 +315,7 @@ def _judge_client_score(proof: Proof, images: EvaluationSet, max_drop: float) ->
 
 
 def _judge_encoded(proof: Proof, model: Predictor, images: EvaluationSet) -> None:
-    """The signature that takes picture files must answer as the one that takes pixels does, or refuse them with a reason."""
+    """The signature that takes image files must answer as the one that takes pixels does, or refuse them with a reason."""
     answers, refused = _encoded_answers(model, images)
     for reason, count in Counter(refused.values()).items():
         proof.leave_out("the encoded signature", count, len(images), f"it refuses {reason}")
@@ -329,13 +329,13 @@ def _judge_encoded(proof: Proof, model: Predictor, images: EvaluationSet) -> Non
     kept = (task.score, f"{task.score}_drop", task.difference, task.difference.replace("max", "mean"))
     proof.figures["encoded"] |= {name: figures[name] for name in kept}
     if mean > ENCODED_TOLERANCE:
-        proof.failures.append(f"its signature for picture files differs by {mean:.2g} on average")
+        proof.failures.append(f"its signature for image files differs by {mean:.2g} on average")
     elif largest > ENCODED_LARGEST:
-        proof.failures.append(f"its signature for picture files differs by {largest:.2g} for one of them")
+        proof.failures.append(f"its signature for image files differs by {largest:.2g} for one of them")
 
 
 def _encoded_answers(model: Predictor, images: EvaluationSet) -> tuple[list[np.ndarray], dict[int, str]]:
-    """The answers to the picture files that are taken, in order, and the reasons of those that are not, by position."""
+    """The answers to the image files that are taken, in order, and the reasons of those that are not, by position."""
     answers: list[np.ndarray] = []
     refused: dict[int, str] = {}
     for batch in images.batches():

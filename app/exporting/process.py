@@ -95,7 +95,7 @@ class ModelProcess:
 
         Args:
             images: the bytes of each file.
-            resize: a key of `data.decoding.RESIZES`, for a client that has to be told.
+            resize: a key of `data.image.decoding.RESIZES`, for a client that has to be told.
 
         Raises:
             UsageError: as `predict`, or the client decodes no images, or refuses one of them.
@@ -136,7 +136,7 @@ class ModelProcess:
     def _checked(self, answers: np.ndarray) -> np.ndarray:
         if answers.ndim != 2:
             raise UsageError(
-                f"{self.file} is not a classifier: its answers have shape {answers.shape}, not (pictures, classes)"
+                f"{self.file} is not a classifier: its answers have shape {answers.shape}, not (images, classes)"
             )
         if not np.isfinite(answers).all():
             raise UsageError(

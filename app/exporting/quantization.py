@@ -1,6 +1,6 @@
 """Integer `.tflite` files from the float32 one, by LiteRT's quantiser (`litert-quantizer`).
 
-Which tool makes which format was measured on EfficientNet-Lite0 (amazon, 144 test pictures, 2 threads, x86; float32: 13.5 MB,
+Which tool makes which format was measured on EfficientNet-Lite0 (amazon, 144 test images, 2 threads, x86; float32: 13.5 MB,
 2.7 ms, accuracy 0.972), each file made by both tools:
 
 | file                      | litert-quantizer              | TensorFlow's converter        |
@@ -32,18 +32,18 @@ import numpy as np
 from data.splits import evenly_chosen
 
 SIGNATURE = "serving_default"
-PROBES = 8  # pictures that errors of layers are measured on
+PROBES = 8  # images that errors of layers are measured on
 
 
 class Quantizer:
     """Makes integer files of one float32 file; calibrates once for all of them."""
 
     def __init__(self, float32: bytes, calibration: np.ndarray) -> None:
-        """Take the file and the pictures.
+        """Take the file and the images.
 
         Args:
             float32: a `.tflite` with the signature `serving_default`, `pixels` to `probabilities` or standardised numbers.
-            calibration: typical pictures, uint8 (n, size, size, 3). The ranges of activations are measured on them.
+            calibration: typical images, uint8 (n, size, size, 3). The ranges of activations are measured on them.
         """
         self.float32, self.calibration = float32, calibration
 
@@ -93,7 +93,7 @@ class Quantizer:
         return dict(zip(self.layers, counts, strict=True))
 
     def range_of(self, layer: str) -> tuple[float, float]:
-        """Smallest and largest value that a layer gave for the calibration pictures."""
+        """Smallest and largest value that a layer gave for the calibration images."""
         found = self._ranges[layer]
         return float(np.min(found["min"])), float(np.max(found["max"]))
 
@@ -104,7 +104,7 @@ class Quantizer:
             layers: names from `layers`.
 
         Returns:
-            For each layer the mean squared error of the probabilities over `PROBES` calibration pictures, by the
+            For each layer the mean squared error of the probabilities over `PROBES` calibration images, by the
             quantiser's own measure; the largest first.
         """
         from litert_quantizer.utils.validation_utils import mean_squared_difference
@@ -120,12 +120,12 @@ class Quantizer:
 
     @cached_property
     def _ranges(self) -> dict[str, Any]:
-        """Smallest and largest value of every tensor over the calibration pictures."""
+        """Smallest and largest value of every tensor over the calibration images."""
         from litert_quantizer import calibrator
         from litert_quantizer.recipe_manager import RecipeManager
         from litert_quantizer.utils.qsv_utils import min_max_update
 
-        # `Quantizer.calibrate` takes a moving average instead, so that the last twenty pictures, which are all of one class,
+        # `Quantizer.calibrate` takes a moving average instead, so that the last twenty images, which are all of one class,
         # count for two thirds, and values that are common in the other classes are cut off.
         tool = calibrator.Calibrator(
             self.float32,
@@ -133,8 +133,8 @@ class Quantizer:
             mode=calibrator.CalibrationMode.CALIBRATION_PROFILER_BASED,
             qsv_update_func=min_max_update,
         )
-        pictures = [{"pixels": one[None].astype(np.float32)} for one in self.calibration]
-        tool.calibrate({SIGNATURE: pictures}, RecipeManager())
+        examples = [{"pixels": one[None].astype(np.float32)} for one in self.calibration]
+        tool.calibrate({SIGNATURE: examples}, RecipeManager())
         ranges = tool.get_model_qsvs()
         # Pixels have 256 levels, and each is to be a step.
         levels = np.array([0.0, 255.0])

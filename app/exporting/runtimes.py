@@ -124,7 +124,7 @@ class KerasRuntime(PixelRuntime):
 
 
 class SavedModelRuntime(PixelRuntime):
-    """A SavedModel folder; it can also answer encoded pictures."""
+    """A SavedModel folder; it can also answer encoded images."""
 
     def __init__(self, path: Path, threads: int, image_size: int | None = None) -> None:
         _limit_tensorflow(threads)

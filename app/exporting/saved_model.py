@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from app.exporting.metadata import properties
 from app.exporting.trained import Trained
-from data.preparing import Preparation
+from data.image.preparing import Preparation
 from models.lazy import LazyModule
 
 if TYPE_CHECKING:
-    from data import headers_in_graph, serving
+    from data.image import headers_in_graph, serving
 else:
-    headers_in_graph, serving = LazyModule("data.headers_in_graph"), LazyModule("data.serving")
+    headers_in_graph, serving = LazyModule("data.image.headers_in_graph"), LazyModule("data.image.serving")
 
 ENCODED_SIGNATURE = "encoded"
 SAVED_MODEL_PROPERTIES = Path("assets.extra", "graft.json")  # TensorFlow leaves that folder to others
@@ -27,7 +27,7 @@ def write_saved_model(trained: Trained, path: Path) -> None:
     """Write a SavedModel with two signatures, both giving `probabilities`, float32 (batch, classes), or `numbers`.
 
     `serving_default` takes `pixels`, float32 (batch, size, size, 3), RGB in [0, 255]. `encoded` takes `encoded`, string
-    (batch,), the bytes of picture files; it decodes and resizes them as training did, or refuses them (see `data.serving`).
+    (batch,), the bytes of image files; it decodes and resizes them as training did, or refuses them (see `data.image.serving`).
     What the format has no place for, class names and the like, is in `SAVED_MODEL_PROPERTIES`.
 
     Args:

@@ -41,7 +41,7 @@ def write_int8(trained: Trained, path: Path, float_layers: Collection[str] = ())
     """Write a full-integer `.tflite`, uint8 pixels in and float32 probabilities out.
 
     Args:
-        trained: what to write; its calibration pictures give the ranges.
+        trained: what to write; its calibration images give the ranges.
         path: file to write.
         float_layers: names from `Quantizer.layers` that compute in float.
     """

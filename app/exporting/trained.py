@@ -34,7 +34,7 @@ class Trained:
         Args:
             model: from `models.builder.with_answers`: probabilities, or numbers, for RGB pixels in [0, 255].
             description: for the metadata; the SavedModel decodes images as it says.
-            calibration: gives training pictures, uint8 (n, size, size, 3), for the ranges of integer files.
+            calibration: gives training images, uint8 (n, size, size, 3), for the ranges of integer files.
             scaling: the spread and the mean of numbers in training, each float32 (numbers,).
 
         Attributes:

@@ -51,7 +51,7 @@ def main(client: str, file: Path, threads: int, image_size: int | None = None) -
         try:
             say(_answer(runtime, method, argument))
         except Exception as error:  # damage that showed itself to no loader; runtimes raise nearly anything over it
-            say(None, f"{file} cannot be run, so it is damaged or no classifier of pictures: {_first_line(error)}")
+            say(None, f"{file} cannot be run, so it is damaged or no classifier of images: {_first_line(error)}")
 
 
 def _answer(runtime: Runtime, method: str, argument: Any) -> Any:

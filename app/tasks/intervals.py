@@ -14,13 +14,13 @@ def interval(low_high: Sequence[float]) -> str:
 
 
 def paired_interval(lost: np.ndarray) -> tuple[float, float]:
-    """The 95 % interval of a drop in accuracy between two models on the same pictures.
+    """The 95 % interval of a drop in accuracy between two models on the same images.
 
     Bonett and Price, "Adjusted Wald confidence interval for a difference of binomial proportions based on paired data",
-    J. Educ. Behav. Stat. 37 (2012): the Wald interval after adding one picture to each kind of disagreement.
+    J. Educ. Behav. Stat. 37 (2012): the Wald interval after adding one image to each kind of disagreement.
 
     Args:
-        lost: for each picture 1 where only the first is right, -1 where only the second is, else 0.
+        lost: for each image 1 where only the first is right, -1 where only the second is, else 0.
 
     Returns:
         Both ends, parts of 1.
@@ -33,7 +33,7 @@ def paired_interval(lost: np.ndarray) -> tuple[float, float]:
 
 
 def mean_interval(values: np.ndarray) -> tuple[float, float]:
-    """The normal 95 % interval of a mean drop over pictures, float (n,), in parts of 1; a single picture says nothing."""
+    """The normal 95 % interval of a mean drop over images, float (n,), in parts of 1; a single image says nothing."""
     if len(values) == 1:
         return -1.0, 1.0
     half = 1.959964 * float(values.std(ddof=1)) / np.sqrt(len(values))

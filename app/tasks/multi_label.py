@@ -33,7 +33,7 @@ class MultiLabelTask(Task):
     """Any number of classes an image: a sigmoid each, and a class is answered from its threshold up."""
 
     name = MULTI_LABEL
-    description = "any number of classes a picture"
+    description = "any number of classes an image"
     noun = "an image tagger"
     metric = "map"
     calibrator = ANY_CLASSES
@@ -131,11 +131,11 @@ class MultiLabelTask(Task):
         """Mean average precision, macro F1, and the part of the images that are wholly right."""
         low, high = test["map_ci95"]
         unknown = f" ({test['unknown']:,} unknown labels left out)" if "unknown" in test else ""
-        of_what = f"mean average precision of {test['n']} test pictures{unknown}"
+        of_what = f"mean average precision of {test['n']} test images{unknown}"
         return [
             (f"{100 * test['map']:.1f} %", f"{of_what}, 95 % interval {100 * low:.1f} – {100 * high:.1f} %"),
             (f"{test['macro_f1']:.3f}", "macro F1"),
-            (f"{100 * test['accuracy']:.1f} %", "of the pictures with all classes right"),
+            (f"{100 * test['accuracy']:.1f} %", "of the images with all classes right"),
         ]
 
     def details(self, test: Metrics) -> tuple[Sequence[str], list[Sequence[Any]]]:
@@ -145,7 +145,7 @@ class MultiLabelTask(Task):
         rows: list[Sequence[Any]] = [
             (name, one["n"], *(f"{one[key]:.3f}" for key in keys)) for name in names for one in [test["classes"][name]]
         ]
-        return ("class", "pictures", "average precision", "threshold", "precision", "recall", "F1"), rows
+        return ("class", "images", "average precision", "threshold", "precision", "recall", "F1"), rows
 
     def figures(
         self, answers: np.ndarray, labels: np.ndarray, class_names: Sequence[str], thresholds: Any
@@ -211,11 +211,11 @@ class MultiLabelTask(Task):
 
     def purpose(self, names: Sequence[str]) -> str:
         """It says which classes there are."""
-        return f"Says which of {len(names)} classes a picture has"
+        return f"Says which of {len(names)} classes an image has"
 
     def card_text(self, names: Sequence[str]) -> str:
         """It says which classes there are, by name."""
-        return f"It says which of {len(names)} classes a picture has, any number of them: {', '.join(names)}."
+        return f"It says which of {len(names)} classes an image has, any number of them: {', '.join(names)}."
 
     def card_output(self, *, has_thresholds: bool) -> str:
         """Probabilities with thresholds."""

@@ -23,7 +23,7 @@ _LOW = 0.05  # of the median quality of labels, as cleanlab's Datalab has it
 
 def _mae_interval(one: Metrics) -> str:
     if one["mae_ci95"] is None:
-        return "unknown"  # of one picture
+        return "unknown"  # of one image
     low, high = one["mae_ci95"]
     return f"{low:.4g} – {high:.4g}"
 
@@ -33,7 +33,7 @@ class RegressionTask(Task):
 
     name = REGRESSION
     description = "numbers, such as a weight or an age"
-    noun = "numbers from pictures"
+    noun = "numbers from images"
     decides = False
     metric = "r2"
     columns: ClassVar = {
@@ -122,7 +122,7 @@ class RegressionTask(Task):
         return [
             (
                 f"{test['mae']:.4g}",
-                f"mean absolute error on {test['n']} test pictures, 95 % interval {_mae_interval(test)}",
+                f"mean absolute error on {test['n']} test images, 95 % interval {_mae_interval(test)}",
             ),
             (f"{test['rmse']:.4g}", "root mean square error"),
             (f"{test['r2']:.3f}", "R², the part of the variance that is explained"),

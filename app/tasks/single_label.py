@@ -34,7 +34,7 @@ class SingleLabelTask(Task):
     """One class an image: a softmax, and the likeliest class is the answer."""
 
     name = SINGLE_LABEL
-    description = "one class a picture"
+    description = "one class an image"
     noun = "an image classifier"
     metric = "accuracy"
     averages_outputs = False
@@ -99,8 +99,8 @@ class SingleLabelTask(Task):
         """Of two classes, one can have a threshold."""
         if len(goal.class_names) != 2:
             raise UsageError(
-                f"{option} takes two classes, or several labels a picture; {source} has {len(goal.class_names)} "
-                "classes of which each picture has one; leave it out"
+                f"{option} takes two classes, or several labels an image; {source} has {len(goal.class_names)} "
+                "classes of which each image has one; leave it out"
             )
         if goal.positive is not None and goal.positive not in goal.class_names:
             raise UsageError(
@@ -145,7 +145,7 @@ class SingleLabelTask(Task):
         return [
             (
                 f"{100 * test['accuracy']:.1f} %",
-                f"test accuracy of {test['n']} pictures, 95 % interval {100 * low:.1f} – {100 * high:.1f} %",
+                f"test accuracy of {test['n']} images, 95 % interval {100 * low:.1f} – {100 * high:.1f} %",
             ),
             (f"{test['macro_f1']:.3f}", "macro F1"),
             (f"{test['ece']:.3f}", "calibration error"),
@@ -159,7 +159,7 @@ class SingleLabelTask(Task):
             for name in names
             for one in [test["classes"][name]]
         ]
-        return ("class", "pictures", "precision", "recall", "F1"), rows
+        return ("class", "images", "precision", "recall", "F1"), rows
 
     def figures(
         self, answers: np.ndarray, labels: np.ndarray, class_names: Sequence[str], thresholds: Any

@@ -1,6 +1,6 @@
-"""Runs the frozen part of a network once for each view of a picture, and keeps what comes out in the cache.
+"""Runs the frozen part of a network once for each view of an image, and keeps what comes out in the cache.
 
-View 0 of a picture is the picture as it is; the others are augmented, each in its own way that depends on the picture's bytes
+View 0 of an image is the image as it is; the others are augmented, each in its own way that depends on the image's bytes
 and the view's number only. So another split, seed, head or strategy finds them there.
 """
 
@@ -11,7 +11,7 @@ import json
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -21,11 +21,10 @@ import numpy as np
 from app.events import status, track
 from app.run_folder import weights_sha256
 from app.training.engines import Choice, choose_engine
-from data.augmentation import Augmentation
 from data.cache.activations import ActivationCache, CacheFull
 from data.cache.partition import Partition
 from data.cache.shards import Rows
-from data.loading import PictureLoader, batches_of, load_views
+from data.loading import Loader, batches_of, load_views
 from data.stages import StageClock
 from models.splitting import side_by_side
 
@@ -36,50 +35,46 @@ _PROBE = 16
 
 @dataclass(frozen=True)
 class Views:
-    """Views of pictures: `pictures[i]` in each of `numbers`."""
+    """Views of images: `images[i]` in each of `numbers`."""
 
-    pictures: np.ndarray
+    examples: np.ndarray
     numbers: tuple[int, ...]
 
     def pairs(self) -> list[tuple[int, int]]:
-        """(picture, view number), the views of a picture beside each other."""
-        return [(int(picture), number) for picture in self.pictures for number in self.numbers]
+        """(image, view number), the views of an image beside each other."""
+        return [(int(image), number) for image in self.examples for number in self.numbers]
 
 
 def view_seed(digest: str, number: int) -> tuple[int, int] | None:
-    """What decides a view of a picture, see `PictureLoader.views`: the SHA-256 of its file and the number of the view."""
+    """What decides a view of an image, see `Loader.views`: the SHA-256 of its file and the number of the view."""
     return (int(digest[:16], 16), number) if number else None
 
 
 class Extractor:
-    """Fills the cache with activations of pictures.
+    """Fills the cache with activations of images.
 
     Attributes:
         report: what the last extraction did, for the user; empty where all was there already.
         seconds: that all extractions took.
     """
 
-    def __init__(
-        self, loader: PictureLoader, augmentation: Augmentation, cache: ActivationCache, *, backbone: str, engine: str
-    ) -> None:
-        self.loader, self.augmentation, self.cache = loader, augmentation, cache
+    def __init__(self, loader: Loader, cache: ActivationCache, *, backbone: str, engine: str) -> None:
+        self.loader, self.cache = loader, cache
         self.backbone, self.engine = backbone, engine
         self.report: dict[str, Any] = {}
         self.seconds = 0.0
-        # Of all its fields: one more of them makes new views of all pictures, and leaves those as they are.
-        self._augmentation_key = _digest(asdict(augmentation))[:12]
+        self._view_key = _digest(dict(loader.transform.view_key))[:12]
 
     def partition(self, bottom: keras.Model) -> Partition:
         """Where the activations of a bottom from `models.splitting.split` lie."""
-        loader = self.loader
+        transform = self.loader.transform
         content = {
-            "description": f"{self.backbone} up to {bottom.name}, {loader.image_size} px, {loader.resize}",
+            "description": f"{self.backbone} up to {bottom.name}, {transform}",
             "backbone": self.backbone,
             "boundary": bottom.name,
             "operations": len(bottom.operations),
             "weights": weights_sha256(bottom.get_weights()),
-            "image_size": loader.image_size,
-            "resize": loader.resize,
+            **transform.key,
             "dtype": "float16",
             "format": _FORMAT,
         }
@@ -91,12 +86,12 @@ class Extractor:
         Args:
             bottom: whose activations, from `models.splitting.split`.
             together: bottoms of the same model, `bottom` among them, that are to be extracted in the same pass.
-            views: of which pictures.
+            views: of which images.
 
         Raises:
             CacheFull: there is no free space for them.
             MissingRows: another process has just removed some of them.
-            DataError: a picture can no longer be read.
+            DataError: an image can no longer be read.
         """
         self._extract(together, views)
         partition = self.partition(bottom)
@@ -128,7 +123,7 @@ class Extractor:
     ) -> None:
         stages = self.loader.stages = StageClock()
         keys, position, begun = self._keys(pairs), 0, time.perf_counter()
-        views = chain.from_iterable(load_views(self.loader, self._requests(pairs), self.augmentation))
+        views = chain.from_iterable(load_views(self.loader, self._requests(pairs)))
         batches = batches_of(views, _BATCH)
         with status("choosing an engine"):
             first = next(batches)
@@ -160,7 +155,7 @@ class Extractor:
         }
 
     def _requests(self, pairs: Sequence[tuple[int, int]]) -> list[tuple[int, list[tuple[int, ...] | None]]]:
-        """The same by picture, with the seed of each view, so that a picture is decoded once for all its views."""
+        """The same by image, with the seed of each view, so that an image is decoded once for all its views."""
         requests: list[tuple[int, list[tuple[int, ...] | None]]] = []
         for index, number in pairs:
             if not requests or requests[-1][0] != index:
@@ -170,14 +165,13 @@ class Extractor:
 
     def _keys(self, pairs: Sequence[tuple[int, int]]) -> list[str]:
         return [
-            f"{self._digests[index]}-{f'{self._augmentation_key}.{number}' if number else 'plain'}"
-            for index, number in pairs
+            f"{self._digests[index]}-{f'{self._view_key}.{number}' if number else 'plain'}" for index, number in pairs
         ]
 
     @property
     def _digests(self) -> tuple[str, ...]:
-        assert self.loader.pictures.digests is not None  # `app.pictures.open_readable` gives them
-        return self.loader.pictures.digests
+        assert self.loader.examples.digests is not None  # `app.sources.open_readable` gives them
+        return self.loader.examples.digests
 
 
 def _check_range(answers: Sequence[np.ndarray]) -> None:

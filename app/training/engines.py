@@ -65,7 +65,7 @@ class Choice:
     Attributes:
         name: its key in `ENGINES`.
         forward: ready to run.
-        rate: pictures a second of its bare forward pass on the probe.
+        rate: images a second of its bare forward pass on the probe.
     """
 
     name: str
@@ -79,7 +79,7 @@ def choose_engine(name: str, network: keras.Model, probe: np.ndarray) -> Choice:
     Args:
         name: a key of `ENGINES`, or "auto"; that is TensorFlow where there is a GPU.
         network: from pixels, float32 (batch, size, size, 3), to one or several outputs; run in inference mode.
-        probe: some of the pictures, uint8 (n, size, size, 3).
+        probe: some of the images, uint8 (n, size, size, 3).
 
     Raises:
         UsageError: the engine asked for is not installed, or its answers are further than `TOLERANCE` from TensorFlow's.
@@ -180,12 +180,12 @@ def _tensorflow(frozen: Frozen) -> Forward:
 def _litert(frozen: Frozen) -> Forward:
     from ai_edge_litert.interpreter import Interpreter
 
-    # Each picture by one thread and several at once: no thread waits for the others at the end of each layer.
+    # Each image by one thread and several at once: no thread waits for the others at the end of each layer.
     processors = os.cpu_count() or 1
     count = min(processors, _MOST_INTERPRETERS)
     interpreters = [Interpreter(model_content=frozen.tflite, num_threads=processors // count) for _ in range(count)]
     for interpreter in interpreters:
-        interpreter.allocate_tensors()  # for one picture at a time, which is fastest with XNNPACK
+        interpreter.allocate_tensors()  # for one image at a time, which is fastest with XNNPACK
     (given,) = interpreters[0].get_input_details()
     outputs = interpreters[0].get_output_details()
     pool = ThreadPoolExecutor(count)
@@ -231,8 +231,8 @@ def _openvino(frozen: Frozen) -> Forward:
                 answer[row] = request.get_output_tensor(number).data[0]
 
         queue.set_callback(keep)
-        for row, picture in enumerate(pixels):
-            queue.start_async({0: picture[None].astype(np.float32)}, row)
+        for row, image in enumerate(pixels):
+            queue.start_async({0: image[None].astype(np.float32)}, row)
         queue.wait_all()
         return answers
 

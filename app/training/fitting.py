@@ -54,9 +54,9 @@ def fit(
     Args:
         model: from `models.builder.build_model`.
         phases: of a strategy.
-        data: pictures to train on and to choose the best weights by.
+        data: images to train on and to choose the best weights by.
         run: where history and checkpoints go, and where an interrupted fit is found.
-        extractor: runs the frozen part of the model once a picture; None runs all of it in every epoch.
+        extractor: runs the frozen part of the model once an image; None runs all of it in every epoch.
 
     Returns:
         The best epoch, and what the last phase trained on.
@@ -295,7 +295,7 @@ def _record(phase: str, epoch: int, seconds: float, logs: dict[str, float], metr
 
 
 class _Progress(keras.callbacks.Callback):
-    """Tells how far a phase is, in pictures."""
+    """Tells how far a phase is, in images."""
 
     def __init__(self, stage: Stage, epochs: int, data: FitData) -> None:
         super().__init__()

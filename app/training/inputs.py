@@ -1,4 +1,4 @@
-"""What a phase trains on: activations out of the cache, or live pictures where there is nothing to be saved."""
+"""What a phase trains on: activations out of the cache, or live images where there is nothing to be saved."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ class Inputs(Protocol):
         ...
 
     def validation(self) -> tf.data.Dataset:
-        """The validation pictures as they are, in order."""
+        """The validation images as they are, in order."""
         ...
 
 
 def validation_logits(inputs: Inputs) -> np.ndarray:
-    """What the model's last layer gives for the validation pictures now, float32 (n, outputs)."""
+    """What the model's last layer gives for the validation images now, float32 (n, outputs)."""
     forward = forward_pass(inputs.model)
     return np.concatenate([forward(batch).numpy() for batch, _ in inputs.validation()])
 
 
 class LiveInputs:
-    """Pictures through the whole model, augmented anew in every epoch."""
+    """Images through the whole model, augmented anew in every epoch."""
 
     def __init__(self, model: keras.Model, data: FitData, objective: Objective) -> None:
         self.model, self.data, self.objective = model, data, objective
@@ -58,7 +58,6 @@ class LiveInputs:
             data.loader,
             data.train,
             data.batch_size,
-            augmentation=data.augmentation,
             seed=seed,
             first_epoch=first_epoch,
             epochs=epochs,
@@ -79,7 +78,7 @@ class LiveInputs:
         return batches.map(lambda pixels, numbers: (pixels, self._targets(numbers, 0)[0]))
 
     def _targets(self, numbers: tf.Tensor, view: int) -> list[tf.Tensor]:
-        """Targets, and weights if there are any, of the numbers of pictures in a view."""
+        """Targets, and weights if there are any, of the numbers of images in a view."""
         data = self.data
 
         def targets_of(some: np.ndarray) -> np.ndarray:
@@ -98,7 +97,7 @@ class CachedInputs:
     """
 
     def __init__(self, top: keras.Model, data: FitData, objective: Objective, train: Rows, validation: Rows) -> None:
-        """Take the rows of the training pictures, the views of a picture beside each other, and of the validation pictures."""
+        """Take the rows of the training images, the views of an image beside each other, and of the validation images."""
         self.model, self.data, self.objective = top, data, objective
         self.train_rows, self.validation_rows = train, validation
         self.views = len(train) // len(data.train)
@@ -119,7 +118,7 @@ class CachedInputs:
         def read(step: int) -> tuple[np.ndarray, ...]:
             epoch, number = divmod(int(step), steps)
             members = order_of(epoch)[number * data.batch_size :][: data.batch_size]
-            # Half of the pictures show one view and half another in each epoch, and each picture goes round them all.
+            # Half of the images show one view and half another in each epoch, and each image goes round them all.
             rows = members * self.views + (members + epoch) % self.views
             return self.train_rows.take(rows), self._targets(rows), data.weights_of(data.train[members])
 
@@ -154,7 +153,7 @@ class CachedInputs:
         )
 
     def training_blocks(self) -> Blocks:
-        """All views of all training pictures: features, smoothed targets and weights."""
+        """All views of all training images: features, smoothed targets and weights."""
         data = self.data
 
         def blocks() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -198,7 +197,7 @@ class CachedInputs:
         return summed / len(rows) / outputs, float(metric.result())
 
     def _targets(self, rows: np.ndarray) -> np.ndarray:
-        """Targets of rows of the training pictures."""
+        """Targets of rows of the training images."""
         first, *_ = self.data.all_views[0].numbers
         return self.objective.targets(self.data.train[rows // self.views], first + rows % self.views)
 

@@ -59,7 +59,7 @@ class LabelObjective:
 
     def targets(self, examples: np.ndarray, views: np.ndarray) -> np.ndarray:
         """The labels as targets; see `Objective.targets`."""
-        return self.data.targets(self.data.loader.pictures.labels.array[examples])
+        return self.data.targets(self.data.loader.examples.labels.array[examples])
 
     def smoothed(self, targets: np.ndarray) -> np.ndarray:
         """Targets with label smoothing; see `Objective.smoothed`."""

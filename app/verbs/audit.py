@@ -1,4 +1,4 @@
-"""Finds what is wrong with labelled pictures before anything is trained, and says what to do."""
+"""Finds what is wrong with labelled images before anything is trained, and says what to do."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from app.console import aside, console, redirect_output
 from app.display import THUMBNAIL, render
 from app.errors import UsageError
 from app.events import print_path, print_table, print_text, status
-from app.pictures import Reading, read_source
+from app.sources import Reading, read_source
 from app.starting import start_tensorflow
 from app.thumbnails import thumbnails
 from data.auditing.checks import CHECKS
@@ -38,7 +38,7 @@ else:
 
 _MOST_EXAMPLES = 3  # of a finding, in a notebook
 _MOST_IMAGES = 2  # of an example
-_NO_OPINION = "labels were not looked at: there are too few pictures, or classes, to tell"
+_NO_OPINION = "labels were not looked at: there are too few images, or classes, to tell"
 _NO_LABELS = "labels were not looked at: there are none"
 
 
@@ -47,12 +47,12 @@ class Audit:
     """What an audit has found.
 
     Attributes:
-        reading: the pictures, and the statistics of each.
+        reading: the images, and the statistics of each.
         findings: those that found something.
         not_looked_at: what was left out, and why, a sentence each.
-        label_quality: how well the label of each readable picture fits, from 0 to 1, float (n,), NaN where that was not
+        label_quality: how well the label of each readable image fits, from 0 to 1, float (n,), NaN where that was not
             judged; None if labels were not looked at.
-        suspects: positions of the readable pictures whose label is probably wrong, the most suspicious first: int (n,).
+        suspects: positions of the readable images whose label is probably wrong, the most suspicious first: int (n,).
     """
 
     reading: Reading
@@ -62,31 +62,31 @@ class Audit:
     suspects: np.ndarray
 
     def __repr__(self) -> str:
-        pictures = self.reading.pictures
+        examples = self.reading.examples
         found = ", ".join(f"{finding.count:,} {finding.title}" for finding in self.findings) or "nothing found"
-        return f"Audit({pictures.source!r}, {len(pictures):,} images: {found})"
+        return f"Audit({examples.source!r}, {len(examples):,} images: {found})"
 
     def _repr_html_(self) -> str:
         examples = [(one.name, example) for one in self.findings for example in one.examples[:_MOST_EXAMPLES]]
-        keys = {key for _, example in examples for key in example.pictures[:_MOST_IMAGES]}
+        keys = {key for _, example in examples for key in example.examples[:_MOST_IMAGES]}
         return render(
             "audit",
-            pictures=self.reading.pictures,
+            examples=self.reading.examples,
             audit=self,
-            thumbnails=thumbnails(self.reading.evidence.pictures, keys, THUMBNAIL),
+            thumbnails=thumbnails(self.reading.evidence.examples, keys, THUMBNAIL),
             most_examples=_MOST_EXAMPLES,
             most_images=_MOST_IMAGES,
         )
 
     def as_json(self) -> dict[str, Any]:
         """What `audit.json` holds."""
-        pictures = self.reading.pictures
+        examples = self.reading.examples
         return {
-            "source": pictures.source,
+            "source": examples.source,
             "sha256": self.reading.sha256,
-            "task": pictures.task if pictures.class_names else None,
-            "classes": list(pictures.class_names),
-            "pictures": len(pictures),
+            "task": examples.task if examples.class_names else None,
+            "classes": list(examples.class_names),
+            "pictures": len(examples),
             "findings": [
                 {
                     "name": finding.name,
@@ -103,7 +103,7 @@ class Audit:
 
 
 def audit(source: str, **options: Any) -> Audit:
-    """Look for whatever would ruin a training run on labelled pictures; the pictures are only read.
+    """Look for whatever would ruin a training run on labelled images; the images are only read.
 
     Args:
         source: a SOURCE string.
@@ -113,7 +113,7 @@ def audit(source: str, **options: Any) -> Audit:
         What was found.
 
     Raises:
-        UsageError, DataError, ModelError: no such source, none of its pictures can be read, or an output cannot be written.
+        UsageError, DataError, ModelError: no such source, none of its images can be read, or an output cannot be written.
     """
     config = make_config(AuditConfig, source=source, **options)
     _check_outputs(config)
@@ -154,17 +154,17 @@ def _look(config: AuditConfig) -> Audit:
     with status("looking at files and pixels"):
         findings = find_all(CHECKS, reading.evidence)
     if not config.labels:
-        reasons = () if reading.pictures.class_names else (_NO_LABELS,)
+        reasons = () if reading.examples.class_names else (_NO_LABELS,)
         return Audit(reading, tuple(findings), reasons, None, np.zeros(0, np.int64))
     with redirect_output(Path(os.devnull)):
         start_tensorflow()
-        pictures = reading.evidence.pictures
+        examples = reading.evidence.examples
         try:
-            extracted = features.extract_features(pictures, config)
+            extracted = features.extract_features(examples, config)
         except (CacheFull, MissingRows) as error:
             reason = f"labels and outliers were not looked at, which needs room in the cache: {error}"
             return Audit(reading, tuple(findings), (reason,), None, np.zeros(0, np.int64))
-        judged = Judged(pictures, extracted, cross_validate(pictures, extracted))
+        judged = Judged(examples, extracted, cross_validate(examples, extracted))
         with status("looking at labels"):
             findings += find_all(LABEL_CHECKS, judged)
         return Audit(reading, tuple(findings), _not_judged(judged), judged.quality, judged.suspects)
@@ -173,7 +173,7 @@ def _look(config: AuditConfig) -> Audit:
 def _not_judged(judged: Judged) -> tuple[str, ...]:
     """Whose labels were not looked at, and why, a sentence each."""
     if judged.opinions is None:
-        return (_NO_OPINION if judged.pictures.class_names else _NO_LABELS,)
+        return (_NO_OPINION if judged.examples.class_names else _NO_LABELS,)
     count = int(judged.told_by_turning.sum())
     if not count:
         return ()
@@ -189,15 +189,15 @@ def _write_report(audit: Audit, folder: Path) -> None:
 
 
 def _write_list(audit: Audit, file: Path, config: AuditConfig) -> None:
-    pictures = audit.reading.evidence.pictures
+    examples = audit.reading.evidence.examples
     suspects = audit.suspects.tolist() if config.drop_suspects else []
     duplicates = audit.reading.evidence.duplicates
-    kept = worth_keeping(pictures, duplicates.shown, suspects, duplicates.upright)
-    lost = lost_classes(pictures, kept.tolist())
-    left = len(pictures.labels.classes) - len(lost)
+    kept = worth_keeping(examples, duplicates.shown, suspects, duplicates.upright)
+    lost = lost_classes(examples, kept.tolist())
+    left = len(examples.labels.classes) - len(lost)
     reason = "each image of it has another label elsewhere" + (", or is a suspect" if suspects else "")
     if not len(kept) or (lost and left < 2):
-        what = f"class {lost[0]!r}" if lost else audit.reading.pictures.source
+        what = f"class {lost[0]!r}" if lost else audit.reading.examples.source
         raise DataError(
             f"{file} is not written, since nothing of {what} would be left in it: {reason}; decide which of the labels "
             "above are right first"
@@ -205,11 +205,11 @@ def _write_list(audit: Audit, file: Path, config: AuditConfig) -> None:
     if lost:
         print_text(f"No image of class {', '.join(map(repr, lost))} is in the list: {reason}.")
     others = {split: source for split in ("validation", "test") if (source := getattr(config, split)) is not None}
-    write_text(file, write_list(pictures, kept, file.parent, others))
-    print_path("list", f"{file}: {len(kept):,} of {len(audit.reading.pictures):,} pictures")
-    if pictures.labels.needs_columns:
-        uncertain = " --uncertain unknown" if pictures.labels.classes else ""
-        print_text(f"Read it with --columns label={','.join(pictures.class_names)}{uncertain}.")
+    write_text(file, write_list(examples, kept, file.parent, others))
+    print_path("list", f"{file}: {len(kept):,} of {len(audit.reading.examples):,} images")
+    if examples.labels.needs_columns:
+        uncertain = " --uncertain unknown" if examples.labels.classes else ""
+        print_text(f"Read it with --columns label={','.join(examples.class_names)}{uncertain}.")
 
 
 def _say(audit: Audit) -> None:
@@ -227,5 +227,5 @@ def _say(audit: Audit) -> None:
 
 def _worst(finding: Finding) -> str:
     example = finding.examples[0]
-    shown = ", ".join(example.pictures[:2]) + (", …" if len(example.pictures) > 2 else "")
+    shown = ", ".join(example.examples[:2]) + (", …" if len(example.examples) > 2 else "")
     return f"{shown}: {example.note}" if shown and not example.note.startswith("class ") else example.note

@@ -32,7 +32,7 @@ _COLUMNS = ("file", "threads", "median ms", "p95 ms", "img/s", "speed", "memory 
 def benchmark(files: Sequence[str], **options: Any) -> dict[str, Any]:
     """Measure model files side by side, each with each number of threads in a fresh process.
 
-    A file answers one picture at a time, as in an app, through its usual client: LiteRT's interpreter for a `.tflite` (not
+    A file answers one image at a time, as in an app, through its usual client: LiteRT's interpreter for a `.tflite` (not
     MediaPipe Tasks), TensorFlow for a `.keras` file or a SavedModel, ONNX Runtime for an `.onnx`. The figures are of this
     machine: on a phone, not only the speed but also which file is the fastest can differ. Memory is what the whole process
     took at most, Python and the client's libraries with it.
@@ -45,7 +45,7 @@ def benchmark(files: Sequence[str], **options: Any) -> dict[str, Any]:
     Returns:
         What the JSON file holds: `machine`, `versions`, `settings`, `rows`, and `failed`, the files that cannot be run, each
         with the `reason`. A row is about one file and number of threads: `file`, `client`, `threads`, `median_ms` and `p95_ms`
-        of a picture, `images_per_second`, `peak_memory_mb` (None where the system does not tell it, as on Windows) and
+        of an image, `images_per_second`, `peak_memory_mb` (None where the system does not tell it, as on Windows) and
         `size_mb` in millions of bytes, `image_size` in pixels (height and width where they differ), `runs`, the number of
         calls measured, and `batch`, the images that each of them took, where these are several.
 
@@ -59,7 +59,7 @@ def benchmark(files: Sequence[str], **options: Any) -> dict[str, Any]:
     figures = {
         "machine": _machine(),
         "versions": _versions(),
-        "settings": {"threads": list(dict.fromkeys(config.threads)), "seconds": config.seconds, "pictures_at_once": 1},
+        "settings": {"threads": list(dict.fromkeys(config.threads)), "seconds": config.seconds, "images_at_once": 1},
         "rows": rows,
         "failed": failed,
     }

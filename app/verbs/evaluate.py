@@ -1,4 +1,4 @@
-"""Tests a run's model again, on its own test split or on other pictures."""
+"""Tests a run's model again, on its own test split or on other images."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from app.config import EvaluateConfig, load_config, make_config
 from app.console import redirect_output
 from app.errors import UsageError
 from app.events import print_path, print_table, status, track
-from app.pictures import open_readable
 from app.predictor import Predictor
 from app.runs import Run
-from app.splits import open_pictures
+from app.sources import open_readable
+from app.splits import open_examples
 from app.tasks import TASKS
+from data.examples import Examples
 from data.files import write_json
-from data.loading import PictureLoader, batches_of, load_ahead
-from data.pictures import PictureSet
-from data.preparing import Preparation
+from data.image.preparing import Preparation
+from data.image.transform import ImageTransform
+from data.loading import Loader, batches_of, load_ahead
 from data.sources import DEFAULTS, as_far_as_used
 from data.sources.options import SourceOptions
 from data.splits import split_indices
@@ -30,7 +31,7 @@ def evaluate(run: str, source: str | None = None, **options: Any) -> dict[str, A
 
     Args:
         run: folder of a finished run.
-        source: a SOURCE string with pictures of the run's classes, all of which are used; None for the run's test split.
+        source: a SOURCE string with images of the run's classes, all of which are used; None for the run's test split.
         **options: the fields of `app.config.EvaluateConfig`.
 
     Returns:
@@ -41,36 +42,36 @@ def evaluate(run: str, source: str | None = None, **options: Any) -> dict[str, A
     """
     config = make_config(EvaluateConfig, run=run, source=source, **options)
     opened = Run.open(config.run)
-    pictures, indices = _pictures(opened, config)
-    task = TASKS[pictures.task]
+    examples, indices = _examples(opened, config)
+    task = TASKS[examples.task]
     with redirect_output(opened.log):
-        outputs = _outputs(opened, pictures, indices, config.batch_size)
-        metrics = task.measure(outputs, pictures.labels.array[indices], pictures.class_names, opened.thresholds)
+        outputs = _outputs(opened, examples, indices, config.batch_size)
+        metrics = task.measure(outputs, examples.labels.array[indices], examples.class_names, opened.thresholds)
     path = opened.new_evaluation(config.source or "test")
-    write_json(path, {"source": pictures.source, **metrics})
+    write_json(path, {"source": examples.source, **metrics})
     print_table("", *task.details(metrics))
-    print_table("", ("pictures", *task.columns), [(metrics["n"], *(text(metrics) for text in task.columns.values()))])
+    print_table("", ("images", *task.columns), [(metrics["n"], *(text(metrics) for text in task.columns.values()))])
     print_path("figures", path)
     return metrics
 
 
-def _outputs(run: Run, pictures: PictureSet, indices: np.ndarray, batch_size: int) -> np.ndarray:
+def _outputs(run: Run, examples: Examples, indices: np.ndarray, batch_size: int) -> np.ndarray:
     """What the run's model gives for images, float32 (n, outputs)."""
     with status("loading the model"):
         predictor = Predictor(run)
     with predictor:
         assert predictor.size is not None
-        loader = PictureLoader(pictures, predictor.size[0], predictor.resize)
+        loader = Loader(examples, ImageTransform(predictor.size[0], predictor.resize))
         batches = track(batches_of(load_ahead(loader, indices), batch_size), len(indices), "testing", step=batch_size)
         return np.concatenate([predictor.predict(pixels) for pixels in batches])
 
 
-def _pictures(run: Run, config: EvaluateConfig) -> tuple[PictureSet, np.ndarray]:
+def _examples(run: Run, config: EvaluateConfig) -> tuple[Examples, np.ndarray]:
     trained = load_config(run.options)
     preparation = Preparation.parse(config.background or trained.background, config.levels or trained.levels)
     if config.source is None:
-        pictures, splits = open_pictures(run, preparation=preparation)
-        return pictures, split_indices(splits)["test"]
+        examples, splits = open_examples(run, preparation=preparation)
+        return examples, split_indices(splits)["test"]
     options = replace(
         as_far_as_used(config.source, trained.source_options),
         **{
@@ -82,11 +83,11 @@ def _pictures(run: Run, config: EvaluateConfig) -> tuple[PictureSet, np.ndarray]
             **_given(config.source_options),
         },
     )
-    pictures, _ = open_readable(config.source, options, skip_unreadable=config.skip_unreadable, preparation=preparation)
-    unknown = pictures.labels.unknown_to(run.class_names)
+    examples, _ = open_readable(config.source, options, skip_unreadable=config.skip_unreadable, preparation=preparation)
+    unknown = examples.labels.unknown_to(run.class_names)
     if unknown:
         raise UsageError(f"{config.source} has {unknown}")
-    return pictures.with_classes(run.class_names), np.arange(len(pictures))
+    return examples.with_classes(run.class_names), np.arange(len(examples))
 
 
 def _given(options: SourceOptions) -> dict[str, Any]:

@@ -22,10 +22,10 @@ from app.exporting.summary import say_changes, say_devices, say_exports
 from app.plan import ExportPlan
 from app.program import command
 from app.runs import Run
-from app.splits import open_pictures
+from app.splits import open_examples
 from app.starting import start_tensorflow
 from data.errors import DataError
-from data.pictures import PictureSet
+from data.examples import Examples
 from data.splits import split_indices
 from models.lazy import LazyModule
 
@@ -50,7 +50,7 @@ def export(run: str, **options: Any) -> dict[str, Any]:
         The content of `parity.json`.
 
     Raises:
-        UsageError, DataError: no such run, or its pictures, which the proof needs, are gone.
+        UsageError, DataError: no such run, or its images, which the proof needs, are gone.
         GateError: a file does not answer like the Keras model.
         Interrupted: Ctrl-C; the text says what is left.
     """
@@ -63,14 +63,14 @@ def export(run: str, **options: Any) -> dict[str, Any]:
 
 
 def _export(run: Run, config: ExportConfig) -> dict[str, Any]:
-    pictures, splits = _pictures(run, config.source)
+    examples, splits = _examples(run, config.source)
     earlier = load_config(run.options)
     asked = _plan(run, earlier, config)
-    read_locales(asked.locales, len(pictures.class_names))
-    check_exportable(asked.formats, backbone=asked.backbone, task=pictures.task)
+    read_locales(asked.locales, len(examples.class_names))
+    check_exportable(asked.formats, backbone=asked.backbone, task=examples.task)
     with redirect_output(run.log):
         start_tensorflow()
-        kept = exports.export_again(run, asked, pictures, split_indices(splits), earlier.batch_size)
+        kept = exports.export_again(run, asked, examples, split_indices(splits), earlier.batch_size)
         run.write_options(recorded(_together(earlier, asked, kept)))
         if run.is_finished:  # the report tells of the exported files, and is what marks a run as finished
             write_report(run)
@@ -82,14 +82,14 @@ def _export(run: Run, config: ExportConfig) -> dict[str, Any]:
     return run.parity
 
 
-def _pictures(run: Run, source: str | None) -> tuple[PictureSet, np.ndarray]:
-    """The run's pictures and their splits, from where they are now.
+def _examples(run: Run, source: str | None) -> tuple[Examples, np.ndarray]:
+    """The run's images and their splits, from where they are now.
 
     Raises:
-        DataError: they cannot be found; the text names the option for pictures that were moved.
+        DataError: they cannot be found; the text names the option for images that were moved.
     """
     try:
-        return open_pictures(run, source=source)
+        return open_examples(run, source=source)
     except DataError as error:
         if source is not None or "\n" in str(error):  # a list of images that are there, but cannot be read
             raise

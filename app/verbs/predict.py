@@ -1,4 +1,4 @@
-"""Says what is on pictures, with a run's model or with any file that Graft exports."""
+"""Says what is on images, with a run's model or with any file that Graft exports."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ from app.predictions import Prediction, Predictions, write_csv
 from app.predictor import Predictor
 from app.tasks import TASKS
 from data.checking import Checked, describe
-from data.decoding import SUFFIXES, UnreadablePicture
 from data.errors import DataError
-from data.reading import read_picture
+from data.image.decoding import SUFFIXES, UnreadableImage
+from data.image.reading import read_image
 from data.sources.names import check_key
 
 
 def predict(model: str, paths: Sequence[str], **options: Any) -> Predictions:
-    """Ask a model about pictures.
+    """Ask a model about images.
 
     Args:
         model: a run folder, a `.keras`, `.tflite` or `.onnx` file, or a SavedModel folder.
-        paths: picture files, or folders that are searched for them.
+        paths: image files, or folders that are searched for them.
         **options: the fields of `app.config.PredictConfig`.
 
     Returns:
-        One prediction a picture, in the order of `paths`: a list, which shows itself in a notebook.
+        One prediction an image, in the order of `paths`: a list, which shows itself in a notebook.
 
     Raises:
-        UsageError, DataError: no such model or picture, or pictures that cannot be read.
+        UsageError, DataError: no such model or image, or images that cannot be read.
     """
     config = make_config(PredictConfig, model=model, paths=tuple(str(path) for path in paths), **options)
     output = output_path(config.output) if config.output else None
-    files = list(_picture_files(config.paths))
+    files = list(_image_files(config.paths))
     for file in files:
         check_key(str(file))
     # In a pipe, standard output is for the answers alone.
@@ -74,7 +74,7 @@ def _ask(config: PredictConfig, files: Sequence[Path]) -> _Asked:
         if faults and not config.skip_unreadable:
             raise DataError(f"{describe(faults)}\nLeave them out with --skip-unreadable")
         if not read:
-            raise DataError(f"{describe(faults)}\nName at least one picture that can be read")
+            raise DataError(f"{describe(faults)}\nName at least one image that can be read")
         answers = predictor.interpret(outputs)
     failure, names = failure_of(predictor.file), unique_names(answers.names)
     remarks = [f"Warning: {failure}"] if failure else []
@@ -115,7 +115,7 @@ def _outputs(
         batch, unreadable = _load(files[start : start + config.batch_size], predictor.load)
         faults += unreadable
         if faults and not config.skip_unreadable:
-            continue  # name every unreadable picture before stopping
+            continue  # name every unreadable image before stopping
         if batch:
             parts.append(predictor.predict(np.stack([pixels for _, pixels in batch])))
             read += [path for path, _ in batch]
@@ -130,7 +130,7 @@ def _predictions(paths: Sequence[Path], answers: Answers, names: Sequence[str]) 
     return found
 
 
-def _picture_files(paths: Sequence[str]) -> Iterator[Path]:
+def _image_files(paths: Sequence[str]) -> Iterator[Path]:
     for text in paths:
         path = Path(text).expanduser()
         if os.path.isdir(path):
@@ -142,12 +142,12 @@ def _picture_files(paths: Sequence[str]) -> Iterator[Path]:
                 and not any(part.startswith(".") for part in file.relative_to(path).parts)
             )
             if not found:
-                raise UsageError(f"the folder {path} holds no pictures")
+                raise UsageError(f"the folder {path} holds no images")
             yield from found
-        elif os.path.lexists(path):  # whatever it is: `read_picture` says what is wrong with it
+        elif os.path.lexists(path):  # whatever it is: `read_image` says what is wrong with it
             yield path
         else:
-            raise UsageError(f"there is no picture {path}")
+            raise UsageError(f"there is no image {path}")
 
 
 def _load(
@@ -157,8 +157,8 @@ def _load(
 
     def load(path: Path) -> np.ndarray | Checked:
         try:
-            return decode(read_picture(path))
-        except UnreadablePicture as error:
+            return decode(read_image(path))
+        except UnreadableImage as error:
             return Checked(str(path), "", str(error))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -176,4 +176,4 @@ def _say(asked: _Asked, config: PredictConfig) -> None:
     elif config.output:
         print_path("answers", config.output)
     elif not console.in_notebook:  # where they show themselves
-        print_table("", ("picture", "answer"), [(one.path, one.text(config.top)) for one in asked.predictions])
+        print_table("", ("image", "answer"), [(one.path, one.text(config.top)) for one in asked.predictions])

@@ -1,4 +1,4 @@
-"""The main job: labelled pictures become a tested model and files for phones and servers."""
+"""The main job: labelled images become a tested model and files for phones and servers."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from app.errors import BAD_INPUT, Interrupted, UsageError, is_disk_full
 from app.exporting.formats import check_exportable
 from app.exporting.metadata import absolute_locales, read_locales
 from app.folds import train_folds
-from app.pictures import open_readable, refuse_leakage
 from app.program import command
 from app.run_folder import check_free
 from app.runs import Run
+from app.sources import open_readable, refuse_leakage
 from app.splits import choose_splits, splits_of
 from app.starting import start_tensorflow
+from data.examples import Examples
 from data.files import write_text
-from data.pictures import PictureSet
 from data.sources import absolute_source
 from data.splits import split_indices, write_splits
 from models.lazy import LazyModule
@@ -59,21 +59,21 @@ def train(source: str | None = None, *, resume: str | None = None, **options: An
             raise UsageError("--resume takes every option from the run; give it alone")
         return _continue(resume)
     if given.source is None:
-        raise UsageError("name the pictures to train on, or an interrupted run with --resume")
+        raise UsageError("name the images to train on, or an interrupted run with --resume")
     if given.output is not None:
         check_free(Path(given.output).expanduser())
-    pictures, sha256 = _open_source(given.source, given)
-    pictures.labels.check_learnable(pictures.source)
+    examples, sha256 = _open_source(given.source, given)
+    examples.labels.check_learnable(examples.source)
     if not given.allow_leakage:
-        refuse_leakage(pictures, given.source_options)
-    config = _recordable(given.source, given, pictures.task)
-    read_locales(config.locales, len(pictures.class_names))  # what is wrong with them is to be said now
-    check_exportable(config.formats or (), backbone=config.backbone, task=pictures.task)
+        refuse_leakage(examples, given.source_options)
+    config = _recordable(given.source, given, examples.task)
+    read_locales(config.locales, len(examples.class_names))  # what is wrong with them is to be said now
+    check_exportable(config.formats or (), backbone=config.backbone, task=examples.task)
     if not config.runs_of_folds:
-        return _begin(config, pictures, sha256, given.output)
+        return _begin(config, examples, sha256, given.output)
     run = Run.create(recorded(config), output=given.output)
     with run.in_use():
-        return _train_folds(run, pictures, sha256)
+        return _train_folds(run, examples, sha256)
 
 
 def _recordable(source: str, given: TrainConfig, task: str) -> RunConfig:
@@ -97,18 +97,18 @@ def _absolute(folder: str | None) -> str | None:
     return os.path.abspath(os.path.expanduser(folder)) if folder else None
 
 
-def _begin(config: RunConfig, pictures: PictureSet, sha256: str, output: str | None) -> Run:
-    pictures, splits = choose_splits(pictures, config)
+def _begin(config: RunConfig, examples: Examples, sha256: str, output: str | None) -> Run:
+    examples, splits = choose_splits(examples, config)
     run = Run.create(recorded(config), output=output)
     with run.in_use():
-        return _start(run, pictures, splits, sha256)
+        return _start(run, examples, splits, sha256)
 
 
-def _start(run: Run, pictures: PictureSet, splits: np.ndarray, sha256: str) -> Run:
-    write_text(run.path / "classes.txt", "".join(f"{name}\n" for name in pictures.class_names))
-    write_text(run.path / "splits.csv", write_splits(pictures, splits))
+def _start(run: Run, examples: Examples, splits: np.ndarray, sha256: str) -> Run:
+    write_text(run.path / "classes.txt", "".join(f"{name}\n" for name in examples.class_names))
+    write_text(run.path / "splits.csv", write_splits(examples, splits))
     try:
-        return _carry_out(run, pictures, splits, sha256)
+        return _carry_out(run, examples, splits, sha256)
     except (*BAD_INPUT, OSError):
         if not run.history:  # found bad before anything was trained: leave no half run in the way of the next try
             run.remove()
@@ -125,29 +125,29 @@ def _take_up(run: Run) -> Run:
     if run.is_finished:
         raise UsageError(f"{run.path} is finished; there is nothing to resume")
     config = load_config(run.options)
-    pictures, sha256 = _open_source(config.source, config)
+    examples, sha256 = _open_source(config.source, config)
     if config.runs_of_folds:
-        return _train_folds(run, pictures, sha256)
+        return _train_folds(run, examples, sha256)
     if (run.path / "splits.csv").exists():
-        return _go_on(run, pictures, sha256)
+        return _go_on(run, examples, sha256)
     if not config.allow_leakage:  # it was interrupted before it had begun
-        refuse_leakage(pictures, config.source_options)
-    return _start(run, *choose_splits(pictures, config), sha256)
+        refuse_leakage(examples, config.source_options)
+    return _start(run, *choose_splits(examples, config), sha256)
 
 
-def _go_on(run: Run, pictures: PictureSet, sha256: str) -> Run:
-    pictures, splits = splits_of(run, pictures)
+def _go_on(run: Run, examples: Examples, sha256: str) -> Run:
+    examples, splits = splits_of(run, examples)
     run.checkpoints.mkdir(exist_ok=True)  # gone if the run was finished once, and its report deleted
-    return _carry_out(run, pictures, splits, sha256, resumed=True)
+    return _carry_out(run, examples, splits, sha256, resumed=True)
 
 
-def _train_folds(run: Run, pictures: PictureSet, sha256: str) -> Run:
+def _train_folds(run: Run, examples: Examples, sha256: str) -> Run:
     with _resumable(run):
-        return train_folds(run, pictures, sha256, begin=_begin, go_on=_go_on)
+        return train_folds(run, examples, sha256, begin=_begin, go_on=_go_on)
 
 
-def _open_source(source: str, config: RunOptions) -> tuple[PictureSet, str]:
-    """The pictures, each read once; those that were decoded before are not decoded again."""
+def _open_source(source: str, config: RunOptions) -> tuple[Examples, str]:
+    """The images, each read once; those that were decoded before are not decoded again."""
     return open_readable(
         source,
         config.source_options,
@@ -156,12 +156,12 @@ def _open_source(source: str, config: RunOptions) -> tuple[PictureSet, str]:
     )
 
 
-def _carry_out(run: Run, pictures: PictureSet, splits: np.ndarray, sha256: str, *, resumed: bool = False) -> Run:
+def _carry_out(run: Run, examples: Examples, splits: np.ndarray, sha256: str, *, resumed: bool = False) -> Run:
     """From splits to the finished run; epochs that an interrupted run has finished are not trained again."""
     with _resumable(run), redirect_output(run.log):
         start_tensorflow()
-        job.carry_out(run, pictures, split_indices(splits), sha256, resumed=resumed)
-    job.print_results(run, pictures)
+        job.carry_out(run, examples, split_indices(splits), sha256, resumed=resumed)
+    job.print_results(run, examples)
     run.check_parity()
     return run
 

@@ -11,18 +11,18 @@ from data.auditing.findings import ERROR, NOTE, WARNING, Check, Evidence, Exampl
 from data.auditing.groups import Conflicts, find_conflicts, larger_first, leaks
 from data.auditing.lost import VISIBLE, background_for, deep_ones, levels_for
 from data.auditing.shortcuts import shortcuts
+from data.examples import SPLITS
 from data.labels import Labels
-from data.pictures import SPLITS
 from data.sources.names import spellings
 
 _TINY = 32  # pixels; backbones look at 96 or more, and what was enlarged so much is a blur
-_FEW = 20  # pictures of a class: three are left for the test
-_RARE = 0.1  # of the pictures that a class would have if all had as many: what cleanlab's Datalab takes for imbalance
-# Of brightness and shape, cleanvision's; its score for blurred pictures took a third of sharp photographs for such.
+_FEW = 20  # images of a class: three are left for the test
+_RARE = 0.1  # of the images that a class would have if all had as many: what cleanlab's Datalab takes for imbalance
+# Of brightness and shape, cleanvision's; its score for blurred images took a third of sharp photographs for such.
 _DARK, _BRIGHT = 0.32, 0.95
 _THIN = 0.35  # of the longer side
 _SOFT = 3.5  # levels; photographs had 3.9 and more; blurred by 3 % of their longer side, 3.8 and less (measured)
-_SHOWN = 8  # pictures that stand for a class
+_SHOWN = 8  # images that stand for a class
 
 # --- Files that cannot be read ------------------------------------------------------------------------------------------
 
@@ -32,27 +32,27 @@ def _faults(evidence: Evidence, kind: str) -> list[Example]:
 
 
 def _kind(fault: str) -> str:
-    """What a fault of `data.decoding` is about."""
+    """What a fault of `data.image.decoding` is about."""
     starts = {"the file is empty": "empty", "truncated": "truncated"}
     return next((kind for start, kind in starts.items() if fault.startswith(start)), "unreadable")
 
 
-# --- Single pictures ----------------------------------------------------------------------------------------------------
+# --- Single images ----------------------------------------------------------------------------------------------------
 
 
-def _pictures_where(
+def _images_where(
     evidence: Evidence, holds: np.ndarray, worst: np.ndarray, note: Callable[[np.void], str]
 ) -> list[Example]:
-    """The pictures for which something holds; those with the smallest `worst` come first."""
+    """The images for which something holds; those with the smallest `worst` come first."""
     members = np.flatnonzero(holds)
     members = members[np.argsort(worst[members], kind="stable")]
-    return [Example((evidence.pictures.keys[one],), note(evidence.statistics[one])) for one in members]
+    return [Example((evidence.examples.keys[one],), note(evidence.statistics[one])) for one in members]
 
 
 def _animated(evidence: Evidence) -> list[Example]:
     statistics = evidence.statistics
-    return _pictures_where(
-        evidence, statistics["animated"], statistics["bytes"], lambda one: f"{_text(one['format'])} of several pictures"
+    return _images_where(
+        evidence, statistics["animated"], statistics["bytes"], lambda one: f"{_text(one['format'])} of several images"
     )
 
 
@@ -60,17 +60,17 @@ def _not_rgb(evidence: Evidence) -> list[Example]:
     modes = evidence.statistics["mode"]
     _, kind, counts = np.unique(modes, return_inverse=True, return_counts=True)
     converted = (modes != b"RGB") & (evidence.statistics["hidden"] == VISIBLE) & ~deep_ones(evidence.statistics)
-    return _pictures_where(evidence, converted, counts[kind], lambda one: _MODES.get(_text(one["mode"]), "other"))
+    return _images_where(evidence, converted, counts[kind], lambda one: _MODES.get(_text(one["mode"]), "other"))
 
 
 def _hidden(evidence: Evidence) -> list[Example]:
     hidden, ground = evidence.statistics["hidden"], background_for(evidence.statistics)
-    return _pictures_where(evidence, hidden != VISIBLE, hidden, lambda one: f"can be seen with --background {ground}")
+    return _images_where(evidence, hidden != VISIBLE, hidden, lambda one: f"can be seen with --background {ground}")
 
 
 def _deep(evidence: Evidence) -> list[Example]:
     statistics, levels = evidence.statistics, levels_for(evidence.statistics)
-    return _pictures_where(
+    return _images_where(
         evidence,
         deep_ones(statistics),
         statistics["high"],
@@ -80,39 +80,37 @@ def _deep(evidence: Evidence) -> list[Example]:
 
 def _turned(evidence: Evidence) -> list[Example]:
     orientation = evidence.statistics["orientation"]
-    return _pictures_where(
-        evidence, orientation != 1, -orientation.astype(int), lambda one: f"EXIF {one['orientation']}"
-    )
+    return _images_where(evidence, orientation != 1, -orientation.astype(int), lambda one: f"EXIF {one['orientation']}")
 
 
 def _oddly_shaped(evidence: Evidence) -> list[Example]:
     width, height = (evidence.statistics[side].astype(np.float64) for side in ("width", "height"))
     ratio = np.minimum(width / height, height / width)
-    return _pictures_where(evidence, ratio < _THIN, ratio, _size)
+    return _images_where(evidence, ratio < _THIN, ratio, _size)
 
 
 def _tiny(evidence: Evidence) -> list[Example]:
     shorter = np.minimum(evidence.statistics["width"], evidence.statistics["height"])
-    return _pictures_where(evidence, shorter < _TINY, shorter, _size)
+    return _images_where(evidence, shorter < _TINY, shorter, _size)
 
 
 def _blurred(evidence: Evidence) -> list[Example]:
     statistics, sharpness = evidence.statistics, evidence.statistics["sharpness"]
     large = np.minimum(statistics["width"], statistics["height"]) >= _TINY  # the others are found already
     lit = (statistics["dark"] >= _DARK) & (statistics["bright"] <= _BRIGHT)
-    return _pictures_where(
+    return _images_where(
         evidence, (sharpness < _SOFT) & large & lit, sharpness, lambda one: f"sharpness {one['sharpness']:.1f}"
     )
 
 
 def _dark(evidence: Evidence) -> list[Example]:
     dark = evidence.statistics["dark"]
-    return _pictures_where(evidence, dark < _DARK, dark, lambda one: f"99 % of it darker than {one['dark']:.0%}")
+    return _images_where(evidence, dark < _DARK, dark, lambda one: f"99 % of it darker than {one['dark']:.0%}")
 
 
 def _bright(evidence: Evidence) -> list[Example]:
     bright = evidence.statistics["bright"]
-    return _pictures_where(
+    return _images_where(
         evidence, bright > _BRIGHT, -bright, lambda one: f"95 % of it brighter than {one['bright']:.0%}"
     )
 
@@ -141,7 +139,7 @@ _MODES = {
     "YCCK": "CMYK",
 }
 
-# --- Several pictures ---------------------------------------------------------------------------------------------------
+# --- Several images ---------------------------------------------------------------------------------------------------
 
 
 def _copies(evidence: Evidence) -> list[Example]:
@@ -159,11 +157,11 @@ def _near_copies(evidence: Evidence) -> list[Example]:
 
 
 def _leaked(evidence: Evidence) -> list[Example]:
-    pictures = evidence.pictures
-    splits = pictures.given_splits or ()
+    examples = evidence.examples
+    splits = examples.given_splits or ()
     return [
         _group(evidence, members, " and ".join(split for split in SPLITS if split in {splits[one] for one in members}))
-        for members in leaks(pictures, evidence.duplicates.shown)
+        for members in leaks(examples, evidence.duplicates.shown)
     ]
 
 
@@ -176,36 +174,36 @@ def _told_by_orientation(evidence: Evidence) -> list[Example]:
 
 
 def _conflicts(evidence: Evidence) -> Conflicts:
-    return find_conflicts(evidence.pictures, evidence.duplicates.upright, evidence.duplicates.shown)
+    return find_conflicts(evidence.examples, evidence.duplicates.upright, evidence.duplicates.shown)
 
 
 def _labelled(evidence: Evidence, groups: list[np.ndarray]) -> list[Example]:
-    text = evidence.pictures.labels.text
+    text = evidence.examples.labels.text
     return [
         _group(evidence, members, "labelled " + " and ".join(dict.fromkeys(map(text, members)))) for members in groups
     ]
 
 
 def _group(evidence: Evidence, members: np.ndarray, note: str) -> Example:
-    return Example(tuple(evidence.pictures.keys[one] for one in members), note)
+    return Example(tuple(evidence.examples.keys[one] for one in members), note)
 
 
 # --- Classes ------------------------------------------------------------------------------------------------------------
 
 
 def _rare_classes(evidence: Evidence) -> list[Example]:
-    counts = class_counts(evidence.pictures.labels)
+    counts = class_counts(evidence.examples.labels)
     fair = sum(counts.values()) / max(1, len(counts))
     rare = {name: count for name, count in counts.items() if count < _RARE * fair}
     largest = max(counts, key=lambda name: counts[name], default="")
     return [
-        _class(evidence, name, f"class {name!r}: {count:,} pictures, against {counts[largest]:,} of {largest!r}")
+        _class(evidence, name, f"class {name!r}: {count:,} images, against {counts[largest]:,} of {largest!r}")
         for name, count in sorted(rare.items(), key=lambda one: one[1])
     ]
 
 
 def _small_classes(evidence: Evidence) -> list[Example]:
-    small = {name: count for name, count in class_counts(evidence.pictures.labels).items() if count < _FEW}
+    small = {name: count for name, count in class_counts(evidence.examples.labels).items() if count < _FEW}
     return [
         _class(evidence, name, f"class {name!r}: {_plural(count)}")
         for name, count in sorted(small.items(), key=lambda one: one[1])
@@ -214,7 +212,7 @@ def _small_classes(evidence: Evidence) -> list[Example]:
 
 def _spelled_alike(evidence: Evidence) -> list[Example]:
     """The rarer spellings of what may be one class, a case each."""
-    counts = class_counts(evidence.pictures.labels)
+    counts = class_counts(evidence.examples.labels)
     cases = []
     for alike in spellings(counts):
         usual = max(alike, key=lambda name: counts[name])
@@ -225,7 +223,7 @@ def _spelled_alike(evidence: Evidence) -> list[Example]:
 def _shortcuts(evidence: Evidence) -> list[Example]:
     return [
         _class(evidence, name, note) if name else Example((), note)
-        for name, note in shortcuts(evidence.pictures, evidence.statistics)
+        for name, note in shortcuts(evidence.examples, evidence.statistics)
     ]
 
 
@@ -235,25 +233,25 @@ def class_counts(labels: Labels) -> dict[str, int]:
 
 
 def _class(evidence: Evidence, name: str, note: str) -> Example:
-    pictures = evidence.pictures
-    has = pictures.labels.has(pictures.class_names.index(name))
-    return Example(tuple(pictures.keys[one] for one in np.flatnonzero(has)[:_SHOWN]), note)
+    examples = evidence.examples
+    has = examples.labels.has(examples.class_names.index(name))
+    return Example(tuple(examples.keys[one] for one in np.flatnonzero(has)[:_SHOWN]), note)
 
 
 def _plural(count: int) -> str:
-    return f"{count:,} picture" if count == 1 else f"{count:,} pictures"
+    return f"{count:,} image" if count == 1 else f"{count:,} images"
 
 
 # The worst first.
 CHECKS: dict[str, Check[Evidence]] = {
     "unreadable": Check(
-        "unreadable pictures",
+        "unreadable images",
         ERROR,
         "Replace or remove them; train leaves them out with --skip-unreadable.",
         partial(_faults, kind="unreadable"),
     ),
     "truncated": Check(
-        "truncated or damaged pictures",
+        "truncated or damaged images",
         ERROR,
         "Copy or download them again; train leaves them out with --skip-unreadable.",
         partial(_faults, kind="truncated"),
@@ -265,13 +263,13 @@ CHECKS: dict[str, Check[Evidence]] = {
         partial(_faults, kind="empty"),
     ),
     "leakage": Check(
-        "the same picture in several splits",
+        "the same image in several splits",
         ERROR,
         "Keep each of them in one split, as --fix does: else the test repeats what was trained on.",
         _leaked,
     ),
     "contradictions": Check(
-        "the same picture with different labels",
+        "the same image with different labels",
         ERROR,
         "Decide which label is right and remove the others; --fix leaves all of them out.",
         _contradicting,
@@ -301,15 +299,15 @@ CHECKS: dict[str, Check[Evidence]] = {
         _spelled_alike,
     ),
     "few_examples": Check(
-        f"classes with fewer than {_FEW} pictures",
+        f"classes with fewer than {_FEW} images",
         WARNING,
-        "Add pictures, merge the class with another, or do not trust its figures.",
+        "Add images, merge the class with another, or do not trust its figures.",
         _small_classes,
     ),
     "imbalance": Check(
         "classes much rarer than the others",
         WARNING,
-        "Add pictures, or train with --class-weights and look at the balanced accuracy.",
+        "Add images, or train with --class-weights and look at the balanced accuracy.",
         _rare_classes,
     ),
     "shortcuts": Check(
@@ -330,32 +328,32 @@ CHECKS: dict[str, Check[Evidence]] = {
         "Train and predict with --levels LOW-HIGH, the values of black and white, else the images are nearly black.",
         _deep,
     ),
-    "blurred": Check("blurred pictures", WARNING, "Remove those in which you cannot see the class.", _blurred),
-    "dark": Check("dark pictures", WARNING, "Remove those in which you cannot see the class.", _dark),
-    "bright": Check("overexposed pictures", WARNING, "Remove those in which you cannot see the class.", _bright),
+    "blurred": Check("blurred images", WARNING, "Remove those in which you cannot see the class.", _blurred),
+    "dark": Check("dark images", WARNING, "Remove those in which you cannot see the class.", _dark),
+    "bright": Check("overexposed images", WARNING, "Remove those in which you cannot see the class.", _bright),
     "tiny": Check(
-        f"pictures of less than {_TINY} pixels",
+        f"images of less than {_TINY} pixels",
         WARNING,
         "Use larger versions, or train with a small --image-size.",
         _tiny,
     ),
     "aspect_ratio": Check(
-        "pictures of extreme shape",
+        "images of extreme shape",
         WARNING,
         "Crop them to the subject, or train with --resize pad: stretching distorts them.",
         _oddly_shaped,
     ),
     "animated": Check(
-        "animated pictures", NOTE, "Make sure that the first frame shows the class; it is what is used.", _animated
+        "animated images", NOTE, "Make sure that the first frame shows the class; it is what is used.", _animated
     ),
     "rotated": Check(
-        "pictures that EXIF data turn",
+        "images that EXIF data turn",
         NOTE,
         "Nothing to do here: Graft turns them upright; see that your app does, too.",
         _turned,
     ),
     "not_rgb": Check(
-        "pictures that are not RGB",
+        "images that are not RGB",
         NOTE,
         "Graft converts them and drops transparency; see that no class is told by it.",
         _not_rgb,

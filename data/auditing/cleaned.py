@@ -1,4 +1,4 @@
-"""A cleaned list of pictures: which stay, and the list as CSV. The pictures themselves are never touched."""
+"""A cleaned list of images: which stay, and the list as CSV. The images themselves are never touched."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ import numpy as np
 
 from data.auditing.groups import find_conflicts, groups_in
 from data.errors import DataError
-from data.pictures import PictureSet
+from data.examples import Examples
 
 # Of copies in several splits the one in the first of these stays: a test split is to stay as it is.
 _STAYS = ("test", "validation", "train")
 
 
 def worth_keeping(
-    pictures: PictureSet, shown: np.ndarray, suspects: Collection[int] = (), upright: np.ndarray | None = None
+    examples: Examples, shown: np.ndarray, suspects: Collection[int] = (), upright: np.ndarray | None = None
 ) -> np.ndarray:
-    """Which pictures stay: one of those that show the same, and none of those whose labels contradict each other.
+    """Which images stay: one of those that show the same, and none of those whose labels contradict each other.
 
     Args:
-        pictures: those that can be read.
-        shown: int64 (n,), the same number for pictures that show the same.
+        examples: those that can be read.
+        shown: int64 (n,), the same number for images that show the same.
         suspects: others that are left out, by position.
-        upright: as `shown`, but for pictures that are neither turned nor mirrored to each other; `shown` if it is not known.
+        upright: as `shown`, but for images that are neither turned nor mirrored to each other; `shown` if it is not known.
 
     Returns:
         Positions, ascending.
     """
-    stays = np.ones(len(pictures), bool)
+    stays = np.ones(len(examples), bool)
     stays[list(suspects)] = False
-    splits = pictures.given_splits
-    conflicts = find_conflicts(pictures, shown if upright is None else upright, shown)
+    splits = examples.given_splits
+    conflicts = find_conflicts(examples, shown if upright is None else upright, shown)
     for members in groups_in(conflicts.alike):
         among = [one for one in members if stays[one]] or [members[0]]
         first = min(among, key=lambda one: (_STAYS.index(splits[one]), one)) if splits else among[0]
@@ -48,39 +48,39 @@ def worth_keeping(
 
 
 def write_list(
-    pictures: PictureSet, kept: Sequence[int] | np.ndarray, folder: Path, others: Mapping[str, str] | None = None
+    examples: Examples, kept: Sequence[int] | np.ndarray, folder: Path, others: Mapping[str, str] | None = None
 ) -> str:
-    """A list that is a source: `path,label`, with `split`, `group` and `weight` where the pictures have them.
+    """A list that is a source: `path,label`, with `split`, `group` and `weight` where the images have them.
 
-    Several classes of a picture have `|` between them; of several numbers, and of classes of which some are unknown, each
+    Several classes of an image have `|` between them; of several numbers, and of classes of which some are unknown, each
     has a column with its own name. Of images without labels, it has the paths alone.
 
     Args:
-        pictures: the pictures.
+        examples: the images.
         kept: which of them to list.
         folder: where the list will lie; the paths are relative to it.
         others: where splits were kept apart (`data.sources.joining`), split -> its SOURCE.
 
     Raises:
-        DataError: the pictures do not lie in files of their own.
+        DataError: the images do not lie in files of their own.
     """
-    labels, in_columns = pictures.labels, pictures.labels.needs_columns
-    given = {"split": pictures.given_splits, "group": pictures.groups, "weight": pictures.weights}
+    labels, in_columns = examples.labels, examples.labels.needs_columns
+    given = {"split": examples.given_splits, "group": examples.groups, "weight": examples.weights}
     extras = {name: values for name, values in given.items() if values is not None}
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     names = labels.names if in_columns or not labels.names else ("label",)
     writer.writerow(["path", *names, *extras])
-    files = _Files(pictures.source, others or {})
+    files = _Files(examples.source, others or {})
     for one in kept:
         label = [f"{number:.7g}" for number in labels.array[one]] if in_columns else [labels.text(one)][: len(names)]
-        path = _relative(files.find(pictures.keys[one]), folder)
+        path = _relative(files.find(examples.keys[one]), folder)
         writer.writerow([path, *label, *(values[one] for values in extras.values())])
     return text.getvalue()
 
 
 class _Files:
-    """The files that names of pictures stand for."""
+    """The files that names of images stand for."""
 
     def __init__(self, source: str, others: Mapping[str, str]) -> None:
         self._source, self._others = source, others
@@ -97,13 +97,13 @@ class _Files:
 
 
 def _root(source: str, key: str) -> Path:
-    """The folder that names of pictures start from: the source, or where the list lies that it is."""
+    """The folder that names of images start from: the source, or where the list lies that it is."""
     path = Path(os.path.expanduser(source))
     for root in (path, path.parent):
         if (root / key).is_file():
             return root
     raise DataError(
-        f"the pictures of {source} lie in no files of their own, which a list could name; unpack them into a folder first"
+        f"the images of {source} lie in no files of their own, which a list could name; unpack them into a folder first"
     )
 
 

@@ -1,4 +1,4 @@
-"""Pictures that are the same file, or show the same: also turned, mirrored, in another size, or encoded anew.
+"""Images that are the same file, or show the same: also turned, mirrored, in another size, or encoded anew.
 
 The limits were chosen on 6,850 photographs (flowers and Office-Caltech) and changed copies of 400 of them. Copies in another
 size, quality or format, turned or mirrored, differ in at most 4 of 64 bits and by 4.3 levels; in 10 bits and by 5.8 levels
@@ -15,15 +15,15 @@ import numpy as np
 
 _MOST_BITS = 6  # of 64, in which perceptual hashes differ
 _MOST_LEVELS = 6.0  # of 255, root mean square between thumbnails
-_MOST_CONTRAST = 0.15  # the same, as part of the standard deviation of the flatter picture's pixels
+_MOST_CONTRAST = 0.15  # the same, as part of the standard deviation of the flatter image's pixels
 _MOST_BRIGHTNESS = 3.0  # levels, between mean brightnesses: copies in another size differ by up to 2
-_LEAST_CONTRAST = 2.0  # levels; below it a picture is one colour, and hashes of such are chance
+_LEAST_CONTRAST = 2.0  # levels; below it an image is one colour, and hashes of such are chance
 _ROWS, _COLUMNS = 64, 4096  # compared at once: 2 MB of bits, which the processor's own memory holds
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 class Duplicates(NamedTuple):
-    """Groups of pictures; pictures of a group have the same number, which is that of its first picture.
+    """Groups of images; images of a group have the same number, which is that of its first image.
 
     Attributes:
         exact: int64 (n,); a group is the same file, byte for byte.
@@ -37,9 +37,9 @@ class Duplicates(NamedTuple):
 
 
 def find_duplicates(statistics: np.ndarray) -> Duplicates:
-    """Group pictures that are the same file, or show the same.
+    """Group images that are the same file, or show the same.
 
-    Perceptual hashes find candidates and thumbnails decide. Candidates are sought among pictures of about the same mean
+    Perceptual hashes find candidates and thumbnails decide. Candidates are sought among images of about the same mean
     brightness, which no turn changes: some hundredths of all pairs of photographs, compared by NumPy in blocks.
 
     Args:
@@ -48,7 +48,7 @@ def find_duplicates(statistics: np.ndarray) -> Duplicates:
     _, first, same = np.unique(statistics["sha256"], return_index=True, return_inverse=True)
     exact = first[same].astype(np.int64)
     upright, shown = exact.copy(), exact.copy()
-    files = np.sort(first)  # one picture each
+    files = np.sort(first)  # one image each
     contrast = _contrast(statistics)
     files = files[contrast[files] >= _LEAST_CONTRAST]
     brightness = statistics["colour"][files] @ _LUMA

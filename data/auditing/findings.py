@@ -10,7 +10,7 @@ import numpy as np
 
 from data.auditing.duplicates import Duplicates
 from data.checking import Checked
-from data.pictures import PictureSet
+from data.examples import Examples
 
 ERROR, WARNING, NOTE = SEVERITIES = ("error", "warning", "note")
 
@@ -19,16 +19,16 @@ Known = TypeVar("Known")
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of a set of pictures.
+    """What is known of a set of images.
 
     Attributes:
-        pictures: those that can be read.
+        examples: those that can be read.
         statistics: of each of them, `data.auditing.statistics.STATISTICS` (n,).
-        faults: the pictures that cannot be read.
-        duplicates: groups among `pictures`.
+        faults: the images that cannot be read.
+        duplicates: groups among `examples`.
     """
 
-    pictures: PictureSet
+    examples: Examples
     statistics: np.ndarray
     faults: tuple[Checked, ...]
     duplicates: Duplicates
@@ -36,14 +36,14 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Example:
-    """One case of a finding: a picture, or several that belong together.
+    """One case of a finding: an image, or several that belong together.
 
     Attributes:
-        pictures: their names.
+        examples: their names.
         note: what is the matter with them, in a few words.
     """
 
-    pictures: tuple[str, ...]
+    examples: tuple[str, ...]
     note: str
 
 

@@ -1,4 +1,4 @@
-"""Groups of pictures that show the same, and those of them that ruin a run."""
+"""Groups of images that show the same, and those of them that ruin a run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data.pictures import SPLITS, PictureSet
+from data.examples import SPLITS, Examples
 
 # From so many images of a class on, and this part of it, those that mirror images of another class are no mistakes.
 _OFTEN, _MANY = 3, 0.2
@@ -24,11 +24,11 @@ def larger_first(numbers: np.ndarray) -> list[np.ndarray]:
     return sorted(groups_in(numbers), key=lambda members: (-len(members), members[0]))
 
 
-def leaks(pictures: PictureSet, shown: np.ndarray) -> list[np.ndarray]:
-    """The groups of pictures that show the same and lie in more than one of the splits that a source brings."""
-    if pictures.given_splits is None:
+def leaks(examples: Examples, shown: np.ndarray) -> list[np.ndarray]:
+    """The groups of images that show the same and lie in more than one of the splits that a source brings."""
+    if examples.given_splits is None:
         return []
-    splits = np.array([SPLITS.index(split) for split in pictures.given_splits])
+    splits = np.array([SPLITS.index(split) for split in examples.given_splits])
     return [members for members in larger_first(shown) if len(np.unique(splits[members])) > 1]
 
 
@@ -48,18 +48,18 @@ class Conflicts(NamedTuple):
     told_by_turning: np.ndarray
 
 
-def find_conflicts(pictures: PictureSet, upright: np.ndarray, shown: np.ndarray) -> Conflicts:
+def find_conflicts(examples: Examples, upright: np.ndarray, shown: np.ndarray) -> Conflicts:
     """Compare the labels of images that show the same, the largest groups first.
 
     Args:
-        pictures: the pictures.
+        examples: the images.
         upright: int64 (n,), the same number for images that show the same, neither turned nor mirrored.
         shown: the same, turned or mirrored too.
     """
-    contradict, labels = pictures.labels.contradict, pictures.labels.distinct()
+    contradict, labels = examples.labels.contradict, examples.labels.distinct()
     groups = [members for members in larger_first(shown) if contradict(members)]
     by_turning = [members for members in groups if contradict(_first_of_each(upright, members))]
-    kinds = labels if pictures.labels.classes else np.zeros_like(labels)  # hardly two images have the same numbers
+    kinds = labels if examples.labels.classes else np.zeros_like(labels)  # hardly two images have the same numbers
     telling = _telling(kinds, by_turning)
     orientations = [members for members in by_turning if telling[kinds[members]].all()]
     alike, contradictions = shown.copy(), []

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from data.decoding import loaded, opened
-from data.preparing import deep_values, depth_of, is_transparent
+from data.image.decoding import loaded, opened
+from data.image.preparing import deep_values, depth_of, is_transparent
 
 VISIBLE, ON_WHITE, ON_BLACK = range(3)  # with its transparency dropped; only on a white ground; only on a black one
 _FLAT = 0.2  # of its contrast on that ground, below which an image has lost it

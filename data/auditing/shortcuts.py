@@ -1,4 +1,4 @@
-"""Whether something besides the subject gives a picture's label away: size, format, size of the file, or mean colour.
+"""Whether something besides the subject gives an image's label away: size, format, size of the file, or mean colour.
 
 A small decision tree, cross-validated, sees one of these alone. Where it tells a class nearly always, a network can, too, and
 will learn this instead of what is to be seen (Geirhos et al. 2020, https://arxiv.org/abs/2004.07780).
@@ -12,29 +12,29 @@ from dataclasses import replace
 
 import numpy as np
 
+from data.examples import Examples
 from data.labels import Labels
-from data.pictures import PictureSet
 
 _FOLDS = 5
-_LEAST = 10  # pictures of a class: what is said of fewer may be chance
-_MOST = 20_000  # pictures that are looked at
+_LEAST = 10  # images of a class: what is said of fewer may be chance
+_MOST = 20_000  # images that are looked at
 _TELLING = 0.7  # share of a class that is found, less the share of the others that is taken for it; chance gives 0
 _TELLING_R2 = 0.5  # of a number's variance that is explained
 _DEPTH = 4
 
 
-def shortcuts(pictures: PictureSet, statistics: np.ndarray) -> list[tuple[str, str]]:
+def shortcuts(examples: Examples, statistics: np.ndarray) -> list[tuple[str, str]]:
     """What gives labels away.
 
     Args:
-        pictures: the pictures.
+        examples: the images.
         statistics: of each, `data.auditing.statistics.STATISTICS` (n,).
 
     Returns:
         (class name, what was found), the most telling first; for regression, the name is empty.
     """
-    some = _sample(len(pictures))
-    labels = pictures.labels.taken(some)
+    some = _sample(len(examples))
+    labels = examples.labels.taken(some)
     found = [one for name, feature in FEATURES.items() for one in _telling(labels, feature(statistics[some]), name)]
     return [(name, note) for _, name, note in sorted(found, key=lambda one: -one[0])]
 
@@ -46,7 +46,7 @@ def _sample(count: int) -> np.ndarray:
 
 
 def _telling(labels: Labels, feature: np.ndarray, name: str) -> Iterator[tuple[float, str, str]]:
-    """How telling, of which class, and in words; nothing if a feature is the same for all, or pictures are too few."""
+    """How telling, of which class, and in words; nothing if a feature is the same for all, or images are too few."""
     if len(labels) < 2 * _LEAST or (feature == feature[0]).all():
         return
     if not labels.classes:

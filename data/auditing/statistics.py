@@ -1,6 +1,6 @@
 """A few statistics of an image, small enough to keep of every one that was ever read: what an audit is made from.
 
-They are taken while a picture is decoded to check it, mostly from a version of it that is 32 pixels wide.
+They are taken while an image is decoded to check it, mostly from a version of it that is 32 pixels wide.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ import numpy as np
 from PIL import Image
 
 from data.auditing.lost import note_lost
-from data.decoding import decoded, read_header
+from data.image.decoding import decoded, read_header
 
 # Raised when other statistics are kept, or the same are found in another way; those of other versions are not read.
 VERSION = 2
 
 THUMBNAIL = 16  # pixels
 _SQUARE = 32  # pixels, as many as a perceptual hash of 64 bits looks at
-_LARGEST = 128  # pixels of the longer side, at which it is seen whether a picture is sharp
+_LARGEST = 128  # pixels of the longer side, at which it is seen whether an image is sharp
 _TILES = 4  # a side
 
 _LOW = 8  # frequencies of a perceptual hash, down and across
@@ -25,7 +25,7 @@ _SIGNS = (-1.0) ** np.arange(_LOW)
 # A square as it is, and its seven rotations and reflections.
 _TURNS = (None, *Image.Transpose)
 
-# One record a picture. Width and height are of the upright picture, brightness is from 0 to 1, colours from 0 to 255.
+# One record an image. Width and height are of the upright image, brightness is from 0 to 1, colours from 0 to 255.
 STATISTICS = np.dtype(
     [
         ("sha256", "S64"),  # of the file, in hexadecimal
@@ -40,7 +40,7 @@ STATISTICS = np.dtype(
         ("dark", "f4"),  # 99 % of the pixels are at most so bright
         ("bright", "f4"),  # 95 % of them are at least so bright
         ("sharpness", "f4"),  # of the sharpest part, in levels
-        ("hashes", "u8", len(_TURNS)),  # perceptual, of the picture turned in each way
+        ("hashes", "u8", len(_TURNS)),  # perceptual, of the image turned in each way
         ("thumbnail", "u1", (THUMBNAIL, THUMBNAIL, 3)),
         ("hidden", "u1"),  # on which ground it can be seen, see `data.auditing.lost`
         ("low", "f4"),  # of the values of an image with more than 8 bits a channel, but for a thousandth; else 0
@@ -50,10 +50,10 @@ STATISTICS = np.dtype(
 
 
 def statistics_of(encoded: bytes, sha256: str) -> np.void:
-    """Decode a picture file and note its statistics.
+    """Decode an image file and note its statistics.
 
-    Perceptual hashes are pHash's (64 bits: which low frequencies of the picture are above their median), as `imagehash` makes
-    them, whose phash of all turned pictures would take longer than decoding.
+    Perceptual hashes are pHash's (64 bits: which low frequencies of the image are above their median), as `imagehash` makes
+    them, whose phash of all turned images would take longer than decoding.
     Sharpness is the standard deviation of the Laplacian (Pech-Pacheco et al. 2000) in the sharpest of 16 tiles: a
     photograph may be blurred but for its subject.
 
@@ -65,7 +65,7 @@ def statistics_of(encoded: bytes, sha256: str) -> np.void:
         A record of `STATISTICS`.
 
     Raises:
-        UnreadablePicture: see `data.decoding.decode`.
+        UnreadableImage: see `data.image.decoding.decode`.
     """
     with decoded(encoded) as image:
         statistics = _statistics_of(image, encoded, sha256)
@@ -107,7 +107,7 @@ def _sharpness(image: Image.Image) -> float:
 def _hashes(square: Image.Image) -> np.ndarray:
     from scipy.fft import dctn
 
-    # A mirrored picture has the same frequencies, those of odd number with the other sign.
+    # A mirrored image has the same frequencies, those of odd number with the other sign.
     frequencies = dctn(np.asarray(square, np.float64))[:_LOW, :_LOW]
     swapped, down, across = frequencies.T, _SIGNS[:, None], _SIGNS
     turned = {

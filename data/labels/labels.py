@@ -179,7 +179,7 @@ class Labels(ABC):
         """
         if type(self) is not type(other):
             raise DataError(
-                f"{other_source} is {other.task}, but {source} is {self.task}; give the task, or other pictures"
+                f"{other_source} is {other.task}, but {source} is {self.task}; give the task, or other images"
             )
         self._check_names(other, source, other_source)
 

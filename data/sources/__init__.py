@@ -1,4 +1,4 @@
-"""Where labelled pictures come from. A source is one file that makes a `PictureSet`, and one row of `SOURCES`."""
+"""Where labelled images come from. A source is one file that makes a `Examples`, and one row of `SOURCES`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from data.decoding import SUFFIXES
 from data.errors import DataError
-from data.pictures import PictureSet
+from data.examples import Examples
+from data.image.decoding import SUFFIXES
 from data.sources.archive import open_archive, open_url
 from data.sources.described import is_described
 from data.sources.folder import open_folder
@@ -31,7 +31,7 @@ class Source:
     Attributes:
         syntax: what the user writes.
         description: what it is, in a few words.
-        open: makes the `PictureSet` from the whole SOURCE string.
+        open: makes the `Examples` from the whole SOURCE string.
         prefixes: how such a string begins, in lower case; one that has none is the path of a file or folder.
         names: patterns, in lower case, of names of such files; a path that fits no row is that of a folder.
         uses: which options it can follow, of `data.sources.options`.
@@ -39,7 +39,7 @@ class Source:
 
     syntax: str
     description: str
-    open: Callable[[str, SourceOptions], PictureSet]
+    open: Callable[[str, SourceOptions], Examples]
     prefixes: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     uses: tuple[str, ...] = ()
@@ -120,32 +120,32 @@ def source_name(text: str) -> str:
     return Path(text).name if _is_path(text) and not _prefix_of(text) else text
 
 
-def open_source(text: str, options: SourceOptions = DEFAULTS) -> PictureSet:
+def open_source(text: str, options: SourceOptions = DEFAULTS) -> Examples:
     """Open a SOURCE string, and those of its other splits.
 
     Raises:
-        DataError: there is no such source, it does not hold pictures of at least two classes, or it cannot follow an option.
+        DataError: there is no such source, it does not hold images of at least two classes, or it cannot follow an option.
     """
-    pictures = _open(text, options)
+    examples = _open(text, options)
     named = {"validation": options.validation, "test": options.test}
     others = {split: other for split, other in named.items() if other is not None}
     if not others:
-        return pictures
-    same = replace(options, task=pictures.task)
-    return join_splits(pictures, {split: _open(other, as_far_as_used(other, same)) for split, other in others.items()})
+        return examples
+    same = replace(options, task=examples.task)
+    return join_splits(examples, {split: _open(other, as_far_as_used(other, same)) for split, other in others.items()})
 
 
-def _open(text: str, options: SourceOptions) -> PictureSet:
+def _open(text: str, options: SourceOptions) -> Examples:
     source = _find(text)
     for name in _FOLDERS:
         if getattr(options, name) and name not in source.uses:
             raise DataError(f"{text} ({source.syntax}) has no use for --{name.replace('_', '-')}; leave it out")
-    pictures = source.open(text, options)
-    if options.task not in (None, pictures.task):
+    examples = source.open(text, options)
+    if options.task not in (None, examples.task):
         raise DataError(
-            f"{text} is {pictures.task}, which cannot be {options.task}; give a list of pictures (FILE.csv) with such labels"
+            f"{text} is {examples.task}, which cannot be {options.task}; give a list of images (FILE.csv) with such labels"
         )
-    return pictures
+    return examples
 
 
 def as_far_as_used(text: str, options: SourceOptions) -> SourceOptions:

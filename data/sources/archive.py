@@ -1,4 +1,4 @@
-"""Source: a `.zip`, `.tar` or `.tar.gz` of class folders or of pictures with a list, on this machine or at a URL."""
+"""Source: a `.zip`, `.tar` or `.tar.gz` of class folders or of images with a list, on this machine or at a URL."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from urllib.parse import urldefrag
 from data.cache.archives import Entry, Extracted, sha256_of
 from data.cache.cache import Cache
 from data.errors import DataError
-from data.pictures import PictureSet
+from data.examples import Examples
 from data.sources.described import NAMES as DESCRIPTIONS
 from data.sources.download import downloaded
 from data.sources.extraction import extract
@@ -27,11 +27,11 @@ from data.sources.webdataset import is_webdataset, open_webdataset
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-def open_archive(text: str, options: SourceOptions) -> PictureSet:
+def open_archive(text: str, options: SourceOptions) -> Examples:
     """Open an archive; it is extracted once, into the cache that `data.cache.archives` describes.
 
     It holds class folders, or train/validation/test over such folders, or one `.csv`, `.tsv` or `.jsonl`; all this may lie in
-    one folder. A tar with a label file (`.cls`) beside each picture is read in place, as `data.sources.webdataset` does.
+    one folder. A tar with a label file (`.cls`) beside each image is read in place, as `data.sources.webdataset` does.
 
     Raises:
         DataError: no such file, no archive, one that is not safe to extract, or one that holds something else.
@@ -46,7 +46,7 @@ def open_archive(text: str, options: SourceOptions) -> PictureSet:
     return _open_entry(entry, text, options)
 
 
-def open_url(text: str, options: SourceOptions) -> PictureSet:
+def open_url(text: str, options: SourceOptions) -> Examples:
     """Download an archive once, and open it; `#sha256=…` at the end of the URL is what it must have.
 
     A URL that was downloaded before is not asked again, so that a run can be resumed without a network.
@@ -82,22 +82,22 @@ def _fill(folder: Path, archive: Path, name: str, options: SourceOptions) -> Ext
     return extract(archive, name, folder / "files", options)
 
 
-def _open_entry(entry: Entry, text: str, options: SourceOptions) -> PictureSet:
+def _open_entry(entry: Entry, text: str, options: SourceOptions) -> Examples:
     if entry.path.is_file():
         return replace(open_webdataset(str(entry.path), options), source=text)
     try:
-        pictures = _open_extracted(entry.path, options)
+        examples = _open_extracted(entry.path, options)
     except DataError as error:
         raise DataError(f"{text} was extracted; {error}") from error
     return replace(
-        pictures,
+        examples,
         source=text,
-        ignored=Counter(pictures.ignored) + Counter(entry.ignored),
-        notes=(*entry.notes, *pictures.notes),
+        ignored=Counter(examples.ignored) + Counter(entry.ignored),
+        notes=(*entry.notes, *examples.notes),
     )
 
 
-def _open_extracted(root: Path, options: SourceOptions) -> PictureSet:
+def _open_extracted(root: Path, options: SourceOptions) -> Examples:
     """Open the one list that there is, else the folder; a list that names none of the images is left out."""
     lists = [] if options.label_pattern else _lists(root)
     if len(lists) != 1:
@@ -108,10 +108,10 @@ def _open_extracted(root: Path, options: SourceOptions) -> PictureSet:
         if options.columns:  # they are about the list
             raise
         try:
-            pictures = open_folder(str(root), options)
+            examples = open_folder(str(root), options)
         except DataError:
             raise error from None
-        return replace(pictures, notes=(*pictures.notes, f"{lists[0].name} in it is left out: {error}."))
+        return replace(examples, notes=(*examples.notes, f"{lists[0].name} in it is left out: {error}."))
 
 
 def _lists(root: Path) -> list[Path]:
@@ -122,7 +122,7 @@ def _lists(root: Path) -> list[Path]:
     return lists or (_lists(folders[0]) if len(folders) == 1 and not split_word(folders[0].name) else [])
 
 
-def _open_folder_within(root: Path, lists: list[Path], options: SourceOptions) -> PictureSet:
+def _open_folder_within(root: Path, lists: list[Path], options: SourceOptions) -> Examples:
     try:
         return open_folder(str(root), options)
     except DataError as error:
@@ -132,10 +132,10 @@ def _open_folder_within(root: Path, lists: list[Path], options: SourceOptions) -
         raise DataError(f"it holds several lists ({names}); extract it yourself and give one of them") from error
 
 
-def _open_list_within(file: Path, options: SourceOptions) -> PictureSet:
+def _open_list_within(file: Path, options: SourceOptions) -> Examples:
     """Open a list that the user did not write: it must not name files elsewhere."""
-    pictures = open_list(str(file), options)
-    for key in pictures.keys:
+    examples = open_list(str(file), options)
+    for key in examples.keys:
         if os.path.isabs(key) or key.startswith("../"):
             raise DataError(f"the list {file.name} in it names {key!r}, which is not in the archive; get a clean one")
-    return pictures
+    return examples

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from data.errors import DataError
-from data.pictures import PictureSet
+from data.examples import Examples
 from data.sources.joining import join_splits
 from data.sources.lists import ONE_HOT, open_list
 from data.sources.names import splits_of
@@ -15,7 +15,7 @@ from data.sources.options import SourceOptions
 NAMES = ("metadata.csv", "metadata.jsonl", "metadata.tsv", ONE_HOT)
 
 
-def open_described(root: Path, options: SourceOptions) -> PictureSet | None:
+def open_described(root: Path, options: SourceOptions) -> Examples | None:
     """Open a folder by the `metadata.csv`, `.tsv` or `.jsonl`, or `_classes.csv`, in it or in each of its split folders.
 
     Args:
@@ -51,11 +51,11 @@ def _list_in(folder: Path) -> Path | None:
     return next((folder / name for name in NAMES if (folder / name).is_file()), None)
 
 
-def _split_by_folders(pictures: PictureSet) -> PictureSet:
+def _split_by_folders(examples: Examples) -> Examples:
     """Images whose list lies above train, validation and test have the splits of their folders."""
-    folders = [key.partition("/")[0] for key in pictures.keys]
+    folders = [key.partition("/")[0] for key in examples.keys]
     splits = splits_of(folders)
-    if pictures.given_splits or "train" not in splits or not all(splits) or len(set(splits)) < 2:
-        return pictures
+    if examples.given_splits or "train" not in splits or not all(splits) or len(set(splits)) < 2:
+        return examples
     note = f"Splits are the folders of the images: {', '.join(dict.fromkeys(folders))}."
-    return replace(pictures, given_splits=tuple(splits), notes=(*pictures.notes, note))
+    return replace(examples, given_splits=tuple(splits), notes=(*examples.notes, note))

@@ -33,7 +33,7 @@ from data.sources.tars import CHUNK, Oversized, tar_members
 
 MAX_BYTES = 2**38  # 256 GiB: ImageNet has 155
 MAX_MEMBERS = 3_000_000  # ImageNet has 1.4 million
-MAX_RATIO = 100  # extracted to compressed; pictures are compressed already, and have 1
+MAX_RATIO = 100  # extracted to compressed; images are compressed already, and have 1
 FREE_BYTES = 100 * 2**20  # which any archive may have whatever its ratio: a few plain bitmaps compress well
 # What opens a tar that is compressed, by its first bytes.
 _COMPRESSED: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}

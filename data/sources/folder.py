@@ -15,12 +15,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from data.decoding import SUFFIXES
 from data.errors import DataError
+from data.examples import Examples
+from data.image.decoding import SUFFIXES
+from data.image.reading import ImageFiles
 from data.labels import SingleLabel
 from data.labels.names import check_class_name, clean_name, order_classes
-from data.pictures import PictureSet
-from data.reading import read_picture
 from data.sources.described import NAMES as DESCRIPTIONS
 from data.sources.described import open_described
 from data.sources.lists import SUFFIXES as LISTS
@@ -73,7 +73,7 @@ class _Found:
     top: Path | None = None
 
 
-def open_folder(text: str, options: SourceOptions = _DEFAULTS) -> PictureSet:
+def open_folder(text: str, options: SourceOptions = _DEFAULTS) -> Examples:
     """List the images of a folder; a class is a folder's name, classes are in alphabetical order.
 
     Args:
@@ -106,7 +106,7 @@ def open_folder(text: str, options: SourceOptions = _DEFAULTS) -> PictureSet:
         raise DataError(f"{error.filename} cannot be read: {error.strerror}") from error
     splits = tuple(folder.split for folder, _ in images)
     labelled = [(path, folder.name) for folder, path in images]
-    return _pictures(text, found.top or root, labelled, splits if splits[0] else None, found)
+    return _examples(text, found.top or root, labelled, splits if splits[0] else None, found)
 
 
 def _refuse_list_options(root: Path, options: SourceOptions) -> None:
@@ -118,20 +118,20 @@ def _refuse_list_options(root: Path, options: SourceOptions) -> None:
             )
 
 
-def _pictures(
+def _examples(
     text: str, root: Path, images: Sequence[tuple[Path, str]], splits: tuple[str, ...] | None, found: _Found
-) -> PictureSet:
-    keys = [path.relative_to(root).as_posix() for path, _ in images]
+) -> Examples:
+    keys = tuple(path.relative_to(root).as_posix() for path, _ in images)
     classes = [name for _, name in images]
     for name in dict.fromkeys(classes):
         check_class_name(name, "the class folder")
     for key in keys:
         check_key(key)
-    return PictureSet(
+    return Examples(
         source=text,
-        keys=tuple(keys),
+        keys=keys,
         labels=SingleLabel.parse(classes, sorted(set(classes))),
-        encoded=lambda i: read_picture(root / keys[i]),
+        read=ImageFiles(root, keys),
         given_splits=splits,
         ignored=found.ignored,
         notes=tuple(found.notes),
@@ -337,7 +337,7 @@ def images_within(folder: Path, ignored: Counter[str]) -> Iterator[Path]:
                 ignored[suffix or "no suffix"] += 1
 
 
-def _by_pattern(text: str, root: Path, pattern: str, found: _Found) -> PictureSet:
+def _by_pattern(text: str, root: Path, pattern: str, found: _Found) -> Examples:
     """All images of a folder, wherever they lie in it, with the class that a pattern finds in their paths."""
     search = re.compile(pattern)
     label = "label" if "label" in search.groupindex else 1
@@ -353,12 +353,12 @@ def _by_pattern(text: str, root: Path, pattern: str, found: _Found) -> PictureSe
             f"the pattern {pattern!r} finds no class in {len(paths) - len(images):,} of {len(paths):,} paths, such as "
             f"{other!r}; correct the pattern or move these images away"
         )
-    examples = ", ".join(
+    shown = ", ".join(
         f"{path.relative_to(root).as_posix()}: {name}" for path, name in images[:: max(1, len(images) // _NAMED)]
     )
-    found.notes.append(f"Classes are from file names: {examples}.")
-    pictures = _pictures(text, root, images, None, found)
-    return pictures.with_classes(order_classes([name for _, name in images]))
+    found.notes.append(f"Classes are from file names: {shown}.")
+    examples = _examples(text, root, images, None, found)
+    return examples.with_classes(order_classes([name for _, name in images]))
 
 
 def _count_images(folder: Path) -> int:

@@ -4,47 +4,53 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from data.errors import DataError
-from data.pictures import PictureSet
+from data.examples import Examples, Reader
 
 
-def join_splits(train: PictureSet, others: Mapping[str, PictureSet]) -> PictureSet:
+@dataclass(frozen=True)
+class JoinedReader:
+    """Reads the examples of several readers, one after another; `starts` has the first index of each."""
+
+    readers: Sequence[Reader]
+    starts: np.ndarray
+
+    def __call__(self, index: int) -> bytes:
+        """The bytes of the file of an example."""
+        part = int(np.searchsorted(self.starts, index, side="right")) - 1
+        return self.readers[part](index - int(self.starts[part]))
+
+
+def join_splits(train: Examples, others: Mapping[str, Examples]) -> Examples:
     """Make one set of a set and its other splits.
 
     Args:
         train: may bring splits of its own, but none of `others`.
-        others: split -> the set, all of whose pictures are in that split.
+        others: split -> the set, all of whose images are in that split.
 
     Returns:
-        All pictures, keyed by `train/`, `validation/` or `test/` and the key in their own source.
+        All images, keyed by `train/`, `validation/` or `test/` and the key in their own source.
 
     Raises:
         DataError: a split is given twice, the tasks differ, or another set has classes that `train` has not.
     """
     for split, other in others.items():
         if split in (train.given_splits or ()):
-            raise DataError(
-                f"{train.source} has pictures for {split} already; leave {other.source} out, or remove them"
-            )
+            raise DataError(f"{train.source} has images for {split} already; leave {other.source} out, or remove them")
         train.labels.check_joins(other.labels, train.source, other.source)
     parts = [train, *(other.with_classes(train.class_names) for other in others.values())]
     prefixes = ["train", *others]
     splits = [train.given_splits or ("train",) * len(train)]
     splits += [(split,) * len(other) for split, other in others.items()]
-    starts = np.cumsum([0, *(len(part) for part in parts)])
-
-    def encoded(index: int) -> bytes:
-        part = int(np.searchsorted(starts, index, side="right")) - 1
-        return parts[part].encoded(index - int(starts[part]))
-
-    return PictureSet(
+    return Examples(
         source=train.source,
         keys=tuple(f"{prefix}/{key}" for prefix, part in zip(prefixes, parts, strict=True) for key in part.keys),
         labels=train.labels.joined([part.labels for part in parts[1:]]),
-        encoded=encoded,
+        read=JoinedReader([part.read for part in parts], np.cumsum([0, *map(len, parts)])),
         given_splits=tuple(split for one in splits for split in one),
         ignored=sum((Counter(part.ignored) for part in parts), Counter()),
         groups=_joined_groups(parts),
@@ -53,13 +59,13 @@ def join_splits(train: PictureSet, others: Mapping[str, PictureSet]) -> PictureS
     )
 
 
-def _joined_groups(parts: Sequence[PictureSet]) -> tuple[str, ...] | None:
+def _joined_groups(parts: Sequence[Examples]) -> tuple[str, ...] | None:
     if not any(part.groups for part in parts):
         return None
     return tuple(group for part in parts for group in part.groups or ("",) * len(part))
 
 
-def _joined_weights(parts: Sequence[PictureSet]) -> np.ndarray | None:
+def _joined_weights(parts: Sequence[Examples]) -> np.ndarray | None:
     """The weights of training; those of other splits mean nothing."""
     if parts[0].weights is None:
         return None

@@ -13,7 +13,7 @@ from data.sources.options import UNCERTAIN, SourceOptions
 _UNCERTAIN = dict(zip(UNCERTAIN, (0.0, 1.0, UNKNOWN), strict=True))
 
 
-def label_pictures(
+def label_examples(
     columns: Sequence[str],
     cells: Sequence[Cells],
     place: Place,

@@ -1,4 +1,4 @@
-"""Source: a list of pictures in a `.csv`, `.tsv` or `.jsonl` file, with a label for each and whatever else is known."""
+"""Source: a list of images in a `.csv`, `.tsv` or `.jsonl` file, with a label for each and whatever else is known."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from data.decoding import SUFFIXES as IMAGES
 from data.errors import DataError
+from data.examples import SPLITS, Examples
+from data.image.decoding import SUFFIXES as IMAGES
+from data.image.reading import ImageFiles
 from data.labels import Labelling
 from data.labels.written import Place
-from data.pictures import SPLITS, PictureSet
-from data.reading import read_picture
 from data.sources.columns import ROLES, check_columns, find_columns, plain_name
-from data.sources.labelling import label_pictures
+from data.sources.labelling import label_examples
 from data.sources.names import existing_file, splits_of
 from data.sources.options import SourceOptions
 from data.sources.paths import find_files
@@ -46,7 +46,7 @@ class _Table(NamedTuple):
     has_names: bool = True
 
 
-def open_list(text: str, options: SourceOptions) -> PictureSet:
+def open_list(text: str, options: SourceOptions) -> Examples:
     """Open a list of images.
 
     The first line of a `.csv` (separated by commas, semicolons or tabs) or `.tsv` names the columns; a line of a `.jsonl` is
@@ -81,23 +81,23 @@ def open_list(text: str, options: SourceOptions) -> PictureSet:
     cells = rows.cells
     paths = find_files(rows.only("path"), file, place, options)
     names, labels = list(cells["label"]), list(cells["label"].values())
-    labelling = label_pictures(names, labels, place, options, comma_separates=rows.delimiter not in (";", "\t"))
+    labelling = label_examples(names, labels, place, options, comma_separates=rows.delimiter not in (";", "\t"))
     splits, found = _splits(rows, place, file)
-    pictures = PictureSet(
+    examples = Examples(
         source=text,
         keys=tuple(paths.keys),
         labels=labelling.labels,
-        encoded=lambda i: read_picture(paths.folder / paths.keys[i]),
+        read=ImageFiles(paths.folder, tuple(paths.keys)),
         given_splits=splits,
         groups=_groups(rows.only("group"), place),
         weights=_weights(rows.only("weight"), place),
         notes=(*paths.notes, *found),
     )
     kept = np.setdiff1d(labelling.kept, paths.missing)
-    pictures = pictures.subset(kept)
+    examples = examples.subset(kept)
     left_out = {"without a file": len(paths.missing), "without a label": len(labels[0]) - len(labelling.kept)}
-    note = _reading(rows, labelling, pictures, file)
-    return replace(pictures, notes=(note, *pictures.notes), ignored=Counter(left_out))
+    note = _reading(rows, labelling, examples, file)
+    return replace(examples, notes=(note, *examples.notes), ignored=Counter(left_out))
 
 
 class _Rows(NamedTuple):
@@ -135,13 +135,13 @@ def _read(file: Path, options: SourceOptions) -> _Rows:
     return _Rows(lines, cells, table.delimiter)
 
 
-def _reading(rows: _Rows, labelling: Labelling, pictures: PictureSet, file: Path) -> str:
+def _reading(rows: _Rows, labelling: Labelling, examples: Examples, file: Path) -> str:
     """What was made of a list, with examples, for the user to see before anything is trained."""
     path, labels = next(iter(rows.cells["path"])), list(rows.cells["label"])
     named = f"column {labels[0]!r}" if len(labels) == 1 else f"{len(labels)} columns ({labels[0]!r} to {labels[-1]!r})"
-    positions = np.unique(np.linspace(0, len(pictures) - 1, _EXAMPLES).astype(int))
-    examples = ", ".join(f"{pictures.keys[i]}: {pictures.labels.text(int(i)) or 'no class'}" for i in positions)
-    return f"{file.name}: images from column {path!r}, labels from {named}, read as {labelling.reading}. {examples}."
+    positions = np.unique(np.linspace(0, len(examples) - 1, _EXAMPLES).astype(int))
+    shown = ", ".join(f"{examples.keys[i]}: {examples.labels.text(int(i)) or 'no class'}" for i in positions)
+    return f"{file.name}: images from column {path!r}, labels from {named}, read as {labelling.reading}. {shown}."
 
 
 # --- Formats ------------------------------------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ _GLUED = re.compile("(.+?)(set|data|images|imgs)")
 
 
 def split_word(name: str) -> str:
-    """The split that a folder's or list's name means: one of `data.pictures.SPLITS`, `eval`, or nothing.
+    """The split that a folder's or list's name means: one of `data.examples.SPLITS`, `eval`, or nothing.
 
     Besides its word (train, val, dev …) a name may have a number and words such as "set" or "images".
 

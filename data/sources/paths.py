@@ -11,8 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from data.decoding import SUFFIXES
 from data.errors import DataError
+from data.image.decoding import SUFFIXES
 from data.labels.written import Place
 from data.sources.names import check_key
 from data.sources.options import SourceOptions

@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import difflib
 import io
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
 from data.errors import DataError
+from data.examples import Examples
 from data.labels import SingleLabel
-from data.pictures import PictureSet
 
 _SAMPLES = ("digits",)
 
 
-def open_sample(text: str) -> PictureSet:
-    """Open `sample:digits`: 8 x 8 greyscale pictures of handwritten digits (UCI, Alpaydin and Kaynak 1998).
+@dataclass(frozen=True)
+class _PngFiles:
+    """Writes images, uint8 (n, height, width), as PNG files."""
+
+    pixels: np.ndarray
+
+    def __call__(self, index: int) -> bytes:
+        file = io.BytesIO()
+        Image.fromarray(self.pixels[index]).save(file, format="PNG")
+        return file.getvalue()
+
+
+def open_sample(text: str) -> Examples:
+    """Open `sample:digits`: 8 x 8 greyscale images of handwritten digits (UCI, Alpaydin and Kaynak 1998).
 
     Raises:
         DataError: there is no such sample.
@@ -29,16 +42,10 @@ def open_sample(text: str) -> PictureSet:
     from sklearn.datasets import load_digits
 
     digits = load_digits()
-    pictures = np.round(digits.images * (255 / 16)).astype(np.uint8)  # scikit-learn counts ink from 0 to 16
-
-    def encoded(index: int) -> bytes:
-        file = io.BytesIO()
-        Image.fromarray(pictures[index]).save(file, format="PNG")
-        return file.getvalue()
-
-    return PictureSet(
+    pixels = np.round(digits.images * (255 / 16)).astype(np.uint8)  # scikit-learn counts ink from 0 to 16
+    return Examples(
         source=text,
-        keys=tuple(f"digits/{index:04d}.png" for index in range(len(pictures))),
+        keys=tuple(f"digits/{index:04d}.png" for index in range(len(pixels))),
         labels=SingleLabel(digits.target.astype(np.int64), tuple(str(digit) for digit in digits.target_names)),
-        encoded=encoded,
+        read=_PngFiles(pixels),
     )

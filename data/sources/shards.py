@@ -22,23 +22,28 @@ _SHARD = re.compile(r"(?P<name>.+)-(?P<number>\d{3,})-of-(?P<count>\d{3,})(?P<re
 
 
 class Places:
-    """Where pictures lie in files: three numbers for each."""
+    """Where images lie in files: three numbers for each."""
 
     def __init__(self, files: Sequence[Path]) -> None:
         self._files = files
         self._numbers = array("q")
 
     def add(self, file: int, offset: int, size: int = 0) -> None:
-        """Add a picture: which of the files, from which byte on, and how many bytes it has."""
+        """Add an image: which of the files, from which byte on, and how many bytes it has."""
         self._numbers.extend((file, offset, size))
 
     @contextmanager
     def opened(self, index: int) -> Iterator[tuple[BinaryIO, int]]:
-        """Open the file of a picture where it begins; several threads may. Gives the picture's size, too."""
+        """Open the file of an image where it begins; several threads may. Gives the image's size, too."""
         file, offset, size = self._numbers[3 * index : 3 * index + 3]
         with open(self._files[file], "rb") as stream:
             stream.seek(offset)
             yield stream, size
+
+    def read(self, index: int) -> bytes:
+        """The bytes of an image that lies there as a file of its own."""
+        with self.opened(index) as (stream, size):
+            return stream.read(size)
 
 
 def expand(text: str) -> list[Path]:

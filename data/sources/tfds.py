@@ -7,25 +7,39 @@ import io
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
 
 from data.errors import DataError
+from data.examples import SPLITS, Examples
 from data.labels import SingleLabel
-from data.pictures import SPLITS, PictureSet
 
 _SPLIT_OF = {"train": "train", "validation": "validation", "valid": "validation", "val": "validation", "test": "test"}
 _RETRIES = 4  # of a download: three seconds when there is no network
 
 
-def open_tfds(text: str) -> PictureSet:
+@dataclass(frozen=True)
+class _Records:
+    """Reads the image of each record of `places`, a split and a row of it."""
+
+    splits: Mapping[str, Any]
+    places: Sequence[tuple[str, int]]
+    image_key: str
+
+    def __call__(self, index: int) -> bytes:
+        split, row = self.places[index]
+        return bytes(self.splits[split][row][self.image_key])
+
+
+def open_tfds(text: str) -> Examples:
     """Open `tfds:NAME[/CONFIG][:VERSION]`, downloading and preparing it on first use.
 
-    The set is prepared in TFDS' random-access format, so that pictures are read one by one and never held in memory.
+    The set is prepared in TFDS' random-access format, so that images are read one by one and never held in memory.
     TFDS keeps its data in `~/tensorflow_datasets`; the environment variable `TFDS_DATA_DIR` moves it.
 
     Raises:
@@ -36,28 +50,23 @@ def open_tfds(text: str) -> PictureSet:
     splits = {key: _SPLIT_OF[key] for key in builder.info.splits if key in _SPLIT_OF}
     if not splits:
         found = ", ".join(builder.info.splits)
-        raise DataError(f"{name!r} has neither train nor test pictures (its splits are {found}); choose another")
+        raise DataError(f"{name!r} has neither train nor test images (its splits are {found}); choose another")
     readers = _open_splits(builder, list(splits), image_key)
     places, labels, ignored = [], [], Counter[str]()
     for key in sorted(splits, key=lambda key: SPLITS.index(splits[key])):
         for row in range(len(readers[key])):
             label = int(readers[key][row][label_key])
-            if label < 0:  # how TFDS marks the pictures of a contest's test
+            if label < 0:  # how TFDS marks the images of a contest's test
                 ignored["without a label"] += 1
                 continue
             places.append((key, row))
             labels.append(label)
-
-    def encoded(index: int) -> bytes:
-        key, row = places[index]
-        return bytes(readers[key][row][image_key])
-
     given = {splits[key] for key, _ in places}
-    return PictureSet(
+    return Examples(
         source=text,
         keys=tuple(f"{key}/{row}" for key, row in places),
         labels=SingleLabel(np.array(labels, dtype=np.int64), tuple(builder.info.features[label_key].names)),
-        encoded=encoded,
+        read=_Records(readers, places, image_key),
         given_splits=tuple(splits[key] for key, _ in places) if len(given) > 1 else None,
         ignored=ignored,
     )

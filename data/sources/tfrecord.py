@@ -1,4 +1,4 @@
-"""Source: TFRecord files of `tf.train.Example` with a picture file and its label in each, read in place.
+"""Source: TFRecord files of `tf.train.Example` with an image file and its label in each, read in place.
 
 A record is a length (8 bytes), the checksum of that, the data, and the checksum of that (4 bytes each); see
 tensorflow/core/lib/io/record_writer.h. The files are read once, as a stream, for the labels and the place of each record.
@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from data.errors import DataError
+from data.examples import Examples
 from data.labels import MULTI_LABEL, REGRESSION, SINGLE_LABEL
-from data.pictures import PictureSet
-from data.sources.labelling import label_pictures
+from data.sources.labelling import label_examples
 from data.sources.options import SourceOptions
 from data.sources.shards import Places, expand, shard_names
 
@@ -30,47 +30,55 @@ _FOOTER = struct.Struct("<I")
 _GZIP = b"\x1f\x8b"
 
 
-def open_tfrecord(text: str, options: SourceOptions) -> PictureSet:
+def open_tfrecord(text: str, options: SourceOptions) -> Examples:
     """Open TFRecord files.
 
     Each record has `image/encoded`, and `image/class/text` (names) or `image/class/label` (numbers). Where one has several, the
-    set is multi-label; numbers that are not whole are regression. Pictures whose label is below 0 are left out and counted.
+    set is multi-label; numbers that are not whole are regression. Images whose label is below 0 are left out and counted.
 
     Args:
         text: a file, a pattern, or one of several shards, which stands for all of them.
         options: `task`, `columns` (names of features, for path and label) and `label_separator` are used.
 
     Returns:
-        The pictures, keyed by file and number.
+        The images, keyed by file and number.
 
     Raises:
-        DataError: no such files, damaged ones, or records without a picture or label.
+        DataError: no such files, damaged ones, or records without an image or label.
     """
     files = expand(text)
     index = _Index(Places(files), *_feature_names(options))
     for number, (file, name) in enumerate(zip(files, shard_names(files), strict=True)):
         index.add_file(number, file, name, options)
     if not index.keys:
-        raise DataError(f"{text} holds no pictures with a label; write some to it")
+        raise DataError(f"{text} holds no images with a label; write some to it")
     cells, task = _cells(index.labels)
-    labelling = label_pictures(
+    labelling = label_examples(
         ["label"],
         [cells],
         lambda i: f"record {index.keys[i]}",
         replace(options, task=options.task or (None if options.label_separator else task), skip_unreadable=False),
     )
-
-    def encoded(i: int) -> bytes:
-        with index.places.opened(i) as (file, _):
-            return bytes(_values(_features(_read_record(file), index.keys[i]), index.images)[0])
-
-    return PictureSet(
+    return Examples(
         source=text,
         keys=tuple(index.keys),
         labels=labelling.labels,
-        encoded=encoded,
+        read=_Records(index.places, index.keys, index.images),
         ignored=index.ignored,
     )
+
+
+@dataclass(frozen=True)
+class _Records:
+    """Reads the image of each record: the first of the features that it has."""
+
+    places: Places
+    keys: Sequence[str]
+    features: Sequence[str]
+
+    def __call__(self, index: int) -> bytes:
+        with self.places.opened(index) as (file, _):
+            return bytes(_values(_features(_read_record(file), self.keys[index]), self.features)[0])
 
 
 @dataclass
@@ -84,7 +92,7 @@ class _Index:
         numbers: the same of numbers.
         keys: of each record, in the order of `places`.
         labels: of each record, the names and the numbers of its classes.
-        ignored: as in `PictureSet`.
+        ignored: as in `Examples`.
     """
 
     places: Places

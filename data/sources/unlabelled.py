@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from data.errors import DataError
+from data.examples import Examples
+from data.image.reading import ImageFiles
 from data.labels import MultiLabel
-from data.pictures import PictureSet
-from data.reading import read_picture
 from data.sources.folder import images_within
 from data.sources.lists import SUFFIXES as LISTS
 from data.sources.names import check_key
@@ -27,7 +27,7 @@ def is_unlabelled(text: str) -> bool:
     return parents == {root} and not any(ignored[suffix] for suffix in LISTS)
 
 
-def open_unlabelled(text: str) -> PictureSet:
+def open_unlabelled(text: str) -> Examples:
     """List all images of a folder.
 
     Args:
@@ -46,11 +46,11 @@ def open_unlabelled(text: str) -> PictureSet:
     keys = tuple(path.relative_to(root).as_posix() for path in _images(root, ignored))
     for key in keys:
         check_key(key)
-    return PictureSet(
+    return Examples(
         source=text,
         keys=keys,
         labels=MultiLabel(np.zeros((len(keys), 0), np.float32), ()),
-        encoded=lambda index: read_picture(root / keys[index]),
+        read=ImageFiles(root, keys),
         ignored=ignored,
     )
 

@@ -1,4 +1,4 @@
-"""Source: tar shards as WebDataset writes them, each picture beside its label, read in place."""
+"""Source: tar shards as WebDataset writes them, each image beside its label, read in place."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from data.decoding import SUFFIXES
 from data.errors import DataError
+from data.examples import Examples
+from data.image.decoding import SUFFIXES
 from data.labels import SINGLE_LABEL
-from data.pictures import PictureSet
 from data.sources.columns import check_columns, find_columns
-from data.sources.labelling import label_pictures
+from data.sources.labelling import label_examples
 from data.sources.names import check_key
 from data.sources.options import SourceOptions
 from data.sources.shards import Places, expand, shard_names
 from data.sources.tars import tar_members
 
-_LABELS = (".cls", ".json", ".txt")  # the first of them that every picture has is used
+_LABELS = (".cls", ".json", ".txt")  # the first of them that every image has is used
 _MOST_BYTES = 2**20  # of a label
 
 
@@ -37,7 +37,7 @@ class _Part(NamedTuple):
 
 
 def is_webdataset(file: Path) -> bool:
-    """Whether a file is a tar that is not compressed, with a `.cls` in it, or a picture at its top with a `.json` or `.txt`."""
+    """Whether a file is a tar that is not compressed, with a `.cls` in it, or an image at its top with a `.json` or `.txt`."""
     beside: dict[str, set[str]] = {}
     try:
         for part in _parts(file, Counter()):
@@ -50,21 +50,21 @@ def is_webdataset(file: Path) -> bool:
     return any(found & SUFFIXES and found & set(_LABELS) for found in beside.values())
 
 
-def open_webdataset(text: str, options: SourceOptions) -> PictureSet:
+def open_webdataset(text: str, options: SourceOptions) -> Examples:
     """Open tar shards.
 
-    Each picture has a `.cls` (the number or name of a class), `.json` or `.txt` of the same name beside it. A `.json` is a
-    label, a list of them, or an object with a label as lists have it. Only places of pictures and labels are held.
+    Each image has a `.cls` (the number or name of a class), `.json` or `.txt` of the same name beside it. A `.json` is a
+    label, a list of them, or an object with a label as lists have it. Only places of images and labels are held.
 
     Args:
         text: a tar, or a pattern such as `shards-{0000..0003}.tar`.
         options: `task`, `columns` (of a `.json`; the label only) and `label_separator` are used.
 
     Returns:
-        The pictures, keyed by shard and name.
+        The images, keyed by shard and name.
 
     Raises:
-        DataError: no such files, no tars, compressed ones, or pictures without a label.
+        DataError: no such files, no tars, compressed ones, or images without a label.
     """
     files = expand(text)
     index = _Index(Places(files))
@@ -75,9 +75,9 @@ def open_webdataset(text: str, options: SourceOptions) -> PictureSet:
         options.report("indexing", done, total)
     keys = tuple(index.keys.values())
     if not keys:
-        raise DataError(f"{text} holds no pictures; in each tar, a picture and its label have the same name")
+        raise DataError(f"{text} holds no images; in each tar, an image and its label have the same name")
     suffix, cells = _chosen_labels(index, text, options)
-    labelling = label_pictures(
+    labelling = label_examples(
         ["label"],
         [cells],
         lambda i: f"{keys[i]} of {text}",
@@ -87,16 +87,11 @@ def open_webdataset(text: str, options: SourceOptions) -> PictureSet:
             skip_unreadable=False,
         ),
     )
-
-    def encoded(i: int) -> bytes:
-        with index.places.opened(i) as (file, size):
-            return file.read(size)
-
-    return PictureSet(
+    return Examples(
         source=text,
         keys=keys,
         labels=labelling.labels,
-        encoded=encoded,
+        read=index.places.read,
         ignored=index.ignored,
     )
 
@@ -106,10 +101,10 @@ class _Index:
     """What is found in shards; a sample is named by its shard and its name there.
 
     Attributes:
-        places: of pictures.
-        keys: sample -> name of its picture, in the order of `places`.
+        places: of images.
+        keys: sample -> name of its image, in the order of `places`.
         labels: suffix -> sample -> what such a file says.
-        ignored: as in `PictureSet`.
+        ignored: as in `Examples`.
     """
 
     places: Places
@@ -137,7 +132,7 @@ class _Index:
         elif part.suffix in self.labels:
             self.labels[part.suffix][sample] = _read_label(file, part)
         else:
-            self.ignored["further pictures" if part.suffix in SUFFIXES else part.suffix or "no suffix"] += 1
+            self.ignored["further images" if part.suffix in SUFFIXES else part.suffix or "no suffix"] += 1
 
 
 def _parts(file: Path, ignored: Counter[str]) -> Iterator[_Part]:
@@ -173,7 +168,7 @@ def _read_label(file: Path, part: _Part) -> object:
 
 
 def _chosen_labels(index: _Index, text: str, options: SourceOptions) -> tuple[str, list[object]]:
-    """The kind of label file that is used, and what each picture's says."""
+    """The kind of label file that is used, and what each image's says."""
     for suffix, found in index.labels.items():
         if all(sample in found for sample in index.keys):
             cells = [found[sample] for sample in index.keys]
@@ -181,10 +176,10 @@ def _chosen_labels(index: _Index, text: str, options: SourceOptions) -> tuple[st
     without = [key for sample, key in index.keys.items() if not any(sample in found for found in index.labels.values())]
     if without:
         raise DataError(
-            f"{text} has pictures without a .cls, .json or .txt of the same name ({len(without):,}, such as {without[0]}); "
+            f"{text} has images without a .cls, .json or .txt of the same name ({len(without):,}, such as {without[0]}); "
             "add or remove them"
         )
-    raise DataError(f"{text} labels some pictures by {' and others by '.join(_LABELS)}; use one of them for all")
+    raise DataError(f"{text} labels some images by {' and others by '.join(_LABELS)}; use one of them for all")
 
 
 def _from_objects(cells: list[object], text: str, options: SourceOptions) -> list[object]:

@@ -102,11 +102,11 @@ class BackboneSpec:
         """
         if image_size < self.min_image_size:
             raise ModelError(
-                f"{self.name} cannot take pictures of {image_size} pixels; its smallest size is {self.min_image_size}, "
+                f"{self.name} cannot take images of {image_size} pixels; its smallest size is {self.min_image_size}, "
                 f"its native size {self.image_size}"
             )
         if self.fixed_pretrained_size and weights in self.weights and image_size != self.image_size:
             raise ModelError(
-                f"{self.name} with {weights} weights takes pictures of {self.image_size} pixels only, "
+                f"{self.name} with {weights} weights takes images of {self.image_size} pixels only, "
                 f"not {image_size}; leave out --image-size"
             )

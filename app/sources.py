@@ -19,10 +19,10 @@ from data.auditing.findings import Evidence
 from data.auditing.groups import find_conflicts, leaks
 from data.auditing.lost import VISIBLE, background_for, deep_ones, levels_for
 from data.cache.cache import Cache
-from data.checking import Checked, check_pictures, describe, fingerprint, readable_only, statistics_among
+from data.checking import Checked, check_images, describe, fingerprint, readable_only, statistics_among
 from data.errors import DataError
-from data.pictures import PictureSet
-from data.preparing import PLAIN, Preparation
+from data.examples import Examples
+from data.image.preparing import PLAIN, Preparation
 from data.sources import DEFAULTS, open_source
 from data.sources.names import spellings
 from data.sources.options import SourceOptions
@@ -33,15 +33,15 @@ _NAMED = 8  # classes that are listed when a source is opened
 
 @dataclass(frozen=True)
 class Reading:
-    """What one pass over all pictures of a source has found.
+    """What one pass over all images of a source has found.
 
     Attributes:
-        pictures: all of them.
+        examples: all of them.
         evidence: what is known of those that can be read, whose digests and duplicates are set, and the faults of the others.
         sha256: one over the names and contents of all.
     """
 
-    pictures: PictureSet
+    examples: Examples
     evidence: Evidence
     sha256: str
 
@@ -52,8 +52,8 @@ def open_readable(
     *,
     skip_unreadable: bool,
     preparation: Preparation = PLAIN,
-) -> tuple[PictureSet, str]:
-    """Open a source and read every picture once.
+) -> tuple[Examples, str]:
+    """Open a source and read every image once.
 
     Args:
         source: a SOURCE string.
@@ -62,20 +62,20 @@ def open_readable(
         preparation: what is made of each file before it is decoded.
 
     Returns:
-        The readable pictures with their digests and duplicates, and one SHA-256 over all.
+        The readable images with their digests and duplicates, and one SHA-256 over all.
 
     Raises:
-        DataError: no such source, or it holds unreadable pictures and they are not to be skipped.
+        DataError: no such source, or it holds unreadable images and they are not to be skipped.
     """
-    pictures = _open(source, options)
-    pictures = replace(pictures, encoded=preparation.applied_to(pictures.encoded))
-    checked = _check(pictures, options.cache_folder)
-    readable = readable_only(pictures, checked, skip_unreadable=skip_unreadable)
+    examples = _open(source, options)
+    examples = replace(examples, read=preparation.applied_to(examples.read))
+    checked = _check(examples, options.cache_folder)
+    readable = readable_only(examples, checked, skip_unreadable=skip_unreadable)
     with status("looking for duplicates"):
         statistics = statistics_among(checked)
         readable = _with_duplicates(readable, find_duplicates(statistics))
-    _say_found(readable, pictures)
-    if len(readable) < len(pictures):
+    _say_found(readable, examples)
+    if len(readable) < len(examples):
         print_text(f"Left out: {describe([one for one in checked if one.fault])}")
     _say_duplicates(readable)
     _say_lost(readable, statistics)
@@ -89,56 +89,56 @@ def read_source(
     preparation: Preparation = PLAIN,
     unlabelled: bool = False,
 ) -> Reading:
-    """Open a source, or a folder of images without labels, for an audit: pictures that cannot be read are no error.
+    """Open a source, or a folder of images without labels, for an audit: images that cannot be read are no error.
 
     Raises:
-        DataError: no such source, or none of its pictures can be read.
+        DataError: no such source, or none of its images can be read.
     """
-    pictures = open_unlabelled(source) if unlabelled else _open_labelled_or_not(source, options)
-    pictures = replace(pictures, encoded=preparation.applied_to(pictures.encoded))
-    checked = _check(pictures, options.cache_folder)
+    examples = open_unlabelled(source) if unlabelled else _open_labelled_or_not(source, options)
+    examples = replace(examples, read=preparation.applied_to(examples.read))
+    checked = _check(examples, options.cache_folder)
     faults = tuple(one for one in checked if one.fault)
     if len(faults) == len(checked):
-        raise DataError(f"{describe(faults)}\nThere is nothing else to look at; repair them, or name other pictures")
+        raise DataError(f"{describe(faults)}\nThere is nothing else to look at; repair them, or name other images")
     statistics = statistics_among(checked)
     with status("looking for duplicates"):
         duplicates = find_duplicates(statistics)
-    readable = replace(pictures, digests=tuple(one.sha256 for one in checked))
+    readable = replace(examples, digests=tuple(one.sha256 for one in checked))
     readable = readable.subset([index for index, one in enumerate(checked) if not one.fault])
     readable = _with_duplicates(readable, duplicates)
-    _say_found(pictures, pictures)
-    return Reading(pictures, Evidence(readable, statistics, faults, duplicates), fingerprint(checked))
+    _say_found(examples, examples)
+    return Reading(examples, Evidence(readable, statistics, faults, duplicates), fingerprint(checked))
 
 
-def _with_duplicates(pictures: PictureSet, duplicates: Duplicates) -> PictureSet:
-    return replace(pictures, duplicates=duplicates.shown, upright=duplicates.upright)
+def _with_duplicates(examples: Examples, duplicates: Duplicates) -> Examples:
+    return replace(examples, duplicates=duplicates.shown, upright=duplicates.upright)
 
 
-def refuse_leakage(pictures: PictureSet, options: SourceOptions, mend: str = "") -> None:
-    """Refuse splits that a source brings if a picture is in several of them.
+def refuse_leakage(examples: Examples, options: SourceOptions, mend: str = "") -> None:
+    """Refuse splits that a source brings if an image is in several of them.
 
     Args:
-        pictures: with their splits and duplicates.
-        options: how they were read, for the command that finds all such pictures.
+        examples: with their splits and duplicates.
+        options: how they were read, for the command that finds all such images.
         mend: what to do about it; by default, to clean the source or to go on.
 
     Raises:
         UsageError: there is one; the text names it.
     """
-    assert pictures.duplicates is not None  # `open_readable` gives them
-    leaked = leaks(pictures, pictures.duplicates)
+    assert examples.duplicates is not None  # `open_readable` gives them
+    leaked = leaks(examples, examples.duplicates)
     if not leaked:
         return
-    assert pictures.given_splits is not None
-    splits = pictures.given_splits
+    assert examples.given_splits is not None
+    splits = examples.given_splits
     one, *others = leaked[0].tolist()
     other = next(index for index in others if splits[index] != splits[one])
-    count = "1 picture is" if len(leaked) == 1 else f"{len(leaked):,} pictures are"
-    clean = command("audit", pictures.source, *_words(options), "--fix", "clean.csv")
+    count = "1 image is" if len(leaked) == 1 else f"{len(leaked):,} images are"
+    clean = command("audit", examples.source, *_words(options), "--fix", "clean.csv")
     mend = mend or f"write a list without them, with {clean}, and train on that, or go on with --allow-leakage"
     raise UsageError(
-        f"{count} in several splits of {pictures.source}: {pictures.keys[one]} in {splits[one]} shows the same as "
-        f"{pictures.keys[other]} in {splits[other]}; {mend}"
+        f"{count} in several splits of {examples.source}: {examples.keys[one]} in {splits[one]} shows the same as "
+        f"{examples.keys[other]} in {splits[other]}; {mend}"
     )
 
 
@@ -154,7 +154,7 @@ def _words(options: SourceOptions) -> list[str]:
     return words
 
 
-def _open(source: str, options: SourceOptions) -> PictureSet:
+def _open(source: str, options: SourceOptions) -> Examples:
     """Open a source beside a bar for what has to be fetched or unpacked first."""
     stages: dict[str, Stage] = {}
     with redirect_output(Path(os.devnull)), status("looking for images"), ExitStack() as stack:
@@ -167,7 +167,7 @@ def _open(source: str, options: SourceOptions) -> PictureSet:
         return open_source(source, replace(options, progress=report))
 
 
-def _open_labelled_or_not(source: str, options: SourceOptions) -> PictureSet:
+def _open_labelled_or_not(source: str, options: SourceOptions) -> Examples:
     try:
         return _open(source, options)
     except DataError:
@@ -176,49 +176,49 @@ def _open_labelled_or_not(source: str, options: SourceOptions) -> PictureSet:
         return open_unlabelled(source)
 
 
-def _check(pictures: PictureSet, cache_folder: str | None) -> list[Checked]:
+def _check(examples: Examples, cache_folder: str | None) -> list[Checked]:
     store = Cache(cache_folder).image_statistics
     checked: list[Checked] = []
     try:
-        for one in track(check_pictures(pictures, store.read()), len(pictures), "checking"):
+        for one in track(check_images(examples, store.read()), len(examples), "checking"):
             checked.append(one)
     finally:  # what was decoded before Ctrl-C need not be decoded again
         store.add(statistics_among([one for one in checked if one.is_new]))
     return checked
 
 
-def _say_found(readable: PictureSet, pictures: PictureSet) -> None:
-    for note in pictures.notes:
+def _say_found(readable: Examples, examples: Examples) -> None:
+    for note in examples.notes:
         print_text(note)
     names = readable.class_names
     what = readable.labels.unit if len(names) == 1 else readable.labels.units
     listed = ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
     labels = f"of {len(names)} {what} ({listed})" if names else "without labels"
-    print_text(f"Found {len(readable):,} pictures {labels} in {whole(readable.source)}.")
+    print_text(f"Found {len(readable):,} images {labels} in {whole(readable.source)}.")
     for alike in spellings(names):
         named = " and ".join(map(repr, alike))
         print_text(
             f"{named} differ in their spelling only and stay {len(alike)} classes; if they are one, spell them alike."
         )
-    ignored = ", ".join(f"{count} {kind}" for kind, count in pictures.ignored.items() if count)
+    ignored = ", ".join(f"{count} {kind}" for kind, count in examples.ignored.items() if count)
     if ignored:
         print_text(f"Ignored what is not a labelled image: {ignored}.")
 
 
-def _say_duplicates(pictures: PictureSet) -> None:
-    assert pictures.duplicates is not None and pictures.upright is not None
-    repeated = len(pictures) - len(np.unique(pictures.duplicates))
+def _say_duplicates(examples: Examples) -> None:
+    assert examples.duplicates is not None and examples.upright is not None
+    repeated = len(examples) - len(np.unique(examples.duplicates))
     if not repeated:
         return
     contradicting = _contradicting(
-        pictures, find_conflicts(pictures, pictures.upright, pictures.duplicates).contradictions
+        examples, find_conflicts(examples, examples.upright, examples.duplicates).contradictions
     )
-    shows = "picture shows" if repeated == 1 else "pictures show"
-    audit = whole(command("audit", pictures.source))
+    shows = "image shows" if repeated == 1 else "images show"
+    audit = whole(command("audit", examples.source))
     print_text(f"{repeated:,} {shows} the same as others{contradicting}; {audit} tells more.")
 
 
-def _say_lost(pictures: PictureSet, statistics: np.ndarray) -> None:
+def _say_lost(examples: Examples, statistics: np.ndarray) -> None:
     """Say which images show nothing, or hardly anything, as they are decoded."""
     for which, what, option in (
         (
@@ -231,15 +231,15 @@ def _say_lost(pictures: PictureSet, statistics: np.ndarray) -> None:
         count = int(which.sum())
         if count:
             name = "--background" if option in ("white", "black", "gray") else "--levels"
-            are, first = "image is" if count == 1 else "images are", pictures.keys[int(np.flatnonzero(which)[0])]
+            are, first = "image is" if count == 1 else "images are", examples.keys[int(np.flatnonzero(which)[0])]
             print_text(f"Warning: {count:,} {are} {what} ({first}): give {name} {option}.")
 
 
-def _contradicting(pictures: PictureSet, groups: Sequence[np.ndarray]) -> str:
+def _contradicting(examples: Examples, groups: Sequence[np.ndarray]) -> str:
     if not groups:
         return ""
-    (one, *others), labels = groups[0].tolist(), pictures.labels.array
+    (one, *others), labels = groups[0].tolist(), examples.labels.array
     # Not by their texts: numbers may differ in a digit that these leave out.
     other = next(index for index in others if np.any(labels[index] != labels[one]))
     times = "once" if len(groups) == 1 else f"{len(groups):,} times"
-    return f", {times} with another label ({pictures.keys[one]} and {pictures.keys[other]})"
+    return f", {times} with another label ({examples.keys[one]} and {examples.keys[other]})"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Room:
+class PixelBudget:
     """An allowance of pixels that all threads share: whoever needs more than is left waits for the others."""
 
     def __init__(self, pixels: int) -> None:

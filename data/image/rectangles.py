@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from data.decoding import CROP_FRACTION, Fit, decoded, draw_like_phone, load_pixels
+from data.image.decoding import CROP_FRACTION, Fit, decoded, draw_like_phone, load_pixels
 
 
 def load_to_size(encoded: bytes, size: int | tuple[int, int], resize: str) -> np.ndarray:
@@ -13,13 +13,13 @@ def load_to_size(encoded: bytes, size: int | tuple[int, int], resize: str) -> np
     Args:
         encoded: the bytes of an image file.
         size: side of the result, or its height and width, in pixels.
-        resize: a key of `data.decoding.RESIZES`; "crop" keeps the aspect ratio of the result, and "pad" that of the image.
+        resize: a key of `data.image.decoding.RESIZES`; "crop" keeps the aspect ratio of the result, "pad" that of the image.
 
     Returns:
         uint8 (height, width, 3), RGB.
 
     Raises:
-        UnreadablePicture: see `data.decoding.decode`.
+        UnreadableImage: see `data.image.decoding.decode`.
     """
     height, width = (size, size) if isinstance(size, int) else size
     if height == width:

@@ -1,4 +1,4 @@
-"""The decoder of `data.decoding` once more, as TensorFlow operations, for a model that is served encoded pictures."""
+"""The decoder of `data.image.decoding` once more, as TensorFlow operations, for a model that is served encoded images."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from data.decoding import CROP_FRACTION
-from data.headers_in_graph import orientation
+from data.image.decoding import CROP_FRACTION
+from data.image.headers_in_graph import orientation
 
 
 def pixels_in_graph(encoded: tf.Tensor, image_size: int, resize: str) -> tf.Tensor:
     """Decode and resize one image inside a graph, upright by its EXIF orientation.
 
-    The pixels are those of `data.decoding.load_pixels`, but for the last bit of rounding, unless one of
-    `data.headers_in_graph.refusals` holds.
+    The pixels are those of `data.image.decoding.load_pixels`, but for the last bit of rounding, unless one of
+    `data.image.headers_in_graph.refusals` holds.
 
     Args:
         encoded: scalar string, the bytes of a JPEG, PNG, GIF (first frame), BMP or WebP file.
         image_size: side of the square result, in pixels.
-        resize: a key of `data.decoding.RESIZES`.
+        resize: a key of `data.image.decoding.RESIZES`.
 
     Returns:
         float32 (image_size, image_size, 3), RGB in [0, 255].
@@ -53,7 +53,7 @@ def _stretch(pixels: tf.Tensor, size: int) -> tf.Tensor:
 
 
 def _resize(pixels: tf.Tensor, height: tf.Tensor | int, width: tf.Tensor | int) -> tf.Tensor:
-    """From corner to corner between the nearest four pixels, rounded to whole levels, as `data.decoding` does by OpenCV."""
+    """From corner to corner between the nearest four pixels, rounded, as `data.image.decoding` does by OpenCV."""
     left_top, right_top = _neighbours(pixels, width, axis=1)
     rows = left_top + (right_top - left_top) * _fractions(pixels, width, axis=1)[None, :, None]
     upper, lower = _neighbours(rows, height, axis=0)

@@ -13,15 +13,17 @@ import pytest
 from PIL import Image
 
 import app
-from data import decoding
-from data.augmentation import AUGMENTATIONS, Augmentation
-from data.decoding import load_each_way, load_pixels
-from data.kept_pixels import KeptPixels
+from data.examples import Examples
+from data.image import decoding
+from data.image.augmentation import AUGMENTATIONS, Augmentation
+from data.image.decoding import load_each_way, load_pixels
+from data.image.transform import ImageTransform
+from data.kept_arrays import KeptArrays
 from data.labels import SingleLabel
-from data.loading import PictureLoader, load_ahead
-from data.pictures import PictureSet
+from data.loading import Loader, load_ahead
+from tests.augmented import augmented
 from tests.conftest import TINY
-from tests.pictures import encode, smooth
+from tests.images import encode, smooth
 
 SIZE = 16
 ANTIALIASED = Augmentation(antialiased_resize=1.0)
@@ -42,10 +44,10 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> Counter[bytes]:
     return counts
 
 
-def loader_of(files: list[bytes]) -> PictureLoader:
+def loader_of(files: list[bytes]) -> Loader:
     keys = tuple(f"{number}.jpg" for number in range(len(files)))
-    pictures = PictureSet("memory", keys, SingleLabel(np.arange(len(files)) % 2, ("a", "b")), files.__getitem__)
-    return PictureLoader(pictures, SIZE, "stretch")
+    examples = Examples("memory", keys, SingleLabel(np.arange(len(files)) % 2, ("a", "b")), files.__getitem__)
+    return Loader(examples, ImageTransform(SIZE, "stretch"))
 
 
 def test_only_what_is_kept_is_decoded_once(decoded: Counter[bytes]) -> None:
@@ -60,27 +62,25 @@ def test_only_what_is_kept_is_decoded_once(decoded: Counter[bytes]) -> None:
 
 
 def test_views_keep_and_take_the_image_as_it_is(decoded: Counter[bytes]) -> None:
-    loader = loader_of([LARGE])
+    loader = augmented(loader_of([LARGE]), Augmentation(flip=True))
     loader.keep([0])
-    seeds = [None, (1,), (2,)]
-    plain = Augmentation(flip=True)
-    first = loader.views(0, plain, seeds)
-    np.testing.assert_array_equal(loader.views(0, plain, seeds), first)
+    first = loader.views(0, [None, (1,), (2,)])
+    np.testing.assert_array_equal(loader.views(0, [None, None]), first[[0, 0]])
     np.testing.assert_array_equal(loader.load(0), first[0])
     assert decoded == {LARGE: 1}
-    loader.views(0, ANTIALIASED, [(1,)])  # other pixels, for which it is decoded
+    loader.views(0, [(1,)])  # views are made of the file
     assert decoded == {LARGE: 2}
 
 
 @pytest.mark.parametrize(("file", "decodes"), [(SMALL, 1), (LARGE, 2)], ids=["whole", "shrunk"])
 def test_a_decode_of_the_whole_image_is_made_use_of(file: bytes, decodes: int, decoded: Counter[bytes]) -> None:
     """Not that of an image which the decoder shrinks: its pixels as they are would be others."""
-    loader, other = loader_of([file]), loader_of([file])
+    loader, other = (augmented(loader_of([file]), ANTIALIASED) for _ in range(2))
     loader.keep([0])
-    views = loader.views(0, ANTIALIASED, [(1,), (2,)])
+    views = loader.views(0, [(1,), (2,)])
     plain = loader.load(0)
     assert decoded == {file: decodes}
-    np.testing.assert_array_equal(views, other.views(0, ANTIALIASED, [(1,), (2,)]))
+    np.testing.assert_array_equal(views, other.views(0, [(1,), (2,)]))
     np.testing.assert_array_equal(plain, other.load(0))
 
 
@@ -126,7 +126,7 @@ def test_without_room_on_the_disk_images_are_decoded_again(
 
 
 def test_the_file_goes_with_its_owner() -> None:
-    kept = KeptPixels(SIZE)
+    kept = KeptArrays(SIZE)
     kept.want([3])
     kept.add(3, np.zeros((SIZE, SIZE, 3), np.uint8))
     file = kept._file

@@ -1,10 +1,10 @@
-"""Random changes to training pictures that keep their meaning.
+"""Random changes to training images that keep their meaning.
 
-Geometry (crop, rotation, flip) is one affine map a picture, so each pixel is interpolated once; colour (saturation, contrast,
+Geometry (crop, rotation, flip) is one affine map an image, so each pixel is interpolated once; colour (saturation, contrast,
 brightness) is another; RandAugment and random erasing come after them. All randomness comes from the generator that is handed
-in: the same seed gives the same picture in any process, which is what makes an interrupted run continue exactly.
+in: the same seed gives the same image in any process, which is what makes an interrupted run continue exactly.
 
-It is done a picture at a time, outside of TensorFlow, and not by Keras' layers: views are seeded one by one, so that what the
+It is done an image at a time, outside of TensorFlow, and not by Keras' layers: views are seeded one by one, so that what the
 frozen layers make of them can be kept, and OpenCV and Pillow are several times as fast.
 """
 
@@ -15,29 +15,29 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from data.randaugment import rand_augment
+from data.image.randaugment import rand_augment
 
 _GREY = np.array([0.299, 0.587, 0.114])  # luma of ITU-R BT.601
 _LONGEST_RATIO = 4 / 3  # of the sides of a crop
-_SMALLEST_ERASED, _LARGEST_ERASED = 0.02, 0.4  # parts of the picture's area, as in the paper of `_erased`, and the next
+_SMALLEST_ERASED, _LARGEST_ERASED = 0.02, 0.4  # parts of the image's area, as in the paper of `_erased`, and the next
 _LONGEST_ERASED_RATIO = 1 / 0.3
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far pictures are changed.
+    """How far images are changed.
 
     Attributes:
-        flip: mirror half of the pictures left to right.
-        min_area: smallest part of the picture that a random crop keeps, in (0, 1]; its aspect ratio varies with it.
+        flip: mirror half of the images left to right.
+        min_area: smallest part of the image that a random crop keeps, in (0, 1]; its aspect ratio varies with it.
         rotation: largest angle, in degrees, either way.
         brightness: largest shift, as a part of the full range.
         contrast: largest change of contrast and of saturation, as a factor: 0.2 gives factors in [0.8, 1.2].
-        operations: how many operations of `data.randaugment.OPERATIONS` are carried out on each picture.
+        operations: how many operations of `data.image.randaugment.OPERATIONS` are carried out on each image.
         magnitude: how strong these are, in [0, 1].
-        erasing: part of the pictures, in [0, 1], in which a rectangle is painted over with noise.
-        antialiased_resize: part of the pictures, in [0, 1], that are resized with antialiasing; it is for
-            the loader, see `data.loading.PictureLoader.views`.
+        erasing: part of the images, in [0, 1], in which a rectangle is painted over with noise.
+        antialiased_resize: part of the images, in [0, 1], that are resized with antialiasing; it is for
+            the loader, see `data.loading.Loader.views`.
         live: drawn anew in every epoch, which rules out a cache of views.
     """
 
@@ -53,12 +53,12 @@ class Augmentation:
     live: bool = False
 
     def without_flip(self) -> Augmentation:
-        """The same for pictures whose mirror image means something else: digits, letters, road signs."""
+        """The same for images whose mirror image means something else: digits, letters, road signs."""
         return replace(self, flip=False)
 
     @property
     def changes_pixels(self) -> bool:
-        """Whether pictures are changed after they were loaded."""
+        """Whether images are changed after they were loaded."""
         return replace(self, antialiased_resize=0.0, live=False) != Augmentation()
 
 
@@ -73,12 +73,12 @@ AUGMENTATIONS: dict[str, Augmentation] = {
 
 
 def augment(pixels: np.ndarray, random: np.random.Generator, augmentation: Augmentation) -> np.ndarray:
-    """Change a picture in a random way.
+    """Change an image in a random way.
 
     Args:
         pixels: uint8 (size, size, 3), RGB.
         random: gives all draws: those of geometry and colour first, the same number of them whatever the augmentation.
-        augmentation: how far; all but its `antialiased_resize`, which can only be done where pictures are loaded.
+        augmentation: how far; all but its `antialiased_resize`, which can only be done where images are loaded.
 
     Returns:
         uint8, the shape of `pixels`; `pixels` itself where nothing is to be changed.
@@ -101,9 +101,9 @@ def _geometry(draws: np.ndarray, size: int, augmentation: Augmentation) -> np.nd
     """Crop, rotate and flip, as an affine map (2, 3) from output to input coordinates, by draws (6,) in [-1, 1)."""
     for_area, for_ratio, for_angle, for_side, for_x, for_y = draws.tolist()
     area = 1 - (1 - augmentation.min_area) * (for_area + 1) / 2
-    log_ratio = min(math.log(_LONGEST_RATIO), -math.log(area))  # no crop is longer than the picture
+    log_ratio = min(math.log(_LONGEST_RATIO), -math.log(area))  # no crop is longer than the image
     half_ratio = math.exp(for_ratio / 2 * log_ratio)
-    width, height = math.sqrt(area) * half_ratio, math.sqrt(area) / half_ratio  # as parts of the picture's side
+    width, height = math.sqrt(area) * half_ratio, math.sqrt(area) / half_ratio  # as parts of the image's side
     angle = math.radians(for_angle * augmentation.rotation)
     sign = -1.0 if augmentation.flip and for_side < 0 else 1.0
     centre = (size - 1) / 2
@@ -117,25 +117,25 @@ def _geometry(draws: np.ndarray, size: int, augmentation: Augmentation) -> np.nd
 
 
 def _colour(draws: np.ndarray, means: np.ndarray, augmentation: Augmentation) -> np.ndarray:
-    """Saturation about each pixel's grey, then contrast about the picture's mean, then brightness, as one map (3, 4).
+    """Saturation about each pixel's grey, then contrast about the image's mean, then brightness, as one map (3, 4).
 
     Args:
         draws: (3,) in [-1, 1).
-        means: (3,), of the picture's channels.
+        means: (3,), of the image's channels.
         augmentation: how far.
     """
     saturation, contrast = 1 + augmentation.contrast * draws[:2]
     saturated = saturation * np.eye(3) + (1 - saturation) * _GREY  # each row adds its part of the grey
-    mean = (saturated @ means).mean()  # what the picture's mean is then, since the map is linear
+    mean = (saturated @ means).mean()  # what the image's mean is then, since the map is linear
     shift = (1 - contrast) * mean + draws[2] * augmentation.brightness * 255
     return np.column_stack([contrast * saturated, np.full(3, shift)])
 
 
 def _erased(pixels: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Random erasing (Zhong et al. 2020, https://arxiv.org/abs/1708.04896): noise in a rectangle within the picture."""
+    """Random erasing (Zhong et al. 2020, https://arxiv.org/abs/1708.04896): noise in a rectangle within the image."""
     size = len(pixels)
     area = random.uniform(_SMALLEST_ERASED, _LARGEST_ERASED)
-    log_ratio = min(math.log(_LONGEST_ERASED_RATIO), -math.log(area))  # no side is longer than the picture's
+    log_ratio = min(math.log(_LONGEST_ERASED_RATIO), -math.log(area))  # no side is longer than the image's
     half_ratio = math.exp(random.uniform(-log_ratio, log_ratio) / 2)
     width, height = (max(1, round(math.sqrt(area) * size * factor)) for factor in (half_ratio, 1 / half_ratio))
     left, top = random.integers(size - width + 1), random.integers(size - height + 1)

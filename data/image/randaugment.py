@@ -2,7 +2,7 @@
 
 What changes colours is Pillow's, as in AutoAugment, where the paper's operations come from. What moves pixels leaves grey
 behind, as there: mirrored at its border, a 0 that is moved becomes an 8. Keras' layer `RandAugment` was not taken: it carries
-out all of its operations to keep one, draws from a generator of its own, and by default turns pictures by up to half a turn.
+out all of its operations to keep one, draws from a generator of its own, and by default turns images by up to half a turn.
 """
 
 from __future__ import annotations

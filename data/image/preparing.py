@@ -16,8 +16,8 @@ from functools import partial
 import numpy as np
 from PIL import Image, ImageColor, TiffImagePlugin
 
-from data.decoding import LARGEST_FILE, UnreadablePicture, bits_of, loaded, opened
 from data.errors import DataError
+from data.image.decoding import LARGEST_FILE, UnreadableImage, bits_of, loaded, opened
 
 _LEVELS = re.compile(r"(-?[\d.]+(?:e[+-]?\d+)?)\s*[-,:]\s*(-?[\d.]+(?:e[+-]?\d+)?)")
 _PNG_DEPTH = 24  # the place of the bits of a channel in a PNG file
@@ -52,7 +52,7 @@ class Preparation:
         """The file to decode in place of this one: the same, or one in 8-bit RGB.
 
         Raises:
-            UnreadablePicture: see `data.decoding.decode`.
+            UnreadableImage: see `data.image.decoding.decode`.
         """
         if self == PLAIN:
             return encoded
@@ -64,8 +64,8 @@ class Preparation:
             return _encode(upright)
 
     def applied_to(self, read: Callable[[int], bytes]) -> Callable[[int], bytes]:
-        """The same for a function that reads the file of image `i`."""
-        return read if self == PLAIN else lambda index: self(read(index))
+        """The same for what reads the file of image `i`."""
+        return read if self == PLAIN else PreparedReader(read, self)
 
     def _convert(self, image: Image.Image, encoded: bytes, is_deep: bool) -> Image.Image:
         if is_deep:
@@ -81,11 +81,23 @@ class Preparation:
         return Image.alpha_composite(ground, image.convert("RGBA")).convert("RGB")
 
 
+@dataclass(frozen=True)
+class PreparedReader:
+    """Reads image files and prepares them."""
+
+    read: Callable[[int], bytes]
+    preparation: Preparation
+
+    def __call__(self, index: int) -> bytes:
+        """The bytes of the file of an example."""
+        return self.preparation(self.read(index))
+
+
 PLAIN = Preparation()  # leaves every file as it is
 
 
 def depth_of(image: Image.Image, encoded: bytes) -> int:
-    """Bits of a channel of an image from `data.decoding.opened`, as stored."""
+    """Bits of a channel of an image from `data.image.decoding.opened`, as stored."""
     if image.format == "PNG":
         return encoded[_PNG_DEPTH]
     if isinstance(image, TiffImagePlugin.TiffImageFile):
@@ -117,7 +129,7 @@ def deep_values(image: Image.Image, encoded: bytes) -> np.ndarray:
 
     values = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
     if values is None or values.shape[:2] != image.size[::-1]:
-        raise UnreadablePicture("its kind of deep pixels cannot be read; save it as 16-bit PNG")
+        raise UnreadableImage("its kind of deep pixels cannot be read; save it as 16-bit PNG")
     if values.ndim == 2:
         return values.astype(np.float32)
     return values[..., [2, 1, 0, 3][: values.shape[2]]].astype(np.float32)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from data.preparing import PLAIN, Preparation
+from data.image.preparing import PLAIN, Preparation
 
 _JPEG, _PNG, _BMP, _GIF = b"\xff\xd8\xff", b"\x89PNG", b"BM", b"GIF8"
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"

@@ -1,12 +1,12 @@
-"""From the bytes of a picture file to RGB pixels at the size asked for: the one decoder of training, evaluation and prediction.
+"""From the bytes of an image file to RGB pixels at the size asked for: the one decoder of training, evaluation and prediction.
 
 Pillow decodes every colour type, and minds EXIF orientation. Alpha is dropped, not blended, and 16-bit
-channels keep their high byte: so do TensorFlow's decoders and the phone's, and a model should see one picture everywhere.
-Where that loses what is to be seen, `data.preparing` makes other files of such pictures before they are decoded.
+channels keep their high byte: so do TensorFlow's decoders and the phone's, and a model should see one image everywhere.
+Where that loses what is to be seen, `data.image.preparing` makes other files of such images before they are decoded.
 It is resized as MediaPipe Tasks does on a phone, so that the accuracy that is reported is the one that a phone gets; training
-also sees antialiased pictures, as other clients make them.
+also sees antialiased images, as other clients make them.
 
-Whether a picture can be used is a matter of its bytes alone: every way into this module decides alike and gives the same
+Whether an image can be used is a matter of its bytes alone: every way into this module decides alike and gives the same
 reason. Files that are made to exhaust memory or time are refused, and threads share one allowance of memory.
 """
 
@@ -22,20 +22,20 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError, features
 
-from data.room import Room
+from data.image.pixel_budget import PixelBudget
 
 _HAS_AVIF = features.check("avif")  # Pillow has it on all but a few systems
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", *(["AVIF"] if _HAS_AVIF else []))
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", *([".avif"] if _HAS_AVIF else [])}
 )
-LARGEST_PICTURE = 2**29 // 3  # pixels: 179 million, as many as Pillow and TensorFlow take
+LARGEST_IMAGE = 2**29 // 3  # pixels: 179 million, as many as Pillow and TensorFlow take
 LARGEST_SIDE = 2**16 - 1  # pixels, as in JPEG and GIF: longer lines make decoders and resizers slow
 LARGEST_FILE = 2**28  # bytes
 _MOST_SEGMENTS = 1000  # of a JPEG; those with the longest metadata have a few hundred
 _MOST_SCANS = 100  # of a JPEG; progressive ones have about ten
 _EXIF_ORIENTATION = 0x0112
-_TURNS = {  # by EXIF orientation, what makes a picture upright
+_TURNS = {  # by EXIF orientation, what makes an image upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -48,8 +48,8 @@ _JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8\xff", 0xDA, 0xD9
 # Markers that a length stands behind, and the end's; none of them occurs within the data of a scan.
 _JPEG_SEGMENT = re.compile(rb"\xff([\xc0-\xc7\xc9-\xcf\xd9-\xef\xfe])")
 _DAMAGED = "truncated or damaged"
-_UNKNOWN = f"not a picture in a known format ({', '.join(FORMATS)})"
-_TOO_LARGE = f"its header announces more than {LARGEST_PICTURE / 1e6:.0f} million pixels"
+_UNKNOWN = f"not an image in a known format ({', '.join(FORMATS)})"
+_TOO_LARGE = f"its header announces more than {LARGEST_IMAGE / 1e6:.0f} million pixels"
 _TOO_WIDE = f"its header announces a side of more than {LARGEST_SIDE:,} pixels"
 _TOO_DEEP = (
     "its pixels are 32-bit numbers, of which none is known to be white; say which are black and white with --levels"
@@ -67,26 +67,26 @@ _OTHERS = {
     rb"\s*(<!--.*?-->\s*)?<(html|!DOCTYPE html)": f"a web page, {_UNKNOWN}",
 }
 CROP_FRACTION = 0.875  # of the shorter side: the centre crop that ImageNet networks are evaluated with
-_SCALES = (8, 4, 2)  # by which JPEG decoders divide a picture's size at no cost
+_SCALES = (8, 4, 2)  # by which JPEG decoders divide an image's size at no cost
 
-# Pillow warns of large or slightly odd pictures; what cannot be used raises, and the rest is of no interest to the user.
+# Pillow warns of large or slightly odd images; what cannot be used raises, and the rest is of no interest to the user.
 warnings.filterwarnings("ignore", module=r"PIL\..*")
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
-class UnreadablePicture(ValueError):  # noqa: N818 - it names the thing
-    """Bytes that are not a whole picture in one of `FORMATS`; the text is the reason, in a few words."""
+class UnreadableImage(ValueError):  # noqa: N818 - it names the thing
+    """Bytes that are not a whole image in one of `FORMATS`; the text is the reason, in a few words."""
 
 
-# The largest picture takes 2 GB while it is decoded and resized, and WebP 3.7 GB. Several at once take no more than one.
-_ROOM = Room(LARGEST_PICTURE)
+# The largest image takes 2 GB while it is decoded and resized, and WebP 3.7 GB. Several at once take no more than one.
+_BUDGET = PixelBudget(LARGEST_IMAGE)
 
 
 def decode(encoded: bytes) -> Image.Image:
-    """Decode a picture file, upright and in RGB; the first frame of an animation.
+    """Decode an image file, upright and in RGB; the first frame of an animation.
 
     Raises:
-        UnreadablePicture: not a picture, truncated, or larger than `LARGEST_PICTURE`, `LARGEST_SIDE` or `LARGEST_FILE`,
+        UnreadableImage: not an image, truncated, or larger than `LARGEST_IMAGE`, `LARGEST_SIDE` or `LARGEST_FILE`,
             judged from the header before anything is decoded.
     """
     with decoded(encoded) as image:
@@ -95,30 +95,30 @@ def decode(encoded: bytes) -> Image.Image:
 
 @contextmanager
 def decoded(encoded: bytes) -> Iterator[Image.Image]:
-    """As `decode`, for threads that go on with the picture: as long as they have it, its memory is not given to others."""
+    """As `decode`, for threads that go on with the image: as long as they have it, its memory is not given to others."""
     with opened(encoded) as image:
         yield loaded(image)
 
 
 @contextmanager
 def opened(encoded: bytes) -> Iterator[Image.Image]:
-    """A picture whose header is read and whose pixels are not, with room in memory for them."""
+    """An image whose header is read and whose pixels are not, with room in memory for them."""
     if not encoded:
-        raise UnreadablePicture("the file is empty")
+        raise UnreadableImage("the file is empty")
     if len(encoded) > LARGEST_FILE:
-        raise UnreadablePicture(TOO_LONG)
+        raise UnreadableImage(TOO_LONG)
     if encoded.startswith(_JPEG_START):
         _check_segments(encoded)
-    # A switch for the whole process, which TensorFlow Datasets turns on: half a picture would pass.
+    # A switch for the whole process, which TensorFlow Datasets turns on: half an image would pass.
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     with _faults_named():
         image = _open(encoded)
     with image:
-        if image.width * image.height > LARGEST_PICTURE:
-            raise UnreadablePicture(_TOO_LARGE)
+        if image.width * image.height > LARGEST_IMAGE:
+            raise UnreadableImage(_TOO_LARGE)
         if max(image.size) > LARGEST_SIDE:
-            raise UnreadablePicture(_TOO_WIDE)
-        with _ROOM.reserved(image.width * image.height):
+            raise UnreadableImage(_TOO_WIDE)
+        with _BUDGET.reserved(image.width * image.height):
             yield image
 
 
@@ -128,27 +128,27 @@ def _open(encoded: bytes) -> Image.Image:
     except UnidentifiedImageError as error:
         start = encoded[:1024]
         reasons = (reason for pattern, reason in _OTHERS.items() if re.match(pattern, start, re.DOTALL | re.IGNORECASE))
-        raise UnreadablePicture(next(reasons, _UNKNOWN)) from error
+        raise UnreadableImage(next(reasons, _UNKNOWN)) from error
 
 
 @contextmanager
 def _faults_named() -> Iterator[None]:
-    """Makes whatever Pillow raises within an `UnreadablePicture`."""
+    """Makes whatever Pillow raises within an `UnreadableImage`."""
     try:
         yield
-    except UnreadablePicture:
+    except UnreadableImage:
         raise
     except Image.DecompressionBombError as error:
-        raise UnreadablePicture(_TOO_LARGE) from error
+        raise UnreadableImage(_TOO_LARGE) from error
     except MemoryError as error:
-        raise UnreadablePicture("there is not enough memory to decode it") from error
+        raise UnreadableImage("there is not enough memory to decode it") from error
     except Exception as error:  # a damaged file can make a decoder raise nearly anything, and all of it means the same
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise UnreadablePicture(f"{_DAMAGED} ({reason})") from error
+        raise UnreadableImage(f"{_DAMAGED} ({reason})") from error
 
 
 def _check_segments(encoded: bytes) -> None:
-    """Refuses a JPEG that would take hours: each scan passes over the whole picture, even if it holds nothing.
+    """Refuses a JPEG that would take hours: each scan passes over the whole image, even if it holds nothing.
 
     Pillow's time for many segments of EXIF data grows with the square of their number.
     """
@@ -156,16 +156,16 @@ def _check_segments(encoded: bytes) -> None:
     while found := _JPEG_SEGMENT.search(encoded, place):
         place, kind = found.end(), found[1][0]
         if kind == _JPEG_END and scans:
-            return  # of the picture; phones put a film or a map of depths behind it
+            return  # of the image; phones put a film or a map of depths behind it
         segments, scans = segments + 1, scans + (kind == _JPEG_SCAN)
         if segments > _MOST_SEGMENTS or scans > _MOST_SCANS:
-            raise UnreadablePicture(_TOO_OFTEN)
+            raise UnreadableImage(_TOO_OFTEN)
         if kind != _JPEG_END:
             place += int.from_bytes(encoded[place : place + 2], "big")
 
 
 def loaded(image: Image.Image, convert: Callable[[Image.Image], Image.Image] | None = None) -> Image.Image:
-    """The pixels of a picture from `opened`, upright and in RGB, or in whatever `convert` makes of them."""
+    """The pixels of an image from `opened`, upright and in RGB, or in whatever `convert` makes of them."""
     with _faults_named():
         image.load()
         converted = (convert or _to_rgb)(image)
@@ -174,7 +174,7 @@ def loaded(image: Image.Image, convert: Callable[[Image.Image], Image.Image] | N
 
 
 class Header(NamedTuple):
-    """What stands in a picture file before its pixels.
+    """What stands in an image file before its pixels.
 
     Attributes:
         format: one of `FORMATS`.
@@ -190,7 +190,7 @@ class Header(NamedTuple):
 
 
 def read_header(encoded: bytes) -> Header:
-    """The header of a picture that `decode` can read."""
+    """The header of an image that `decode` can read."""
     with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
         try:
             is_animated = _has_more(image)
@@ -219,7 +219,7 @@ def _orientation(image: Image.Image) -> int:
 def _to_rgb(image: Image.Image) -> Image.Image:
     bits = bits_of(image)
     if bits > 16:
-        raise UnreadablePicture(_TOO_DEEP)
+        raise UnreadableImage(_TOO_DEEP)
     if image.mode.startswith("I"):  # more than 8 bits of grey: Pillow's own conversion would clip them to white
         image = Image.fromarray(np.clip(np.asarray(image) >> (bits - 8), 0, 255).astype(np.uint8))
     return image if image.mode == "RGB" else image.convert("RGB")
@@ -236,7 +236,7 @@ Box = tuple[int, int, int, int]  # left, top, right and bottom, in pixels
 
 
 class Fit(NamedTuple):
-    """Which part of a picture is seen, and how large it is drawn in the middle of a square; what is left is black.
+    """Which part of an image is seen, and how large it is drawn in the middle of a square; what is left is black.
 
     Attributes:
         box: that part.
@@ -248,7 +248,7 @@ class Fit(NamedTuple):
     height: int
 
 
-# From the width and height of a picture, and the side of the square that it is to fit into.
+# From the width and height of an image, and the side of the square that it is to fit into.
 FitOf = Callable[[int, int, int], Fit]
 
 
@@ -261,30 +261,30 @@ def _crop(width: int, height: int, size: int) -> Fit:
 
 
 def central_square(width: int, height: int) -> Box:
-    """What `crop` looks at: left, top, right and bottom, in pixels, of a picture of this width and height."""
+    """What `crop` looks at: left, top, right and bottom, in pixels, of an image of this width and height."""
     side = max(1, round(min(width, height) * CROP_FRACTION))
     left, top = (width - side) // 2, (height - side) // 2
     return left, top, left + side, top + side
 
 
 def _pad(width: int, height: int, size: int) -> Fit:
-    longest = max(width, height)  # whole numbers, so that data.serving finds the same size to the pixel
+    longest = max(width, height)  # whole numbers, so that data.image.serving finds the same size to the pixel
     drawn_width, drawn_height = (max(1, (2 * side * size + longest) // (2 * longest)) for side in (width, height))
     return Fit((0, 0, width, height), drawn_width, drawn_height)
 
 
 RESIZES: dict[str, FitOf] = {
-    "stretch": _stretch,  # the whole picture, its aspect ratio lost: what MediaPipe Tasks does on a phone
+    "stretch": _stretch,  # the whole image, its aspect ratio lost: what MediaPipe Tasks does on a phone
     "crop": _crop,  # the central square
-    "pad": _pad,  # the whole picture, black bars beside it
+    "pad": _pad,  # the whole image, black bars beside it
 }
 
 
 def load_pixels(encoded: bytes, image_size: int, resize: str, *, like_phone: bool = True) -> np.ndarray:
-    """Decode and resize one picture.
+    """Decode and resize one image.
 
     Args:
-        encoded: the bytes of a picture file.
+        encoded: the bytes of an image file.
         image_size: side of the square result, in pixels.
         resize: a key of `RESIZES`.
         like_phone: resize as MediaPipe Tasks does on a phone, between the nearest four pixels only, from corner to corner;
@@ -294,7 +294,7 @@ def load_pixels(encoded: bytes, image_size: int, resize: str, *, like_phone: boo
         uint8 (image_size, image_size, 3), RGB.
 
     Raises:
-        UnreadablePicture: see `decode`.
+        UnreadableImage: see `decode`.
     """
     return load_each_way(encoded, image_size, resize, {like_phone})[like_phone]
 
@@ -302,15 +302,15 @@ def load_pixels(encoded: bytes, image_size: int, resize: str, *, like_phone: boo
 def load_each_way(
     encoded: bytes, image_size: int, resize: str, ways: Collection[bool], *, spare: Collection[bool] = ()
 ) -> dict[bool, np.ndarray]:
-    """Decode one picture once, and resize it in one way or both.
+    """Decode one image once, and resize it in one way or both.
 
     A JPEG of which only antialiased pixels are wanted is decoded at a half, quarter or eighth of its size where that
     leaves twice what is needed: the decoder then averages, which the resize would have done, and skips most of its work.
-    That gives antialiased pixels which differ from those of the whole picture, as they come with those like a phone's,
+    That gives antialiased pixels which differ from those of the whole image, as they come with those like a phone's,
     by a fraction of a level; by more where EXIF turns it and its sides are no multiples of 8.
 
     Args:
-        encoded: the bytes of a picture file.
+        encoded: the bytes of an image file.
         image_size: side of the square result, in pixels.
         resize: a key of `RESIZES`.
         ways: the values of `like_phone` that are wanted, see `load_pixels`.
@@ -320,10 +320,10 @@ def load_each_way(
         By way, uint8 (image_size, image_size, 3), RGB.
 
     Raises:
-        UnreadablePicture: see `decode`.
+        UnreadableImage: see `decode`.
     """
     if True not in ways:
-        with suppress(UnreadablePicture):  # some kinds of JPEG cannot be shrunk; the whole picture decides
+        with suppress(UnreadableImage):  # some kinds of JPEG cannot be shrunk; the whole image decides
             return _load_each_way(encoded, image_size, RESIZES[resize], ways, spare, shrink=True)
     return _load_each_way(encoded, image_size, RESIZES[resize], ways, spare, shrink=False)
 

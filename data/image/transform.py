@@ -1,0 +1,88 @@
+"""From the bytes of an image file to its pixels, as it is and in augmented views."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from data.image.augmentation import AUGMENTATIONS, Augmentation, augment
+from data.image.decoding import load_each_way
+from data.stages import StageClock
+from data.transform import Seed
+
+
+@dataclass(frozen=True)
+class ImageTransform:
+    """A `data.transform.Transform` for images, to RGB pixels, uint8.
+
+    Attributes:
+        image_size: side of the square result, in pixels.
+        resize: a key of `data.image.decoding.RESIZES`.
+        augmentation: how far views differ from the image.
+    """
+
+    image_size: int
+    resize: str
+    augmentation: Augmentation = AUGMENTATIONS["none"]
+
+    def __str__(self) -> str:
+        return f"{self.image_size} px, {self.resize}"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Height, width and channels."""
+        return self.image_size, self.image_size, 3
+
+    @property
+    def dtype(self) -> str:
+        """Always "uint8"."""
+        return "uint8"
+
+    @property
+    def key(self) -> Mapping[str, Any]:
+        """The size and the way of resizing."""
+        return {"image_size": self.image_size, "resize": self.resize}
+
+    @property
+    def view_key(self) -> Mapping[str, Any]:
+        """All fields of the augmentation: a new one makes new views of all images, and leaves images as they are."""
+        return asdict(self.augmentation)
+
+    @property
+    def is_augmented(self) -> bool:
+        """Whether views differ from the image as it is."""
+        return self.augmentation != AUGMENTATIONS["none"]
+
+    @property
+    def is_live(self) -> bool:
+        """Whether views are drawn again in every epoch."""
+        return self.augmentation.live
+
+    def views(
+        self, encoded: bytes, seeds: Sequence[Seed], stages: StageClock, *, spare: bool = False
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Make views as `data.transform.Transform.views` does, timed as "decode" (with resizing) and "augment".
+
+        A seed gives the same view in any company, but for the rounding of antialiased ones, see
+        `data.image.decoding.load_each_way`.
+
+        Raises:
+            UnreadableImage: see `data.image.decoding.decode`.
+        """
+        draws = [None if seed is None else np.random.default_rng(np.random.SeedSequence(seed)) for seed in seeds]
+        ways = [random is None or random.random() >= self.augmentation.antialiased_resize for random in draws]
+        with stages.time("decode"):
+            also = {True} if spare else set[bool]()
+            pixels = load_each_way(encoded, self.image_size, self.resize, set(ways), spare=also)
+        views = [
+            pixels[like_phone] if random is None else self._augmented(pixels[like_phone], random, stages)
+            for like_phone, random in zip(ways, draws, strict=True)
+        ]
+        return np.stack(views), pixels.get(True)
+
+    def _augmented(self, pixels: np.ndarray, random: np.random.Generator, stages: StageClock) -> np.ndarray:
+        with stages.time("augment"):
+            return augment(pixels, random, self.augmentation)
