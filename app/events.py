@@ -79,7 +79,7 @@ class Said:
 
     Attributes:
         marked: the text, with marks where `whole` forbids to break a line.
-        wraps: whether lines may be broken; a command that is to be copied stays whole.
+        wraps: whether lines may be broken; a command to copy stays whole.
     """
 
     marked: str

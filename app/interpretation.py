@@ -15,7 +15,7 @@ _SUM_ROUNDING = 0.02  # of their sum, which 8-bit files round by more
 
 
 @dataclass(frozen=True)
-class Answers:
+class Interpretation:
     """What a model says of images.
 
     Attributes:
@@ -33,7 +33,7 @@ class Answers:
     notes: tuple[str, ...] = ()
 
 
-def interpret(raw: np.ndarray, about: ModelDescription, *, end: str | None, gives_numbers: bool) -> Answers:
+def interpret(raw: np.ndarray, about: ModelDescription, *, end: str | None, gives_numbers: bool) -> Interpretation:
     """Find out what a model's values mean, and which classes they answer with.
 
     Args:
@@ -51,7 +51,7 @@ def interpret(raw: np.ndarray, about: ModelDescription, *, end: str | None, give
         names, values, more = _probabilities(raw, about, names, kind, task)
         notes += more
     chosen = task.choose(values, _thresholds(about, len(names)), about.score_threshold or 0.0)
-    return Answers(names, values, tuple(chosen), name, notes)
+    return Interpretation(names, values, tuple(chosen), name, notes)
 
 
 def _guess(raw: np.ndarray, about: ModelDescription, kind: str) -> tuple[str, tuple[str, ...]]:

@@ -13,20 +13,27 @@ import numpy as np
 from app.config import RunConfig, load_config, recorded
 from app.config.hyperrule import resolve, resolved
 from app.evaluation.advice import Measured, advise, describe_best, find_mirrored, flip_advice
-from app.evaluation.fonts import say_undrawable
+from app.evaluation.fonts import print_undrawable
 from app.evaluation.predicting import make_predict_function
 from app.evaluation.report import write_report
-from app.evaluation.results import calibrate, calibration_figures, check_goal, judge, say_metrics, write_plots
+from app.evaluation.results import (
+    calibrate,
+    calibration_figures,
+    check_operating_point,
+    evaluate,
+    print_metrics,
+    write_plots,
+)
 from app.evaluation.samples import write_samples
 from app.events import print_path, print_text, status, whole
 from app.exporting.evaluation_sets import export_members
 from app.exporting.exports import write_exports
-from app.exporting.summary import say_exports
+from app.exporting.summary import print_exports
 from app.plan import Plan
 from app.runs import Run
 from app.splits import keep_images
 from app.tasks import TASKS
-from app.tasks.task import Goal
+from app.tasks.task import OperatingPoint
 from app.training.activations import Extractor
 from app.training.checkpoints import FitState
 from app.training.fit_data import FitData
@@ -56,7 +63,7 @@ class PreparedRun:
     Attributes:
         model: as it is before its first step.
         plan: the options, as resolved.
-        goal: what thresholds are chosen for.
+        point: what thresholds are chosen for.
         phases: of the strategy.
         blocks: how many blocks the backbone has.
         mirrored: as `app.evaluation.advice.find_mirrored` gives them.
@@ -66,7 +73,7 @@ class PreparedRun:
 
     model: keras.Model
     plan: Plan
-    goal: Goal
+    point: OperatingPoint
     phases: list[Phase]
     blocks: int
     mirrored: tuple[str, str] | None
@@ -130,7 +137,7 @@ def prepare_run(run: Run, examples: Examples, train_size: int, sha256: str, *, r
     config = load_config(run.options)
     keras.utils.set_random_seed(config.seed)
     spec = find_backbone(config.backbone)
-    goal = check_goal(examples, config)
+    point = check_operating_point(examples, config)
     if config.cutmix:
         TASKS[examples.task].check_cutmix()
     model = _starting_model(run, config, spec, examples)
@@ -143,7 +150,7 @@ def prepare_run(run: Run, examples: Examples, train_size: int, sha256: str, *, r
     phases = STRATEGIES[plan.strategy].phases(plan, spec)
     for phase in phases:  # what does not fit the backbone is to be said now, not when a phase begins
         phase.trainable(model)
-    return PreparedRun(model, plan, goal, phases, blocks, find_mirrored(examples), resumed, started)
+    return PreparedRun(model, plan, point, phases, blocks, find_mirrored(examples), resumed, started)
 
 
 def fit_run(run: Run, prepared: PreparedRun, examples: Examples, splits: Splits) -> FittedRun:
@@ -208,15 +215,15 @@ def finish_run(run: Run, fitted: FittedRun, splits: Splits) -> None:
     examples = loader.examples
     loader.keep(splits["test"])
     predict = make_predict_function(model, loader, plan.batch_size)
-    answers = {split: predict(splits[split]) for split in ("validation", "test")}
-    metrics, thresholds = judge(examples, splits, answers, fitted.prepared.goal)
+    predictions = {split: predict(splits[split]) for split in ("validation", "test")}
+    metrics, thresholds = evaluate(examples, splits, predictions, fitted.prepared.point)
     metrics["best"] = fitted.best
-    metrics["calibration"] = calibration_figures(examples, splits, answers, fitted.temperatures)
+    metrics["calibration"] = calibration_figures(examples, splits, predictions, fitted.temperatures)
     run.write_thresholds(thresholds)
     evaluated_at = time.perf_counter()
     if plan.keep_images:
         keep_images(run, examples, splits)
-    write_exports(model, run, plan, loader, splits, answers)
+    write_exports(model, run, plan, loader, splits, predictions)
     exported_at = time.perf_counter()
     if fitted.extraction:
         metrics["extraction"] = fitted.extraction
@@ -226,10 +233,10 @@ def finish_run(run: Run, fitted: FittedRun, splits: Splits) -> None:
         "evaluate": evaluated_at - fitted_at,
         "export": exported_at - evaluated_at,
     }
-    metrics["advice"] = _advice(run, fitted, splits["validation"], metrics, answers["validation"])
+    metrics["advice"] = _advice(run, fitted, splits["validation"], metrics, predictions["validation"])
     run.write_metrics(metrics)
     write_samples(run, plan, fitted.data, splits, cached=fitted.is_cached)
-    write_plots(run, loader, splits["test"], answers["test"], thresholds, fitted.temperatures)
+    write_plots(run, loader, splits["test"], predictions["test"], thresholds, fitted.temperatures)
     write_report(run)  # from here on the run is finished
     if not plan.keep_checkpoints:
         run.remove_checkpoints()
@@ -333,9 +340,9 @@ def _print_plan(run: Run, splits: Splits, prepared: PreparedRun) -> None:
 def print_results(run: Run, examples: Examples) -> None:
     """Print what a finished run has come to, where everything is, and what to try next."""
     metrics = run.metrics
-    say_metrics(run, examples.task)
-    say_undrawable(examples.class_names)
-    say_exports(run)
+    print_metrics(run, examples.task)
+    print_undrawable(examples.class_names)
+    print_exports(run)
     for name, path in (("model", run.model), ("images", run.plots), ("report", run.report)):
         print_path(name, path)
     if load_config(run.options).preparation != PLAIN:
@@ -343,13 +350,13 @@ def print_results(run: Run, examples: Examples) -> None:
             "note      apps must fill transparent parts and stretch values as this run did, before they ask a file."
         )
     if "extraction" in metrics:
-        _say_extraction(metrics["extraction"])
+        _print_extraction(metrics["extraction"])
     for number, advice in enumerate(metrics["advice"]):
         print_text(f"{'' if number else 'try next':<10}{advice}")
     print_text(f"Finished in {metrics['seconds']['total']:.0f} s.")
 
 
-def _say_extraction(extraction: dict[str, Any]) -> None:
+def _print_extraction(extraction: dict[str, Any]) -> None:
     stages = ", ".join(f"{stage} {rate:,.0f}" for stage, rate in extraction["stage_rates"].items())
     print_text(
         f"extracted {extraction['views']:,} views of images at {extraction['rate']:,.0f} img/s by {extraction['engine']}, "

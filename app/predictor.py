@@ -13,7 +13,7 @@ from app.descriptions import BESIDE, beside, given_by_user, is_run, of_run, run_
 from app.errors import UsageError
 from app.exporting.description import ModelDescription
 from app.exporting.process import ModelProcess
-from app.interpretation import Answers, interpret
+from app.interpretation import Interpretation, interpret
 from app.runs import Run
 from data.image.decoding import decode
 from data.image.preparing import Preparation
@@ -207,7 +207,7 @@ class Predictor:
             return np.concatenate([self.predict(self.load(one)[None]) for one in images])
         return self.predict(np.stack([self.load(one) for one in images]))
 
-    def interpret(self, outputs: np.ndarray) -> Answers:
+    def interpret(self, outputs: np.ndarray) -> Interpretation:
         """What values from `predict` mean, for all images at once, since how they lie tells of what they are.
 
         Args:
@@ -217,9 +217,9 @@ class Predictor:
             UsageError: the file has no names in the language that is asked for.
         """
         gives_numbers = self.process.output == NUMBERS
-        answers = interpret(outputs, self.about, end=self.process.ask("end"), gives_numbers=gives_numbers)
-        names, notes = self._shown_names(answers.names)
-        return replace(answers, names=names, notes=(*self._notes(), *notes, *answers.notes))
+        predictions = interpret(outputs, self.about, end=self.process.ask("end"), gives_numbers=gives_numbers)
+        names, notes = self._shown_names(predictions.names)
+        return replace(predictions, names=names, notes=(*self._notes(), *notes, *predictions.notes))
 
     def latencies(self, seconds: float) -> np.ndarray:
         """Time the predictions for single images of noise, one after another, after a warm-up.

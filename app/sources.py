@@ -15,11 +15,11 @@ from app.errors import UsageError
 from app.events import Stage, print_text, progress, status, track, whole
 from app.program import command
 from data.auditing.duplicates import Duplicates, find_duplicates
-from data.auditing.findings import Evidence
+from data.auditing.findings import AuditData
 from data.auditing.groups import find_conflicts, leaks
 from data.auditing.lost import VISIBLE, background_for, deep_ones, levels_for
 from data.cache.cache import Cache
-from data.checking import Checked, check_images, describe, fingerprint, readable_only, statistics_among
+from data.checking import ImageCheck, check_images, describe, fingerprint, readable_only, statistics_among
 from data.errors import DataError
 from data.examples import Examples
 from data.image.preparing import PLAIN, Preparation
@@ -32,17 +32,17 @@ _NAMED = 8  # classes that are listed when a source is opened
 
 
 @dataclass(frozen=True)
-class Reading:
+class CheckedSource:
     """What one pass over all images of a source has found.
 
     Attributes:
         examples: all of them.
-        evidence: what is known of those that can be read, whose digests and duplicates are set, and the faults of the others.
+        audit_data: what is known of those that can be read, whose digests and duplicates are set, and the faults of the others.
         sha256: one over the names and contents of all.
     """
 
     examples: Examples
-    evidence: Evidence
+    audit_data: AuditData
     sha256: str
 
 
@@ -88,7 +88,7 @@ def read_source(
     *,
     preparation: Preparation = PLAIN,
     unlabelled: bool = False,
-) -> Reading:
+) -> CheckedSource:
     """Open a source, or a folder of images without labels, for an audit: images that cannot be read are no error.
 
     Raises:
@@ -107,7 +107,7 @@ def read_source(
     readable = readable.subset([index for index, one in enumerate(checked) if not one.fault])
     readable = _with_duplicates(readable, duplicates)
     _say_found(examples, examples)
-    return Reading(examples, Evidence(readable, statistics, faults, duplicates), fingerprint(checked))
+    return CheckedSource(examples, AuditData(readable, statistics, faults, duplicates), fingerprint(checked))
 
 
 def _with_duplicates(examples: Examples, duplicates: Duplicates) -> Examples:
@@ -176,9 +176,9 @@ def _open_labelled_or_not(source: str, options: SourceOptions) -> Examples:
         return open_unlabelled(source)
 
 
-def _check(examples: Examples, cache_folder: str | None) -> list[Checked]:
+def _check(examples: Examples, cache_folder: str | None) -> list[ImageCheck]:
     store = Cache(cache_folder).image_statistics
-    checked: list[Checked] = []
+    checked: list[ImageCheck] = []
     try:
         for one in track(check_images(examples, store.read()), len(examples), "checking"):
             checked.append(one)

@@ -21,10 +21,10 @@ from data.kept_images import open_images, write_images
 from data.splits import (
     changed_since,
     describe_changed,
+    few_shot_subset,
     fold_examples,
     read_splits,
     split_examples,
-    take_shots,
 )
 
 
@@ -56,7 +56,9 @@ def choose_splits(examples: Examples, config: RunOptions) -> tuple[Examples, np.
             test_fraction=config.test_fraction,
             seed=config.seed,
         )
-    return take_shots(examples, splits, shots=config.shots, seed=config.seed) if config.shots else (examples, splits)
+    return (
+        few_shot_subset(examples, splits, shots=config.shots, seed=config.seed) if config.shots else (examples, splits)
+    )
 
 
 def keep_images(run: Run, examples: Examples, indices: Mapping[str, np.ndarray]) -> None:

@@ -65,7 +65,7 @@ METHODS = {
     "pytorch_timm": Method("(b) PyTorch and timm", "benchmarks.pytorch_timm"),
     "graft": Method("(c) Graft", "benchmarks.graft"),
     "graft_features": Method("(d) Graft, feature extraction", "benchmarks.graft", ("strategy=feature_extraction",)),
-    # What cached views cost and bring, against images that are augmented anew in every epoch.
+    # What cached views cost and bring, against images that are augmented again in every epoch.
     **{
         f"graft_views_{views}": Method(
             f"Graft, {views} cached views", "benchmarks.graft", (f"views={views}",), by_default=False

@@ -27,7 +27,7 @@ from app.verbs.audit import Audit, audit
 from benchmarks.repetition import repeated, saved
 from data.auditing.checks import CHECKS
 from data.auditing.duplicates import find_duplicates
-from data.auditing.findings import Evidence, find_all
+from data.auditing.findings import AuditData, find_all
 from data.checking import check_images, statistics_among
 from data.examples import Examples
 from data.files import write_json
@@ -167,13 +167,7 @@ def _other_class(class_names: Sequence[str], key: str, random: np.random.Generat
 
 
 def _names(found: Audit, kinds: Sequence[str]) -> set[str]:
-    return {
-        key
-        for finding in found.findings
-        if finding.name in kinds
-        for example in finding.examples
-        for key in example.examples
-    }
+    return {key for finding in found.findings if finding.name in kinds for case in finding.cases for key in case.keys}
 
 
 def _rates(planted: set[str], found: set[str]) -> Figures:
@@ -188,8 +182,8 @@ def _rates(planted: set[str], found: set[str]) -> Figures:
 
 def _copies_found(after: Audit, before: Audit, copies: dict[str, tuple[str, str]]) -> Figures:
     """Groups that were there before, among images as they are, are real ones: they do not count."""
-    evidence = after.reading.evidence
-    group_of = dict(zip(evidence.examples.keys, evidence.duplicates.shown.tolist(), strict=True))
+    audit_data = after.reading.audit_data
+    group_of = dict(zip(audit_data.examples.keys, audit_data.duplicates.shown.tolist(), strict=True))
     found = {change for change, (one, other) in copies.items() if group_of[one] == group_of[other]}
     groups_before, groups_after = (_groups(one) for one in (before, after))
     return {
@@ -203,12 +197,12 @@ def _copies_found(after: Audit, before: Audit, copies: dict[str, tuple[str, str]
 
 
 def _groups(one: Audit) -> int:
-    numbers, counts = np.unique(one.reading.evidence.duplicates.shown, return_counts=True)
+    numbers, counts = np.unique(one.reading.audit_data.duplicates.shown, return_counts=True)
     return int((counts[numbers >= 0] > 1).sum())
 
 
 def _labels_found(after: Audit, swapped: set[str]) -> Figures:
-    keys = after.reading.evidence.examples.keys
+    keys = after.reading.audit_data.examples.keys
     assert after.label_quality is not None
     order = np.argsort(np.nan_to_num(after.label_quality, nan=1.0), kind="stable")
     first = {keys[one] for one in order[: round(LISTED * len(keys))]}
@@ -246,7 +240,7 @@ def _measure(examples: Examples, number: int) -> Figures:
     checked = time.perf_counter()
     duplicates = find_duplicates(statistics)
     compared = time.perf_counter()
-    findings = find_all(CHECKS, Evidence(many, statistics, (), duplicates))
+    findings = find_all(CHECKS, AuditData(many, statistics, (), duplicates))
     return {
         "pictures": len(statistics),
         "seconds": {

@@ -152,9 +152,9 @@ def _row(
     references: tuple[dict[int, float], dict[int, float]],
     to_reach: dict[int, Target],
 ) -> Row:
-    answers = sum(one.examples["test"] for one in results)
+    predictions = sum(one.examples["test"] for one in results)
     correct = sum(round(one.test * one.examples["test"]) for one in results)
-    interval = binomtest(correct, answers).proportion_ci(0.95, method="wilson")
+    interval = binomtest(correct, predictions).proportion_ci(0.95, method="wilson")
     compared = [one for one in results if one.seed in to_reach]
     times = {one.seed: one.seconds_to(to_reach[one.seed].validation) for one in compared}
     reached = {seed: seconds for seed, seconds in times.items() if seconds is not None}

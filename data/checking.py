@@ -23,7 +23,7 @@ _LISTED = 20  # names in an error message
 
 
 @dataclass(frozen=True)
-class Checked:
+class ImageCheck:
     """What one image is worth.
 
     Attributes:
@@ -41,7 +41,7 @@ class Checked:
     is_new: bool = field(default=False, compare=False, repr=False)
 
 
-def check_images(examples: Examples, known: KnownStatistics | None = None) -> Iterator[Checked]:
+def check_images(examples: Examples, known: KnownStatistics | None = None) -> Iterator[ImageCheck]:
     """Read every image and decode it, several at a time; yields in the order of the set.
 
     Args:
@@ -50,23 +50,23 @@ def check_images(examples: Examples, known: KnownStatistics | None = None) -> It
     """
     known = known or KnownStatistics()
 
-    def check(index: int) -> Checked:
+    def check(index: int) -> ImageCheck:
         key, digest = examples.keys[index], ""
         try:
             encoded = examples.read(index)
             digest = hashlib.sha256(encoded).hexdigest()
             statistics = known.get(digest)
             if statistics is not None:
-                return Checked(key, digest, None, statistics)
-            return Checked(key, digest, None, statistics_of(encoded, digest), is_new=True)
+                return ImageCheck(key, digest, None, statistics)
+            return ImageCheck(key, digest, None, statistics_of(encoded, digest), is_new=True)
         except (UnreadableImage, OSError) as error:
-            return Checked(key, digest, str(error) or type(error).__name__)
+            return ImageCheck(key, digest, str(error) or type(error).__name__)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         yield from pool.map(check, range(len(examples)))
 
 
-def readable_only(examples: Examples, checked: Sequence[Checked], *, skip_unreadable: bool) -> Examples:
+def readable_only(examples: Examples, checked: Sequence[ImageCheck], *, skip_unreadable: bool) -> Examples:
     """The set without its unreadable images, and with the digests of the others.
 
     Raises:
@@ -92,12 +92,12 @@ def lost_classes(examples: Examples, kept: Sequence[int]) -> list[str]:
     return [examples.class_names[label] for label in lost]
 
 
-def statistics_among(checked: Sequence[Checked]) -> np.ndarray:
+def statistics_among(checked: Sequence[ImageCheck]) -> np.ndarray:
     """The statistics of the images that can be read, in their order: `STATISTICS` (n,)."""
     return np.array([one.statistics for one in checked if one.statistics is not None], STATISTICS)
 
 
-def describe(faults: Sequence[Checked]) -> str:
+def describe(faults: Sequence[ImageCheck]) -> str:
     """The unreadable images and their faults, one a line."""
     lines = [f"  {one.key}: {one.fault}" for one in faults[:_LISTED]]
     if len(faults) > _LISTED:
@@ -106,7 +106,7 @@ def describe(faults: Sequence[Checked]) -> str:
     return "\n".join([f"{len(faults)} {plural} cannot be read:", *lines])
 
 
-def fingerprint(checked: Sequence[Checked]) -> str:
+def fingerprint(checked: Sequence[ImageCheck]) -> str:
     """One SHA-256 over the names and contents of all images, whatever their order."""
     lines = sorted(f"{one.key}\0{one.sha256}\n" for one in checked)
     return hashlib.sha256("".join(lines).encode()).hexdigest()

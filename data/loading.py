@@ -14,7 +14,7 @@ from data.errors import DataError
 from data.examples import Examples
 from data.kept_arrays import KeptArrays
 from data.labels import Indices
-from data.stages import StageClock
+from data.timing import StageClock
 from data.transform import Seed, Transform
 
 PARALLEL = os.cpu_count() or 1

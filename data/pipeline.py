@@ -93,7 +93,7 @@ def training_batches(
     first_epoch: int,
     epochs: int,
 ) -> tf.data.Dataset:
-    """One stream over all epochs from `first_epoch` to `epochs`: each epoch shuffled, resized and augmented anew.
+    """One stream over all epochs from `first_epoch` to `epochs`: each epoch shuffled, resized and augmented again.
 
     Order, resizing and augmentation depend on the seed and the epoch's number only, so a stream that starts at epoch 5
     gives what a stream from the beginning gives there.

@@ -87,7 +87,7 @@ def fold_examples(examples: Examples, *, folds: int, fold: int, validation_fract
     )
 
 
-def take_shots(examples: Examples, splits: np.ndarray, *, shots: int, seed: int) -> tuple[Examples, np.ndarray]:
+def few_shot_subset(examples: Examples, splits: np.ndarray, *, shots: int, seed: int) -> tuple[Examples, np.ndarray]:
     """Leave out of train all but a fixed number of images of each class.
 
     Args:

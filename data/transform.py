@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from data.stages import StageClock
+from data.timing import StageClock
 
 # What decides a view of an example, as for `np.random.SeedSequence`, which takes integers from 0 of any size, and to which
 # zeros at the end mean nothing; None for the example as it is.

@@ -55,7 +55,7 @@ def build_model(
     return keras.Model(pixels, logits, name=f"{spec.name.replace(':', '_').replace('/', '_')}_{task}")
 
 
-def with_answers(model: keras.Model) -> keras.Model:
+def with_predictions(model: keras.Model) -> keras.Model:
     """The same model with what it answers, float32 (batch, num_classes), in place of logits; the weights are shared.
 
     That is a probability a class, or numbers, by `models.heads.OUTPUTS`; a model that was not built here stays as it is.
@@ -63,14 +63,14 @@ def with_answers(model: keras.Model) -> keras.Model:
     output = output_of(model)
     if output is None or output.activation == "linear":
         return model
-    answers = keras.layers.Activation(output.activation, name=output.answers, dtype="float32")(model.output)
-    return keras.Model(model.input, answers, name=model.name)
+    predictions = keras.layers.Activation(output.activation, name=output.predictions, dtype="float32")(model.output)
+    return keras.Model(model.input, predictions, name=model.name)
 
 
 def forward_pass(model: keras.Model) -> Callable[[Any], Any]:
     """What a model makes of batches of any size, as one TensorFlow graph.
 
-    It is traced once; Keras' own `predict` does that anew for each size of batch, a second or more a time.
+    It is traced once; Keras' own `predict` does that again for each size of batch, a second or more a time.
     """
     import tensorflow as tf
 

@@ -21,12 +21,12 @@ class Output:
 
     Attributes:
         layer: name of that layer, by which a saved model tells its task.
-        answers: name of what the model answers with, in exported files.
+        predictions: name of what the model answers with, in exported files.
         activation: from the layer's values to the answers, of Keras.
     """
 
     layer: str
-    answers: str
+    predictions: str
     activation: str
 
 

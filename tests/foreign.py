@@ -56,8 +56,8 @@ def network(
         values = values / 127.5 - 1 if inside else values
         colours = tf.reduce_mean(values, axis=(2, 3) if first else (1, 2)) * SCALE
         logits = colours if outputs == 3 else colours[:, :1] - colours[:, 2:]
-        answers = ENDS[end](tf.matmul(logits, tf.eye(outputs)))
-        return {"scores": answers if answer_shape is None else tf.reshape(answers, (-1, *answer_shape))}
+        predictions = ENDS[end](tf.matmul(logits, tf.eye(outputs)))
+        return {"scores": predictions if answer_shape is None else tf.reshape(predictions, (-1, *answer_shape))}
 
     return call.get_concrete_function()
 

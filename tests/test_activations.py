@@ -134,7 +134,7 @@ def test_another_order_split_or_seed_finds_the_same_rows(
 
     def data(loader: Loader, train: Sequence[int], seed: int) -> FitData:
         rest = np.setdiff1d(np.arange(12), train)
-        return FitData(loader, np.array(train), rest, 4, DEFAULT, seed, views=2)
+        return FitData(loader, np.array(train), rest, 4, seed, views=2)
 
     one = extractor_of(examples)
     (before, _) = seen(one, features, *data(one.loader, range(8), 0).all_views)

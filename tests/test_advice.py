@@ -14,8 +14,8 @@ from data.labels import SingleLabel
 from tests.plans import plan_of
 
 
-def epoch(phase: str, number: int, reached: float, *, trained: float = 0.9) -> dict[str, Any]:
-    return {"phase": phase, "epoch": number, "accuracy": trained, "val_accuracy": reached, "val_loss": 1 - reached}
+def epoch(phase: str, number: int, reached: float, *, context: float = 0.9) -> dict[str, Any]:
+    return {"phase": phase, "epoch": number, "accuracy": context, "val_accuracy": reached, "val_loss": 1 - reached}
 
 
 HISTORY = [epoch("head", 1, 0.85), epoch("fine_tune", 1, 0.86), epoch("fine_tune", 2, 0.88)]
@@ -53,7 +53,7 @@ def test_nothing_to_say_is_said_with_nothing() -> None:
         ),
         ({"still_improves": True}, "after 2 epochs of fine-tuning: try --fine-tune-epochs 4 or --unfreeze-blocks 2"),
         (
-            {"best": epoch("fine_tune", 2, 0.7, trained=0.98)},
+            {"best": epoch("fine_tune", 2, 0.7, context=0.98)},
             "Training accuracy is 0.980, validation 0.700: more labelled images help most. "
             "So can --augment strong and --views 4",
         ),
@@ -86,7 +86,7 @@ def test_at_most_three_sentences() -> None:
     everything = replace(
         PLAIN,
         still_improves=True,
-        best=epoch("fine_tune", 2, 0.7, trained=0.98),
+        best=epoch("fine_tune", 2, 0.7, context=0.98),
         validation={"confusion": [[5, 4, 0], [3, 5, 0], [1, 0, 9]]},
         mirrored=("a.jpg", "b.jpg"),
     )

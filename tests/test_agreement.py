@@ -12,24 +12,24 @@ import pytest
 from PIL import Image
 
 from app.errors import UsageError
+from app.exporting.context import ExportContext
 from app.exporting.formats import FORMATS
 from app.exporting.metadata import Description
 from app.exporting.parity import (
-    Proof,
-    _judge_answers,
-    _judge_client_score,
-    _judge_encoded,
-    _judge_on_more,
+    Verification,
+    _check_client_score,
+    _check_encoded,
+    _check_on_more,
+    _check_predictions,
     agreement,
-    prove,
+    verify,
 )
 from app.exporting.process import ModelProcess
 from app.exporting.saved_model import REFUSED, REFUSED_END, write_saved_model
-from app.exporting.trained import Trained
 from app.tasks import TASKS
 from app.tasks.intervals import paired_interval
 from data.labels import MULTI_LABEL, REGRESSION, SINGLE_LABEL
-from models.builder import with_answers
+from models.builder import with_predictions
 from tests.handmade import colour_classifier
 from tests.images import encode
 
@@ -55,8 +55,8 @@ EXPECTED = [[0.6, 0.4], [0.5003, 0.4997], [0.2, 0.8], [0.9, 0.1]]
 
 
 def test_figures_are_those_of_the_answers() -> None:
-    answers = np.array([[0.6, 0.4], [0.4997, 0.5003], [0.7, 0.3], [0.8, 0.2]])
-    figures = agreement(answers, Asked(EXPECTED, [0, 1, 1, 1]))
+    predictions = np.array([[0.6, 0.4], [0.4997, 0.5003], [0.7, 0.3], [0.8, 0.2]])
+    figures = agreement(predictions, Asked(EXPECTED, [0, 1, 1, 1]))
     assert figures["top1_agreement"] == 0.75  # the second is a tie; the third is not
     assert (figures["accuracy"], figures["keras_accuracy"], figures["accuracy_drop"]) == (0.5, 0.5, 0.0)
     assert figures["max_probability_difference"] == pytest.approx(0.5)
@@ -91,20 +91,22 @@ def test_the_classes_that_lose_most_come_first() -> None:
         ),
     ],
 )
-def test_a_file_is_held_to_its_tolerance_and_to_the_top_class(answers: list[list[float]], failures: list[str]) -> None:
+def test_a_file_is_held_to_its_tolerance_and_to_the_top_class(
+    predictions: list[list[float]], failures: list[str]
+) -> None:
     images: Any = Asked(EXPECTED, [0, 0, 1, 0])
-    proof = Proof({}, answers=np.array(answers))
-    proof.figures |= agreement(proof.answers, images)
-    _judge_answers(proof, FORMATS["onnx"], images, max_drop=0.5)
-    assert proof.failures == failures
+    verification = Verification({}, predictions=np.array(predictions))
+    verification.figures |= agreement(verification.predictions, images)
+    _check_predictions(verification, FORMATS["onnx"], images, max_drop=0.5)
+    assert verification.failures == failures
 
 
-def judged(answers: np.ndarray, images: Any, export: str = "onnx", max_drop: float = 0.5) -> Proof:
+def evaluated(predictions: np.ndarray, images: Any, export: str = "onnx", max_drop: float = 0.5) -> Verification:
     """The proof of a file's answers, by its format's rule."""
-    proof = Proof({}, answers=answers)
-    proof.figures |= agreement(answers, images)
-    _judge_answers(proof, FORMATS[export], images, max_drop=max_drop)
-    return proof
+    verification = Verification({}, predictions=predictions)
+    verification.figures |= agreement(predictions, images)
+    _check_predictions(verification, FORMATS[export], images, max_drop=max_drop)
+    return verification
 
 
 @pytest.mark.parametrize(
@@ -118,38 +120,38 @@ def judged(answers: np.ndarray, images: Any, export: str = "onnx", max_drop: flo
 def test_agreement_is_not_vacuous_where_all_classes_are_close(classes: int, spread: float, failure: str) -> None:
     expected = np.full((300, classes), 1 / classes)
     expected[:, 0] += spread
-    answers = np.roll(expected, 1, axis=1)
-    proof = judged(answers, Asked(expected, np.zeros(300, int), [str(one) for one in range(classes)]))
-    assert proof.figures["strict_top1_agreement"] == 0.0
-    assert proof.failures[0].startswith(failure)
+    predictions = np.roll(expected, 1, axis=1)
+    verification = evaluated(predictions, Asked(expected, np.zeros(300, int), [str(one) for one in range(classes)]))
+    assert verification.figures["strict_top1_agreement"] == 0.0
+    assert verification.failures[0].startswith(failure)
 
 
 def test_the_five_likeliest_are_compared_too() -> None:
     expected = np.tile([0.3, 0.2, 0.15, 0.1, 0.1, 0.08, 0.07], (4, 1))
-    answers = expected.copy()
-    answers[0, [4, 5]] = answers[0, [5, 4]]  # another class is among the five
-    answers[1, [0, 1]] = answers[1, [1, 0]]  # the same five in another order
-    found = agreement(answers, Asked(expected, np.zeros(4, int), "abcdefg"))
+    predictions = expected.copy()
+    predictions[0, [4, 5]] = predictions[0, [5, 4]]  # another class is among the five
+    predictions[1, [0, 1]] = predictions[1, [1, 0]]  # the same five in another order
+    found = agreement(predictions, Asked(expected, np.zeros(4, int), "abcdefg"))
     assert (found["top5_agreement"], found["strict_top1_agreement"]) == (0.75, 0.75)
-    assert "top5_agreement" not in agreement(answers[:, :5], Asked(expected[:, :5], np.zeros(4, int), "abcde"))
+    assert "top5_agreement" not in agreement(predictions[:, :5], Asked(expected[:, :5], np.zeros(4, int), "abcde"))
 
 
 def test_a_few_near_ties_fail_nothing() -> None:
     expected = np.tile([0.9, 0.1], (300, 1))
     expected[:15] = [0.5001, 0.4999]
-    answers = expected.copy()
-    answers[:15] = [0.4999, 0.5001]
-    proof = judged(answers, Asked(expected, np.zeros(300, int)))
-    assert proof.failures == [] and proof.figures["strict_top1_agreement"] == 0.95
+    predictions = expected.copy()
+    predictions[:15] = [0.4999, 0.5001]
+    verification = evaluated(predictions, Asked(expected, np.zeros(300, int)))
+    assert verification.failures == [] and verification.figures["strict_top1_agreement"] == 0.95
 
 
 def test_low_thresholds_of_many_labels_do_not_make_all_ties() -> None:
     images: Any = Asked(np.full((40, 50), 0.025), np.zeros((40, 50)), [str(one) for one in range(50)], MULTI_LABEL)
     images.thresholds = np.full(50, 0.02)
-    proof = judged(np.full((40, 50), 0.0198), images)
-    assert proof.figures["strict_yes_agreement"] == 0.0 and proof.failures
+    verification = evaluated(np.full((40, 50), 0.0198), images)
+    assert verification.figures["strict_yes_agreement"] == 0.0 and verification.failures
     images.reference = np.full((40, 50), 0.0201)  # each of them is a tie, all of them together are none
-    (failure,) = judged(np.full((40, 50), 0.0199), images).failures
+    (failure,) = evaluated(np.full((40, 50), 0.0199), images).failures
     assert failure.startswith("differs from the Keras model in 2000 of 2000 yes answers")
 
 
@@ -163,21 +165,21 @@ def test_low_thresholds_of_many_labels_do_not_make_all_ties() -> None:
         (0.0, 1.0, 0.01, False),
     ],
 )
-def test_numbers_are_judged_by_what_their_type_can_tell(low: float, high: float, step: float, passes: bool) -> None:
+def test_numbers_are_evaluated_by_what_their_type_can_tell(low: float, high: float, step: float, passes: bool) -> None:
     labels = np.linspace(low, high, 50, dtype=np.float32)[:, None]
-    answers = (labels + np.float32(step)).astype(np.float32)
-    proof = judged(answers, Asked(labels, labels, ["number"], REGRESSION))
-    assert (proof.failures == []) == passes
-    assert proof.figures["tolerance"] >= FORMATS["onnx"].tolerance
+    predictions = (labels + np.float32(step)).astype(np.float32)
+    verification = evaluated(predictions, Asked(labels, labels, ["number"], REGRESSION))
+    assert (verification.failures == []) == passes
+    assert verification.figures["tolerance"] >= FORMATS["onnx"].tolerance
 
 
-def test_test_images_with_nearly_the_same_number_are_judged_by_the_spread_of_training() -> None:
+def test_test_images_with_nearly_the_same_number_are_evaluated_by_the_spread_of_training() -> None:
     labels = np.array([[300_000.0], [300_001.0]], np.float32)
     images: Any = Asked(labels, labels, ["price"], REGRESSION)
-    answers = labels + np.float32(5.0)
-    assert judged(answers, images).failures
+    predictions = labels + np.float32(5.0)
+    assert evaluated(predictions, images).failures
     images.spread = np.array([100_000.0])
-    assert judged(answers, images).failures == []
+    assert evaluated(predictions, images).failures == []
 
 
 # --- Files for servers, which decode by themselves --------------------------------------------------------------------
@@ -186,31 +188,31 @@ def test_test_images_with_nearly_the_same_number_are_judged_by_the_spread_of_tra
 class Server:
     """Stands in for the process of a SavedModel: it answers by the image's number, and refuses some; it may end."""
 
-    def __init__(self, answers: np.ndarray, refused: dict[int, str], ends: bool = False) -> None:
-        self.answers, self.refused, self.ends = answers, refused, ends
+    def __init__(self, predictions: np.ndarray, refused: dict[int, str], ends: bool = False) -> None:
+        self.predictions, self.refused, self.ends = predictions, refused, ends
 
     def predict(self, pixels: np.ndarray) -> np.ndarray:
         if self.ends:
             raise UsageError("the process has ended")
-        return self.answers[:1]
+        return self.predictions[:1]
 
     def predict_encoded(self, files: list[bytes], *, by_client: bool) -> np.ndarray:
         assert by_client
         for number in map(int, files):
             if number in self.refused:
                 raise UsageError(f"saved_model cannot be run: {self.refused[number]}")
-        return self.answers[[int(file) for file in files]]
+        return self.predictions[[int(file) for file in files]]
 
 
-def served(answers: np.ndarray, refused: dict[int, str], ends: bool = False) -> Proof:
+def served(predictions: np.ndarray, refused: dict[int, str], ends: bool = False) -> Verification:
     images: Any = Asked(np.tile([0.9, 0.1], (100, 1)), np.zeros(100, int))
     images.encoded = lambda batch: [str(index).encode() for index in batch]
     images.batches = lambda: [range(start, start + 25) for start in range(0, 100, 25)]
     images.pixels = lambda positions: np.zeros((len(positions), 1))
-    proof = Proof({})
-    model: Any = Server(answers, refused, ends)
-    _judge_encoded(proof, model, images)
-    return proof
+    verification = Verification({})
+    model: Any = Server(predictions, refused, ends)
+    _check_encoded(verification, model, images)
+    return verification
 
 
 def refusal(reason: str) -> str:
@@ -219,29 +221,29 @@ def refusal(reason: str) -> str:
 
 def test_what_the_signature_refuses_is_counted_with_its_reason() -> None:
     kinds = {3: "a JPEG in CMYK", 4: "a JPEG in CMYK", 99: "an animated WebP"}
-    proof = served(np.tile([0.9, 0.1], (100, 1)), {number: refusal(kind) for number, kind in kinds.items()})
-    assert proof.passed
-    assert (proof.figures["encoded"]["pictures"], proof.figures["encoded"]["refused"]) == (97, 3)
-    left_out = {one["reason"]: (one["pictures"], one["of"]) for one in proof.figures["left_out"]}
+    verification = served(np.tile([0.9, 0.1], (100, 1)), {number: refusal(kind) for number, kind in kinds.items()})
+    assert verification.passed
+    assert (verification.figures["encoded"]["pictures"], verification.figures["encoded"]["refused"]) == (97, 3)
+    left_out = {one["reason"]: (one["pictures"], one["of"]) for one in verification.figures["left_out"]}
     assert left_out == {"it refuses a JPEG in CMYK": (2, 100), "it refuses an animated WebP": (1, 100)}
 
 
 def test_a_signature_that_refuses_everything_is_told_of() -> None:
-    proof = served(np.zeros((100, 2)), {number: refusal("a JPEG in CMYK") for number in range(100)})
-    assert proof.figures["encoded"]["pictures"] == 0
-    assert proof.figures["left_out"][0]["pictures"] == 100
+    verification = served(np.zeros((100, 2)), {number: refusal("a JPEG in CMYK") for number in range(100)})
+    assert verification.figures["encoded"]["pictures"] == 0
+    assert verification.figures["left_out"][0]["pictures"] == 100
 
 
 def test_one_image_that_lies_on_its_side_is_not_hidden_by_the_others() -> None:
-    answers = np.tile([0.9, 0.1], (100, 1))
-    answers[7] = [0.4, 0.6]
-    assert served(answers, {}).failures == ["its signature for image files differs by 0.5 for one of them"]
+    predictions = np.tile([0.9, 0.1], (100, 1))
+    predictions[7] = [0.4, 0.6]
+    assert served(predictions, {}).failures == ["its signature for image files differs by 0.5 for one of them"]
 
 
 def test_what_tensorflow_cannot_read_is_counted_too() -> None:
-    proof = served(np.tile([0.9, 0.1], (100, 1)), {5: "Invalid PNG data"})
-    (left_out,) = proof.figures["left_out"]
-    assert proof.passed and left_out["pictures"] == 1
+    verification = served(np.tile([0.9, 0.1], (100, 1)), {5: "Invalid PNG data"})
+    (left_out,) = verification.figures["left_out"]
+    assert verification.passed and left_out["pictures"] == 1
     assert left_out["reason"] == "it refuses what TensorFlow's own decoders do not read"
 
 
@@ -258,9 +260,9 @@ def test_a_signature_that_does_not_work_is_a_fault(refused: dict[int, str], ends
 
 
 def test_a_saved_model_says_what_it_does_not_take(tmp_path: Path) -> None:
-    model = with_answers(colour_classifier())
+    model = with_predictions(colour_classifier())
     description = Description("name", "text", "1", "author", "licence", ("a", "b", "c"))
-    write_saved_model(Trained(model, description=description, calibration=lambda: None), tmp_path / "saved_model")
+    write_saved_model(ExportContext(model, description=description, calibration=lambda: None), tmp_path / "saved_model")
     image = Image.fromarray(np.zeros((20, 30, 3), np.uint8))
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -277,18 +279,18 @@ def test_a_saved_model_says_what_it_does_not_take(tmp_path: Path) -> None:
 def losing(lost: int, examples: int) -> tuple[np.ndarray, Any]:
     """Answers that lose some of the images, and the images."""
     images: Any = Asked(np.tile([0.9, 0.1], (examples, 1)), np.zeros(examples, int))
-    answers = images.reference.copy()
-    answers[:lost] = [0.1, 0.9]
-    return answers, images
+    predictions = images.reference.copy()
+    predictions[:lost] = [0.1, 0.9]
+    return predictions, images
 
 
 @pytest.mark.parametrize(
     ("lost", "images", "within_chance"), [(1, 24, True), (2, 269, True), (9, 24, False), (9, 269, False)]
 )
 def test_a_quantised_file_fails_only_beyond_chance(lost: int, examples: int, within_chance: bool) -> None:
-    proof = judged(*losing(lost, examples), "tflite_int8")
-    assert proof.figures["within_chance"] == within_chance
-    assert proof.passed == within_chance
+    verification = evaluated(*losing(lost, examples), "tflite_int8")
+    assert verification.figures["within_chance"] == within_chance
+    assert verification.passed == within_chance
 
 
 @pytest.mark.parametrize(
@@ -298,17 +300,17 @@ def test_a_quantised_file_fails_only_beyond_chance(lost: int, examples: int, wit
 def test_images_of_training_decide_where_those_of_the_test_cannot(
     lost_of_more: int, passed: bool, within_chance: bool
 ) -> None:
-    proof = judged(*losing(1, 24), "tflite_int8")
-    answers, more = losing(lost_of_more, 100)
+    verification = evaluated(*losing(1, 24), "tflite_int8")
+    predictions, more = losing(lost_of_more, 100)
     more.batches = lambda: [range(100)]
     more.pixels = lambda positions: np.zeros((len(positions), 1))
-    model: Any = SimpleNamespace(predict=lambda pixels: answers)
-    _judge_on_more(proof, model, more, max_drop=0.5)
-    assert (proof.passed, proof.figures["within_chance"]) == (passed, within_chance)
-    assert proof.figures["more"]["pictures"] == 100
-    assert proof.figures["more"]["accuracy_drop"] == lost_of_more / 100
+    model: Any = SimpleNamespace(predict=lambda pixels: predictions)
+    _check_on_more(verification, model, more, max_drop=0.5)
+    assert (verification.passed, verification.figures["within_chance"]) == (passed, within_chance)
+    assert verification.figures["more"]["pictures"] == 100
+    assert verification.figures["more"]["accuracy_drop"] == lost_of_more / 100
     if not passed:
-        assert "40 of 100 training and validation images" in proof.failures[0]
+        assert "40 of 100 training and validation images" in verification.failures[0]
 
 
 @pytest.mark.parametrize(
@@ -324,20 +326,22 @@ def test_only_a_loss_beyond_chance_counts_through_the_client(
     lost: int, examples: int, within_chance: bool, failures: list[str]
 ) -> None:
     images: Any = Asked(np.tile([0.9, 0.1], (examples, 1)), np.zeros(examples, int))
-    answers = images.reference.copy()
-    answers[:lost] = [0.1, 0.9]
-    proof = Proof({"mediapipe": agreement(answers, images)})
-    _judge_client_score(proof, images, max_drop=0.5)
-    assert proof.figures["mediapipe"]["within_chance"] == within_chance
-    assert len(proof.failures) == len(failures)
-    assert all(text.startswith(start) for text, start in zip(proof.failures, failures, strict=True))
+    predictions = images.reference.copy()
+    predictions[:lost] = [0.1, 0.9]
+    verification = Verification({"mediapipe": agreement(predictions, images)})
+    _check_client_score(verification, images, max_drop=0.5)
+    assert verification.figures["mediapipe"]["within_chance"] == within_chance
+    assert len(verification.failures) == len(failures)
+    assert all(text.startswith(start) for text, start in zip(verification.failures, failures, strict=True))
 
 
 def test_a_file_that_cannot_be_loaded_is_named_without_its_folder(tmp_path: Path) -> None:
     (tmp_path / "model.tflite").write_bytes(b"no model")
-    proof = prove(tmp_path / "model.tflite", FORMATS["tflite_float32"], Asked(EXPECTED, [0, 0, 1, 0]), max_drop=0.5)
-    assert len(proof.failures) == 1 and "model.tflite" in proof.failures[0]
-    assert str(tmp_path) not in proof.failures[0]
+    verification = verify(
+        tmp_path / "model.tflite", FORMATS["tflite_float32"], Asked(EXPECTED, [0, 0, 1, 0]), max_drop=0.5
+    )
+    assert len(verification.failures) == 1 and "model.tflite" in verification.failures[0]
+    assert str(tmp_path) not in verification.failures[0]
 
 
 # --- The interval -----------------------------------------------------------------------------------------------------

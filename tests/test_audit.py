@@ -14,10 +14,10 @@ import pytest
 from PIL import Image
 
 import app
-from app.auditing.labels import LABEL_CHECKS, Judged
-from app.auditing.opinions import cross_validate
+from app.auditing.labels import LABEL_CHECKS, LabelAudit
+from app.auditing.out_of_fold import cross_validate
 from app.sources import open_readable
-from app.verbs.audit import _not_judged
+from app.verbs.audit import _not_evaluated
 from data.auditing.findings import find_all
 from data.errors import DataError
 from data.examples import Examples
@@ -42,7 +42,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def leaking(tmp_path: Path) -> Path:
-    """Splits of its own, with an image that is in train and, mirrored and encoded anew, in test."""
+    """Splits of its own, with an image that is in train and, mirrored and encoded again, in test."""
     for number, split in enumerate(("train", "validation", "test")):
         write_folder(tmp_path / "set" / split, classes=2, examples=4, seed=number)
     image = Image.fromarray(smooth(60, 50))
@@ -76,7 +76,7 @@ def test_json_is_all_that_standard_output_holds(folder: Path, cli: Cli) -> None:
     for finding in found["findings"]:
         assert set(finding) == {"name", "title", "severity", "count", "advice", "examples"}
         assert finding["count"] == len(finding["examples"])
-        assert all(set(example) == {"images", "note"} for example in finding["examples"])
+        assert all(set(case) == {"pictures", "note"} for case in finding["examples"])
     examples = {finding["name"]: finding["examples"] for finding in found["findings"]}
     assert examples["empty"] == [{"pictures": ["banana/empty.png"], "note": "the file is empty"}]
     assert examples["contradictions"] == [
@@ -230,9 +230,9 @@ def test_wrong_labels_are_found_by_a_network(tmp_path: Path, tiny_backbone: str)
     keys = found.reading.examples.keys
     assert {keys[index] for index in np.argsort(found.label_quality)[:3]} == set(wrong)
     (noise,) = [one for one in found.findings if one.name == "label_noise"]
-    suspects = {example.examples[0] for example in noise.examples}
+    suspects = {case.keys[0] for case in noise.cases}
     assert suspects and suspects <= set(wrong)
-    assert noise.examples[0].note.startswith("labelled ") and "looks like" in noise.examples[0].note
+    assert noise.cases[0].note.startswith("labelled ") and "looks like" in noise.cases[0].note
     cleaned = {key.removeprefix("fruit/") for key in open_source(str(tmp_path / "clean.csv")).keys}
     assert cleaned == set(keys) - suspects
 
@@ -273,7 +273,7 @@ def labels_of(task: str) -> np.ndarray:
     return np.stack([100.0 * given, given - 5.0], axis=1).astype(np.float32)
 
 
-def judged(task: str, labels: np.ndarray, duplicates: np.ndarray | None = None) -> Judged:
+def evaluated(task: str, labels: np.ndarray, duplicates: np.ndarray | None = None) -> LabelAudit:
     random = np.random.default_rng(0)
     values = np.eye(3)[TRUE].repeat(4, axis=1) + random.normal(0, 0.1, (120, 12))
     values[110] = 5 * random.normal(size=12)  # unlike all others
@@ -282,18 +282,18 @@ def judged(task: str, labels: np.ndarray, duplicates: np.ndarray | None = None) 
     every = np.arange(120) if duplicates is None else duplicates
     examples = Examples("memory", keys, LABELS[task](labels, names), lambda _: b"", duplicates=every)
     features = Features(values)
-    return Judged(examples, features, cross_validate(examples, features))  # type: ignore[arg-type]
+    return LabelAudit(examples, features, cross_validate(examples, features))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("task", [SINGLE_LABEL, MULTI_LABEL, REGRESSION])
 def test_wrong_labels_of_every_task_come_first(task: str) -> None:
-    one = judged(task, labels_of(task))
+    one = evaluated(task, labels_of(task))
     found = {finding.name: finding for finding in find_all(LABEL_CHECKS, one)}
 
     assert set(np.argsort(one.quality)[:4]) >= set(WRONG)
-    suspects = {int(example.examples[0].removesuffix(".png")) for example in found["label_noise"].examples}
+    suspects = {int(case.keys[0].removesuffix(".png")) for case in found["label_noise"].cases}
     assert len(suspects & set(WRONG)) >= 2 and suspects <= {*WRONG, 110}
-    assert found["outliers"].examples[0].examples == ("110.png",)
+    assert found["outliers"].cases[0].examples == ("110.png",)
 
 
 def test_a_copy_does_not_confirm_a_wrong_label() -> None:
@@ -301,33 +301,35 @@ def test_a_copy_does_not_confirm_a_wrong_label() -> None:
     together[[5, 8]] = together[[2, 2]]  # images of one class
     labels = labels_of(SINGLE_LABEL)
     labels[[2, 5, 8]] = 0
-    one = judged(SINGLE_LABEL, labels, together)
+    one = evaluated(SINGLE_LABEL, labels, together)
     assert {2, 5, 8} <= set(one.suspects.tolist())
 
 
 def test_labels_that_turning_tells_apart_are_no_suspects() -> None:
-    one = judged(SINGLE_LABEL, labels_of(SINGLE_LABEL))
+    one = evaluated(SINGLE_LABEL, labels_of(SINGLE_LABEL))
     of_c = np.flatnonzero(one.examples.labels.has(2))
     together = np.arange(120)
     together[1:40:3] = together[0:39:3]  # of a and b
-    mirrored = Judged(replace(one.examples, duplicates=together, upright=np.arange(120)), one.features, one.opinions)
+    mirrored = LabelAudit(
+        replace(one.examples, duplicates=together, upright=np.arange(120)), one.features, one.out_of_fold
+    )
     assert set(np.flatnonzero(~mirrored.told_by_turning)) == set(of_c)
     assert set(mirrored.suspects) == set(one.suspects) & set(of_c)
-    assert "turning or mirroring" in _not_judged(mirrored)[0] and _not_judged(one) == ()
+    assert "turning or mirroring" in _not_evaluated(mirrored)[0] and _not_evaluated(one) == ()
 
 
-def test_classes_with_too_few_images_are_not_judged() -> None:
+def test_classes_with_too_few_images_are_not_evaluated() -> None:
     labels = TRUE.copy()
     labels[labels == 2] = 0
     labels[:3] = 2
-    one = judged(SINGLE_LABEL, labels)
+    one = evaluated(SINGLE_LABEL, labels)
     assert np.isnan(one.quality[:3]).all() and not np.isnan(one.quality[3:]).any()
 
 
-def test_too_few_images_give_no_opinion_and_no_error() -> None:
+def test_too_few_images_give_no_prediction_and_no_error() -> None:
     labels = np.where(np.arange(120) < 4, 1, 0)
-    one = judged(SINGLE_LABEL, labels)
-    assert one.opinions is None and one.suspects.tolist() == [] and np.isnan(one.quality).all()
+    one = evaluated(SINGLE_LABEL, labels)
+    assert one.out_of_fold is None and one.suspects.tolist() == [] and np.isnan(one.quality).all()
     assert "label_noise" not in {finding.name for finding in find_all(LABEL_CHECKS, one)}
 
 

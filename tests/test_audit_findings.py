@@ -13,9 +13,9 @@ from PIL import Image, ImageFilter
 
 from app.sources import read_source
 from data.auditing.checks import CHECKS
-from data.auditing.cleaned import worth_keeping
+from data.auditing.cleaning import worth_keeping
 from data.auditing.duplicates import find_duplicates
-from data.auditing.findings import SEVERITIES, Evidence, Finding, find_all
+from data.auditing.findings import SEVERITIES, AuditData, Finding, find_all
 from data.auditing.groups import Conflicts, find_conflicts
 from data.auditing.shortcuts import shortcuts
 from data.auditing.statistics import statistics_of
@@ -58,7 +58,7 @@ def write(path: Path, encoded: bytes) -> None:
 
 def found_in(folder: Path) -> dict[str, Finding]:
     reading = read_source(str(folder), SourceOptions(cache_folder=str(folder.parent / "cache")))
-    return {finding.name: finding for finding in find_all(CHECKS, reading.evidence)}
+    return {finding.name: finding for finding in find_all(CHECKS, reading.audit_data)}
 
 
 # --- Plants: each changes a folder and says what should be named ----------------------------------------------------------
@@ -205,17 +205,17 @@ def test_what_is_planted_is_found_and_named(name: str, folder: Path) -> None:
     before = contents(folder)
     found = found_in(folder)
 
-    assert {key for example in found[name].examples for key in example.examples} == planted
+    assert {key for case in found[name].cases for key in case.keys} == planted
     assert contents(folder) == before  # images are only read
-    assert all(one.count == len(one.examples) > 0 for one in found.values())
+    assert all(one.count == len(one.cases) > 0 for one in found.values())
     assert all(one.severity in SEVERITIES and one.advice.endswith(".") for one in found.values())
 
 
 def test_the_worst_comes_first(folder: Path) -> None:
     for number, factor in enumerate((0.2, 0.05, 0.15)):
         (folder / f"apple/0{number}.jpg").write_bytes(as_jpeg(darkened(photograph(number), factor)))
-    examples = found_in(folder)["dark"].examples
-    assert [example.examples for example in examples] == [("apple/01.jpg",), ("apple/02.jpg",), ("apple/00.jpg",)]
+    cases = found_in(folder)["dark"].cases
+    assert [case.keys for case in cases] == [("apple/01.jpg",), ("apple/02.jpg",), ("apple/00.jpg",)]
 
 
 # --- Duplicates -----------------------------------------------------------------------------------------------------------
@@ -355,24 +355,24 @@ def test_what_stays(
 
 
 @pytest.fixture
-def evidence(folder: Path) -> Evidence:
-    return read_source(str(folder)).evidence
+def audit_data(folder: Path) -> AuditData:
+    return read_source(str(folder)).audit_data
 
 
-def test_classes_of_several_labels_are_counted(evidence: Evidence) -> None:
+def test_classes_of_several_labels_are_counted(audit_data: AuditData) -> None:
     labels = np.zeros((48, 2), np.float32)
     labels[:, 0], labels[:3, 1] = 1, 1
-    examples = replace(evidence.examples, labels=MultiLabel(labels, evidence.examples.class_names))
-    found = {one.name: one for one in find_all(CHECKS, replace(evidence, examples=examples))}
-    assert [example.note for example in found["few_examples"].examples] == ["class 'banana': 3 images"]
+    examples = replace(audit_data.examples, labels=MultiLabel(labels, audit_data.examples.class_names))
+    found = {one.name: one for one in find_all(CHECKS, replace(audit_data, examples=examples))}
+    assert [case.note for case in found["few_examples"].cases] == ["class 'banana': 3 images"]
 
 
-def test_a_number_that_the_size_gives_away(evidence: Evidence) -> None:
-    statistics = evidence.statistics.copy()
+def test_a_number_that_the_size_gives_away(audit_data: AuditData) -> None:
+    statistics = audit_data.statistics.copy()
     statistics["width"] = np.arange(100, 148)
     labels = np.stack([np.arange(48), np.random.default_rng(0).normal(size=48)], axis=1).astype(np.float32)
-    examples = replace(evidence.examples, labels=Regression(labels, ("age", "chance")))
+    examples = replace(audit_data.examples, labels=Regression(labels, ("age", "chance")))
 
     ((name, note),) = shortcuts(examples, statistics)
     assert name == "" and note.startswith("'age': the size in pixels alone explains")
-    assert "few_examples" not in {one.name for one in find_all(CHECKS, replace(evidence, examples=examples))}
+    assert "few_examples" not in {one.name for one in find_all(CHECKS, replace(audit_data, examples=examples))}

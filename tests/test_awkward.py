@@ -104,7 +104,7 @@ def test_the_audit_decides_alike(tmp_path: Path) -> None:
     for number, (name, awkward) in enumerate(CORPUS.items()):
         (source / "apple" / f"{number} {name}").write_bytes(awkward.make())
     predicted = _load(list(_image_files([str(source)])), stretched)[1]
-    audited = app.audit(str(source), labels=False, cache_folder=str(tmp_path / "cache")).reading.evidence.faults
+    audited = app.audit(str(source), labels=False, cache_folder=str(tmp_path / "cache")).reading.audit_data.faults
 
     assert {str(source / one.key): one.fault for one in audited} == {one.key: one.fault for one in predicted}
     assert len(audited) == len(CORPUS) - len(READABLE)

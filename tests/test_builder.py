@@ -10,7 +10,7 @@ import pytest
 
 from models.backbones import BACKBONES
 from models.backbones.spec import BACKBONE_LAYER, BackboneSpec
-from models.builder import build_model, load_model, reseed, with_answers
+from models.builder import build_model, load_model, reseed, with_predictions
 from models.errors import ModelError
 from models.heads import HEADS
 from models.scaling import SCALINGS, apply_scaling
@@ -63,26 +63,26 @@ def test_dropout_works_in_training_only(head: str) -> None:
     model.get_layer(BACKBONE_LAYER).trainable = False  # BatchNormalization aside
     assert model.get_layer("head_dropout").rate == 0.5
     np.testing.assert_array_equal(model(PIXELS, training=False), model(PIXELS, training=False))
-    answers = [np.asarray(model(PIXELS, training=True)) for _ in range(4)]
-    assert any(not np.allclose(answers[0], other) for other in answers[1:])
+    predictions = [np.asarray(model(PIXELS, training=True)) for _ in range(4)]
+    assert any(not np.allclose(predictions[0], other) for other in predictions[1:])
 
 
 def test_reseeding_repeats_what_is_random() -> None:
     model = build_model(TINY_SPEC, num_classes=3, dropout=0.5)
     model.get_layer(BACKBONE_LAYER).trainable = False
 
-    def answers(seed: int) -> np.ndarray:
+    def predictions(seed: int) -> np.ndarray:
         reseed(model, seed)
         return np.stack([model(PIXELS, training=True) for _ in range(3)])
 
-    first = answers(7)
-    np.testing.assert_array_equal(answers(7), first)
-    assert not np.allclose(answers(8), first)
+    first = predictions(7)
+    np.testing.assert_array_equal(predictions(7), first)
+    assert not np.allclose(predictions(8), first)
 
 
 def test_probabilities_share_the_weights() -> None:
     model = build_model(TINY_SPEC, num_classes=4)
-    predictor = with_answers(model)
+    predictor = with_predictions(model)
     expected = keras.ops.softmax(model(PIXELS))
     np.testing.assert_allclose(predictor(PIXELS), expected, atol=1e-6)
     np.testing.assert_allclose(np.sum(predictor(PIXELS), axis=1), 1, atol=1e-6)

@@ -25,7 +25,7 @@ from app.evaluation.calibration import (
 from app.evaluation.results import calibrate
 from app.tasks import TASKS
 from data.labels import MULTI_LABEL, REGRESSION, SINGLE_LABEL
-from models.builder import load_model, with_answers
+from models.builder import load_model, with_predictions
 from tests.conftest import TINY
 from tests.images import write_folder
 
@@ -124,7 +124,7 @@ def test_calibration_is_in_the_weights_of_the_last_layer(layer: str, task: str) 
     _, labels = sampled(task, 400)
     if task == SINGLE_LABEL:
         labels = np.asarray(model(features)).argmax(axis=1)  # always right, and far too timid
-    answering = with_answers(model)
+    answering = with_predictions(model)
     before = np.asarray(answering(features))
     count = len(model.layers)
     temperatures = calibrate(model, inputs_of(model, task, features), labels)
@@ -148,9 +148,9 @@ def inputs_of(model: keras.Model, task: str, features: np.ndarray) -> Any:
 
 def test_calibration_error_weighs_bins_by_their_images() -> None:
     # Six images in the bin of 0.9, all right (gap 0.1); two in the bin of 0.6, one right (gap 0.1 again); nothing else.
-    answers = np.array([[0.9, 0.1]] * 6 + [[0.61, 0.39]] * 2)
+    predictions = np.array([[0.9, 0.1]] * 6 + [[0.61, 0.39]] * 2)
     labels = np.array([0] * 6 + [0, 1])
-    assert calibration_error(*ONE_CLASS.decisions(answers, labels)) == pytest.approx((6 * 0.1 + 2 * 0.11) / 8)
+    assert calibration_error(*ONE_CLASS.decisions(predictions, labels)) == pytest.approx((6 * 0.1 + 2 * 0.11) / 8)
 
 
 def test_a_perfect_model_has_an_error_by_chance_that_falls_with_examples() -> None:
@@ -162,9 +162,9 @@ def test_a_perfect_model_has_an_error_by_chance_that_falls_with_examples() -> No
 
 
 def test_gaps_of_different_bins_do_not_cancel() -> None:
-    answers = np.array([[1.0, 0.0], [0.5 + 0.5 / BINS, 0.5 - 0.5 / BINS]])
-    too_sure, too_timid = 1.0, 1 - answers[1, 0]
-    assert calibration_error(*ONE_CLASS.decisions(answers, np.array([1, 0]))) == pytest.approx(
+    predictions = np.array([[1.0, 0.0], [0.5 + 0.5 / BINS, 0.5 - 0.5 / BINS]])
+    too_sure, too_timid = 1.0, 1 - predictions[1, 0]
+    assert calibration_error(*ONE_CLASS.decisions(predictions, np.array([1, 0]))) == pytest.approx(
         (too_sure + too_timid) / 2
     )
 

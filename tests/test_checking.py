@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.checking import Checked, check_images, describe, fingerprint, readable_only
+from data.checking import ImageCheck, check_images, describe, fingerprint, readable_only
 from data.errors import DataError
 from data.examples import Examples
 from data.labels import SingleLabel
@@ -86,10 +86,10 @@ def test_an_error_without_a_text_is_a_fault_too() -> None:
 
 
 def test_a_long_list_is_cut_and_counted() -> None:
-    text = describe([Checked(f"a/{number}.jpg", "", "the file is empty") for number in range(50)])
+    text = describe([ImageCheck(f"a/{number}.jpg", "", "the file is empty") for number in range(50)])
     assert text.startswith("50 images cannot be read:\n  a/0.jpg: the file is empty\n")
     assert text.endswith("… and 30 more") and text.count("\n") == 21
-    assert describe([Checked("a.jpg", "", "odd")]) == "1 image cannot be read:\n  a.jpg: odd"
+    assert describe([ImageCheck("a.jpg", "", "odd")]) == "1 image cannot be read:\n  a.jpg: odd"
 
 
 def test_checking_can_be_broken_off(tmp_path: Path) -> None:
@@ -108,11 +108,11 @@ def test_checking_can_be_broken_off(tmp_path: Path) -> None:
 
 
 def test_the_fingerprint_depends_on_names_and_contents_and_not_on_order() -> None:
-    one, other = Checked("a/1", "11", None), Checked("b/1", "22", None)
+    one, other = ImageCheck("a/1", "11", None), ImageCheck("b/1", "22", None)
     whole = fingerprint([one, other])
 
     assert fingerprint([other, one]) == whole and len(whole) == 64
-    changed = [[one], [one, Checked("b/1", "23", None)], [one, Checked("b/2", "22", None)], [one, other, one]]
+    changed = [[one], [one, ImageCheck("b/1", "23", None)], [one, ImageCheck("b/2", "22", None)], [one, other, one]]
     assert len({whole, *map(fingerprint, changed)}) == 5
 
 

@@ -17,6 +17,7 @@ from ai_edge_litert.tools import flatbuffer_utils
 import app
 from app.errors import GateError, UsageError
 from app.exporting import parity
+from app.exporting.context import ExportContext
 from app.exporting.delegates import DELEGATES, DEVICE_COLUMNS, device_rows, left_to_cpu
 from app.exporting.formats import FORMATS
 from app.exporting.metadata import Description
@@ -28,7 +29,6 @@ from app.exporting.op_versions import (
     named,
     scales,
 )
-from app.exporting.trained import Trained
 from app.predictor import Predictor
 from tests.conftest import Ended
 
@@ -63,13 +63,13 @@ def large_head(tmp_path_factory: pytest.TempPathFactory) -> Path:
         features = layers.Conv2D(width, 3, strides=2, activation="relu")(features)
         features = layers.DepthwiseConv2D(3, padding="same")(features)
     features = layers.GlobalAveragePooling2D()(features)
-    answers = layers.Dense(100, activation="softmax", name="probabilities")(features)
+    predictions = layers.Dense(100, activation="softmax", name="probabilities")(features)
     images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
     names = [f"class {number}" for number in range(100)]
     about = Description(name="large", text="", version="1", author="", licence="", class_names=names)
-    trained = Trained(keras.Model(pixels, answers), description=about, calibration=lambda: images)
+    context = ExportContext(keras.Model(pixels, predictions), description=about, calibration=lambda: images)
     for name in PHONE_FORMATS:
-        FORMATS[name].write(trained, folder / FORMATS[name].file)
+        FORMATS[name].write(context, folder / FORMATS[name].file)
     return folder
 
 
@@ -237,13 +237,13 @@ def test_golden_tolerances_hold_whatever_runs_the_file(name: str, kernels: str, 
     interpreter.allocate_tensors()
     (given,), (answer,) = interpreter.get_input_details(), interpreter.get_output_details()
     scale, zero_point = answer["quantization"]
-    for one, answers in zip(expected["pictures"], expected["outputs"][file]["from_tensor"], strict=True):
+    for one, predictions in zip(expected["pictures"], expected["outputs"][file]["from_tensor"], strict=True):
         tensor = np.fromfile(folder / one["tensor"], np.uint8).reshape(1, *expected["shape"])
         interpreter.set_tensor(given["index"], tensor.astype(given["dtype"]))
         interpreter.invoke()
         found = interpreter.get_tensor(answer["index"])[0].astype(np.float32)
         found = (found - zero_point) * scale if scale else found
-        assert np.abs(found - answers).max() <= expected["tolerances"][file]
+        assert np.abs(found - predictions).max() <= expected["tolerances"][file]
 
 
 class Answering:
@@ -272,8 +272,8 @@ class Refusing(Answering):
 
 class Turning(Answering):
     def predict(self, pixels: np.ndarray) -> np.ndarray:
-        answers = self.real.predict(pixels)
-        return answers[:, ::-1] if self.plain else answers
+        predictions = self.real.predict(pixels)
+        return predictions[:, ::-1] if self.plain else predictions
 
 
 class Drifting(Answering):

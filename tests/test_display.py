@@ -75,10 +75,16 @@ def words(page: Page) -> str:
 
 def test_a_run_shows_its_figures_its_files_and_its_plots(tiny_run: Run) -> None:
     page = shown(tiny_run)
-    test, proof = tiny_run.metrics["test"], tiny_run.parity["formats"]["tflite_float32"]
+    test, verification = tiny_run.metrics["test"], tiny_run.parity["formats"]["tflite_float32"]
     low, high = test["accuracy_ci95"]
     expected = ["single_label", "tiny at 32 px", "fruit", f"{test['accuracy']:.3f}", f"{low:.3f} – {high:.3f}"]
-    expected += ["model_float32.tflite", f"{proof['bytes'] / 1e6:.1f} MB", "agrees", str(tiny_run.report), "finished"]
+    expected += [
+        "model_float32.tflite",
+        f"{verification['bytes'] / 1e6:.1f} MB",
+        "agrees",
+        str(tiny_run.report),
+        "finished",
+    ]
     assert not [text for text in expected if text not in words(page)]
     assert len(page.images) == 3
     assert max(width for width, _ in sizes(page)) < Image.open(tiny_run.plots / "curves.png").width
@@ -219,9 +225,9 @@ def image(tmp_path: Path) -> str:
     ],
 )
 def test_a_prediction_shows_the_answer_first_beside_its_image(
-    answers: dict[str, float], labels: tuple[str, ...], task: str, expected: str, image: str
+    predictions: dict[str, float], labels: tuple[str, ...], task: str, expected: str, image: str
 ) -> None:
-    page = shown(Prediction(image, answers, labels, task))
+    page = shown(Prediction(image, predictions, labels, task))
     spaced = re.sub(r"(?<=[\w>}%])(?=\d+\.\d%)", " ", words(page))
     assert expected.replace(" ", "") in spaced.replace(" ", "") and "turned.jpg" in page.text
     assert sizes(page) == [(64, 128)]  # upright
@@ -249,7 +255,9 @@ def test_predictions_are_a_list(tiny_run: Run, fruit: Path) -> None:
     assert found == list(found) and len(found) == 8
     assert isinstance(found[2:4], Predictions) and found[2:4] == [found[2], found[3]]
     assert len(shown(found[2:4]).images) == 2
-    assert repr(found[0]) == f"Prediction({found[0].path!r}: {found[0].label} {found[0].answers[found[0].label]:.1%})"
+    assert (
+        repr(found[0]) == f"Prediction({found[0].path!r}: {found[0].label} {found[0].predictions[found[0].label]:.1%})"
+    )
 
 
 def test_importing_app_does_not_import_what_only_notebooks_need() -> None:

@@ -79,8 +79,8 @@ def chosen(network: keras.Model) -> Callable[[str], Choice]:
 
 
 def by_keras(network: keras.Model, pixels: np.ndarray) -> list[np.ndarray]:
-    answers = network(pixels.astype(np.float32), training=False)
-    return [np.asarray(one) for one in (answers if isinstance(answers, list) else [answers])]
+    predictions = network(pixels.astype(np.float32), training=False)
+    return [np.asarray(one) for one in (predictions if isinstance(predictions, list) else [predictions])]
 
 
 # --- What they answer -------------------------------------------------------------------------------------------------

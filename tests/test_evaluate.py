@@ -57,8 +57,8 @@ def test_other_images_may_have_fewer_classes_with_other_labels(tiny_copy: app.Ru
     source = write_folder(tmp_path / "other", classes=3, examples=4, seed=5)
     shutil.rmtree(source / "apple")  # banana and cherry would be 0 and 1 here, but are the model's 1 and 2
     found = app.evaluate(str(tiny_copy.path), str(source))
-    answers = app.predict(str(tiny_copy.path), [str(source)])
-    right = [Path(one.path).parent.name == one.label for one in answers]
+    predictions = app.predict(str(tiny_copy.path), [str(source)])
+    right = [Path(one.path).parent.name == one.label for one in predictions]
     assert found["n"] == 8
     assert found["accuracy"] == pytest.approx(sum(right) / 8)
     assert [sum(row) for row in found["confusion"]] == [0, 4, 4]

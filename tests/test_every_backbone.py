@@ -11,12 +11,12 @@ import keras
 import numpy as np
 import pytest
 
+from app.exporting.context import ExportContext
 from app.exporting.formats import FORMATS
 from app.exporting.metadata import Description
 from app.exporting.process import ModelProcess
-from app.exporting.trained import Trained
 from models.backbones import BACKBONES, find_backbone
-from models.builder import build_model, with_answers
+from models.builder import build_model, with_predictions
 from tests.networks import enliven, photographs
 
 
@@ -31,7 +31,7 @@ CLASSES = ("a", "b", "c")
 
 
 @pytest.fixture(scope="module", params=smallest_of_each_family())
-def untrained(request: pytest.FixtureRequest) -> tuple[str, Trained, np.ndarray]:
+def untrained(request: pytest.FixtureRequest) -> tuple[str, ExportContext, np.ndarray]:
     """A backbone's name, its network with random weights, ready for export, and images, uint8 (n, size, size, 3)."""
     keras.utils.set_random_seed(0)
     spec = find_backbone(request.param)
@@ -42,21 +42,21 @@ def untrained(request: pytest.FixtureRequest) -> tuple[str, Trained, np.ndarray]
     about = Description(name=spec.name, text="", version="1", author="", licence="", class_names=CLASSES)
     return (
         spec.name,
-        Trained(with_answers(model), description=about, calibration=lambda: pixels),
+        ExportContext(with_predictions(model), description=about, calibration=lambda: pixels),
         pixels,
     )
 
 
 @pytest.mark.families
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_family_is_exported(name: str, untrained: tuple[str, Trained, np.ndarray], tmp_path: Path) -> None:
-    _, trained, pixels = untrained
+def test_a_family_is_exported(name: str, untrained: tuple[str, ExportContext, np.ndarray], tmp_path: Path) -> None:
+    _, context, pixels = untrained
     export = FORMATS[name]
     path = tmp_path / export.file
-    export.write(trained, path)
+    export.write(context, path)
     with ModelProcess(path) as model:
         found = model.predict(pixels)
-    expected = np.asarray(trained.model(pixels.astype(np.float32), training=False))
+    expected = np.asarray(context.model(pixels.astype(np.float32), training=False))
     assert np.ptp(expected, axis=0).max() > 0.01  # else a file that says nothing of the image would do
-    # The gate that judges accuracy is not for networks that guess; integer files of random weights are rough.
+    # The gate that checks accuracy is not for networks that guess; integer files of random weights are rough.
     assert np.abs(found - expected).max() <= (export.tolerance or 0.25)

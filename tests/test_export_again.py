@@ -17,9 +17,9 @@ import tensorflow as tf
 
 import app
 from app.errors import UsageError
+from app.exporting.context import ExportContext
 from app.exporting.folder import new_export
 from app.exporting.formats import FORMATS
-from app.exporting.trained import Trained
 from data.errors import DataError
 from tests.conftest import TINY, Ended, contents
 from tests.images import write_folder
@@ -115,7 +115,7 @@ def test_what_users_lay_into_a_saved_model_stays(every_format: app.Run, tmp_path
 def test_a_file_that_failed_before_makes_room_for_one_that_agrees(
     tiny_copy: app.Run, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def write_garbage(trained: Trained, path: Path) -> None:
+    def write_garbage(context: ExportContext, path: Path) -> None:
         path.write_bytes(b"no model")
 
     with monkeypatch.context() as patch:
@@ -190,7 +190,7 @@ def without_log(run: app.Run) -> dict[str, str]:
 def fail_with(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the writer of float32 files fail when half of a file is written."""
 
-    def fail(trained: Trained, path: Path) -> None:
+    def fail(context: ExportContext, path: Path) -> None:
         path.write_bytes(b"half a file")
         raise error
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
+from app.exporting.context import ExportContext
 from app.exporting.formats import FORMATS
 from app.exporting.metadata import Description
 from app.exporting.process import ModelProcess
 from app.exporting.tflite import with_units
-from app.exporting.trained import Trained
 from app.tasks.regression import standardization
 from data.labels import REGRESSION
 from models.heads import in_units, rescale_outputs, standardized
@@ -49,11 +49,11 @@ def answering(kind: str) -> tuple[keras.Model, np.ndarray, np.ndarray]:
     return model, scale, offset
 
 
-def trained(kind: str) -> Trained:
+def context(kind: str) -> ExportContext:
     model, scale, offset = answering(kind)
     names = tuple(f"number {one}" for one in range(len(scale)))
     description = Description("name", "text", "1", "author", "licence", names, task=REGRESSION)
-    return Trained(model, description=description, calibration=lambda: PIXELS, scaling=(scale, offset))
+    return ExportContext(model, description=description, calibration=lambda: PIXELS, scaling=(scale, offset))
 
 
 @pytest.mark.parametrize("kind", RANGES)
@@ -61,7 +61,7 @@ def test_every_format_answers_as_the_model_does(kind: str, tmp_path: Path) -> No
     model, scale, _ = answering(kind)
     expected = np.asarray(model(PIXELS.astype(np.float32)))
     assert expected.std(axis=0) == pytest.approx(scale, rel=0.05) or kind == "all the same"
-    exported = trained(kind)
+    exported = context(kind)
     for name, largest in LARGEST.items():
         file = tmp_path / FORMATS[name].file
         FORMATS[name].write(exported, file)
@@ -74,7 +74,7 @@ def test_every_format_answers_as_the_model_does(kind: str, tmp_path: Path) -> No
 
 
 def test_units_are_in_float32_behind_everything_else(tmp_path: Path) -> None:
-    FORMATS["tflite_float16"].write(trained("prices"), tmp_path / "model.tflite")
+    FORMATS["tflite_float16"].write(context("prices"), tmp_path / "model.tflite")
     model = schema.Model.GetRootAs((tmp_path / "model.tflite").read_bytes())
     graph = model.Subgraphs(0)
     last = [graph.Operators(graph.OperatorsLength() - place) for place in (2, 1)]
@@ -97,7 +97,7 @@ def test_a_model_is_taken_apart_and_put_together() -> None:
 
 
 def test_units_are_added_to_any_file_that_ends_in_float32() -> None:
-    made = trained("prices")
+    made = context("prices")
     file = with_units(made.float32, np.array([2.0], np.float32), np.array([3.0], np.float32))
     from ai_edge_litert.interpreter import Interpreter
 

@@ -136,7 +136,7 @@ def test_a_damaged_checkpoint_is_named_in_a_sentence(spoilt: str, run: Run, data
     path.unlink() if spoilt == "gone" else path.write_bytes(
         content[:-50] if spoilt == "cut off" else b"\x89HDF" + content
     )
-    with pytest.raises(UsageError, match=rf"{path.name} is damaged, or of another version of Graft; start anew$"):
+    with pytest.raises(UsageError, match=rf"{path.name} is damaged, or of another version of Graft; start a new run$"):
         fit(tiny_model(), [phase()], data, run)
 
 

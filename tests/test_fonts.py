@@ -10,7 +10,7 @@ import pytest
 from matplotlib.font_manager import fontManager
 
 from app.evaluation import fonts, plots
-from app.evaluation.fonts import fonts_for, say_undrawable, undrawable
+from app.evaluation.fonts import fonts_for, print_undrawable, undrawable
 
 STIX = "\ue000"  # a letter of private use, which of the fonts that Matplotlib brings only one has
 NOWHERE = "\U0010fffd"
@@ -59,10 +59,10 @@ def test_names_that_no_font_has_are_numbers_and_said(capsys: pytest.CaptureFixtu
     with fonts_for(names) as shown:
         assert shown == ("cat", "class 1", "class 2")
     assert undrawable(names) == list(names[1:])
-    say_undrawable(names)
+    print_undrawable(names)
     said = " ".join(capsys.readouterr().out.split())
     assert "and 1 other name; the plots call these classes by number" in said
-    say_undrawable(("cat",))
+    print_undrawable(("cat",))
     assert capsys.readouterr().out == ""
 
 

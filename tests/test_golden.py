@@ -49,21 +49,21 @@ def by_litert(file: Path, pixels: np.ndarray) -> np.ndarray:
     interpreter = Interpreter(str(file))
     interpreter.allocate_tensors()
     (given,), (answer,) = interpreter.get_input_details(), interpreter.get_output_details()
-    answers = []
+    predictions = []
     for one in pixels:
         interpreter.set_tensor(given["index"], one[None].astype(given["dtype"]))
         interpreter.invoke()
         (row,) = interpreter.get_tensor(answer["index"])
         scale, zero_point = answer["quantization"]
-        answers.append((row.astype(np.float32) - zero_point) * scale if scale else row.copy())
-    return np.stack(answers)
+        predictions.append((row.astype(np.float32) - zero_point) * scale if scale else row.copy())
+    return np.stack(predictions)
 
 
 def by_onnxruntime(file: Path, pixels: np.ndarray) -> np.ndarray:
     import onnxruntime
 
-    (answers,) = onnxruntime.InferenceSession(str(file)).run(None, {"pixels": pixels.astype(np.float32)})
-    return answers
+    (predictions,) = onnxruntime.InferenceSession(str(file)).run(None, {"pixels": pixels.astype(np.float32)})
+    return predictions
 
 
 def by_tensorflow(file: Path, pixels: np.ndarray) -> np.ndarray:
@@ -144,8 +144,8 @@ def test_images_keep_their_kind(suffix: str, tmp_path: Path) -> None:
             # A name that says nothing of what is in the file.
             (folder / NAMES[label] / f"{number}.png").write_bytes(encode(smooth(20, 30, number), name))
     examples, _ = open_readable(str(folder), skip_unreadable=False)
-    answers = np.full((len(examples), 3), 1 / 3, np.float32)
-    images = EvaluationSet(Loader(examples, ImageTransform(16, "crop")), np.arange(len(examples)), answers)
+    predictions = np.full((len(examples), 3), 1 / 3, np.float32)
+    images = EvaluationSet(Loader(examples, ImageTransform(16, "crop")), np.arange(len(examples)), predictions)
     write_golden(tmp_path / "golden", images, {})
     expected = read(tmp_path / "golden")
     assert len(expected["pictures"]) == 10

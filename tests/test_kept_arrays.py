@@ -126,7 +126,7 @@ def test_without_room_on_the_disk_images_are_decoded_again(
 
 
 def test_the_file_goes_with_its_owner() -> None:
-    kept = KeptArrays(SIZE)
+    kept = KeptArrays((SIZE, SIZE, 3), "uint8")
     kept.want([3])
     kept.add(3, np.zeros((SIZE, SIZE, 3), np.uint8))
     file = kept._file

@@ -49,15 +49,15 @@ def one_hot(labels: np.ndarray) -> np.ndarray:
 
 
 def anything(head: LinearHead) -> float:
-    """A judge that does not mind."""
+    """An evaluation that does not mind."""
     return 0.0
 
 
 def log_loss_on(features: np.ndarray, labels: np.ndarray) -> linear.Callable[[LinearHead], float]:
-    def judge(head: LinearHead) -> float:
+    def evaluate(head: LinearHead) -> float:
         return -float(log_softmax(head.logits(features), axis=1)[np.arange(len(labels)), labels].mean())
 
-    return judge
+    return evaluate
 
 
 def scale_of(features: np.ndarray) -> float:
@@ -203,32 +203,34 @@ def test_of_numbers_it_is_ridge_regression(weighted: bool, penalty: float, monke
         ((7, 6, 5, 4, 3, 2, 1), 6),
     ],
 )
-def test_it_goes_from_strong_to_weak_until_the_judge_finds_it_worse(verdicts: tuple[float, ...], chosen: int) -> None:
+def test_it_goes_from_strong_to_weak_until_the_evaluation_finds_it_worse(
+    verdicts: tuple[float, ...], chosen: int
+) -> None:
     features, labels = examples(80, 5)
-    judged: list[LinearHead] = []
+    evaluated: list[LinearHead] = []
 
-    def judge(head: LinearHead) -> float:
-        judged.append(head)
-        return verdicts[len(judged) - 1]
+    def evaluate(head: LinearHead) -> float:
+        evaluated.append(head)
+        return verdicts[len(evaluated) - 1]
 
-    head = fit_linear_head(blocks_of(features, one_hot(labels)), LOSS, judge)
+    head = fit_linear_head(blocks_of(features, one_hot(labels)), LOSS, evaluate)
 
-    assert [one.penalty for one in judged] == list(PENALTIES[: len(verdicts)])
-    assert head is judged[chosen]
+    assert [one.penalty for one in evaluated] == list(PENALTIES[: len(verdicts)])
+    assert head is evaluated[chosen]
     assert all(one < other for other, one in pairwise(PENALTIES))
-    norms = [float(np.square(one.kernel).sum()) for one in judged]
+    norms = [float(np.square(one.kernel).sum()) for one in evaluated]
     assert norms == sorted(norms)  # each is bound less than the one before
 
 
 def test_validation_images_choose_a_penalty_between_too_strong_and_too_weak(monkeypatch: pytest.MonkeyPatch) -> None:
     features, labels = examples(60, 30)
-    judge = log_loss_on(*examples(400, 30, seed=1))
-    chosen = fit_linear_head(blocks_of(features, one_hot(labels)), LOSS, judge)
+    evaluate = log_loss_on(*examples(400, 30, seed=1))
+    chosen = fit_linear_head(blocks_of(features, one_hot(labels)), LOSS, evaluate)
 
     assert PENALTIES[-1] < chosen.penalty < PENALTIES[0]
     for penalty in (PENALTIES[0], PENALTIES[-1]):
         monkeypatch.setattr(linear, "PENALTIES", (penalty,))
-        assert judge(fit_linear_head(blocks_of(features, one_hot(labels)), LOSS, judge)) > judge(chosen)
+        assert evaluate(fit_linear_head(blocks_of(features, one_hot(labels)), LOSS, evaluate)) > evaluate(chosen)
 
 
 # --- Awkward features -------------------------------------------------------------------------------------------------
@@ -308,9 +310,9 @@ def test_a_class_without_examples_is_improbable() -> None:
 
 @pytest.mark.parametrize("size", [1, 7, 100])
 def test_how_the_examples_are_cut_into_blocks_does_not_matter(size: int) -> None:
-    (features, labels), judge = examples(), log_loss_on(*examples(seed=1))
-    whole = fit_linear_head(blocks_of(features, one_hot(labels)), LOSS, judge)
-    cut = fit_linear_head(blocks_of(features, one_hot(labels), size), LOSS, judge)
+    (features, labels), evaluate = examples(), log_loss_on(*examples(seed=1))
+    whole = fit_linear_head(blocks_of(features, one_hot(labels)), LOSS, evaluate)
+    cut = fit_linear_head(blocks_of(features, one_hot(labels), size), LOSS, evaluate)
 
     assert cut.penalty == whole.penalty
     np.testing.assert_allclose(softmax(cut.logits(features)), softmax(whole.logits(features)), atol=1e-3)

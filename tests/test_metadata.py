@@ -168,12 +168,12 @@ def test_the_same_model_gives_the_same_bytes(plain: bytes, monkeypatch: pytest.M
 
 
 def test_answers_stay_as_they_were(plain: bytes) -> None:
-    answers = []
+    predictions = []
     for file in (plain, with_metadata(plain, DESCRIPTION)):
         interpreter = Interpreter(model_content=file)
         pixels = np.random.default_rng(0).uniform(0, 255, (1, 32, 32, 3)).astype(np.float32)
-        answers.append(interpreter.get_signature_runner()(pixels=pixels)["probabilities"])
-    np.testing.assert_array_equal(*answers)
+        predictions.append(interpreter.get_signature_runner()(pixels=pixels)["probabilities"])
+    np.testing.assert_array_equal(*predictions)
 
 
 def test_names_of_any_kind_come_back(plain: bytes) -> None:

@@ -21,9 +21,9 @@ NAMES = ("a", "b", "c")
 
 def one_hot(labels: list[int], classes: int = 3, sure: float = 1.0) -> np.ndarray:
     """Answers that give `sure` to the labels and the rest to the others evenly."""
-    answers = np.full((len(labels), classes), (1 - sure) / (classes - 1))
-    answers[np.arange(len(labels)), labels] = sure
-    return answers
+    predictions = np.full((len(labels), classes), (1 - sure) / (classes - 1))
+    predictions[np.arange(len(labels)), labels] = sure
+    return predictions
 
 
 def test_figures_by_hand() -> None:
@@ -75,19 +75,19 @@ def test_one_image_of_two_classes() -> None:
 
 
 def test_figures_are_json() -> None:
-    answers = np.random.default_rng(0).dirichlet([1, 1, 1], 50).astype(np.float32)
-    found = measure_single_label(answers, np.arange(50) % 3, NAMES)
+    predictions = np.random.default_rng(0).dirichlet([1, 1, 1], 50).astype(np.float32)
+    found = measure_single_label(predictions, np.arange(50) % 3, NAMES)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 
 def test_a_threshold_decides_between_two_classes() -> None:
-    answers = np.array([[0.7, 0.3], [0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
+    predictions = np.array([[0.7, 0.3], [0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
     labels, names = np.array([1, 0, 0, 1]), ("no", "yes")
-    assert measure_single_label(answers, labels, names)["confusion"] == [[2, 0], [1, 1]]
-    found = measure_single_label(answers, labels, names, np.array([np.nan, 0.3]))
+    assert measure_single_label(predictions, labels, names)["confusion"] == [[2, 0], [1, 1]]
+    found = measure_single_label(predictions, labels, names, np.array([np.nan, 0.3]))
     assert found["confusion"] == [[1, 1], [0, 2]]
     assert found["classes"]["yes"] == pytest.approx({"n": 2, "precision": 2 / 3, "recall": 1.0, "f1": 0.8})
-    assert found["log_loss"] == measure_single_label(answers, labels, names)["log_loss"]  # of what the model says
+    assert found["log_loss"] == measure_single_label(predictions, labels, names)["log_loss"]  # of what the model says
 
 
 # --- Several labels -----------------------------------------------------------------------------------------------------
@@ -173,19 +173,21 @@ def test_a_class_that_no_image_has_is_in_no_mean() -> None:
 def test_numbers_are_measured_as_by_scikit_learn() -> None:
     random = np.random.default_rng(0)
     labels = (random.normal(size=(50, 3)) * [1, 10, 100]).astype(np.float32)
-    answers = (labels + random.normal(size=(50, 3)) * [0.5, 2, 80]).astype(np.float32)
-    found = measure_regression(answers, labels, NAMES)
+    predictions = (labels + random.normal(size=(50, 3)) * [0.5, 2, 80]).astype(np.float32)
+    found = measure_regression(predictions, labels, NAMES)
     assert found["n"] == 50
-    assert found["r2"] == pytest.approx(metrics.r2_score(labels, answers), rel=1e-5)
-    assert found["mae"] == pytest.approx(metrics.mean_absolute_error(labels, answers), rel=1e-5)
-    assert found["rmse"] == pytest.approx(math.sqrt(metrics.mean_squared_error(labels, answers)), rel=1e-5)
+    assert found["r2"] == pytest.approx(metrics.r2_score(labels, predictions), rel=1e-5)
+    assert found["mae"] == pytest.approx(metrics.mean_absolute_error(labels, predictions), rel=1e-5)
+    assert found["rmse"] == pytest.approx(math.sqrt(metrics.mean_squared_error(labels, predictions)), rel=1e-5)
     low, high = found["mae_ci95"]
-    spread = np.abs(answers.astype(float) - labels).mean(axis=1).std(ddof=1) / math.sqrt(50)
+    spread = np.abs(predictions.astype(float) - labels).mean(axis=1).std(ddof=1) / math.sqrt(50)
     assert [low, high] == pytest.approx([found["mae"] - 1.96 * spread, found["mae"] + 1.96 * spread], rel=1e-4)
     for number, name in enumerate(NAMES):
         one = found["numbers"][name]
-        assert one["r2"] == pytest.approx(metrics.r2_score(labels[:, number], answers[:, number]), rel=1e-5)
-        assert one["mae"] == pytest.approx(metrics.mean_absolute_error(labels[:, number], answers[:, number]), rel=1e-5)
+        assert one["r2"] == pytest.approx(metrics.r2_score(labels[:, number], predictions[:, number]), rel=1e-5)
+        assert one["mae"] == pytest.approx(
+            metrics.mean_absolute_error(labels[:, number], predictions[:, number]), rel=1e-5
+        )
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 
@@ -202,7 +204,9 @@ def test_a_constant_number_has_nothing_to_explain(answer: float) -> None:
 
 @pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
 def test_r2_is_the_same_in_any_unit(scale: float) -> None:
-    truth, answers = np.array([[1.0], [2.0], [4.0]]), np.array([[1.5], [2.0], [4.0]])
-    found = measure_regression((scale * answers).astype(np.float32), (scale * truth).astype(np.float32), ("weight",))
+    truth, predictions = np.array([[1.0], [2.0], [4.0]]), np.array([[1.5], [2.0], [4.0]])
+    found = measure_regression(
+        (scale * predictions).astype(np.float32), (scale * truth).astype(np.float32), ("weight",)
+    )
     assert found["r2"] == pytest.approx(1 - 0.25 / (14 / 3), rel=1e-4)
     assert all(np.isfinite(found[name]) for name in ("mae", "rmse"))

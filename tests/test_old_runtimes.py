@@ -73,8 +73,8 @@ def asked(request: pytest.FixtureRequest, every_format: app.Run, tmp_path_factor
         check=True,
         text=True,
     )
-    answers = json.loads(ended.stdout)
-    return {"version": runtime.version} | {name: answers[file] for name, file in files.items()}
+    predictions = json.loads(ended.stdout)
+    return {"version": runtime.version} | {name: predictions[file] for name, file in files.items()}
 
 
 def numbers(version: str) -> list[int]:

@@ -13,9 +13,9 @@ import onnxruntime
 import pytest
 
 import app
+from app.exporting.context import ExportContext
 from app.exporting.metadata import Description
 from app.exporting.onnx import write_onnx
-from app.exporting.trained import Trained
 from data.labels import MULTI_LABEL
 from models.backbones.tf_hub import HubLayer
 from tests.test_tf_hub import write_reusable
@@ -60,65 +60,65 @@ def layer_normalization() -> keras.layers.Layer:
 AWKWARD = (normalization, adapted_normalization, grouped_convolution, depthwise_by_groups, layer_normalization)
 
 
-def trained_with(*layers: keras.layers.Layer) -> Trained:
+def trained_with(*layers: keras.layers.Layer) -> ExportContext:
     features = pixels = keras.Input((SIZE, SIZE, 3), name="pixels")
     for layer in (keras.layers.Rescaling(1 / 255), *layers, keras.layers.Conv2D(4, 3), keras.layers.ReLU()):
         features = layer(features)
-    answers = keras.layers.Dense(3, activation="softmax", name="probabilities")(
+    predictions = keras.layers.Dense(3, activation="softmax", name="probabilities")(
         keras.layers.GlobalMaxPooling2D()(features)
     )
-    model = keras.Model(pixels, answers)
-    return Trained(model, description=DESCRIPTION, calibration=lambda: np.zeros((1, SIZE, SIZE, 3), np.uint8))
+    model = keras.Model(pixels, predictions)
+    return ExportContext(model, description=DESCRIPTION, calibration=lambda: np.zeros((1, SIZE, SIZE, 3), np.uint8))
 
 
 def pixels(count: int) -> np.ndarray:
     return np.random.default_rng(1).uniform(0, 255, (count, SIZE, SIZE, 3)).astype(np.float32)
 
 
-def agrees(trained: Trained, file: Path) -> None:
+def agrees(context: ExportContext, file: Path) -> None:
     session = onnxruntime.InferenceSession(str(file))
     (given,), (answer,) = session.get_inputs(), session.get_outputs()
     assert (given.name, given.shape) == ("pixels", ["batch", SIZE, SIZE, 3])
     assert (answer.name, answer.shape) == ("probabilities", ["batch", 3])
     for count in (1, 5):
         (found,) = session.run(None, {"pixels": pixels(count)})
-        np.testing.assert_allclose(found, trained.model(pixels(count), training=False), atol=1e-5)
+        np.testing.assert_allclose(found, context.model(pixels(count), training=False), atol=1e-5)
 
 
 @pytest.mark.parametrize("make", AWKWARD, ids=lambda one: one.__name__)
 def test_a_network_with_it_is_exported(make: object, tmp_path: Path) -> None:
-    trained = trained_with(make())
-    write_onnx(trained, tmp_path / "model.onnx")
-    agrees(trained, tmp_path / "model.onnx")
+    context = trained_with(make())
+    write_onnx(context, tmp_path / "model.onnx")
+    agrees(context, tmp_path / "model.onnx")
 
 
 def test_a_network_with_all_of_them_is_exported(tmp_path: Path) -> None:
-    trained = trained_with(*(make() for make in AWKWARD))
-    write_onnx(trained, tmp_path / "model.onnx")
-    agrees(trained, tmp_path / "model.onnx")
+    context = trained_with(*(make() for make in AWKWARD))
+    write_onnx(context, tmp_path / "model.onnx")
+    agrees(context, tmp_path / "model.onnx")
 
 
 def test_a_reloaded_network_is_exported(tmp_path: Path) -> None:
-    trained = trained_with(*(make() for make in AWKWARD))
-    trained.model.save(tmp_path / "model.keras")
-    trained.model = keras.saving.load_model(tmp_path / "model.keras")
-    write_onnx(trained, tmp_path / "model.onnx")
-    agrees(trained, tmp_path / "model.onnx")
+    context = trained_with(*(make() for make in AWKWARD))
+    context.model.save(tmp_path / "model.keras")
+    context.model = keras.saving.load_model(tmp_path / "model.keras")
+    write_onnx(context, tmp_path / "model.onnx")
+    agrees(context, tmp_path / "model.onnx")
 
 
 def test_a_network_on_a_saved_model_is_exported(tmp_path: Path) -> None:
     pixels = keras.Input((SIZE, SIZE, 3), name="pixels")
     features = HubLayer(write_reusable(tmp_path / "hub"))(keras.layers.Rescaling(1 / 255)(pixels))
     model = keras.Model(pixels, keras.layers.Dense(3, activation="softmax", name="probabilities")(features))
-    trained = Trained(model, description=DESCRIPTION, calibration=lambda: np.zeros((1,)))
-    write_onnx(trained, tmp_path / "model.onnx")
-    agrees(trained, tmp_path / "model.onnx")
+    context = ExportContext(model, description=DESCRIPTION, calibration=lambda: np.zeros((1,)))
+    write_onnx(context, tmp_path / "model.onnx")
+    agrees(context, tmp_path / "model.onnx")
 
 
 def test_the_file_says_what_it_is(tmp_path: Path) -> None:
-    trained = trained_with()
-    trained.description = replace(DESCRIPTION, task=MULTI_LABEL, thresholds=np.array([0.5, np.nan, 0.25]))
-    write_onnx(trained, tmp_path / "model.onnx")
+    context = trained_with()
+    context.description = replace(DESCRIPTION, task=MULTI_LABEL, thresholds=np.array([0.5, np.nan, 0.25]))
+    write_onnx(context, tmp_path / "model.onnx")
     found = onnxruntime.InferenceSession(str(tmp_path / "model.onnx")).get_modelmeta()
     assert (found.producer_name, found.graph_name, found.description) == ("graft", DESCRIPTION.name, DESCRIPTION.text)
     properties = dict(found.custom_metadata_map)

@@ -12,21 +12,21 @@ import pytest
 import app
 from app.errors import GateError
 from app.exporting import exports, tflite
+from app.exporting.context import ExportContext
 from app.exporting.evaluation_sets import EvaluationSet
 from app.exporting.formats import FORMATS, Format
 from app.exporting.metadata import Description, with_metadata
 from app.exporting.onnx import write_onnx
 from app.exporting.parity import (
-    prove,
+    verify,
 )
 from app.exporting.process import ModelProcess
-from app.exporting.trained import Trained
 from app.sources import open_readable
 from data.examples import Examples
 from data.image.decoding import RESIZES, load_pixels
 from data.image.transform import ImageTransform
 from data.loading import Loader
-from models.builder import with_answers
+from models.builder import with_predictions
 from tests.conftest import TINY, Ended
 from tests.handmade import colour_classifier
 from tests.images import encode, write_folder
@@ -40,18 +40,18 @@ def describe(change: Callable[[Description], Description], monkeypatch: pytest.M
     monkeypatch.setattr(exports, "_describe", lambda *arguments: change(honest(*arguments)))
 
 
-def use(write: Callable[[Trained, Path], None], name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def use(write: Callable[[ExportContext, Path], None], name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(FORMATS, name, replace(FORMATS[name], write=write))
 
 
-def with_other_weights(write: Callable[[Trained, Path], None]) -> Callable[[Trained, Path], None]:
+def with_other_weights(write: Callable[[ExportContext, Path], None]) -> Callable[[ExportContext, Path], None]:
     """Write a file whose answers are not the model's, and leave the model as it is."""
 
-    def change(trained: Trained, path: Path) -> None:
-        bias = trained.model.get_layer("logits").bias
+    def change(context: ExportContext, path: Path) -> None:
+        bias = context.model.get_layer("logits").bias
         value = bias.numpy()
         bias.assign(value + [0.1, 0.0, 0.0])
-        write(Trained(trained.model, description=trained.description, calibration=lambda: None), path)
+        write(ExportContext(context.model, description=context.description, calibration=lambda: None), path)
         bias.assign(value)
 
     return change
@@ -88,7 +88,7 @@ def test_swapped_labels_are_caught(colour_copy: app.Run, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize(("name", "write"), [("tflite_float32", tflite.write_float32), ("onnx", write_onnx)])
 def test_other_weights_are_caught(
-    name: str, write: Callable[[Trained, Path], None], colour_copy: app.Run, monkeypatch: pytest.MonkeyPatch
+    name: str, write: Callable[[ExportContext, Path], None], colour_copy: app.Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use(with_other_weights(write), name, monkeypatch)
     stem, suffix = FORMATS[name].file.split(".")
@@ -104,15 +104,15 @@ def test_other_weights_are_caught(
     assert "failed" in colour_copy.report.read_text(encoding="utf-8").lower()
 
 
-def write_garbage(trained: Trained, path: Path) -> None:
+def write_garbage(context: ExportContext, path: Path) -> None:
     path.write_bytes(b"no model")
 
 
-def write_other_shape(trained: Trained, path: Path) -> None:
+def write_other_shape(context: ExportContext, path: Path) -> None:
     import keras
 
-    model = keras.Model(trained.model.inputs, trained.model.output[:, :2])
-    path.write_bytes(with_metadata(tflite.convert(model), trained.description))
+    model = keras.Model(context.model.inputs, context.model.output[:, :2])
+    path.write_bytes(with_metadata(tflite.convert(model), context.description))
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def write_other_shape(trained: Trained, path: Path) -> None:
     [(write_garbage, "cannot be loaded"), (write_other_shape, "gives answers of shape (3, 2), not (3, 3)")],
 )
 def test_a_file_without_answers_is_caught(
-    write: Callable[[Trained, Path], None], reason: str, colour_copy: app.Run, monkeypatch: pytest.MonkeyPatch
+    write: Callable[[ExportContext, Path], None], reason: str, colour_copy: app.Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use(write, "tflite_float32", monkeypatch)
     with pytest.raises(GateError) as caught:
@@ -205,28 +205,28 @@ def compared(examples: Examples, resize: str) -> EvaluationSet:
     """The images with what the colour classifier gives for them."""
     images = EvaluationSet(Loader(examples, ImageTransform(32, resize)), np.arange(len(examples)), np.empty((0, 3)))
     pixels = images.pixels(range(len(images))).astype(np.float32)
-    images.reference = np.asarray(with_answers(colour_classifier())(pixels))
+    images.reference = np.asarray(with_predictions(colour_classifier())(pixels))
     return images
 
 
 @pytest.mark.parametrize("resize", ["stretch", "crop", "pad"])
 def test_an_honest_file_passes_whatever_the_images_are(resize: str, many: EvaluationSet, tmp_path: Path) -> None:
-    model = with_answers(colour_classifier())
+    model = with_predictions(colour_classifier())
     names = many.class_names
     description = Description("name", "text", "1", "author", "licence", names, resize=resize)
-    trained = Trained(model, description=description, calibration=lambda: many.pixels(range(len(many))))
+    context = ExportContext(model, description=description, calibration=lambda: many.pixels(range(len(many))))
     images = compared(many.examples, resize)
-    tflite.write_float32(trained, tmp_path / "model.tflite")
-    proof = prove(tmp_path / "model.tflite", FORMATS["tflite_float32"], images, max_drop=0.0)
-    assert proof.failures == []
-    assert len(images) == len(proof.answers) == len(proof.client_answers) == 75
-    assert np.abs(proof.client_answers - images.reference).mean() < 0.02
-    assert proof.figures["mediapipe"]["accuracy"] == 1.0
+    tflite.write_float32(context, tmp_path / "model.tflite")
+    verification = verify(tmp_path / "model.tflite", FORMATS["tflite_float32"], images, max_drop=0.0)
+    assert verification.failures == []
+    assert len(images) == len(verification.predictions) == len(verification.client_predictions) == 75
+    assert np.abs(verification.client_predictions - images.reference).mean() < 0.02
+    assert verification.figures["mediapipe"]["accuracy"] == 1.0
 
 
 @pytest.mark.parametrize("size", [(90, 50), (50, 90), (301, 200)])
 def test_the_client_sees_what_training_saw(size: tuple[int, int], tmp_path: Path) -> None:
-    model = with_answers(colour_classifier())
+    model = with_predictions(colour_classifier())
     file = with_metadata(tflite.convert(model), Description("name", "text", "1", "author", "licence", ("r", "g", "b")))
     (tmp_path / "model.tflite").write_bytes(file)
     pixels = np.zeros((size[1], size[0], 3), np.uint8)

@@ -52,7 +52,7 @@ def stream(
     epochs: int = 1,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     batches = training_batches(
-        augmented(loader, augmentation),
+        loader if augmentation == NONE else augmented(loader, augmentation),
         indices,  # type: ignore[arg-type]
         batch_size,
         seed=seed,

@@ -121,17 +121,17 @@ def test_images_are_resized_as_the_run_did(tiny_copy: app.Run, tmp_path: Path) -
     left = coloured(0, 3, (60, 40), np.random.default_rng(0))
     wide.write_bytes(encode(np.concatenate([left, coloured(1, 3, (60, 40), np.random.default_rng(0))], axis=1)))
 
-    def answers(model: Path, **options: str) -> np.ndarray:
+    def predictions(model: Path, **options: str) -> np.ndarray:
         return rows(app.predict(str(model), [str(wide)], **options), tiny_copy.class_names)
 
     tflite = tiny_copy.export / "model_float32.tflite"
-    stretched = answers(tflite)
+    stretched = predictions(tflite)
     path = tiny_copy.path / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"resize": "pad"}))
-    padded = answers(tiny_copy.path)
+    padded = predictions(tiny_copy.path)
     assert np.abs(padded - stretched).max() > 1e-4
-    np.testing.assert_allclose(answers(tflite), padded, atol=1e-5)
-    np.testing.assert_allclose(answers(tflite, resize="stretch"), stretched, atol=1e-6)
+    np.testing.assert_allclose(predictions(tflite), padded, atol=1e-5)
+    np.testing.assert_allclose(predictions(tflite, resize="stretch"), stretched, atol=1e-6)
 
 
 # --- What is printed --------------------------------------------------------------------------------------------------

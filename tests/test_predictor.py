@@ -59,8 +59,8 @@ def test_every_kind_of_file_is_known_and_answers(file: str, every_format: app.Ru
         assert (outputs.shape, outputs.dtype) == ((3, 3), np.float32)
         pixels = np.stack([load_pixels(one, 32, "stretch") for one in encoded])
         np.testing.assert_array_equal(predictor.predict(pixels), outputs)
-        answers = predictor.interpret(outputs)
-        assert answers.names == every_format.class_names and len(answers.chosen) == 3
+        predictions = predictor.interpret(outputs)
+        assert predictions.names == every_format.class_names and len(predictions.chosen) == 3
         assert len(predictor.latencies(0.01)) >= 10
         if sys.platform != "win32":
             assert (predictor.peak_memory or 0) > 10e6

@@ -140,13 +140,13 @@ def test_integer_files_of_others_are_asked_in_their_own_numbers(
 ) -> None:
     pixels = np.random.default_rng(2).integers(0, 256, (6, 16, 16, 3), np.uint8)
     pixels[:3] //= 8  # dark images have other answers
-    answers = []
+    predictions = []
     for file in (converted_by_others["float32"], converted_by_others[kind]):
         with ModelProcess(file) as model:
-            answers.append(model.predict(pixels))
-    assert np.abs(answers[0][:3] - answers[0][3:]).max() > 0.05
-    assert answers[1].dtype == np.float32
-    np.testing.assert_allclose(answers[1], answers[0], atol=0.02)
+            predictions.append(model.predict(pixels))
+    assert np.abs(predictions[0][:3] - predictions[0][3:]).max() > 0.05
+    assert predictions[1].dtype == np.float32
+    np.testing.assert_allclose(predictions[1], predictions[0], atol=0.02)
 
 
 # --- Damaged files ----------------------------------------------------------------------------------------------------

@@ -16,17 +16,17 @@ import app
 from app.errors import GateError
 from app.exporting import automatic
 from app.exporting.automatic import quantize_automatically, readable
+from app.exporting.context import ExportContext
 from app.exporting.converter import convert
 from app.exporting.evaluation_sets import EvaluationSet
 from app.exporting.formats import FORMATS, Format
 from app.exporting.metadata import Description
-from app.exporting.parity import Proof
+from app.exporting.parity import Verification
 from app.exporting.quantization import Quantizer
-from app.exporting.trained import Trained
 from app.sources import open_readable
 from data.image.transform import ImageTransform
 from data.loading import Loader
-from models.builder import with_answers
+from models.builder import with_predictions
 from tests.conftest import Ended
 from tests.handmade import RESCALED, colour_classifier
 
@@ -38,7 +38,7 @@ def asked(fruit: Path) -> EvaluationSet:
     """24 images and the right answers to them."""
     examples, _ = open_readable(str(fruit), skip_unreadable=False)
     images = EvaluationSet(Loader(examples, ImageTransform(32, "stretch")), np.arange(len(examples)), np.empty((0, 3)))
-    images.reference = np.asarray(with_answers(colour_classifier())(pixels_of(images).astype(np.float32)))
+    images.reference = np.asarray(with_predictions(colour_classifier())(pixels_of(images).astype(np.float32)))
     return images
 
 
@@ -46,20 +46,20 @@ def pixels_of(images: EvaluationSet) -> np.ndarray:
     return images.pixels(range(len(images)))
 
 
-def trained(asked: EvaluationSet, stretch: float = 1.0) -> Trained:
+def context(asked: EvaluationSet, stretch: float = 1.0) -> ExportContext:
     description = Description("name", "text", "1", "author", "licence", asked.class_names)
-    model = with_answers(colour_classifier(stretch))
-    return Trained(model, description=description, calibration=lambda: pixels_of(asked))
+    model = with_predictions(colour_classifier(stretch))
+    return ExportContext(model, description=description, calibration=lambda: pixels_of(asked))
 
 
 @pytest.fixture(scope="module")
-def sound(asked: EvaluationSet) -> Trained:
-    return trained(asked)
+def sound(asked: EvaluationSet) -> ExportContext:
+    return context(asked)
 
 
 @pytest.fixture(scope="module")
-def brittle(asked: EvaluationSet) -> Trained:
-    return trained(asked, stretch=1000.0)
+def brittle(asked: EvaluationSet) -> ExportContext:
+    return context(asked, stretch=1000.0)
 
 
 def ask(file: bytes, pixels: np.ndarray) -> np.ndarray:
@@ -72,16 +72,20 @@ def ask(file: bytes, pixels: np.ndarray) -> np.ndarray:
 # --- `--quantize auto` ------------------------------------------------------------------------------------------------
 
 
-def test_the_two_networks_are_the_same_function(sound: Trained, brittle: Trained, asked: EvaluationSet) -> None:
+def test_the_two_networks_are_the_same_function(
+    sound: ExportContext, brittle: ExportContext, asked: EvaluationSet
+) -> None:
     pixels = pixels_of(asked).astype(np.float32)
     np.testing.assert_allclose(brittle.model(pixels), sound.model(pixels), atol=1e-4)
     assert (asked.reference.argmax(axis=1) == asked.labels).all()
 
 
-def test_a_network_that_full_integer_ruins_is_mended(brittle: Trained, asked: EvaluationSet, tmp_path: Path) -> None:
+def test_a_network_that_full_integer_ruins_is_mended(
+    brittle: ExportContext, asked: EvaluationSet, tmp_path: Path
+) -> None:
     search = quantize_automatically(brittle, tmp_path, asked, asked, max_drop=0.5)
-    assert search.proof is not None and search.format is not None
-    assert (search.name, search.proof.passed) == ("tflite_int8_mixed", True)
+    assert search.verification is not None and search.format is not None
+    assert (search.name, search.verification.passed) == ("tflite_int8_mixed", True)
     first, *_, last = search.steps
     assert first["format"] == "tflite_int8" and first["accuracy"] < 0.5 and first["keras_accuracy"] == 1.0
     assert "loses" in first["failures"][0] and "--max-drop" in first["failures"][0]
@@ -101,10 +105,12 @@ def test_a_network_that_full_integer_ruins_is_mended(brittle: Trained, asked: Ev
     np.testing.assert_allclose(ask(file.read_bytes(), pixels_of(asked)), asked.reference, atol=0.02)
 
 
-def test_a_good_network_stays_full_integer(sound: Trained, asked: EvaluationSet, tmp_path: Path) -> None:
+def test_a_good_network_stays_full_integer(sound: ExportContext, asked: EvaluationSet, tmp_path: Path) -> None:
     search = quantize_automatically(sound, tmp_path, asked, asked, max_drop=0.0)
     assert search.name == "tflite_int8" and search.format is FORMATS["tflite_int8"]
-    assert search.proof is not None and search.proof.client_answers is not None  # MediaPipe was asked too
+    assert (
+        search.verification is not None and search.verification.client_predictions is not None
+    )  # MediaPipe was asked too
     assert [(one["format"], one["failures"]) for one in search.steps] == [("tflite_int8", [])]
     assert search.layers == []  # nobody asks for them
     assert [path.name for path in tmp_path.iterdir()] == ["model_int8.tflite"]
@@ -114,7 +120,7 @@ def fail_until(good: Callable[[str, bool], bool], monkeypatch: pytest.MonkeyPatc
     """Let every proof fail but those of files that are `good`; gives what was proved, and whether on test images."""
     proved = []
 
-    def prove(
+    def verify(
         path: Path,
         export: Format,
         images: EvaluationSet,
@@ -122,19 +128,19 @@ def fail_until(good: Callable[[str, bool], bool], monkeypatch: pytest.MonkeyPatc
         max_drop: float,
         with_client: bool = True,
         more: Any = None,
-    ) -> Proof:
+    ) -> Verification:
         assert path.stat().st_size > 1000
         proved.append((path.name, with_client))
         failures = [] if good(path.name, with_client) else ["no good"]
         figures: dict[str, Any] = {"file": path.name, "accuracy": 0.0, "seconds": 0.0, "passed": not failures}
-        return Proof(figures, failures=failures)
+        return Verification(figures, failures=failures)
 
-    monkeypatch.setattr(automatic, "prove", prove)
+    monkeypatch.setattr(automatic, "prove", verify)
     return proved
 
 
 def test_what_passes_nothing_ends_with_float16(
-    brittle: Trained, asked: EvaluationSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    brittle: ExportContext, asked: EvaluationSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proved = fail_until(lambda name, with_client: False, monkeypatch)
     search = quantize_automatically(brittle, tmp_path, asked, asked, max_drop=0.5)
@@ -145,7 +151,7 @@ def test_what_passes_nothing_ends_with_float16(
         "model_int8_weights.tflite",
         "model_float16.tflite",
     ]
-    assert search.name == "tflite_float16" and search.proof is not None and not search.proof.passed
+    assert search.name == "tflite_float16" and search.verification is not None and not search.verification.passed
     assert proved[-1] == ("model_float16.tflite", True)  # what is kept is told of by the test images
     assert all(one["failures"] == ["no good"] for one in search.steps)
     tried = [one["what"] for one in search.steps]
@@ -154,26 +160,26 @@ def test_what_passes_nothing_ends_with_float16(
 
 
 def test_what_fails_on_the_test_images_only_is_not_kept(
-    sound: Trained, asked: EvaluationSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sound: ExportContext, asked: EvaluationSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fail_until(lambda name, with_client: not with_client or "weights" in name, monkeypatch)
     search = quantize_automatically(sound, tmp_path, asked, asked, max_drop=0.5)
-    assert search.name == "tflite_int8_weights" and search.proof is not None and search.proof.passed
+    assert search.name == "tflite_int8_weights" and search.verification is not None and search.verification.passed
     assert search.steps[0]["failures"] == ["on the test images: no good"]
     assert search.steps[-1]["failures"] == []
     assert [path.name for path in tmp_path.iterdir()] == ["model_int8_weights.tflite"]
 
 
 def test_where_validation_cannot_tell_training_images_decide(
-    sound: Trained, asked: EvaluationSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sound: ExportContext, asked: EvaluationSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     losses = {"model_int8.tflite": 0.02, "model_int8_mixed.tflite": 0.02, "model_int8_weights.tflite": 0.0}
 
-    def prove(path: Path, export: Format, images: EvaluationSet, *, max_drop: float, **options: Any) -> Proof:
+    def verify(path: Path, export: Format, images: EvaluationSet, *, max_drop: float, **options: Any) -> Verification:
         more = {"pictures": 500, "accuracy_drop": losses.get(path.name, 0.0)}
-        return Proof({"file": path.name, "accuracy": 1.0, "within_chance": True, "more": more, "seconds": 0.0})
+        return Verification({"file": path.name, "accuracy": 1.0, "within_chance": True, "more": more, "seconds": 0.0})
 
-    monkeypatch.setattr(automatic, "prove", prove)
+    monkeypatch.setattr(automatic, "prove", verify)
     search = quantize_automatically(sound, tmp_path, asked, asked, max_drop=0.5, more=lambda: asked)
     assert search.name == "tflite_int8_weights"
     failure = "loses 2.0 points on 500 training and validation images; at most 0.5 allowed (--max-drop)"
@@ -227,7 +233,7 @@ def test_an_export_without_formats_searches_as_the_run_did(colour_copy: app.Run)
 # --- The quantiser ----------------------------------------------------------------------------------------------------
 
 
-def test_files_answer_like_the_float_one(sound: Trained, asked: EvaluationSet) -> None:
+def test_files_answer_like_the_float_one(sound: ExportContext, asked: EvaluationSet) -> None:
     quantizer = sound.quantizer
     files = {
         "8-bit weights": quantizer.weights_only(),
@@ -244,7 +250,7 @@ def test_files_answer_like_the_float_one(sound: Trained, asked: EvaluationSet) -
         assert answer["dtype"] == np.float32
 
 
-def test_ranges_are_those_of_all_images_in_any_order(sound: Trained, asked: EvaluationSet) -> None:
+def test_ranges_are_those_of_all_images_in_any_order(sound: ExportContext, asked: EvaluationSet) -> None:
     """A moving average over the images, which lie class by class, would cut off what the first classes need."""
     there, back = Quantizer(sound.float32, pixels_of(asked)), Quantizer(sound.float32, pixels_of(asked)[::-1])
     assert there.static(activation_bits=8) == back.static(activation_bits=8)
@@ -254,7 +260,7 @@ def test_ranges_are_those_of_all_images_in_any_order(sound: Trained, asked: Eval
     assert there.range_of(layer) == pytest.approx((values.min(), values.max()), rel=1e-4)
 
 
-def test_a_layer_does_harm_where_its_error_is(brittle: Trained) -> None:
+def test_a_layer_does_harm_where_its_error_is(brittle: ExportContext) -> None:
     errors = brittle.quantizer.layer_errors(brittle.quantizer.layers)
     assert set(errors) == set(brittle.quantizer.layers)
     assert list(errors.values()) == sorted(errors.values(), reverse=True)

@@ -78,7 +78,7 @@ def figures(run: Run) -> list[tuple]:
     return [(one["phase"], one["epoch"], *(one[name] for name in FIGURES)) for one in run.history]
 
 
-# Activations out of the cache; images augmented anew.
+# Activations out of the cache; images augmented again.
 @pytest.mark.parametrize("augment", ["light", pytest.param("live", marks=pytest.mark.slow)])
 def test_kill_9_in_phase_2_then_resume_ends_like_an_uninterrupted_run(
     augment: str,

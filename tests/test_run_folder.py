@@ -19,7 +19,7 @@ import app
 from app.errors import UsageError
 from app.evaluation.report import write_report
 from data.image.decoding import RESIZES, load_pixels
-from models.builder import load_model, with_answers
+from models.builder import load_model, with_predictions
 from tests.conftest import TINY, naming_folders
 from tests.handmade import colour_classifier
 from tests.images import write_folder
@@ -267,7 +267,7 @@ def test_the_code_of_the_model_card_does_what_it_says(
     pixels[:, :30, 2], pixels[:, 30:60, 0], pixels[:, 60:, 1] = 200, 150, 150  # blue, red and green, from the left
     image = colour_run.path / "image.jpg"
     Image.fromarray(pixels).save(image, quality=95)
-    model = with_answers(load_model(colour_run.model))
+    model = with_predictions(load_model(colour_run.model))
     seen = {one: load_pixels(image.read_bytes(), 32, one, like_phone=True) for one in RESIZES}
     expected = {one: np.asarray(model(seen[one][None].astype(np.float32)))[0] for one in RESIZES}
     assert min(np.abs(expected[one] - expected[resize]).max() for one in set(RESIZES) - {resize}) > 0.05
@@ -315,8 +315,8 @@ def test_names_come_back(hostile_run: app.Run) -> None:
 def test_names_come_back_in_answers(hostile_run: app.Run) -> None:
     source = hostile_run.options["source"]
     assert source is not None
-    answers = app.predict(str(hostile_run.export / "model_float32.tflite"), [source])
-    assert set(answers[0].probabilities) == set(HOSTILE)
+    predictions = app.predict(str(hostile_run.export / "model_float32.tflite"), [source])
+    assert set(predictions[0].probabilities) == set(HOSTILE)
 
 
 # --- The same again ---------------------------------------------------------------------------------------------------

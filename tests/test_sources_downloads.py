@@ -184,7 +184,7 @@ def test_a_download_goes_on_where_it_broke_off(server: Server) -> None:
 
 
 def test_the_next_run_goes_on_where_the_last_one_broke_off(server: Server, cache: Path) -> None:
-    server.break_after, server.knows_ranges = 300, False  # each try begins anew, and none gets through
+    server.break_after, server.knows_ranges = 300, False  # each try begins again, and none gets through
     message = refusal(server.url)
     assert "breaks off after 0.0 MB" in message and "it goes on from there" in message
     assert [path.stat().st_size for path in parts(cache)] == [256]
@@ -326,8 +326,8 @@ def test_two_processes_at_once(server: Server, cache: Path) -> None:
 def test_a_new_part_that_another_process_locks_first_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answers = iter([False, True])
-    monkeypatch.setattr(download, "_lock", lambda part: next(answers))
+    predictions = iter([False, True])
+    monkeypatch.setattr(download, "_lock", lambda part: next(predictions))
     with download._claimed_part(tmp_path, "name") as part:
         assert Path(part.name).parent == tmp_path
 

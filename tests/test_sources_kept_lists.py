@@ -60,10 +60,10 @@ def list_of(
     ],
 )  # fmt: skip
 def test_labels_are_read_with_care(
-    labels: list[str], options: dict[str, Any], task: str, answers: list[str] | None, tmp_path: Path
+    labels: list[str], options: dict[str, Any], task: str, predictions: list[str] | None, tmp_path: Path
 ) -> None:
     examples = opened(list_of(tmp_path, labels), **options)
-    assert examples.task == task and texts(examples) == (answers or labels)
+    assert examples.task == task and texts(examples) == (predictions or labels)
 
 
 @pytest.mark.parametrize("delimiter", [";", "\t"])
@@ -227,11 +227,11 @@ def test_missing_images_can_be_left_out(tmp_path: Path) -> None:
         (["0.png 1 0", "1.png 1 1"], MULTI_LABEL, ["label 1", "label 1|label 2"]),
     ],
 )
-def test_text_files_of_paths_and_labels(lines: list[str], task: str, answers: list[str], tmp_path: Path) -> None:
+def test_text_files_of_paths_and_labels(lines: list[str], task: str, predictions: list[str], tmp_path: Path) -> None:
     list_of(tmp_path, ["x"] * 6)
     (tmp_path / "train.txt").write_text("\n".join(lines))
     examples = opened(tmp_path / "train.txt")
-    assert examples.task == task and texts(examples) == answers
+    assert examples.task == task and texts(examples) == predictions
 
 
 def test_a_text_file_without_labels_is_refused(tmp_path: Path) -> None:

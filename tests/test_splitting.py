@@ -36,7 +36,7 @@ class Case(NamedTuple):
     model: keras.Model
     spec: BackboneSpec
     pixels: np.ndarray
-    answers: np.ndarray
+    predictions: np.ndarray
 
     def unfreeze(self, how_much: str) -> None:
         blocks = len(blocks_of(self.model, self.spec))
@@ -94,10 +94,10 @@ def test_top_of_bottom_is_the_model(how_much: str, case: Case) -> None:
     bottom, top = split(case.model)
     activations = answer(bottom, case.pixels)
 
-    assert activations.dtype == np.float32 and np.ptp(case.answers) > 1e-3  # else all would be close
-    assert_close(answer(top, activations), case.answers, 1e-5)
+    assert activations.dtype == np.float32 and np.ptp(case.predictions) > 1e-3  # else all would be close
+    assert_close(answer(top, activations), case.predictions, 1e-5)
     if bottom.weights:  # else nothing is kept
-        assert_close(answer(top, activations.astype(np.float16).astype(np.float32)), case.answers, 0.02)
+        assert_close(answer(top, activations.astype(np.float16).astype(np.float32)), case.predictions, 0.02)
 
 
 @pytest.mark.parametrize("how_much", UNFROZEN)
@@ -161,18 +161,18 @@ def test_training_the_top_trains_the_model_and_leaves_the_bottom(last: int, head
     backbone = case.model.get_layer(BACKBONE_LAYER)
     statistics = [one for one in backbone.non_trainable_weights if one.name.startswith("moving")]
     left = {one.path: (one, one.numpy()) for one in [*bottom.weights, *statistics]}
-    trained = [(one, one.numpy()) for one in case.model.trainable_weights]
+    context = [(one, one.numpy()) for one in case.model.trainable_weights]
 
     top.compile(keras.optimizers.Adam(0.01), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     top.train_on_batch(activations, np.arange(8) % 3)
 
     for path, (weight, before) in left.items():
         np.testing.assert_array_equal(weight.numpy(), before, err_msg=path)
-    assert all(not np.array_equal(weight.numpy(), before) for weight, before in trained)
+    assert all(not np.array_equal(weight.numpy(), before) for weight, before in context)
     assert len(statistics) == 6
-    answers = answer(case.model, case.pixels)
-    assert np.abs(answers - case.answers).max() > 1e-3
-    assert_close(answer(top, answer(bottom, case.pixels)), answers, 1e-5)
+    predictions = answer(case.model, case.pixels)
+    assert np.abs(predictions - case.predictions).max() > 1e-3
+    assert_close(answer(top, answer(bottom, case.pixels)), predictions, 1e-5)
 
 
 def test_unfrozen_normalization_is_above_the_cut(tiny: Case) -> None:
@@ -234,7 +234,7 @@ def test_a_hub_backbone_is_cut_above_or_below(frozen: bool, tmp_path: Path) -> N
     if not frozen:
         unfreeze_blocks(case.model, spec, 1)
     bottom, top = split(case.model)
-    assert_close(answer(top, answer(bottom, case.pixels)), case.answers, 1e-5)
+    assert_close(answer(top, answer(bottom, case.pixels)), case.predictions, 1e-5)
     assert not bottom.trainable_weights
     assert {id(one) for one in top.trainable_weights} == {id(one) for one in case.model.trainable_weights}
     assert bottom.output_shape == ((None, spec.feature_width) if frozen else (None, 32, 32, 3))

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from data.stages import StageClock
+from data.timing import StageClock
 
 
 @pytest.fixture

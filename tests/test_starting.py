@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from app.starting import start_tensorflow
+from app.tensorflow_loading import load_tensorflow
 
 IN_A_NEW_PROCESS = """
 import gc
-from app.starting import start_tensorflow
+from app.tensorflow_loading import start_tensorflow
 {before}
 start_tensorflow()
 assert "keras" in __import__("sys").modules
@@ -37,5 +37,5 @@ def test_nothing_of_the_users_is_frozen_if_it_runs_already() -> None:
     import keras  # noqa: F401
 
     frozen = gc.get_freeze_count()
-    start_tensorflow()
+    load_tensorflow()
     assert gc.get_freeze_count() == frozen

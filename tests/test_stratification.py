@@ -12,7 +12,7 @@ import pytest
 from data.errors import DataError
 from data.examples import SPLITS, Examples
 from data.labels import LABELS, MULTI_LABEL, REGRESSION, SINGLE_LABEL, Regression
-from data.splits import fold_examples, take_shots
+from data.splits import few_shot_subset, fold_examples
 from tests.labelled import count, crossing, example_set, has_class, random_set, split
 
 # --- What belongs together, and labels of every kind -----------------------------------------------------------------------
@@ -177,11 +177,11 @@ def test_shots_are_so_many_images_of_each_class_and_the_other_splits_stay() -> N
     splits = split(examples)
     kept = {}
     for shots in (3, 10):
-        few, few_splits = take_shots(examples, splits, shots=shots, seed=1)
+        few, few_splits = few_shot_subset(examples, splits, shots=shots, seed=1)
         assert count(few, few_splits) == count(examples, splits) | {(name, "train"): shots for name in "abc"}
         kept[shots] = set(few.keys)
-        again, _ = take_shots(examples, splits, shots=shots, seed=1)
-        other, _ = take_shots(examples, splits, shots=shots, seed=2)
+        again, _ = few_shot_subset(examples, splits, shots=shots, seed=1)
+        other, _ = few_shot_subset(examples, splits, shots=shots, seed=2)
         assert again.keys == few.keys != other.keys
     assert kept[3] < kept[10]
 
@@ -190,7 +190,7 @@ def test_shots_are_so_many_images_of_each_class_and_the_other_splits_stay() -> N
 def test_of_several_classes_each_gets_its_shots_without_waste(seed: int) -> None:
     examples = random_set(MULTI_LABEL, 240, seed)
     splits = split(examples, seed=seed)
-    few, few_splits = take_shots(examples, splits, shots=8, seed=seed)
+    few, few_splits = few_shot_subset(examples, splits, shots=8, seed=seed)
     per_class = has_class(few)[few_splits == "train"].sum(axis=0)
     assert (per_class >= 8).all()
     assert np.sum(few_splits == "train") <= 24  # one class' images serve others, too
@@ -200,4 +200,4 @@ def test_of_several_classes_each_gets_its_shots_without_waste(seed: int) -> None
 def test_a_class_with_fewer_images_than_shots_is_named() -> None:
     examples = example_set(30, 10)
     with pytest.raises(DataError, match="class 'b' has 6 images in train, but needs 7 for 7 shots; take fewer shots"):
-        take_shots(examples, split(examples), shots=7, seed=0)
+        few_shot_subset(examples, split(examples), shots=7, seed=0)

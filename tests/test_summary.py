@@ -8,7 +8,7 @@ import pytest
 
 import app
 from app.evaluation.report import write_report
-from app.exporting.summary import say_exports
+from app.exporting.summary import print_exports
 from data.files import write_json
 
 # A loss of 2 of 269 test images through MediaPipe, which the rule of `app.exporting.parity` lets pass as chance.
@@ -21,7 +21,7 @@ def said(run: app.Run, capsys: pytest.CaptureFixture[str], **changes: Any) -> tu
     write_json(run.export / "parity.json", run.parity | changes)
     write_report(run)
     capsys.readouterr()
-    say_exports(run)
+    print_exports(run)
     card = run.path / "model_card.md"
     return capsys.readouterr().out, run.report.read_text(encoding="utf-8"), card.read_text(encoding="utf-8")
 

@@ -33,7 +33,7 @@ Cli = Callable[..., Ended]
 OPTIONS: dict[str, Any] = TINY | {"cache_limit": 1, "formats": ("tflite_float32", "saved_model")}
 
 
-class Trained(NamedTuple):
+class ExportContext(NamedTuple):
     """A run and what it was made from."""
 
     task: str
@@ -67,112 +67,112 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 @pytest.fixture(scope="module", params=TASKS)
-def trained(
+def context(
     request: pytest.FixtureRequest, squares: Path, tiny_backbone: str, tmp_path_factory: pytest.TempPathFactory
-) -> Trained:
+) -> ExportContext:
     """A run of each task; tests that write take a copy."""
     source, options = RUNS[request.param]
     output = tmp_path_factory.mktemp("runs") / request.param
     run = app.train(str(squares / source), output=str(output), **OPTIONS | options)
-    return Trained(request.param, run, squares)
+    return ExportContext(request.param, run, squares)
 
 
-def copy_of(trained: Trained, folder: Path) -> Trained:
-    return trained._replace(run=app.Run(Path(shutil.copytree(trained.run.path, folder / "copy"))))
+def copy_of(context: ExportContext, folder: Path) -> ExportContext:
+    return context._replace(run=app.Run(Path(shutil.copytree(context.run.path, folder / "copy"))))
 
 
 @pytest.fixture(scope="module")
-def answers(trained: Trained) -> list[app.Prediction]:
+def predictions(context: ExportContext) -> list[app.Prediction]:
     """What the run says of its test images."""
-    return app.predict(str(trained.run.path), [str(path) for path in trained.test])
+    return app.predict(str(context.run.path), [str(path) for path in context.test])
 
 
-def truth_of(trained: Trained) -> list[list[str]]:
+def truth_of(context: ExportContext) -> list[list[str]]:
     """The cells of the test images' labels."""
-    source, _ = RUNS[trained.task]
-    cells = {name: rest for name, *rest in csv.reader((trained.examples / source).read_text().splitlines())}
-    return [cells[path.name] for path in trained.test]
+    source, _ = RUNS[context.task]
+    cells = {name: rest for name, *rest in csv.reader((context.examples / source).read_text().splitlines())}
+    return [cells[path.name] for path in context.test]
 
 
 # --- The run folder -----------------------------------------------------------------------------------------------------
 
 
-def test_the_task_is_found_in_the_labels_and_learned(trained: Trained) -> None:
-    task, metrics = TASKS[trained.task], trained.run.metrics
-    assert trained.run.options["task"] == trained.task
+def test_the_task_is_found_in_the_labels_and_learned(context: ExportContext) -> None:
+    task, metrics = TASKS[context.task], context.run.metrics
+    assert context.run.options["task"] == context.task
     assert (
-        set(trained.names)
+        set(context.names)
         == {
             MULTI_LABEL: set(COLOURS),
             REGRESSION: set(NUMBERS),
             SINGLE_LABEL: {"red", "other"},
-        }[trained.task]
+        }[context.task]
     )
     for split in ("validation", "test"):
         assert {"n", task.metric, task.score} <= set(metrics[split])
-        assert trained.task == SINGLE_LABEL or metrics[split][task.metric] > 0.5  # something was learned
-    for record in trained.run.history:
+        assert context.task == SINGLE_LABEL or metrics[split][task.metric] > 0.5  # something was learned
+    for record in context.run.history:
         assert set(record) == {
             *("phase", "epoch", "seconds", "finished", "loss", "val_loss"),
             *(task.metric, f"val_{task.metric}"),
         }
 
 
-def test_json_and_plots_are_there(trained: Trained) -> None:
-    for file in trained.run.path.rglob("*.json"):
+def test_json_and_plots_are_there(context: ExportContext) -> None:
+    for file in context.run.path.rglob("*.json"):
         strict(file.read_text(encoding="utf-8"))
-    labels = np.eye(2) if trained.task != SINGLE_LABEL else np.arange(2)
-    figures = TASKS[trained.task].figures(np.full((2, 2), 0.5), labels, ("a", "b"), np.full(2, 0.5))
-    plots = {path.stem for path in trained.run.plots.glob("*.png")}
+    labels = np.eye(2) if context.task != SINGLE_LABEL else np.arange(2)
+    figures = TASKS[context.task].figures(np.full((2, 2), 0.5), labels, ("a", "b"), np.full(2, 0.5))
+    plots = {path.stem for path in context.run.plots.glob("*.png")}
     assert {"curves", "predictions", *figures} <= plots
-    for path in trained.run.plots.glob("*.png"):
+    for path in context.run.plots.glob("*.png"):
         with Image.open(path) as image:
             image.load()
 
 
-def test_thresholds_are_those_of_the_metrics(trained: Trained) -> None:
-    file, test = trained.run.path / THRESHOLDS, trained.run.metrics["test"]
-    if trained.task == REGRESSION:
-        assert not file.exists() and not (trained.run.export / THRESHOLDS).exists()
+def test_thresholds_are_those_of_the_metrics(context: ExportContext) -> None:
+    file, test = context.run.path / THRESHOLDS, context.run.metrics["test"]
+    if context.task == REGRESSION:
+        assert not file.exists() and not (context.run.export / THRESHOLDS).exists()
         return
     thresholds = json.loads(file.read_text())
-    assert json.loads((trained.run.export / THRESHOLDS).read_text()) == thresholds
-    if trained.task == MULTI_LABEL:
+    assert json.loads((context.run.export / THRESHOLDS).read_text()) == thresholds
+    if context.task == MULTI_LABEL:
         assert thresholds == {name: one["threshold"] for name, one in test["classes"].items()}
     else:
         assert list(thresholds) == ["red"]
-        assert trained.run.metrics["validation"]["classes"]["red"]["recall"] == 1.0
+        assert context.run.metrics["validation"]["classes"]["red"]["recall"] == 1.0
 
 
-def test_the_model_answers_in_the_units_of_the_labels(trained: Trained) -> None:
-    model = load_model(trained.run.model)
-    assert model.layers[-1].name == OUTPUTS[trained.task].layer
-    if trained.task == REGRESSION:
-        test = trained.run.metrics["test"]
+def test_the_model_answers_in_the_units_of_the_labels(context: ExportContext) -> None:
+    model = load_model(context.run.model)
+    assert model.layers[-1].name == OUTPUTS[context.task].layer
+    if context.task == REGRESSION:
+        test = context.run.metrics["test"]
         assert test["mae"] < 30 and test["numbers"]["redness"]["rmse"] < 40  # of numbers above 1000
-        pixels = np.stack([load_pixels(path.read_bytes(), 32, "stretch") for path in trained.test]).astype(np.float32)
-        assert np.asarray(model(pixels))[:, trained.names.index("redness")].min() > 900
+        pixels = np.stack([load_pixels(path.read_bytes(), 32, "stretch") for path in context.test]).astype(np.float32)
+        assert np.asarray(model(pixels))[:, context.names.index("redness")].min() > 900
 
 
 # --- Exported files -----------------------------------------------------------------------------------------------------
 
 
-def test_all_files_agree_with_the_model(trained: Trained) -> None:
-    task, parity = TASKS[trained.task], trained.run.parity
+def test_all_files_agree_with_the_model(context: ExportContext) -> None:
+    task, parity = TASKS[context.task], context.run.parity
     assert parity["passed"]
-    for name in trained.run.options["formats"]:
+    for name in context.run.options["formats"]:
         one = parity["formats"][name]
         assert one["passed"] and one[task.difference] <= one["tolerance"]
-        assert one[f"keras_{task.score}"] == pytest.approx(trained.run.metrics["test"][task.score], abs=1e-5)
-    if trained.task != SINGLE_LABEL:
+        assert one[f"keras_{task.score}"] == pytest.approx(context.run.metrics["test"][task.score], abs=1e-5)
+    if context.task != SINGLE_LABEL:
         kept = parity["quantization"]["kept"]
-        assert kept in parity["formats"] and (trained.run.export / parity["formats"][kept]["file"]).is_file()
+        assert kept in parity["formats"] and (context.run.export / parity["formats"][kept]["file"]).is_file()
         assert all(f"{task.score}_drop" in step for step in parity["quantization"]["steps"])
     # Its client is for classifiers.
-    assert ("mediapipe" in parity["formats"]["tflite_float32"]) == (trained.task != REGRESSION)
+    assert ("mediapipe" in parity["formats"]["tflite_float32"]) == (context.task != REGRESSION)
 
 
-def test_files_call_their_answers_by_name(trained: Trained) -> None:
+def test_files_call_their_answers_by_name(context: ExportContext) -> None:
     name_of: dict[str, Callable[[Path], str]] = {
         "tflite_float32": lambda file: LiteRTRuntime(file, 1).output,
         "onnx": lambda file: ONNXRuntime(file, 1).output,
@@ -180,130 +180,132 @@ def test_files_call_their_answers_by_name(trained: Trained) -> None:
             iter(tf.saved_model.load(str(file)).signatures["serving_default"].structured_outputs)
         ),
     }
-    for name in trained.run.options["formats"]:
-        file = trained.run.export / trained.run.parity["formats"][name]["file"]
-        assert name_of[name](file) == OUTPUTS[trained.task].answers
+    for name in context.run.options["formats"]:
+        file = context.run.export / context.run.parity["formats"][name]["file"]
+        assert name_of[name](file) == OUTPUTS[context.task].predictions
 
 
-def test_labels_and_thresholds_are_inside_the_phone_s_file(trained: Trained) -> None:
-    with zipfile.ZipFile(trained.run.export / "model_float32.tflite") as archive:
-        assert archive.read(LABELS).decode() == "".join(f"{name}\n" for name in trained.names)
+def test_labels_and_thresholds_are_inside_the_phone_s_file(context: ExportContext) -> None:
+    with zipfile.ZipFile(context.run.export / "model_float32.tflite") as archive:
+        assert archive.read(LABELS).decode() == "".join(f"{name}\n" for name in context.names)
         inside = set(archive.namelist())
-        assert (THRESHOLDS in inside) == (trained.task != REGRESSION)
+        assert (THRESHOLDS in inside) == (context.task != REGRESSION)
         if THRESHOLDS in inside:
-            assert archive.read(THRESHOLDS) == (trained.run.export / THRESHOLDS).read_bytes()
+            assert archive.read(THRESHOLDS) == (context.run.export / THRESHOLDS).read_bytes()
 
 
-def test_golden_vectors_are_the_file_s_answers(trained: Trained) -> None:
-    folder = trained.run.export / "golden"
+def test_golden_vectors_are_the_file_s_answers(context: ExportContext) -> None:
+    folder = context.run.export / "golden"
     expected = json.loads((folder / "expected.json").read_text())
     tolerance = expected["tolerances"]["model_float32.tflite"]
     assert 0 < tolerance < 1.5
     assert tolerance <= expected["tolerance"]  # a number of an integer file has coarser steps
     tensors = np.stack([np.fromfile(folder / one["tensor"], np.uint8) for one in expected["pictures"]])
-    model = LiteRTRuntime(trained.run.export / "model_float32.tflite", 1)
+    model = LiteRTRuntime(context.run.export / "model_float32.tflite", 1)
     given = model.predict(tensors.reshape(-1, *expected["shape"]))
     outputs = expected["outputs"]["model_float32.tflite"]
     np.testing.assert_allclose(given, outputs["from_tensor"], atol=tolerance)
-    assert ("mediapipe" in outputs) == (trained.task != REGRESSION)
-    assert all((one["label"] or trained.task == MULTI_LABEL) for one in expected["pictures"])
+    assert ("mediapipe" in outputs) == (context.task != REGRESSION)
+    assert all((one["label"] or context.task == MULTI_LABEL) for one in expected["pictures"])
 
 
 # --- predict, evaluate, export ------------------------------------------------------------------------------------------
 
 
-def test_answers_are_those_of_the_metrics(trained: Trained, answers: list[app.Prediction]) -> None:
-    test, truth = trained.run.metrics["test"], truth_of(trained)
-    if trained.task == REGRESSION:
-        given = np.array([[one.answers[name] for name in NUMBERS] for one in answers])
+def test_answers_are_those_of_the_metrics(context: ExportContext, predictions: list[app.Prediction]) -> None:
+    test, truth = context.run.metrics["test"], truth_of(context)
+    if context.task == REGRESSION:
+        given = np.array([[one.predictions[name] for name in NUMBERS] for one in predictions])
         assert np.abs(given - np.array(truth, float)).mean() == pytest.approx(test["mae"], rel=1e-3)
-        assert {one.labels for one in answers} == {()}
+        assert {one.labels for one in predictions} == {()}
     else:
-        right = [set(one.labels) == set(cell.split("|")) - {""} for one, (cell,) in zip(answers, truth, strict=True)]
+        right = [
+            set(one.labels) == set(cell.split("|")) - {""} for one, (cell,) in zip(predictions, truth, strict=True)
+        ]
         assert np.mean(right) == pytest.approx(test["accuracy"])
 
 
 def test_predict_answers_from_bare_files_as_from_the_run(
-    trained: Trained, answers: list[app.Prediction], tmp_path: Path, cli: Cli
+    context: ExportContext, predictions: list[app.Prediction], tmp_path: Path, cli: Cli
 ) -> None:
     for name in (LABELS, THRESHOLDS, "model_float32.tflite", "model.onnx"):
-        if (trained.run.export / name).exists():
-            shutil.copy(trained.run.export / name, tmp_path / name)
-    key = {MULTI_LABEL: "labels", REGRESSION: "numbers", SINGLE_LABEL: "label"}[trained.task]
+        if (context.run.export / name).exists():
+            shutil.copy(context.run.export / name, tmp_path / name)
+    key = {MULTI_LABEL: "labels", REGRESSION: "numbers", SINGLE_LABEL: "label"}[context.task]
     for model in [*tmp_path.glob("model*")]:
-        ended = cli("predict", model, *trained.test, "--json")
+        ended = cli("predict", model, *context.test, "--json")
         assert (ended.code, ended.err) == (0, "")
-        for one, expected in zip(strict(ended.out), (each.as_json() for each in answers), strict=True):
+        for one, expected in zip(strict(ended.out), (each.as_json() for each in predictions), strict=True):
             assert set(one) == ({"path", "numbers"} if key == "numbers" else {"path", "probabilities", key})
             assert one["path"] == expected["path"]
             assert one[key] == (pytest.approx(expected[key], abs=0.1) if key == "numbers" else expected[key])
 
 
-def test_numbers_of_a_file_have_the_names_in_it(trained: Trained, tmp_path: Path) -> None:
-    if trained.task == REGRESSION:
-        file = shutil.copy(trained.run.export / "model.onnx", tmp_path / "model.onnx")
-        (one,) = app.predict(str(file), [str(trained.test[0])])
-        assert list(one.answers) == list(trained.run.class_names) and one.task == REGRESSION
+def test_numbers_of_a_file_have_the_names_in_it(context: ExportContext, tmp_path: Path) -> None:
+    if context.task == REGRESSION:
+        file = shutil.copy(context.run.export / "model.onnx", tmp_path / "model.onnx")
+        (one,) = app.predict(str(file), [str(context.test[0])])
+        assert list(one.predictions) == list(context.run.class_names) and one.task == REGRESSION
 
 
-def test_answers_follow_the_thresholds(trained: Trained, answers: list[app.Prediction]) -> None:
-    if trained.task == REGRESSION:
+def test_answers_follow_the_thresholds(context: ExportContext, predictions: list[app.Prediction]) -> None:
+    if context.task == REGRESSION:
         return
-    thresholds = json.loads((trained.run.path / THRESHOLDS).read_text())
-    for one in answers:
-        reached = {name for name, threshold in thresholds.items() if one.answers[name] >= threshold}
-        assert set(one.labels) == (reached if trained.task == MULTI_LABEL else reached or {"other"})
+    thresholds = json.loads((context.run.path / THRESHOLDS).read_text())
+    for one in predictions:
+        reached = {name for name, threshold in thresholds.items() if one.predictions[name] >= threshold}
+        assert set(one.labels) == (reached if context.task == MULTI_LABEL else reached or {"other"})
 
 
 @pytest.mark.usefixtures("wide")
-def test_predict_says_it_in_words(trained: Trained, answers: list[app.Prediction], cli: Cli) -> None:
-    ended = cli("predict", trained.run.export / "model_float32.tflite", *trained.test)
+def test_predict_says_it_in_words(context: ExportContext, predictions: list[app.Prediction], cli: Cli) -> None:
+    ended = cli("predict", context.run.export / "model_float32.tflite", *context.test)
     assert (ended.code, ended.err) == (0, "")
-    for path, one in zip(trained.test, answers, strict=True):
+    for path, one in zip(context.test, predictions, strict=True):
         row = next(line for line in ended.out.splitlines() if path.name in line)
-        if trained.task == REGRESSION:
-            assert all(f"{name} {number:.4g}" in row for name, number in one.answers.items())
+        if context.task == REGRESSION:
+            assert all(f"{name} {number:.4g}" in row for name, number in one.predictions.items())
         else:
-            assert all(f"{name} {one.answers[name]:.1%}" in row for name in one.labels)
+            assert all(f"{name} {one.predictions[name]:.1%}" in row for name in one.labels)
             assert bool(one.labels) != row.rstrip().endswith(" none")
 
 
-def test_evaluate_gives_the_run_s_own_figures_and_those_of_others(trained: Trained, tmp_path: Path) -> None:
-    run = copy_of(trained, tmp_path).run
-    task, expected = TASKS[trained.task], run.metrics["test"]
+def test_evaluate_gives_the_run_s_own_figures_and_those_of_others(context: ExportContext, tmp_path: Path) -> None:
+    run = copy_of(context, tmp_path).run
+    task, expected = TASKS[context.task], run.metrics["test"]
     assert app.evaluate(str(run.path))[task.score] == pytest.approx(expected[task.score], abs=1e-6)
 
-    source, _ = RUNS[trained.task]
-    rows = list(csv.reader((trained.examples / source).read_text().splitlines()))
+    source, _ = RUNS[context.task]
+    rows = list(csv.reader((context.examples / source).read_text().splitlines()))
     with open(tmp_path / "other.csv", "w", newline="") as file:  # of the first colours alone
-        csv.writer(file).writerows([rows[0], *([trained.examples / name, *rest] for name, *rest in rows[1:10])])
+        csv.writer(file).writerows([rows[0], *([context.examples / name, *rest] for name, *rest in rows[1:10])])
     found = app.evaluate(str(run.path), str(tmp_path / "other.csv"))
     assert found["n"] == 9 and found[task.score] > 0.4
     assert set(found) == set(expected)
 
 
-def test_export_again_gives_the_same(trained: Trained, tmp_path: Path) -> None:
-    run = copy_of(trained, tmp_path).run
+def test_export_again_gives_the_same(context: ExportContext, tmp_path: Path) -> None:
+    run = copy_of(context, tmp_path).run
     before, files = run.parity["formats"]["tflite_float32"], (run.export / "model_float32.tflite").read_bytes()
     app.export(str(run.path), formats=("tflite_float32",))
     after = run.parity["formats"]["tflite_float32"]
-    score = TASKS[trained.task].score
+    score = TASKS[context.task].score
     assert after["passed"] and after[score] == pytest.approx(before[score])
     assert len((run.export / "model_float32.tflite").read_bytes()) == pytest.approx(len(files), rel=0.01)
 
 
-def test_pages_say_what_the_model_is_and_how_good(trained: Trained) -> None:
-    task, test = TASKS[trained.task], trained.run.metrics["test"]
-    report = trained.run.report.read_text(encoding="utf-8")
-    card = (trained.run.path / "model_card.md").read_text(encoding="utf-8")
+def test_pages_say_what_the_model_is_and_how_good(context: ExportContext) -> None:
+    task, test = TASKS[context.task], context.run.metrics["test"]
+    report = context.run.report.read_text(encoding="utf-8")
+    card = (context.run.path / "model_card.md").read_text(encoding="utf-8")
     for page in (report, card):
-        assert all(name in page for name in trained.names)
+        assert all(name in page for name in context.names)
         assert all(title in page and text(test) in page for title, text in task.columns.items())
         assert "model_float32.tflite" in page
-    assert ("thresholds.json" in card) == (trained.task != REGRESSION)
-    assert ("ImageClassifier" in card) == (trained.task != REGRESSION)
+    assert ("thresholds.json" in card) == (context.task != REGRESSION)
+    assert ("ImageClassifier" in card) == (context.task != REGRESSION)
     assert task.highlights(test)[0][0] in report
-    for figure in trained.run.plots.glob("*.png"):
+    for figure in context.run.plots.glob("*.png"):
         assert base64.b64encode(figure.read_bytes()).decode() in report
 
 

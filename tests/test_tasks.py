@@ -14,17 +14,17 @@ from sklearn.metrics import f1_score, precision_score, r2_score, recall_score
 
 from app.config import TrainConfig
 from app.errors import UsageError
-from app.evaluation.results import check_goal
+from app.evaluation.results import check_operating_point
 from app.evaluation.thresholds import best_f1_threshold, decide, threshold_for
 from app.tasks import TASKS
 from app.tasks.intervals import mean_interval
-from app.tasks.task import Goal, Task
+from app.tasks.task import OperatingPoint, Task
 from data.labels import LABELS, MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from models.heads import OUTPUTS, Output
 from tests.labelled import example_set, random_set
 
 NAMES = ("a", "b", "c")
-ANYTHING = Goal(NAMES)
+ANYTHING = OperatingPoint(NAMES)
 
 
 @pytest.fixture(params=TASKS)
@@ -56,8 +56,8 @@ def learnt(name: str, labels: np.ndarray, steps: int = 20, seed: int = 1) -> np.
     return logits
 
 
-def judged(name: str, answers: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
-    return TASKS[name].measure(answers, labels, NAMES, TASKS[name].choose_thresholds(answers, labels, ANYTHING))
+def evaluated(name: str, predictions: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    return TASKS[name].measure(predictions, labels, NAMES, TASKS[name].choose_thresholds(predictions, labels, ANYTHING))
 
 
 def test_each_task_has_labels_a_task_and_outputs() -> None:
@@ -107,7 +107,7 @@ def test_targets_are_what_the_loss_is_least_at(name: str, task: Task) -> None:
 
 def test_metrics_are_json_and_get_better_with_the_answers(name: str, task: Task) -> None:
     labels = labels_of(name)
-    found = [judged(name, answers_of(name, learnt(name, labels, steps)), labels) for steps in (0, 3, 20)]
+    found = [evaluated(name, answers_of(name, learnt(name, labels, steps)), labels) for steps in (0, 3, 20)]
     for one in found:
         assert json.loads(json.dumps(one, allow_nan=False)) == one
         assert one["n"] == 60
@@ -120,7 +120,7 @@ def test_metrics_are_json_and_get_better_with_the_answers(name: str, task: Task)
 
 def test_metrics_are_shown_as_tables(name: str, task: Task) -> None:
     labels = labels_of(name)
-    found = judged(name, answers_of(name, learnt(name, labels, 3)), labels)
+    found = evaluated(name, answers_of(name, learnt(name, labels, 3)), labels)
     columns, rows = task.details(found)
     assert sorted(row[0] for row in rows) == list(NAMES)
     assert {len(row) for row in rows} == {len(columns)}
@@ -132,10 +132,10 @@ def test_metrics_are_shown_as_tables(name: str, task: Task) -> None:
 
 def test_one_image_is_enough_for_metrics_and_tables(name: str, task: Task) -> None:
     labels = labels_of(name)[:1]
-    answers = answers_of(name, learnt(name, labels, 3))
-    thresholds = task.choose_thresholds(answers, labels, ANYTHING)
-    found = task.measure(answers, labels, NAMES, thresholds)
-    compared = task.agreement(answers, answers, labels, NAMES, thresholds)
+    predictions = answers_of(name, learnt(name, labels, 3))
+    thresholds = task.choose_thresholds(predictions, labels, ANYTHING)
+    found = task.measure(predictions, labels, NAMES, thresholds)
+    compared = task.agreement(predictions, predictions, labels, NAMES, thresholds)
     json.dumps([found, compared], allow_nan=False)
     assert all(text(found) for text in task.columns.values()) and task.highlights(found)
     assert compared[f"{task.score}_drop_ci95"][0] < 0 < compared[f"{task.score}_drop_ci95"][1]
@@ -143,20 +143,20 @@ def test_one_image_is_enough_for_metrics_and_tables(name: str, task: Task) -> No
 
 def test_plots_and_captions(name: str, task: Task) -> None:
     labels = labels_of(name)
-    answers = answers_of(name, learnt(name, labels, 3))
-    thresholds = task.choose_thresholds(answers, labels, ANYTHING)
-    figures = task.figures(answers, labels, NAMES, thresholds)
+    predictions = answers_of(name, learnt(name, labels, 3))
+    thresholds = task.choose_thresholds(predictions, labels, ANYTHING)
+    figures = task.figures(predictions, labels, NAMES, thresholds)
     assert figures and all(isinstance(figure, Figure) for figure in figures.values())
-    captions = [task.caption(one, label, NAMES, thresholds) for one, label in zip(answers, labels, strict=True)]
+    captions = [task.caption(one, label, NAMES, thresholds) for one, label in zip(predictions, labels, strict=True)]
     assert all(len(text.split("\n")) == (1 if right and task.same_answer else 2) for text, right in captions)
 
-    surprise = task.surprise(answers, labels, thresholds)
-    assert surprise.shape == (60,) and (surprise >= 0).all()
+    per_example_loss = task.per_example_loss(predictions, labels, thresholds)
+    assert per_example_loss.shape == (60,) and (per_example_loss >= 0).all()
     if task.same_answer:
         right = np.array([right for _, right in captions])
         assert right.any() and not right.all()
-        assert surprise[right].max() <= 1 <= surprise[~right].min()
-        decided = task.measure(answers, labels, NAMES, thresholds)["accuracy"]
+        assert per_example_loss[right].max() <= 1 <= per_example_loss[~right].min()
+        decided = task.measure(predictions, labels, NAMES, thresholds)["accuracy"]
         assert right.mean() == pytest.approx(decided)
 
 
@@ -219,8 +219,8 @@ def test_of_two_classes_the_one_with_a_threshold_is_answered_from_there_up() -> 
 
 @pytest.mark.parametrize("name", [SINGLE_LABEL, MULTI_LABEL])
 @pytest.mark.parametrize("goal", [{"precision": 0.7}, {"recall": 0.9}])
-def test_thresholds_reach_the_goal_on_what_they_were_chosen_by(goal: dict[str, float], name: str) -> None:
-    (wanted, part), task = next(iter(goal.items())), TASKS[name]
+def test_thresholds_reach_the_goal_on_what_they_were_chosen_by(point: dict[str, float], name: str) -> None:
+    (wanted, part), task = next(iter(point.items())), TASKS[name]
     classes = NAMES[:2] if name == SINGLE_LABEL else NAMES
     probabilities, truth = scores(0)
     if name == SINGLE_LABEL:
@@ -230,7 +230,7 @@ def test_thresholds_reach_the_goal_on_what_they_were_chosen_by(goal: dict[str, f
         labels = truth.astype(np.float32)
     if wanted == "precision":  # within reach of all
         probabilities = 0.5 * probabilities + 0.5 * TASKS[name].targets(labels, len(classes))
-    thresholds = task.choose_thresholds(probabilities, labels, Goal(classes, **goal))
+    thresholds = task.choose_thresholds(probabilities, labels, OperatingPoint(classes, **point))
     assert thresholds is not None and thresholds.shape == (len(classes),)
     found = task.measure(probabilities, labels, classes, thresholds)["classes"]
     chosen = [one for one, threshold in zip(classes, thresholds, strict=True) if np.isfinite(threshold)]
@@ -242,7 +242,7 @@ def test_the_positive_class_may_be_chosen() -> None:
     probabilities, labels = np.array([[0.9, 0.1], [0.6, 0.4], [0.3, 0.7]]), np.array([0, 0, 1])
     choose = TASKS[SINGLE_LABEL].choose_thresholds
     for positive, expected in (("no", [0.6, np.nan]), ("yes", [np.nan, 0.7]), (None, [np.nan, 0.7])):
-        chosen = choose(probabilities, labels, Goal(("no", "yes"), positive, recall=1.0))
+        chosen = choose(probabilities, labels, OperatingPoint(("no", "yes"), positive, recall=1.0))
         np.testing.assert_allclose(chosen, expected)
 
 
@@ -256,12 +256,12 @@ def test_the_positive_class_may_be_chosen() -> None:
 )
 def test_a_goal_that_does_not_fit_the_task_is_refused(name: str, options: dict[str, Any], text: str) -> None:
     with pytest.raises(UsageError, match=text):
-        check_goal(random_set(name, 20, 0), TrainConfig(**options))
+        check_operating_point(random_set(name, 20, 0), TrainConfig(**options))
 
 
 def test_an_unknown_positive_class_is_refused() -> None:
     with pytest.raises(UsageError, match=r"--positive must be one of two classes \(a or b\), not yes"):
-        check_goal(example_set(5, 5), TrainConfig(positive="yes", target_recall=0.9))
+        check_operating_point(example_set(5, 5), TrainConfig(positive="yes", target_recall=0.9))
 
 
 # --- Agreement of two models --------------------------------------------------------------------------------------------
@@ -309,10 +309,10 @@ def test_answers_by_chance_lose_more_than_chance_explains(name: str, task: Task)
 
 def test_scores_are_those_of_the_metrics(name: str, task: Task) -> None:
     labels = labels_of(name)
-    answers = [answers_of(name, learnt(name, labels, steps)) for steps in (3, 8)]
-    thresholds = task.choose_thresholds(answers[1], labels, ANYTHING)
-    found = task.agreement(answers[0], answers[1], labels, NAMES, thresholds)
-    for key, one in ((task.score, answers[0]), (f"keras_{task.score}", answers[1])):
+    predictions = [answers_of(name, learnt(name, labels, steps)) for steps in (3, 8)]
+    thresholds = task.choose_thresholds(predictions[1], labels, ANYTHING)
+    found = task.agreement(predictions[0], predictions[1], labels, NAMES, thresholds)
+    for key, one in ((task.score, predictions[0]), (f"keras_{task.score}", predictions[1])):
         assert found[key] == pytest.approx(task.measure(one, labels, NAMES, thresholds)[task.score], abs=1e-6)
 
 
@@ -320,22 +320,22 @@ def test_two_classes_are_compared_by_the_threshold_that_decides() -> None:
     task, labels = TASKS[SINGLE_LABEL], np.array([0, 0, 1, 1])
     thresholds = np.array([np.nan, 0.2])
     expected = np.array([[0.9, 0.1], [0.85, 0.15], [0.7, 0.3], [0.1, 0.9]])
-    answers = expected.copy()
-    answers[2] = [0.81, 0.19]  # the likeliest is the same, and the answer is not
-    found = task.agreement(answers, expected, labels, ("no", "yes"), thresholds)
+    predictions = expected.copy()
+    predictions[2] = [0.81, 0.19]  # the likeliest is the same, and the answer is not
+    found = task.agreement(predictions, expected, labels, ("no", "yes"), thresholds)
     assert (found["keras_accuracy"], found["accuracy"], found["top1_agreement"]) == (1.0, 0.75, 0.75)
     expected[2] = [0.795, 0.205]  # so near to it that either is as good
-    assert task.agreement(answers, expected, labels, ("no", "yes"), thresholds)["top1_agreement"] == 1.0
+    assert task.agreement(predictions, expected, labels, ("no", "yes"), thresholds)["top1_agreement"] == 1.0
 
 
 def test_numbers_are_compared_in_their_own_spread() -> None:
     labels = labels_of(REGRESSION)
-    answers = labels + np.random.default_rng(3).normal(0, 0.3, labels.shape)
-    scaled = [1000 * one for one in (answers, labels, labels)]
+    predictions = labels + np.random.default_rng(3).normal(0, 0.3, labels.shape)
+    scaled = [1000 * one for one in (predictions, labels, labels)]
     found = TASKS[REGRESSION].agreement(*scaled, NAMES, None)
-    plain = TASKS[REGRESSION].agreement(answers, labels, labels, NAMES, None)
+    plain = TASKS[REGRESSION].agreement(predictions, labels, labels, NAMES, None)
     assert found["max_difference"] == pytest.approx(plain["max_difference"], rel=1e-4)
-    assert found["r2"] == pytest.approx(r2_score(labels, answers), abs=1e-6)
+    assert found["r2"] == pytest.approx(r2_score(labels, predictions), abs=1e-6)
     assert found["mae"] == pytest.approx(1000 * plain["mae"], rel=1e-4)
 
 

@@ -147,10 +147,10 @@ def test_batch_norm_training_moves_the_statistics(folder: Path, data) -> None:
     layer = HubLayer(folder, batch_norm_training=True)
     model, before = make_model(layer), values(layer)
     train(model, data)
-    trained = values(layer)
-    assert changed(before, trained) == {"conv_kernel", "norm_gamma", "norm_mean", "norm_variance"}
+    context = values(layer)
+    assert changed(before, context) == {"conv_kernel", "norm_gamma", "norm_mean", "norm_variance"}
     model.predict(data[0], verbose=0)
-    assert changed(trained, values(layer)) == set()
+    assert changed(context, values(layer)) == set()
 
 
 def test_a_saved_model_without_training_argument_trains_in_inference_mode(tmp_path: Path, data) -> None:
@@ -220,11 +220,11 @@ def test_a_keras_file_reloads_elsewhere_without_the_saved_model(tmp_path: Path, 
     command = [sys.executable, "-c", _RELOAD, "model.keras"]
     subprocess.run(command, cwd=elsewhere, env=os.environ | paths, check=True, capture_output=True, timeout=1800)
 
-    answers = {name: np.load(elsewhere / f"{name}.npy") for name in ("answers", "continued", "again")}
-    np.testing.assert_allclose(answers["answers"], model.predict(images, verbose=0), atol=1e-6)
+    predictions = {name: np.load(elsewhere / f"{name}.npy") for name in ("answers", "continued", "again")}
+    np.testing.assert_allclose(predictions["answers"], model.predict(images, verbose=0), atol=1e-6)
     model.fit(images, labels, batch_size=4, epochs=2, verbose=0, shuffle=False)
-    np.testing.assert_allclose(answers["continued"], model.predict(images, verbose=0), atol=1e-4)
-    np.testing.assert_allclose(answers["again"], answers["continued"], atol=1e-6)
+    np.testing.assert_allclose(predictions["continued"], model.predict(images, verbose=0), atol=1e-4)
+    np.testing.assert_allclose(predictions["again"], predictions["continued"], atol=1e-6)
 
 
 def test_a_keras_file_keeps_the_mode_and_no_path(tmp_path: Path, folder: Path) -> None:

@@ -106,7 +106,7 @@ def test_a_second_opening_gives_the_same_and_images_can_be_read_by_several_threa
 
 def test_prints_nothing(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
-    open_source("tfds:graft_tiny")  # prepared anew
+    open_source("tfds:graft_tiny")  # prepared again
     assert "".join(capfd.readouterr()) == ""
 
 

@@ -14,7 +14,7 @@ from sklearn.metrics import average_precision_score, f1_score, log_loss, precisi
 import app
 from app.evaluation.calibration import ANY_CLASSES
 from app.tasks import TASKS
-from app.tasks.task import Goal
+from app.tasks.task import OperatingPoint
 from data.labels import MULTI_LABEL, UNKNOWN
 from data.sources import open_source
 from data.sources.options import SourceOptions
@@ -105,20 +105,20 @@ def test_the_metric_is_the_mean_over_what_is_known(some: tuple[np.ndarray, np.nd
 
 def test_figures_and_thresholds_are_those_of_what_is_known(some: tuple[np.ndarray, np.ndarray]) -> None:
     probabilities, labels = some
-    thresholds = TASK.choose_thresholds(probabilities, labels, Goal(NAMES))
+    thresholds = TASK.choose_thresholds(probabilities, labels, OperatingPoint(NAMES))
     measured = TASK.measure(probabilities, labels, NAMES, thresholds)
     known = labels != UNKNOWN
     assert measured["unknown"] == (~known).sum()
     assert measured["log_loss"] == pytest.approx(log_loss(labels[known], probabilities[known], labels=[0, 1]), rel=1e-5)
     for label, name in enumerate(NAMES):
-        truth, answers = labels[known[:, label], label], probabilities[known[:, label], label]
-        alone = TASK.choose_thresholds(answers[:, None], truth[:, None], Goal(("one",)))[0]
+        truth, predictions = labels[known[:, label], label], probabilities[known[:, label], label]
+        alone = TASK.choose_thresholds(predictions[:, None], truth[:, None], OperatingPoint(("one",)))[0]
         assert thresholds[label] == alone
         one = measured["classes"][name]
         assert one["n"] == truth.sum()
-        assert one["average_precision"] == pytest.approx(average_precision_score(truth, answers))
+        assert one["average_precision"] == pytest.approx(average_precision_score(truth, predictions))
         for key, figure in (("precision", precision_score), ("recall", recall_score), ("f1", f1_score)):
-            assert one[key] == pytest.approx(figure(truth, answers >= alone)), key
+            assert one[key] == pytest.approx(figure(truth, predictions >= alone)), key
     wrong = (known & ((probabilities >= thresholds) != (labels > 0))).any(axis=1)
     assert measured["accuracy"] == pytest.approx(1 - wrong.mean())
     assert ANY_CLASSES.figures(probabilities, labels)["log_loss"] == pytest.approx(measured["log_loss"], rel=1e-4)
@@ -130,15 +130,15 @@ def test_what_is_unknown_changes_no_figure_and_no_temperature(some: tuple[np.nda
     others = np.where(labels == UNKNOWN, 0.97, probabilities).astype(np.float32)
     thresholds = np.array([0.5, 0.4, 0.6])
 
-    def figures(answers: np.ndarray) -> tuple[object, ...]:
-        agreement = TASK.agreement(answers, answers, labels, NAMES, thresholds)
-        captions = [TASK.caption(*one, NAMES, thresholds) for one in zip(answers, labels, strict=True)]
+    def figures(predictions: np.ndarray) -> tuple[object, ...]:
+        agreement = TASK.agreement(predictions, predictions, labels, NAMES, thresholds)
+        captions = [TASK.caption(*one, NAMES, thresholds) for one in zip(predictions, labels, strict=True)]
         return (
-            TASK.measure(answers, labels, NAMES, thresholds),
+            TASK.measure(predictions, labels, NAMES, thresholds),
             agreement["label_accuracy"],
             captions,
-            ANY_CLASSES.fit(ANY_CLASSES.logits(answers), labels).tolist(),
-            TASK.surprise(answers, labels, thresholds).tolist(),
+            ANY_CLASSES.fit(ANY_CLASSES.logits(predictions), labels).tolist(),
+            TASK.per_example_loss(predictions, labels, thresholds).tolist(),
         )
 
     assert figures(probabilities) == figures(others)

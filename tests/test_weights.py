@@ -16,7 +16,7 @@ from app.training.fitting import fit
 from data.cache.activations import ActivationCache
 from data.image.transform import ImageTransform
 from data.loading import Loader
-from models.builder import build_model, with_answers
+from models.builder import build_model, with_predictions
 from models.freezing import freeze
 from tests.conftest import TINY_SPEC
 from tests.phases import make_phase
@@ -47,7 +47,7 @@ def answers_after(folder: Path, squares: Path, *, swapped: bool, weight: float, 
     extractor = Extractor(loader, cache, backbone="tiny", engine="tensorflow") if direct else None
     fit(model, [phase], data, app.Run.create({}, output=str(folder / "run")), extractor)
     pixels = np.stack([loader.load(index) for index in every]).astype(np.float32)
-    return np.asarray(with_answers(model)(pixels))
+    return np.asarray(with_predictions(model)(pixels))
 
 
 @pytest.mark.parametrize("direct", [True, False], ids=["solved", "in steps"])

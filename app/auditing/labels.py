@@ -1,4 +1,4 @@
-"""Labels that are probably wrong, and images unlike all others: what `cleanlab` finds in opinions and features."""
+"""Labels that are probably wrong, and images unlike all others: what `cleanlab` finds in out-of-fold predictions and features."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from functools import cached_property
 
 import numpy as np
 
-from app.auditing.opinions import Opinions
+from app.auditing.out_of_fold import OutOfFold
 from app.tasks import TASKS
-from data.auditing.findings import NOTE, WARNING, Check, Example
+from data.auditing.findings import NOTE, WARNING, Case, Check
 from data.auditing.groups import find_conflicts
 from data.cache.shards import Rows
 from data.examples import Examples
@@ -22,40 +22,46 @@ _FAR = 1 / 0.37037 - 1  # interquartile ranges above the third quartile, as clea
 
 
 @dataclass(frozen=True)
-class Judged:
+class LabelAudit:
     """Images with what a network makes of them.
 
     Attributes:
         examples: the images.
         features: of each, float16 (n, width).
-        opinions: what cross-validated heads say; None where there are too few images to tell.
+        out_of_fold: what cross-validated heads say; None where there are too few images to tell.
     """
 
     examples: Examples
     features: Rows
-    opinions: Opinions | None
+    out_of_fold: OutOfFold | None
 
     @cached_property
     def quality(self) -> np.ndarray:
-        """How well each label fits, from 0 to 1, float (n,); NaN where it was not judged. The lowest are probably wrong."""
+        """How well each label fits, from 0 to 1, float (n,); NaN where it was not evaluated. The lowest are probably wrong."""
         quality = np.full(len(self.examples), np.nan)
-        if self.opinions is not None:
-            quality[self.opinions.judged] = TASKS[self.examples.task].label_quality(*self._judged(self.opinions))
+        if self.out_of_fold is not None:
+            quality[self.out_of_fold.evaluated] = TASKS[self.examples.task].label_quality(
+                *self._evaluated(self.out_of_fold)
+            )
         return quality
 
     @cached_property
     def suspects(self) -> np.ndarray:
         """Positions of the images whose label is probably wrong, the most suspicious first."""
-        if self.opinions is None:
+        if self.out_of_fold is None:
             return np.zeros(0, np.int64)
-        members = np.flatnonzero(self.opinions.judged)
-        found = members[TASKS[self.examples.task].suspects(*self._judged(self.opinions))]
+        members = np.flatnonzero(self.out_of_fold.evaluated)
+        found = members[TASKS[self.examples.task].suspects(*self._evaluated(self.out_of_fold))]
         found = found[~self.told_by_turning[found]]
         return found[np.argsort(self.quality[found], kind="stable")]
 
-    def _judged(self, opinions: Opinions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Labels and answers of the images that are judged, and the outputs that these are of."""
-        return self.examples.labels.array[opinions.judged], opinions.answers[opinions.judged], opinions.outputs
+    def _evaluated(self, out_of_fold: OutOfFold) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Labels and answers of the images that are evaluated, and the outputs that these are of."""
+        return (
+            self.examples.labels.array[out_of_fold.evaluated],
+            out_of_fold.predictions[out_of_fold.evaluated],
+            out_of_fold.outputs,
+        )
 
     @cached_property
     def told_by_turning(self) -> np.ndarray:
@@ -69,32 +75,33 @@ class Judged:
 # --- Findings -------------------------------------------------------------------------------------------------------------
 
 
-def _suspected(judged: Judged) -> list[Example]:
-    if judged.opinions is None:
+def _suspected(evaluated: LabelAudit) -> list[Case]:
+    if evaluated.out_of_fold is None:
         return []
-    examples, task = judged.examples, TASKS[judged.examples.task]
-    names = [examples.class_names[output] for output in judged.opinions.outputs]
+    examples, task = evaluated.examples, TASKS[evaluated.examples.task]
+    names = [examples.class_names[output] for output in evaluated.out_of_fold.outputs]
     return [
-        Example(
+        Case(
             (examples.keys[one],),
-            f"labelled {examples.labels.text(one)}, looks like {task.seen(judged.opinions.answers[one], names)}",
+            f"labelled {examples.labels.text(one)}, looks like {task.seen(evaluated.out_of_fold.predictions[one], names)}",
         )
-        for one in judged.suspects
+        for one in evaluated.suspects
     ]
 
 
-def _outliers(judged: Judged) -> list[Example]:
+def _outliers(evaluated: LabelAudit) -> list[Case]:
     """Images that are far from their nearest ones: Kuan and Mueller 2022, https://arxiv.org/abs/2207.03061."""
-    count = len(judged.examples)
+    count = len(evaluated.examples)
     if count < 4 * _NEIGHBOURS:
         return []
-    distances = _distances(judged.features, count)
+    distances = _distances(evaluated.features, count)
     low, middle, high = np.percentile(distances, [25, 50, 75])
     far = np.flatnonzero(distances > high + _FAR * (high - low))
     far = far[np.argsort(-distances[far], kind="stable")]
     return [
-        Example(
-            (judged.examples.keys[one],), f"{distances[one] / max(middle, 1e-12):.1f} times as far from others as usual"
+        Case(
+            (evaluated.examples.keys[one],),
+            f"{distances[one] / max(middle, 1e-12):.1f} times as far from others as usual",
         )
         for one in far
     ]
@@ -117,7 +124,7 @@ def _distances(features: Rows, count: int) -> np.ndarray:
     return -np.log(np.maximum(scores.astype(np.float64), 1e-30))  # a score is the exponential of minus the distance
 
 
-LABEL_CHECKS: dict[str, Check[Judged]] = {
+LABEL_CHECKS: dict[str, Check[LabelAudit]] = {
     "label_noise": Check(
         "labels that are probably wrong",
         WARNING,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from app.sources import Reading
+from app.sources import CheckedSource
 from app.thumbnails import thumbnails
 from data.auditing.checks import class_counts
 from data.auditing.findings import Finding
@@ -18,7 +18,7 @@ _IMAGES = 4  # of each example
 _SIZE = 144  # pixels
 
 
-def render_page(reading: Reading, findings: Sequence[Finding], not_looked_at: Sequence[str]) -> str:
+def render_page(reading: CheckedSource, findings: Sequence[Finding], not_looked_at: Sequence[str]) -> str:
     """The page as HTML.
 
     Args:
@@ -26,17 +26,15 @@ def render_page(reading: Reading, findings: Sequence[Finding], not_looked_at: Se
         findings: what was found.
         not_looked_at: what was left out, and why.
     """
-    shown = {
-        key for finding in findings for example in finding.examples[:_EXAMPLES] for key in example.examples[:_IMAGES]
-    }
+    shown = {key for finding in findings for case in finding.cases[:_EXAMPLES] for key in case.keys[:_IMAGES]}
     environment = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined)
     return environment.get_template("audit.html.jinja").render(
         examples=reading.examples,
         findings=findings,
         not_looked_at=not_looked_at,
-        counts=class_counts(reading.evidence.examples.labels),
-        readable=len(reading.evidence.examples),
-        thumbnails=thumbnails(reading.evidence.examples, shown, _SIZE),
+        counts=class_counts(reading.audit_data.examples.labels),
+        readable=len(reading.audit_data.examples),
+        thumbnails=thumbnails(reading.audit_data.examples, shown, _SIZE),
         most_examples=_EXAMPLES,
         most_images=_IMAGES,
     )

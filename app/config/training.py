@@ -148,7 +148,7 @@ class ThresholdGroup(Options):
     heading: ClassVar[str] = "threshold"
 
     positive: Annotated[
-        str | None, option("of two classes, the one that is to be found", metavar="CLASS", default="the second")
+        str | None, option("of two classes, the one to find", metavar="CLASS", default="the second")
     ] = None
     target_precision: Annotated[
         float | None,

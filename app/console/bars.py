@@ -156,7 +156,7 @@ def clock(seconds: float) -> str:
 
 
 def _is_long(seconds: float, output: Output) -> bool:
-    """Whether that is to be mentioned where it cannot be taken away again."""
+    """Whether to mention that where it cannot be taken away again."""
     return seconds >= (BRIEF_SECONDS if output.in_notebook else PIPE_SECONDS)
 
 

@@ -65,7 +65,7 @@ class Output(Console):
 
         Args:
             *objects: texts, as they are, or what rich can draw.
-            soft_wrap: leave a line as long as it is, as a command that is to be copied.
+            soft_wrap: leave a line as long as it is, as a command to copy.
             **options: as rich has them.
         """
         if not soft_wrap:

@@ -117,14 +117,16 @@ def flip_advice(mirrored: tuple[str, str]) -> str:
 def _labels(measured: Measured) -> str | None:
     if "confusion" not in measured.validation:
         return None
-    examples, answers = measured.examples, measured.probabilities
-    suspects = np.flatnonzero((answers.argmax(axis=1) != examples.labels.array) & (answers.max(axis=1) >= _SURE))
+    examples, predictions = measured.examples, measured.probabilities
+    suspects = np.flatnonzero(
+        (predictions.argmax(axis=1) != examples.labels.array) & (predictions.max(axis=1) >= _SURE)
+    )
     if not len(suspects):
         return None
-    first = suspects[np.argmax(answers[suspects].max(axis=1))]
+    first = suspects[np.argmax(predictions[suspects].max(axis=1))]
     example = (
-        f"{examples.keys[first]} is labelled {examples.labels.text(first)}, and the model is {answers[first].max():.0%} sure "
-        f"of {examples.class_names[answers[first].argmax()]}"
+        f"{examples.keys[first]} is labelled {examples.labels.text(first)}, and the model is "
+        f"{predictions[first].max():.0%} sure of {examples.class_names[predictions[first].argmax()]}"
     )
     count = f"{len(suspects)} labels of the validation split are" if len(suspects) > 1 else "A validation label is"
     return f"{count} probably wrong: {example}. The audit command lists the suspected labels of all images."
@@ -152,8 +154,8 @@ def _train_longer(measured: Measured) -> str | None:
 
 
 def _more_data(measured: Measured) -> str | None:
-    trained, reached = measured.best[measured.metric], measured.best[f"val_{measured.metric}"]
-    if trained - reached < _GAP:
+    context, reached = measured.best[measured.metric], measured.best[f"val_{measured.metric}"]
+    if context - reached < _GAP:
         return None
     options = [
         text
@@ -165,7 +167,7 @@ def _more_data(measured: Measured) -> str | None:
     ]
     also = f" So can {' and '.join(options)}." if options else ""
     return (
-        f"Training {measured.metric} is {trained:.3f}, validation {reached:.3f}: more labelled images help most.{also}"
+        f"Training {measured.metric} is {context:.3f}, validation {reached:.3f}: more labelled images help most.{also}"
     )
 
 

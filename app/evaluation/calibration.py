@@ -37,7 +37,7 @@ class Calibrator:
         logits: of probabilities; any logits that give these probabilities will do.
         probabilities: of logits.
         fit: finds the temperatures.
-        loss: what they are fitted to, and judged by.
+        loss: what they are fitted to, and evaluated by.
         decisions: of probabilities and labels, how sure each decision is, float (decisions,), and whether it is right.
     """
 

@@ -36,7 +36,7 @@ def undrawable(names: Sequence[str]) -> list[str]:
     return [name for name in names if missing & set(name)]
 
 
-def say_undrawable(class_names: Sequence[str]) -> None:
+def print_undrawable(class_names: Sequence[str]) -> None:
     """Say which names the figures have to do without."""
     names = undrawable(class_names)
     if names:

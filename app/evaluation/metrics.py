@@ -137,11 +137,11 @@ def _map_interval(probabilities: np.ndarray, truth: np.ndarray) -> list[float]:
     return [float(end) for end in np.percentile(means or [0.0], [2.5, 97.5])]
 
 
-def measure_regression(answers: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+def measure_regression(predictions: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
     """Compare numbers with the truth.
 
     Args:
-        answers: float (n, numbers).
+        predictions: float (n, numbers).
         labels: float (n, numbers), in the same units.
         names: one a number.
 
@@ -150,9 +150,9 @@ def measure_regression(answers: np.ndarray, labels: np.ndarray, names: Sequence[
         with `mae_ci95`, the normal interval of that mean (None of one image), and `rmse`, both over all numbers; `numbers`,
         by name, with mae, rmse and r2 in its units.
     """
-    errors = answers.astype(np.float64) - labels
+    errors = predictions.astype(np.float64) - labels
     absolute = np.abs(errors).mean(axis=1)
-    per_number = [_r2(labels[:, i], answers[:, i]) for i in range(len(names))]
+    per_number = [_r2(labels[:, i], predictions[:, i]) for i in range(len(names))]
     return {
         "n": len(labels),
         "r2": float(np.mean(per_number)),
@@ -175,13 +175,13 @@ def _mean_interval(errors: np.ndarray) -> list[float]:
     return [max(0.0, float(errors.mean() - half)), float(errors.mean() + half)]
 
 
-def _r2(truth: np.ndarray, answers: np.ndarray) -> float:
+def _r2(truth: np.ndarray, predictions: np.ndarray) -> float:
     from sklearn.metrics import r2_score
 
     if (truth == truth[0]).all():  # one number has no variance to explain
         return 0.0
     return float(
-        r2_score(truth.astype(np.float64), answers.astype(np.float64))
+        r2_score(truth.astype(np.float64), predictions.astype(np.float64))
     )  # squares of large ones are beyond float32
 
 

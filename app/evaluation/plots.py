@@ -188,11 +188,11 @@ def precision_recall(
     return figure
 
 
-def scatter(answers: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> Figure:
+def scatter(predictions: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> Figure:
     """What the model answers against the truth, for each number; the better, the nearer to the line.
 
     Args:
-        answers: float (n, numbers).
+        predictions: float (n, numbers).
         labels: float (n, numbers).
         names: one a number.
     """
@@ -204,7 +204,7 @@ def scatter(answers: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> Fi
     for axes in grid[len(shown) :]:
         axes.axis("off")
     for position, (axes, name) in enumerate(zip(grid, shown, strict=False)):
-        truth, answer = labels[:, position], answers[:, position]
+        truth, answer = labels[:, position], predictions[:, position]
         ends = [float(min(truth.min(), answer.min())), float(max(truth.max(), answer.max()))]
         axes.plot(ends, ends, color=GREY, lw=1, ls="--")
         axes.plot(truth, answer, "o", ms=3, alpha=0.5, color=BLUE)

@@ -11,7 +11,7 @@ from app.events import track
 from data.labels import Indices
 from data.loading import Loader
 from data.pipeline import evaluation_batches, naming_errors
-from models.builder import forward_pass, with_answers
+from models.builder import forward_pass, with_predictions
 
 
 def make_predict_function(model: keras.Model, loader: Loader, batch_size: int) -> Callable[[Indices], np.ndarray]:
@@ -23,10 +23,10 @@ def make_predict_function(model: keras.Model, loader: Loader, batch_size: int) -
         batch_size: images a step.
 
     Returns:
-        A function from positions of images, at least one, to what `models.builder.with_answers` gives: probabilities or
+        A function from positions of images, at least one, to what `models.builder.with_predictions` gives: probabilities or
         numbers, float32 (images, outputs), in the order of the positions.
     """
-    forward = forward_pass(with_answers(model))
+    forward = forward_pass(with_predictions(model))
 
     def predict(indices: Indices) -> np.ndarray:
         batches = track(evaluation_batches(loader, indices, batch_size), len(indices), "testing", step=batch_size)

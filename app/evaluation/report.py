@@ -133,10 +133,12 @@ def _confused(counts: list[list[int]], names: Sequence[str]) -> list[tuple[int, 
 
 def _phone_file(parity: dict[str, Any]) -> str | None:
     """The file to recommend for phones: the one that Graft's own search has kept, else the smallest that agrees."""
-    proven = {name: one for name, one in parity["formats"].items() if one["passed"] and one["file"].endswith(".tflite")}
+    verified = {
+        name: one for name, one in parity["formats"].items() if one["passed"] and one["file"].endswith(".tflite")
+    }
     kept = (parity["quantization"] or {}).get("kept")
-    smallest = min(proven.values(), key=lambda one: one["bytes"], default={"file": None})
-    return proven.get(kept, smallest)["file"]
+    smallest = min(verified.values(), key=lambda one: one["bytes"], default={"file": None})
+    return verified.get(kept, smallest)["file"]
 
 
 def _harmful_layers(parity: dict[str, Any]) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from app.events import print_table, print_text, status
 from app.figures import beyond
 from app.runs import Run
 from app.tasks import TASKS
-from app.tasks.task import Goal
+from app.tasks.task import OperatingPoint
 from app.training.inputs import Inputs, validation_logits
 from data.examples import Examples
 from data.loading import Loader
@@ -28,18 +28,18 @@ if TYPE_CHECKING:
 _SHOWN = 24  # images with what the model says of them
 
 
-def check_goal(examples: Examples, config: ThresholdGroup) -> Goal:
+def check_operating_point(examples: Examples, config: ThresholdGroup) -> OperatingPoint:
     """What thresholds are to be chosen for.
 
     Raises:
         UsageError: there is nothing that the options could be about.
     """
-    goal = Goal(examples.class_names, config.positive, config.target_precision, config.target_recall)
-    if goal.precision is None and goal.recall is None:
-        return goal
-    option = "--target-precision" if goal.precision is not None else "--target-recall"
-    TASKS[examples.task].check_goal(goal, option, examples.source)
-    return goal
+    point = OperatingPoint(examples.class_names, config.positive, config.target_precision, config.target_recall)
+    if point.precision is None and point.recall is None:
+        return point
+    option = "--target-precision" if point.precision is not None else "--target-recall"
+    TASKS[examples.task].check_operating_point(point, option, examples.source)
+    return point
 
 
 def calibrate(model: keras.Model, inputs: Inputs, labels: np.ndarray) -> np.ndarray | None:
@@ -63,35 +63,38 @@ def calibrate(model: keras.Model, inputs: Inputs, labels: np.ndarray) -> np.ndar
     return temperatures
 
 
-def judge(
-    examples: Examples, indices: Mapping[str, np.ndarray], answers: Mapping[str, np.ndarray], goal: Goal
+def evaluate(
+    examples: Examples,
+    indices: Mapping[str, np.ndarray],
+    predictions: Mapping[str, np.ndarray],
+    point: OperatingPoint,
 ) -> tuple[dict[str, Any], np.ndarray | None]:
     """Compare a model's answers with the truth.
 
     Args:
         examples: of the run.
         indices: which of them are in each split.
-        answers: for "validation" and "test", float32 (n, outputs).
-        goal: what thresholds are chosen for, on validation.
+        predictions: for "validation" and "test", float32 (n, outputs).
+        point: what thresholds are chosen for, on validation.
 
     Returns:
         By split the metrics; and the thresholds, (outputs,), or None.
     """
     task = TASKS[examples.task]
-    thresholds = task.choose_thresholds(answers["validation"], examples.labels.array[indices["validation"]], goal)
+    thresholds = task.choose_thresholds(predictions["validation"], examples.labels.array[indices["validation"]], point)
     metrics = {
-        split: task.measure(answers[split], examples.labels.array[indices[split]], examples.class_names, thresholds)
-        for split in answers
+        split: task.measure(predictions[split], examples.labels.array[indices[split]], examples.class_names, thresholds)
+        for split in predictions
     }
-    if thresholds is not None and goal.precision is not None:
-        _say_out_of_reach(metrics["validation"]["classes"], thresholds, goal.class_names, goal.precision)
+    if thresholds is not None and point.precision is not None:
+        _print_out_of_reach(metrics["validation"]["classes"], thresholds, point.class_names, point.precision)
     return metrics, thresholds
 
 
 def calibration_figures(
     examples: Examples,
     indices: Mapping[str, np.ndarray],
-    answers: Mapping[str, np.ndarray],
+    predictions: Mapping[str, np.ndarray],
     temperatures: np.ndarray | None,
 ) -> dict[str, Any] | None:
     """What calibration did, for `metrics.json`; None where nothing was calibrated.
@@ -99,7 +102,7 @@ def calibration_figures(
     Args:
         examples: of the run.
         indices: which of them are in each split.
-        answers: calibrated, by split, float32 (n, outputs).
+        predictions: calibrated, by split, float32 (n, outputs).
         temperatures: from `calibrate`.
 
     Returns:
@@ -109,7 +112,7 @@ def calibration_figures(
     if temperatures is None or calibrator is None:
         return None
     splits = {}
-    for split, probabilities in answers.items():
+    for split, probabilities in predictions.items():
         labels, raw = examples.labels.array[indices[split]], calibrator.at(probabilities, 1 / temperatures)
         splits[split] = {
             "before": calibrator.figures(raw, labels),
@@ -118,7 +121,9 @@ def calibration_figures(
     return {"temperatures": dict(zip(examples.class_names, temperatures.tolist(), strict=True)), **splits}
 
 
-def _say_out_of_reach(classes: dict[str, Any], thresholds: np.ndarray, names: Sequence[str], precision: float) -> None:
+def _print_out_of_reach(
+    classes: dict[str, Any], thresholds: np.ndarray, names: Sequence[str], precision: float
+) -> None:
     for name, threshold in zip(names, thresholds, strict=True):
         if np.isfinite(threshold) and classes[name]["precision"] < precision:
             print_text(
@@ -132,7 +137,7 @@ def write_plots(
     run: Run,
     loader: Loader,
     test: np.ndarray,
-    answers: np.ndarray,
+    predictions: np.ndarray,
     thresholds: np.ndarray | None,
     temperatures: np.ndarray | None,
 ) -> None:
@@ -142,34 +147,34 @@ def write_plots(
         run: where plots go.
         loader: of the images.
         test: which of them, int (n,).
-        answers: (n, outputs).
+        predictions: (n, outputs).
         thresholds: (outputs,), or None.
         temperatures: from `calibrate`, (outputs,), or None.
     """
     task, labels = TASKS[loader.examples.task], loader.examples.labels.array[test]
     # The worst mistakes first; then what was right, the least sure first.
-    shown = np.argsort(-task.surprise(answers, labels, thresholds), kind="stable")[:_SHOWN]
+    shown = np.argsort(-task.per_example_loss(predictions, labels, thresholds), kind="stable")[:_SHOWN]
     with fonts_for(loader.examples.class_names) as names:
         figures = {"curves": plots.curves(run.history, task.metric, run.metrics["best"])}
-        figures |= task.figures(answers, labels, names, thresholds)
+        figures |= task.figures(predictions, labels, names, thresholds)
         if task.calibrator is not None:
-            figures["reliability"] = _reliability(task.calibrator, answers, labels, temperatures)
-        captions = [task.caption(answers[one], labels[one], names, thresholds) for one in shown]
+            figures["reliability"] = _reliability(task.calibrator, predictions, labels, temperatures)
+        captions = [task.caption(predictions[one], labels[one], names, thresholds) for one in shown]
         figures["predictions"] = plots.predictions(np.stack([loader.load(index) for index in test[shown]]), captions)
         for name, figure in figures.items():
             plots.save_figure(figure, run.plots / f"{name}.png")
 
 
 def _reliability(
-    calibrator: Calibrator, answers: np.ndarray, labels: np.ndarray, temperatures: np.ndarray | None
+    calibrator: Calibrator, predictions: np.ndarray, labels: np.ndarray, temperatures: np.ndarray | None
 ) -> Figure:
-    versions = {"calibrated" if temperatures is not None else "not calibrated": answers}
+    versions = {"calibrated" if temperatures is not None else "not calibrated": predictions}
     if temperatures is not None:
-        versions = {"before calibration": calibrator.at(answers, 1 / temperatures)} | versions
+        versions = {"before calibration": calibrator.at(predictions, 1 / temperatures)} | versions
     return plots.reliability({name: calibrator.decisions(one, labels) for name, one in versions.items()})
 
 
-def say_metrics(run: Run, task_name: str) -> None:
+def print_metrics(run: Run, task_name: str) -> None:
     """Print the main figures of validation and test."""
     columns = TASKS[task_name].columns
     rows = [

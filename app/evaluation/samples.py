@@ -33,7 +33,7 @@ def write_samples(run: Run, plan: Plan, data: FitData, splits: Mapping[str, np.n
         plan: of the run.
         data: what is trained on.
         splits: by name, which images, int (n,).
-        cached: views are kept, and not drawn anew in every epoch.
+        cached: views are kept, and not drawn again in every epoch.
 
     Raises:
         DataError: an image can no longer be read.

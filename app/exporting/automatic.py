@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from app.events import status
+from app.exporting.context import ExportContext
 from app.exporting.evaluation_sets import EvaluationSet
 from app.exporting.formats import FORMATS, Format
-from app.exporting.parity import Proof, prove
+from app.exporting.parity import Verification, verify
 from app.exporting.tflite import write_int8
-from app.exporting.trained import Trained
 from app.figures import beyond
 
 SHARES = (0.5, 0.9, 0.99)  # of the summed error, that the layers which are left in float carry
@@ -30,7 +30,7 @@ class Search:
     Attributes:
         name: of the format that was kept, a key for `parity.json`.
         format: its row.
-        proof: of the kept file, on the test images.
+        verification: of the kept file, on the test images.
         steps: for each try its `format`, `what` it is, `file`, `bytes`, the figures on the validation images, and the
             `failures`. The last is the one that was kept.
         layers: where full integer failed, the layers that do most harm: `layer`, `share` of the summed error, and the range
@@ -39,13 +39,13 @@ class Search:
 
     name: str = ""
     format: Format | None = None
-    proof: Proof | None = None
+    verification: Verification | None = None
     steps: list[dict[str, Any]] = field(default_factory=list)
     layers: list[dict[str, Any]] = field(default_factory=list)
 
 
 def quantize_automatically(
-    trained: Trained,
+    context: ExportContext,
     folder: Path,
     validation: EvaluationSet,
     test: EvaluationSet,
@@ -64,7 +64,7 @@ def quantize_automatically(
     Where the validation images are too few to tell, those of training are asked as well, and decide.
 
     Args:
-        trained: what to quantise.
+        context: what to quantise.
         folder: where the file is written; nothing is left of those that failed.
         validation: images to choose by.
         test: images to prove the choice on.
@@ -75,18 +75,18 @@ def quantize_automatically(
         What was found. The last of the ladder is kept whatever its proof says.
     """
     search = Search()
-    for name, what, export in _ladder(trained, search):
+    for name, what, export in _ladder(context, search):
         if search.format is not None:
             (folder / search.format.file).unlink()
         path = folder / export.file
         with status(f"exporting {export.file}"):
-            export.write(trained, path)
-        tried = prove(path, export, validation, max_drop=max_drop, with_client=False, more=more)
+            export.write(context, path)
+        tried = verify(path, export, validation, max_drop=max_drop, with_client=False, more=more)
         _decide_on_more(tried, validation.task.score, max_drop)
         search.name, search.format = name, export
         if tried.passed:
-            search.proof = prove(path, export, test, max_drop=max_drop, more=more)
-            tried.failures += [f"on the test images: {text}" for text in search.proof.failures]
+            search.verification = verify(path, export, test, max_drop=max_drop, more=more)
+            tried.failures += [f"on the test images: {text}" for text in search.verification.failures]
         score, same = validation.task.score, validation.task.same_answer
         kept = ("file", "bytes", score, f"keras_{score}", f"{score}_drop", same, "within_chance", "more", "seconds")
         figures = {key: tried.figures[key] for key in kept if key in tried.figures}
@@ -94,11 +94,11 @@ def quantize_automatically(
         if tried.passed:
             break
     else:
-        search.proof = prove(path, export, test, max_drop=max_drop, more=more)  # what is wrong with the last
+        search.verification = verify(path, export, test, max_drop=max_drop, more=more)  # what is wrong with the last
     return search
 
 
-def _decide_on_more(tried: Proof, score: str, max_drop: float) -> None:
+def _decide_on_more(tried: Verification, score: str, max_drop: float) -> None:
     """Where no interval can tell, the loss on all images of training and validation does: there are other files to try."""
     more = tried.figures.get("more")
     if more and tried.passed and 100 * more[f"{score}_drop"] > max_drop:
@@ -109,11 +109,11 @@ def _decide_on_more(tried: Proof, score: str, max_drop: float) -> None:
         )
 
 
-def _ladder(trained: Trained, search: Search) -> Iterator[tuple[str, str, Format]]:
+def _ladder(context: ExportContext, search: Search) -> Iterator[tuple[str, str, Format]]:
     """What is tried: the name of the format, what it is in a few words, and its row."""
     yield "tflite_int8", "full integer", FORMATS["tflite_int8"]
-    quantizer, errors = trained.quantizer, trained.layer_errors
-    search.layers = worst_layers(trained)
+    quantizer, errors = context.quantizer, context.layer_errors
+    search.layers = worst_layers(context)
     left_before = 0
     for layers in _cheapest_cures(errors, quantizer.layer_bytes):
         size = sum(quantizer.layer_bytes[layer] for layer in layers)
@@ -142,12 +142,12 @@ def _cheapest_cures(errors: dict[str, float], sizes: dict[str, int]) -> Iterator
         yield order[: int(np.searchsorted(carried, share)) + 1]
 
 
-def worst_layers(trained: Trained) -> list[dict[str, Any]]:
+def worst_layers(context: ExportContext) -> list[dict[str, Any]]:
     """The layers that do most harm when they are quantised, for the report."""
-    errors = trained.layer_errors
+    errors = context.layer_errors
     total = max(sum(errors.values()), 1e-30)
     return [
-        {"layer": readable(name), "share": error / total, "range": trained.quantizer.range_of(name)}
+        {"layer": readable(name), "share": error / total, "range": context.quantizer.range_of(name)}
         for name, error in list(errors.items())[:NAMED_LAYERS]
     ]
 

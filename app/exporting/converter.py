@@ -17,7 +17,7 @@ def convert(model: keras.Model, types: list[Any] | None = None, *, dense_per_cha
     The batch is fixed at one, which is what phones use and what lets XNNPACK plan its memory ahead.
 
     Args:
-        model: from `models.builder.with_answers`.
+        model: from `models.builder.with_predictions`.
         types: None for float32; else the types that weights may be stored in, where none means 8-bit integers.
         dense_per_channel: whether 8-bit weights of dense layers have a scale for each channel.
 

@@ -14,13 +14,13 @@ import numpy as np
 from app.evaluation.predicting import make_predict_function
 from app.events import status
 from app.exporting.automatic import Search, quantize_automatically, worst_layers
+from app.exporting.context import ExportContext
 from app.exporting.evaluation_sets import EvaluationSet, calibration_members, export_members, more_members
 from app.exporting.folder import Kept, failed_name, find_kept, new_export
 from app.exporting.formats import FORMATS
 from app.exporting.golden import write_golden
 from app.exporting.metadata import Description, read_locales
-from app.exporting.parity import Proof, prove
-from app.exporting.trained import Trained
+from app.exporting.parity import Verification, verify
 from app.plan import ExportPlan
 from app.runs import Run
 from app.tasks import TASKS
@@ -29,7 +29,7 @@ from data.files import write_json, write_text
 from data.image.transform import ImageTransform
 from data.loading import Loader, batches_of, load_ahead
 from models.backbones import find_backbone
-from models.builder import forward_pass, load_model, with_answers
+from models.builder import forward_pass, load_model, with_predictions
 
 if TYPE_CHECKING:
     import keras
@@ -64,31 +64,35 @@ def write_exports(
     kept = find_kept(run, plan.formats, searched=plan.quantize == "auto")
     with new_export(run) as folder, _full_disk_named(folder):
         sets = _EvaluationSets(model, run, loader, indices, predictions)
-        trained = Trained(
-            with_answers(model),
+        context = ExportContext(
+            with_predictions(model),
             description=_describe(run, plan, model.input_shape[1]),
             calibration=sets.calibration,
             scaling=sets.scaling,
         )
-        for name, text in trained.description.files.items():
+        for name, text in context.description.files.items():
             write_text(folder / name, text)
         test = sets.of_split("test")
         search = None
         if plan.quantize == "auto":
             search = quantize_automatically(
-                trained,
+                context,
                 folder,
                 sets.of_split("validation"),
                 test,
                 max_drop=plan.max_drop,
                 more=sets.more,
             )
-        proofs = _write_and_prove(trained, folder, plan, test, sets.more, search)
-        for proof in proofs.values():
-            if not proof.passed:
-                _name_as_failed(folder, proof)
-        write_golden(folder / "golden", test, {proof.figures["file"]: proof for proof in proofs.values()})
-        write_json(folder / "parity.json", _parity(plan, test, proofs, search, kept))
+        verifications = _write_and_prove(context, folder, plan, test, sets.more, search)
+        for verification in verifications.values():
+            if not verification.passed:
+                _name_as_failed(folder, verification)
+        write_golden(
+            folder / "golden",
+            test,
+            {one.figures["file"]: one for one in verifications.values()},
+        )
+        write_json(folder / "parity.json", _parity(plan, test, verifications, search, kept))
     return kept
 
 
@@ -143,7 +147,7 @@ class _EvaluationSets:
 
     @cached_property
     def _more(self) -> EvaluationSet:
-        chosen, forward = more_members(self.indices), forward_pass(with_answers(self.model))
+        chosen, forward = more_members(self.indices), forward_pass(with_predictions(self.model))
         batches = batches_of(load_ahead(self.loader, chosen), _BATCH)
         return self._set(chosen, np.concatenate([forward(pixels.astype(np.float32)).numpy() for pixels in batches]))
 
@@ -177,41 +181,41 @@ def _describe(run: Run, plan: ExportPlan, image_size: int) -> Description:
 
 
 def _write_and_prove(
-    trained: Trained,
+    context: ExportContext,
     folder: Path,
     plan: ExportPlan,
     test: EvaluationSet,
     more: Callable[[], EvaluationSet],
     search: Search | None,
-) -> dict[str, Proof]:
+) -> dict[str, Verification]:
     """Every format that was asked for, and last what the search has kept, which is there already."""
-    found = {} if search is None or search.proof is None else {search.name: search.proof}
-    proofs: dict[str, Proof] = {}
+    found = {} if search is None or search.verification is None else {search.name: search.verification}
+    verifications: dict[str, Verification] = {}
     for name in plan.formats:
         if name in found:
             continue
         export = FORMATS[name]
         with status(f"exporting {export.file}"):
-            export.write(trained, folder / export.file)
-        proofs[name] = prove(folder / export.file, export, test, max_drop=plan.max_drop, more=more)
-        if export.tolerance is None and not proofs[name].passed:
-            proofs[name].figures["layers"] = worst_layers(trained)
-    return proofs | found
+            export.write(context, folder / export.file)
+        verifications[name] = verify(folder / export.file, export, test, max_drop=plan.max_drop, more=more)
+        if export.tolerance is None and not verifications[name].passed:
+            verifications[name].figures["layers"] = worst_layers(context)
+    return verifications | found
 
 
-def _name_as_failed(folder: Path, proof: Proof) -> None:
+def _name_as_failed(folder: Path, verification: Verification) -> None:
     """Nobody is to ship it unnoticed."""
-    file = folder / proof.figures["file"]
-    proof.figures["file"] = failed_name(file.name)
-    file.rename(folder / proof.figures["file"])
+    file = folder / verification.figures["file"]
+    verification.figures["file"] = failed_name(file.name)
+    file.rename(folder / verification.figures["file"])
 
 
 def _parity(
-    plan: ExportPlan, test: EvaluationSet, proofs: dict[str, Proof], search: Search | None, kept: Kept
+    plan: ExportPlan, test: EvaluationSet, verifications: dict[str, Verification], search: Search | None, kept: Kept
 ) -> dict[str, Any]:
     steps = [] if search is None else search.steps
     found = kept.quantization if search is None else {"kept": search.name, "steps": steps, "layers": search.layers}
-    formats = kept.formats | {name: proof.figures for name, proof in proofs.items()}
+    formats = kept.formats | {name: verification.figures for name, verification in verifications.items()}
     return {
         "pictures": len(test),
         "passed": all(one["passed"] for one in formats.values()),

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from app.errors import UsageError
 from app.exporting import tflite
+from app.exporting.context import ExportContext
 from app.exporting.onnx import write_onnx
 from app.exporting.saved_model import write_saved_model
-from app.exporting.trained import Trained
 from models.heads import NUMBERS, OUTPUTS
 
 
@@ -31,7 +31,7 @@ class Format:
 
     file: str
     description: str
-    write: Callable[[Trained, Path], None]
+    write: Callable[[ExportContext, Path], None]
     tolerance: float | None
     cannot: Mapping[str, str] = field(default_factory=dict)
 
@@ -122,7 +122,7 @@ def check_exportable(formats: Iterable[str], *, backbone: str, task: str) -> Non
     """
     for name in formats:
         for what, why in FORMATS[name].cannot.items():
-            by_task = what == OUTPUTS[task].answers
+            by_task = what == OUTPUTS[task].predictions
             if by_task or re.fullmatch(what, backbone):
                 subject = f"a model for {task}" if by_task else backbone
                 raise UsageError(

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from app.exporting.evaluation_sets import EvaluationSet
-from app.exporting.parity import GOLDEN_IMAGES, Proof
+from app.exporting.parity import GOLDEN_IMAGES, Verification
 from data.files import write_json
 
 # Of a probability, or of the spread of a number: other processors round otherwise.
@@ -26,14 +26,14 @@ _ABOUT = (
 )
 
 
-def write_golden(folder: Path, images: EvaluationSet, proofs: Mapping[str, Proof]) -> None:
+def write_golden(folder: Path, images: EvaluationSet, verifications: Mapping[str, Verification]) -> None:
     """Write a folder of golden vectors.
 
     Args:
         folder: to make. It will hold `expected.json` and for each image the file as it came from the source, and its
             `.rgb`, uint8 (size, size, 3) without a header, as Graft's own decoder makes it.
         images: the test images; `GOLDEN_IMAGES` of them are taken, evenly over the classes.
-        proofs: what each file in the export folder answered, by its name there.
+        verifications: what each file in the export folder answered, by its name there.
     """
     folder.mkdir()
     chosen = images.sample(GOLDEN_IMAGES)
@@ -46,13 +46,17 @@ def write_golden(folder: Path, images: EvaluationSet, proofs: Mapping[str, Proof
         label = images.examples.labels.text(int(index))
         examples.append({"picture": image, "tensor": tensor, "label": label})
     outputs = {
-        file: {"from_tensor": _rows(proof.answers, chosen)}
-        | ({} if proof.client_answers is None else {"mediapipe": _rows(proof.client_answers, chosen)})
-        for file, proof in proofs.items()
-        if proof.answers is not None
+        file: {"from_tensor": _rows(verification.predictions, chosen)}
+        | (
+            {}
+            if verification.client_predictions is None
+            else {"mediapipe": _rows(verification.client_predictions, chosen)}
+        )
+        for file, verification in verifications.items()
+        if verification.predictions is not None
     }
     transform = images.loader.transform
-    tolerances = {file: _tolerance(images, proofs[file]) for file in outputs}
+    tolerances = {file: _tolerance(images, verifications[file]) for file in outputs}
     about = {
         "about": _ABOUT,
         "shape": list(transform.shape),
@@ -63,9 +67,9 @@ def write_golden(folder: Path, images: EvaluationSet, proofs: Mapping[str, Proof
     write_json(folder / "expected.json", {**about, "pictures": examples, "outputs": outputs})
 
 
-def _tolerance(images: EvaluationSet, proof: Proof) -> float:
+def _tolerance(images: EvaluationSet, verification: Verification) -> float:
     """How far a right app's answers may lie from a file's; of numbers, in the units of the one that is spread most."""
-    measured = proof.figures.get("without_xnnpack", {}).get(images.task.difference, 0.0)
+    measured = verification.figures.get("without_xnnpack", {}).get(images.task.difference, 0.0)
     tolerance = max(TOLERANCE, MARGIN * measured) * images.task.unit_of(images.labels)
     return float(f"{tolerance:.2g}")
 
@@ -75,6 +79,6 @@ def _suffix(encoded: bytes) -> str:
         return {"JPEG": ".jpg"}.get(image.format or "", f".{(image.format or 'image').lower()}")
 
 
-def _rows(answers: np.ndarray | None, chosen: np.ndarray) -> list[list[float]]:
-    assert answers is not None
-    return [[round(float(one), 6) for one in row] for row in answers[chosen]]
+def _rows(predictions: np.ndarray | None, chosen: np.ndarray) -> list[list[float]]:
+    assert predictions is not None
+    return [[round(float(one), 6) for one in row] for row in predictions[chosen]]

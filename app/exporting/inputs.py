@@ -108,12 +108,12 @@ def model_input(
     return ModelInput(height, width, dtype, channels_first, batch)
 
 
-def as_rows(answers: np.ndarray, count: int) -> np.ndarray:
+def as_rows(predictions: np.ndarray, count: int) -> np.ndarray:
     """The answers to `count` images as (count, outputs), where they have other axes of one element only; else as they are."""
-    answers = np.asarray(answers)
-    if answers.ndim == 1 and len(answers) != count:
-        answers = answers[None]  # one image, without an axis for the batch
-    sides = [side for side in answers.shape[1:] if side != 1]
-    if answers.ndim and len(answers) == count and len(sides) <= 1:
-        return answers.reshape(count, -1)
-    return answers.reshape(1, 1) if not answers.ndim else answers
+    predictions = np.asarray(predictions)
+    if predictions.ndim == 1 and len(predictions) != count:
+        predictions = predictions[None]  # one image, without an axis for the batch
+    sides = [side for side in predictions.shape[1:] if side != 1]
+    if predictions.ndim and len(predictions) == count and len(sides) <= 1:
+        return predictions.reshape(count, -1)
+    return predictions.reshape(1, 1) if not predictions.ndim else predictions

@@ -213,7 +213,7 @@ def _input(schema: Any, description: Description) -> Any:
 def _output(schema: Any, description: Description) -> Any:
     task, properties = TASKS[description.task], schema.FeaturePropertiesT()
     text = task.output_text(description.class_names)
-    tensor = _tensor(schema, task.output.answers, text, "FeatureProperties", properties)
+    tensor = _tensor(schema, task.output.predictions, text, "FeatureProperties", properties)
     if task.decides:
         threshold = schema.ScoreThresholdingOptionsT()
         threshold.globalScoreThreshold = description.score_threshold

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from app.exporting.trained import Trained
+from app.exporting.context import ExportContext
 
 if TYPE_CHECKING:
     import keras
@@ -17,7 +17,7 @@ INPUT = "pixels"
 BATCH = "batch"
 
 
-def write_onnx(trained: Trained, path: Path) -> None:
+def write_onnx(context: ExportContext, path: Path) -> None:
     """Write an `.onnx` file, by tf2onnx.
 
     It takes `pixels`, float32 (batch, size, size, 3), RGB in [0, 255], and gives `probabilities`, float32
@@ -28,29 +28,29 @@ def write_onnx(trained: Trained, path: Path) -> None:
     from tf2onnx.convert import from_graph_def
 
     patch_tf2onnx()  # tf2onnx 1.17 does not know NumPy 2; Keras keeps the cure
-    graph, given, answer = _frozen(trained.model)
+    graph, given, answer = _frozen(context.model)
     model, _ = from_graph_def(
         graph,
         input_names=[given],
         output_names=[answer],
-        tensors_to_rename={given: INPUT, answer: trained.model.layers[-1].name},
+        tensors_to_rename={given: INPUT, answer: context.model.layers[-1].name},
         custom_op_handlers={"Erfc": (_write_erfc, [])},
     )
     for value in (*model.graph.input, *model.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = BATCH
-    model.producer_name, model.doc_string = "graft", trained.description.text
-    model.graph.name = trained.description.name
-    onnx.helper.set_model_props(model, properties(trained))
+    model.producer_name, model.doc_string = "graft", context.description.text
+    model.graph.name = context.description.name
+    onnx.helper.set_model_props(model, properties(context))
     onnx.save(model, path)
 
 
-def properties(trained: Trained) -> dict[str, str]:
+def properties(context: ExportContext) -> dict[str, str]:
     """What the file says of itself, by key.
 
     `labels` and `thresholds` are JSON lists in label order, `labels_de` and the like the labels in another language. Keys
     with a capital letter or `model_` are those of https://github.com/onnx/onnx/blob/main/docs/MetadataProps.md.
     """
-    description = trained.description
+    description = context.description
     texts = {
         "task": description.task,
         **description.of_images,

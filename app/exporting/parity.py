@@ -46,18 +46,18 @@ Tick = Callable[[int], None]
 
 
 @dataclass
-class Proof:
+class Verification:
     """What was found about one file.
 
     Attributes:
         figures: its part of `parity.json`.
-        answers: its answers to the pixels, float32 (n, outputs); None where it cannot be run.
-        client_answers: MediaPipe's probabilities for the image files, for files for phones.
+        predictions: its answers to the pixels, float32 (n, outputs); None where it cannot be run.
+        client_predictions: MediaPipe's probabilities for the image files, for files for phones.
     """
 
     figures: dict[str, Any]
-    answers: np.ndarray | None = None
-    client_answers: np.ndarray | None = None
+    predictions: np.ndarray | None = None
+    client_predictions: np.ndarray | None = None
     failures: list[str] = field(default_factory=list)
 
     @property
@@ -72,7 +72,7 @@ class Proof:
             self.figures.setdefault("left_out", []).append(left_out)
 
 
-def prove(
+def verify(
     path: Path,
     export: Format,
     images: EvaluationSet,
@@ -80,7 +80,7 @@ def prove(
     max_drop: float,
     with_client: bool = True,
     more: Callable[[], EvaluationSet] | None = None,
-) -> Proof:
+) -> Verification:
     """Hold one exported file against the Keras model.
 
     Args:
@@ -94,33 +94,35 @@ def prove(
     Returns:
         The proof. A file that cannot be run is a failure with the reason, not an error.
     """
-    proof = Proof({"file": path.name, "bytes": _size(path), "tolerance": export.tolerance, "left_out": []})
+    verification = Verification(
+        {"file": path.name, "bytes": _size(path), "tolerance": export.tolerance, "left_out": []}
+    )
     if with_client and export.is_for_phones and images.task.not_in_mediapipe:
         reason = f"it {images.task.not_in_mediapipe}"
-        proof.leave_out("MediaPipe Tasks", len(images), len(images), reason)
+        verification.leave_out("MediaPipe Tasks", len(images), len(images), reason)
         with_client = False
     with_client &= export.is_for_phones
     started = time.perf_counter()
     try:
         with _bar(path, len(images) * (1 + with_client)) as tick:
             with Predictor(path, plain=True) as model:
-                proof.answers = _answers(model, images, tick)
-                proof.figures |= agreement(proof.answers, images)
-                _judge_answers(proof, export, images, max_drop)
-                if proof.figures.get("within_chance") and more is not None:
-                    _judge_on_more(proof, model, more(), max_drop)
+                verification.predictions = _predictions(model, images, tick)
+                verification.figures |= agreement(verification.predictions, images)
+                _check_predictions(verification, export, images, max_drop)
+                if verification.figures.get("within_chance") and more is not None:
+                    _check_on_more(verification, model, more(), max_drop)
                 if path.is_dir():
-                    _judge_encoded(proof, model, images)
+                    _check_encoded(verification, model, images)
             if export.is_for_phones:
-                _judge_operations(proof, path)
-                _judge_without_xnnpack(proof, path, images)
+                _check_operations(verification, path)
+                _check_without_xnnpack(verification, path, images)
             if with_client:
-                _judge_client(proof, path, images, max_drop, tick)
+                _check_client(verification, path, images, max_drop, tick)
     except UsageError as error:
-        proof.failures.append(_named_shortly(error, path))
+        verification.failures.append(_named_shortly(error, path))
     seconds = time.perf_counter() - started
-    proof.figures |= {"seconds": seconds, "failures": proof.failures, "passed": proof.passed}
-    return proof
+    verification.figures |= {"seconds": seconds, "failures": verification.failures, "passed": verification.passed}
+    return verification
 
 
 def _named_shortly(error: UsageError, path: Path) -> str:
@@ -134,11 +136,11 @@ def _bar(path: Path, examples: int) -> Iterator[Tick]:
         yield stage.advance
 
 
-def agreement(answers: np.ndarray, images: EvaluationSet) -> dict[str, Any]:
+def agreement(predictions: np.ndarray, images: EvaluationSet) -> dict[str, Any]:
     """How far a file's answers are from the Keras model's.
 
     Args:
-        answers: float32 (n, outputs).
+        predictions: float32 (n, outputs).
         images: the same n images.
 
     Returns:
@@ -149,13 +151,13 @@ def agreement(answers: np.ndarray, images: EvaluationSet) -> dict[str, Any]:
         `max_probability_difference` and `mean_probability_difference`; `class_drops`: for each class that loses, how much; the
         most first. What numbers have instead is told in `app.tasks.regression`.
     """
-    return _agreement(answers, images, slice(None))
+    return _agreement(predictions, images, slice(None))
 
 
-def _agreement(answers: np.ndarray, images: EvaluationSet, chosen: Any) -> dict[str, Any]:
+def _agreement(predictions: np.ndarray, images: EvaluationSet, chosen: Any) -> dict[str, Any]:
     """As `agreement`, of those of the images that are chosen."""
     return images.task.agreement(
-        answers,
+        predictions,
         images.reference[chosen],
         images.labels[chosen],
         images.class_names,
@@ -164,65 +166,65 @@ def _agreement(answers: np.ndarray, images: EvaluationSet, chosen: Any) -> dict[
     )
 
 
-def _answers(model: Predictor, images: EvaluationSet, tick: Tick) -> np.ndarray:
+def _predictions(model: Predictor, images: EvaluationSet, tick: Tick) -> np.ndarray:
     parts = []
     for batch in images.batches():
         parts.append(model.predict(images.pixels(batch)))
         tick(len(batch))
-    answers = np.concatenate(parts)
-    if answers.shape != images.reference.shape:
-        raise UsageError(f"gives answers of shape {answers.shape}, not {images.reference.shape}")
-    return answers
+    predictions = np.concatenate(parts)
+    if predictions.shape != images.reference.shape:
+        raise UsageError(f"gives answers of shape {predictions.shape}, not {images.reference.shape}")
+    return predictions
 
 
-def _judge_answers(proof: Proof, export: Format, images: EvaluationSet, max_drop: float) -> None:
-    assert proof.answers is not None
+def _check_predictions(verification: Verification, export: Format, images: EvaluationSet, max_drop: float) -> None:
+    assert verification.predictions is not None
     if export.tolerance is None:
-        _judge_drop(proof, images, max_drop)
+        _check_drop(verification, images, max_drop)
     else:
-        _judge_differences(proof, export.tolerance, images)
+        _check_differences(verification, export.tolerance, images)
 
 
-def _judge_drop(proof: Proof, images: EvaluationSet, max_drop: float) -> None:
+def _check_drop(verification: Verification, images: EvaluationSet, max_drop: float) -> None:
     """A quantised file may lose some accuracy; a larger loss that may be none is no failure, but is said."""
-    figures, score = proof.figures, images.task.score
+    figures, score = verification.figures, images.task.score
     loses = 100 * figures[f"{score}_drop"] > max_drop
     figures["within_chance"] = bool(loses and figures[f"{score}_drop_ci95"][0] <= 0)
     if loses and not figures["within_chance"]:
-        proof.failures.append(f"{_loss(figures, images, max_drop)}; at most {max_drop:g} allowed (--max-drop)")
+        verification.failures.append(f"{_loss(figures, images, max_drop)}; at most {max_drop:g} allowed (--max-drop)")
 
 
-def _judge_on_more(proof: Proof, model: Predictor, more: EvaluationSet, max_drop: float) -> None:
+def _check_on_more(verification: Verification, model: Predictor, more: EvaluationSet, max_drop: float) -> None:
     """Where the test images are too few to tell, those of training and validation decide, if they can."""
-    figures = agreement(_answers(model, more, lambda _: None), more)
+    figures = agreement(_predictions(model, more, lambda _: None), more)
     score = more.task.score
     kept = (score, f"keras_{score}", f"{score}_drop", f"{score}_drop_ci95")
-    proof.figures["more"] = {"pictures": len(more), **{name: figures[name] for name in kept}}
+    verification.figures["more"] = {"pictures": len(more), **{name: figures[name] for name in kept}}
     if 100 * figures[f"{score}_drop"] > max_drop and figures[f"{score}_drop_ci95"][0] > 0:
-        proof.figures["within_chance"] = False
+        verification.figures["within_chance"] = False
         loss = _loss(figures, more, max_drop, "training and validation images")
-        proof.failures.append(f"{loss}; at most {max_drop:g} allowed (--max-drop)")
+        verification.failures.append(f"{loss}; at most {max_drop:g} allowed (--max-drop)")
 
 
-def _judge_differences(proof: Proof, tolerance: float, images: EvaluationSet) -> None:
+def _check_differences(verification: Verification, tolerance: float, images: EvaluationSet) -> None:
     """A file that computes in float must give the same answers."""
-    figures, task = proof.figures, images.task
+    figures, task = verification.figures, images.task
     differing = round((1 - figures[task.same_answer]) * len(images)) if task.same_answer else 0
     if differing:
-        proof.failures.append(f"another answer than the Keras model for {differing} of {len(images)} images")
+        verification.failures.append(f"another answer than the Keras model for {differing} of {len(images)} images")
     elif task.strictly_same:
         compared = figures["compared_answers"]
         strictly = round((1 - figures[task.strictly_same]) * compared)
         if strictly > max(1, MOST_TIES * compared):
             text = task.strict_text.format(strictly, compared)
-            proof.failures.append(f"{text}, more than the {MOST_TIES:.0%} that near ties explain")
+            verification.failures.append(f"{text}, more than the {MOST_TIES:.0%} that near ties explain")
     # Numbers that lie close together beside their size have no more digits in float32.
     figures["tolerance"] = tolerance = max(tolerance, FLOAT_STEPS * figures.get("resolution", 0.0))
     largest = figures[task.difference]
     if largest > tolerance:
         what = "a probability differs by" if task.same_answer else "a number differs, in standard deviations, by"
         found = beyond(largest, tolerance, digits=2, kind="g")
-        proof.failures.append(f"{what} {found}, more than {tolerance:.3g}")
+        verification.failures.append(f"{what} {found}, more than {tolerance:.3g}")
 
 
 def _loss(figures: dict[str, Any], images: EvaluationSet, max_drop: float, what: str = "images") -> str:
@@ -233,7 +235,7 @@ def _loss(figures: dict[str, Any], images: EvaluationSet, max_drop: float, what:
     return f"loses {beyond(100 * drop, max_drop)} points of {task.score_title} ({lost}95 % interval {low:.1f} to {high:.1f})"
 
 
-def _judge_operations(proof: Proof, path: Path) -> None:
+def _check_operations(verification: Verification, path: Path) -> None:
     from ai_edge_litert import schema_py_generated as schema
     from ai_edge_litert.tools import flatbuffer_utils
 
@@ -243,37 +245,39 @@ def _judge_operations(proof: Proof, path: Path) -> None:
         for code in model.operatorCodes
         if code.builtinCode == schema.BuiltinOperator.CUSTOM
     ]
-    proof.figures["custom_operations"] = custom
+    verification.figures["custom_operations"] = custom
     if custom:
-        proof.failures.append(f"needs operations that phones do not have: {', '.join(custom)}")
-    proof.figures |= {"min_runtime_version": minimum_runtime(model), "left_to_cpu": left_to_cpu(model)}
+        verification.failures.append(f"needs operations that phones do not have: {', '.join(custom)}")
+    verification.figures |= {"min_runtime_version": minimum_runtime(model), "left_to_cpu": left_to_cpu(model)}
 
 
-def _judge_without_xnnpack(proof: Proof, path: Path, images: EvaluationSet) -> None:
+def _check_without_xnnpack(verification: Verification, path: Path, images: EvaluationSet) -> None:
     """Apps may run LiteRT without XNNPACK, its default delegate: its own kernels must answer much the same."""
-    assert proof.answers is not None
+    assert verification.predictions is not None
     chosen, task = np.union1d(images.sample(CLIENT_IMAGES), images.sample(GOLDEN_IMAGES)), images.task
     try:
         with Predictor(path, client="litert_plain", plain=True) as model:
             plain = model.predict(images.pixels(chosen))
     except UsageError as error:
-        proof.failures.append(
+        verification.failures.append(
             f"runs with XNNPACK only, LiteRT's default delegate; without it: {_named_shortly(error, path)}"
         )
         return
-    figures = task.agreement(plain, proof.answers[chosen], images.labels[chosen], images.class_names, images.thresholds)
+    figures = task.agreement(
+        plain, verification.predictions[chosen], images.labels[chosen], images.class_names, images.thresholds
+    )
     mean = task.difference.replace("max", "mean")
     kept = {key: figures[key] for key in (task.difference, mean)}
-    proof.figures["without_xnnpack"] = {"pictures": len(chosen), **kept, "tolerance": PLAIN_TOLERANCE}
+    verification.figures["without_xnnpack"] = {"pictures": len(chosen), **kept, "tolerance": PLAIN_TOLERANCE}
     if figures[mean] > PLAIN_TOLERANCE:
-        proof.failures.append(
+        verification.failures.append(
             f"answers otherwise without XNNPACK, LiteRT's default delegate, by {figures[mean]:.2g} on average"
         )
 
 
-def _judge_client(proof: Proof, path: Path, images: EvaluationSet, max_drop: float, tick: Tick) -> None:
+def _check_client(verification: Verification, path: Path, images: EvaluationSet, max_drop: float, tick: Tick) -> None:
     """MediaPipe Tasks must find the labels, answer pixels as LiteRT does, and keep the accuracy for whole images."""
-    assert proof.answers is not None
+    assert verification.predictions is not None
     chosen = images.sample(CLIENT_IMAGES)
     with Predictor(path, client="mediapipe", resize=images.loader.transform.key["resize"], plain=True) as client:
         given = client.predict(images.pixels(chosen))
@@ -283,76 +287,78 @@ def _judge_client(proof: Proof, path: Path, images: EvaluationSet, max_drop: flo
             tick(len(batch))
         names, unread = client.process.ask("class_names"), client.process.ask("unread")
     total = len(images)
-    proof.leave_out("MediaPipe Tasks' own decoder", unread, total, "it does not read them, so Graft's decoder did")
+    verification.leave_out(
+        "MediaPipe Tasks' own decoder", unread, total, "it does not read them, so Graft's decoder did"
+    )
     reason = f"{CLIENT_IMAGES} show whether the file's metadata is right"
-    proof.leave_out("pixels through MediaPipe Tasks", total - len(chosen), total, reason)
-    proof.client_answers = np.concatenate(parts)
-    figures = agreement(proof.client_answers, images)
-    figures["max_difference_at_size"] = float(np.abs(given - proof.answers[chosen]).max())
-    proof.figures["mediapipe"] = figures
+    verification.leave_out("pixels through MediaPipe Tasks", total - len(chosen), total, reason)
+    verification.client_predictions = np.concatenate(parts)
+    figures = agreement(verification.client_predictions, images)
+    figures["max_difference_at_size"] = float(np.abs(given - verification.predictions[chosen]).max())
+    verification.figures["mediapipe"] = figures
     if figures["max_difference_at_size"] > CLIENT_TOLERANCE:
-        proof.failures.append(
+        verification.failures.append(
             f"MediaPipe Tasks answers pixels otherwise than LiteRT, by up to {figures['max_difference_at_size']:.2g}: "
             "the metadata tells it a wrong normalisation or colour order"
         )
     wrong = {name for label, name in names.items() if name != images.class_names[label]}
     if wrong:
-        proof.failures.append(
+        verification.failures.append(
             f"MediaPipe Tasks names classes wrongly: {', '.join(map(str, sorted(wrong, key=str)[:3]))}"
         )
-    _judge_client_score(proof, images, max_drop)
+    _check_client_score(verification, images, max_drop)
 
 
-def _judge_client_score(proof: Proof, images: EvaluationSet, max_drop: float) -> None:
+def _check_client_score(verification: Verification, images: EvaluationSet, max_drop: float) -> None:
     """A client that resizes otherwise may answer single images otherwise; only a loss that is no chance counts."""
-    figures, score = proof.figures["mediapipe"], images.task.score
+    figures, score = verification.figures["mediapipe"], images.task.score
     loses = 100 * figures[f"{score}_drop"] > max_drop
     figures["within_chance"] = bool(loses and figures[f"{score}_drop_ci95"][0] <= 0)
     if loses and not figures["within_chance"]:
-        proof.failures.append(
+        verification.failures.append(
             f"through MediaPipe Tasks it {_loss(figures, images, max_drop)}; at most {max_drop:g} allowed (--max-drop)"
         )
 
 
-def _judge_encoded(proof: Proof, model: Predictor, images: EvaluationSet) -> None:
+def _check_encoded(verification: Verification, model: Predictor, images: EvaluationSet) -> None:
     """The signature that takes image files must answer as the one that takes pixels does, or refuse them with a reason."""
-    answers, refused = _encoded_answers(model, images)
+    predictions, refused = _encoded_predictions(model, images)
     for reason, count in Counter(refused.values()).items():
-        proof.leave_out("the encoded signature", count, len(images), f"it refuses {reason}")
+        verification.leave_out("the encoded signature", count, len(images), f"it refuses {reason}")
     taken = [index for index in range(len(images)) if index not in refused]
-    proof.figures["encoded"] = {"pictures": len(taken), "refused": len(refused), "tolerance": ENCODED_TOLERANCE}
+    verification.figures["encoded"] = {"pictures": len(taken), "refused": len(refused), "tolerance": ENCODED_TOLERANCE}
     if not taken:
         return
     task = images.task
-    figures = _agreement(np.concatenate(answers), images, taken)
+    figures = _agreement(np.concatenate(predictions), images, taken)
     largest, mean = (figures[name] for name in (task.difference, task.difference.replace("max", "mean")))
     kept = (task.score, f"{task.score}_drop", task.difference, task.difference.replace("max", "mean"))
-    proof.figures["encoded"] |= {name: figures[name] for name in kept}
+    verification.figures["encoded"] |= {name: figures[name] for name in kept}
     if mean > ENCODED_TOLERANCE:
-        proof.failures.append(f"its signature for image files differs by {mean:.2g} on average")
+        verification.failures.append(f"its signature for image files differs by {mean:.2g} on average")
     elif largest > ENCODED_LARGEST:
-        proof.failures.append(f"its signature for image files differs by {largest:.2g} for one of them")
+        verification.failures.append(f"its signature for image files differs by {largest:.2g} for one of them")
 
 
-def _encoded_answers(model: Predictor, images: EvaluationSet) -> tuple[list[np.ndarray], dict[int, str]]:
+def _encoded_predictions(model: Predictor, images: EvaluationSet) -> tuple[list[np.ndarray], dict[int, str]]:
     """The answers to the image files that are taken, in order, and the reasons of those that are not, by position."""
-    answers: list[np.ndarray] = []
+    predictions: list[np.ndarray] = []
     refused: dict[int, str] = {}
     for batch in images.batches():
         files = images.encoded(batch)
         with suppress(UsageError):  # one that is refused takes the whole batch with it
-            answers.append(model.predict_encoded(files, by_client=True))
+            predictions.append(model.predict_encoded(files, by_client=True))
             continue
         for index, file in zip(batch, files, strict=True):
             try:
-                answers.append(model.predict_encoded([file], by_client=True))
+                predictions.append(model.predict_encoded([file], by_client=True))
             except UsageError as error:
                 refused[index] = _reason(error)
                 model.predict(images.pixels([0]))  # or it is not the file's fault, but the process has ended
                 last = error
-    if not answers and UNREAD in refused.values():
+    if not predictions and UNREAD in refused.values():
         raise last
-    return answers, refused
+    return predictions, refused
 
 
 def _reason(error: UsageError) -> str:

@@ -63,7 +63,7 @@ class ModelProcess:
             stderr=redirected_to(),
         )
         try:
-            about = self._answer()
+            about = self._predict()
             self.input: ModelInput | None = about["input"]
             self.output: str = about["output"]
             self.says: ModelDescription = about["says"]
@@ -115,9 +115,9 @@ class ModelProcess:
                 self._process.stdin.flush()
             except BrokenPipeError:
                 pass  # the process has ended; its answer says why
-            return self._answer()
+            return self._predict()
 
-    def _answer(self) -> Any:
+    def _predict(self) -> Any:
         assert self._process.stdout is not None
         try:
             answer, reason = pickle.load(self._process.stdout)
@@ -133,16 +133,16 @@ class ModelProcess:
             return f"the process that loaded it ended with code {code}"
         return f"the process that loaded it was ended by {signal.Signals(-code).name}"
 
-    def _checked(self, answers: np.ndarray) -> np.ndarray:
-        if answers.ndim != 2:
+    def _checked(self, predictions: np.ndarray) -> np.ndarray:
+        if predictions.ndim != 2:
             raise UsageError(
-                f"{self.file} is not a classifier: its answers have shape {answers.shape}, not (images, classes)"
+                f"{self.file} is not a classifier: its answers have shape {predictions.shape}, not (images, classes)"
             )
-        if not np.isfinite(answers).all():
+        if not np.isfinite(predictions).all():
             raise UsageError(
-                f"{self.file} answers with what is not a number: its weights are damaged, so train or export it anew"
+                f"{self.file} answers with what is not a number: its weights are damaged, so train or export it again"
             )
-        return answers
+        return predictions
 
 
 _CLIENT_OF_SUFFIX = {".keras": "keras", ".tflite": "litert", ".lite": "litert", ".onnx": "onnxruntime"}

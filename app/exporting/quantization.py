@@ -110,12 +110,12 @@ class Quantizer:
         from litert_quantizer.utils.validation_utils import mean_squared_difference
 
         probes = self.calibration[evenly_chosen(len(self.calibration), PROBES)]
-        expected = _answers(self.float32, probes)
+        expected = _predictions(self.float32, probes)
         errors = {}
         for layer in layers:
             alone = _quantized(self._body, _recipe(_Rule(_any_of([layer]), "static8")), self._ranges)
-            answers = _answers(_with_plain_interface(alone), probes, self.scaling)
-            errors[layer] = mean_squared_difference(answers, expected)
+            predictions = _predictions(_with_plain_interface(alone), probes, self.scaling)
+            errors[layer] = mean_squared_difference(predictions, expected)
         return dict(sorted(errors.items(), key=lambda one: -one[1]))
 
     @cached_property
@@ -336,7 +336,7 @@ def _input_name(file: bytes) -> str:
     return graph.tensors[graph.inputs[0]].name.decode()
 
 
-def _answers(file: bytes, pixels: np.ndarray, scaling: Scaling | None = None) -> np.ndarray:
+def _predictions(file: bytes, pixels: np.ndarray, scaling: Scaling | None = None) -> np.ndarray:
     """Probabilities, float32 (n, classes), of a file made here, which cannot do harm; float inputs are scaled first."""
     from ai_edge_litert.interpreter import Interpreter
 
@@ -345,9 +345,9 @@ def _answers(file: bytes, pixels: np.ndarray, scaling: Scaling | None = None) ->
     (given,), (answer,) = interpreter.get_input_details(), interpreter.get_output_details()
     if scaling is not None and given["dtype"] == np.float32:
         pixels = pixels.astype(np.float32) * np.float32(scaling.factor) + np.float32(scaling.offset)
-    answers = []
+    predictions = []
     for one in pixels:
         interpreter.set_tensor(given["index"], one[None].astype(given["dtype"]))
         interpreter.invoke()
-        answers.append(interpreter.get_tensor(answer["index"])[0].copy())
-    return np.stack(answers)
+        predictions.append(interpreter.get_tensor(answer["index"])[0].copy())
+    return np.stack(predictions)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 else:
     builder = LazyModule("models.builder")
 
-_OURS = {output.answers for output in OUTPUTS.values()}
+_OURS = {output.predictions for output in OUTPUTS.values()}
 
 
 class Runtime(Protocol):
@@ -69,7 +69,7 @@ class PixelRuntime(ABC):
         self.input = replace(self.input, mean=by[0], std=by[1])
 
     def take_plain_pixels(self, _: None) -> None:
-        """Give the file pixels in [0, 255] as RGB, whatever it says: a proof must not follow metadata that it is to judge."""
+        """Give the file pixels in [0, 255] as RGB, whatever it says: a proof must not follow metadata that it is to check."""
         self.input = replace(self.input, mean=None, std=(1.0,), bgr=False)
 
     def end(self, _: None) -> str | None:
@@ -94,13 +94,13 @@ class KerasRuntime(PixelRuntime):
         _limit_tensorflow(threads)
         import tensorflow as tf
 
-        trained = _load_keras(path)
-        given = _single(getattr(trained, "inputs", None) or (), path, "input")
-        _single(trained.outputs, path, "output")
+        context = _load_keras(path)
+        given = _single(getattr(context, "inputs", None) or (), path, "input")
+        _single(context.outputs, path, "output")
         self.input = model_input(given.shape, given.dtype, path, image_size)
-        if output_of(trained) is not None:
+        if output_of(context) is not None:
             self.says = ModelDescription.of("in its layers", is_ours=True)
-        self.model: keras.Model = builder.with_answers(trained)
+        self.model: keras.Model = builder.with_predictions(context)
         self.output = self.model.layers[-1].name
         # Called layer by layer from Python it would take seven times as long; and one graph for all batch sizes rounds alike.
         self.graph = tf.function(

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.exporting.context import ExportContext
 from app.exporting.metadata import properties
-from app.exporting.trained import Trained
 from data.image.preparing import Preparation
 from models.lazy import LazyModule
 
@@ -23,7 +23,7 @@ REFUSED = "the encoded signature does not take "
 REFUSED_END = "; decode such images yourself and give their pixels to serving_default"
 
 
-def write_saved_model(trained: Trained, path: Path) -> None:
+def write_saved_model(context: ExportContext, path: Path) -> None:
     """Write a SavedModel with two signatures, both giving `probabilities`, float32 (batch, classes), or `numbers`.
 
     `serving_default` takes `pixels`, float32 (batch, size, size, 3), RGB in [0, 255]. `encoded` takes `encoded`, string
@@ -31,15 +31,15 @@ def write_saved_model(trained: Trained, path: Path) -> None:
     What the format has no place for, class names and the like, is in `SAVED_MODEL_PROPERTIES`.
 
     Args:
-        trained: what to write.
+        context: what to write.
         path: folder to make.
     """
     import keras
     import tensorflow as tf
 
-    about = trained.description
+    about = context.description
     preparation = Preparation.parse(about.background, about.levels)
-    model, size = trained.model, trained.model.input_shape[1]
+    model, size = context.model, context.model.input_shape[1]
 
     def from_pixels(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
         return {model.layers[-1].name: model(pixels, training=False)}
@@ -69,4 +69,4 @@ def write_saved_model(trained: Trained, path: Path) -> None:
     archive.write_out(str(path), verbose=False)
     file = path / SAVED_MODEL_PROPERTIES
     file.parent.mkdir()
-    file.write_text(json.dumps(properties(trained.description), indent=2, ensure_ascii=False), encoding="utf-8")
+    file.write_text(json.dumps(properties(context.description), indent=2, ensure_ascii=False), encoding="utf-8")

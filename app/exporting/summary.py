@@ -10,7 +10,7 @@ from app.runs import Run
 from app.tasks import TASKS
 
 
-def say_exports(run: Run) -> None:
+def print_exports(run: Run) -> None:
     """Print one row an exported file, what was found about quantised ones, and where the files are."""
     parity = run.parity
     task = TASKS[run.task]
@@ -22,13 +22,13 @@ def say_exports(run: Run) -> None:
         print_path("exported", run.export / one["file"])
 
 
-def say_devices(run: Run) -> None:
+def print_devices(run: Run) -> None:
     """Print where each `.tflite` runs; after training, which prints little, that is in the report alone."""
     if rows := device_rows(run.parity):
         print_table("where they run", DEVICE_COLUMNS, rows)
 
 
-def say_changes(run: Run, kept: Kept) -> None:
+def print_changes(run: Run, kept: Kept) -> None:
     """Print what an export has done to an earlier one: added, replaced, and kept, the user's own files too."""
     formats = run.parity["formats"]
     new = {name: one["file"] for name, one in formats.items() if name not in kept.formats}

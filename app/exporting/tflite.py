@@ -8,64 +8,64 @@ from pathlib import Path
 
 import numpy as np
 
+from app.exporting.context import ExportContext
 from app.exporting.converter import convert
 from app.exporting.metadata import Description, with_metadata
-from app.exporting.trained import Trained
 from models.heads import NUMBERS
 
 
-def write_float32(trained: Trained, path: Path) -> None:
+def write_float32(context: ExportContext, path: Path) -> None:
     """Write a float32 `.tflite`."""
-    _write(trained.float32, trained, path)
+    _write(context.float32, context, path)
 
 
-def write_float16(trained: Trained, path: Path) -> None:
+def write_float16(context: ExportContext, path: Path) -> None:
     """Write a `.tflite` with weights of 16 bits: half the size; computing stays in float32 where the processor has no 16."""
     import tensorflow as tf
 
-    _write(convert(trained.network, types=[tf.float16]), trained, path)
+    _write(convert(context.network, types=[tf.float16]), context, path)
 
 
-def write_dynamic(trained: Trained, path: Path) -> None:
+def write_dynamic(context: ExportContext, path: Path) -> None:
     """Write a `.tflite` with weights of 8 bits whose activations are quantised while it runs: small, but slow on many CPUs."""
     # Dense layers with a scale for each channel need TFLite 2.17, and nobody who takes this file for old phones has that.
-    _write(convert(trained.network, types=[], dense_per_channel=False), trained, path)
+    _write(convert(context.network, types=[], dense_per_channel=False), context, path)
 
 
-def write_int8_weights(trained: Trained, path: Path) -> None:
+def write_int8_weights(context: ExportContext, path: Path) -> None:
     """Write a `.tflite` with weights of 8 bits that computes in float: the size of `write_dynamic` at the speed of float32."""
-    _write(trained.quantizer.weights_only(), trained, path)
+    _write(context.quantizer.weights_only(), context, path)
 
 
-def write_int8(trained: Trained, path: Path, float_layers: Collection[str] = ()) -> None:
+def write_int8(context: ExportContext, path: Path, float_layers: Collection[str] = ()) -> None:
     """Write a full-integer `.tflite`, uint8 pixels in and float32 probabilities out.
 
     Args:
-        trained: what to write; its calibration images give the ranges.
+        context: what to write; its calibration images give the ranges.
         path: file to write.
         float_layers: names from `Quantizer.layers` that compute in float.
     """
-    _write_bytes_in(trained.quantizer.static(activation_bits=8, float_layers=float_layers), trained, path)
+    _write_bytes_in(context.quantizer.static(activation_bits=8, float_layers=float_layers), context, path)
 
 
-def write_edge(trained: Trained, path: Path) -> None:
+def write_edge(context: ExportContext, path: Path) -> None:
     """Write a full-integer `.tflite` for accelerators and microcontrollers, uint8 pixels in and uint8 probabilities out.
 
     The EdgeTPU, NNAPI and TFLM take a dense layer with one scale for all of its weights only.
     """
-    _write_bytes_in(trained.quantizer.static(activation_bits=8, integer_answers=True), trained, path)
+    _write_bytes_in(context.quantizer.static(activation_bits=8, integer_answers=True), context, path)
 
 
-def _write_bytes_in(file: bytes, trained: Trained, path: Path) -> None:
+def _write_bytes_in(file: bytes, context: ExportContext, path: Path) -> None:
     # The input's type does the scaling; by the convention of the schema, the metadata is to tell of it.
-    scaling = trained.quantizer.scaling
-    description = replace(trained.description, mean=-scaling.offset / scaling.factor, std=1 / scaling.factor)
-    _write(file, trained, path, description)
+    scaling = context.quantizer.scaling
+    description = replace(context.description, mean=-scaling.offset / scaling.factor, std=1 / scaling.factor)
+    _write(file, context, path, description)
 
 
-def write_int16x8(trained: Trained, path: Path) -> None:
+def write_int16x8(context: ExportContext, path: Path) -> None:
     """Write a `.tflite` with activations of 16 and weights of 8 bits: for accelerators; very slow on CPUs."""
-    _write(trained.quantizer.static(activation_bits=16), trained, path)
+    _write(context.quantizer.static(activation_bits=16), context, path)
 
 
 def with_units(file: bytes, scale: np.ndarray, offset: np.ndarray) -> bytes:
@@ -113,7 +113,7 @@ def with_units(file: bytes, scale: np.ndarray, offset: np.ndarray) -> bytes:
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
-def _write(file: bytes, trained: Trained, path: Path, description: Description | None = None) -> None:
-    if trained.scaling is not None:
-        file = with_units(file, *trained.scaling)
-    path.write_bytes(with_metadata(file, description or trained.description))
+def _write(file: bytes, context: ExportContext, path: Path, description: Description | None = None) -> None:
+    if context.scaling is not None:
+        file = with_units(file, *context.scaling)
+    path.write_bytes(with_metadata(file, description or context.description))

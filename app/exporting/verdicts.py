@@ -62,7 +62,7 @@ def score_text(task: Task, figures: dict[str, Any]) -> str:
 
 
 def verdicts(task: Task, parity: dict[str, Any]) -> str:
-    """How files were judged, in a sentence for the report and the card."""
+    """How files were evaluated, in a sentence for the report and the card."""
     score = f"{parity['max_drop']:g} points of {task.score_title}"
     client = " Through MediaPipe Tasks, a larger loss fails a file only beyond chance: if its 95 % interval is above 0."
     return (

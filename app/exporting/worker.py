@@ -49,12 +49,12 @@ def main(client: str, file: Path, threads: int, image_size: int | None = None) -
         except EOFError:
             return None
         try:
-            say(_answer(runtime, method, argument))
+            say(_predict(runtime, method, argument))
         except Exception as error:  # damage that showed itself to no loader; runtimes raise nearly anything over it
             say(None, f"{file} cannot be run, so it is damaged or no classifier of images: {_first_line(error)}")
 
 
-def _answer(runtime: Runtime, method: str, argument: Any) -> Any:
+def _predict(runtime: Runtime, method: str, argument: Any) -> Any:
     if method == "peak_memory":
         return _peak_memory()
     if method == "latencies":

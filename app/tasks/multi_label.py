@@ -13,7 +13,7 @@ from app.evaluation.calibration import ANY_CLASSES
 from app.evaluation.metrics import measure_multi_label
 from app.evaluation.thresholds import best_f1_threshold, threshold_for
 from app.tasks.intervals import interval, mean_interval
-from app.tasks.task import Goal, Metrics, Task, shares
+from app.tasks.task import Metrics, OperatingPoint, Task, shares
 from data.labels import MULTI_LABEL, SEPARATOR, UNKNOWN
 from models.objectives import known_crossentropy, known_precision
 
@@ -84,48 +84,51 @@ class MultiLabelTask(Task):
 
     # --- Decisions ------------------------------------------------------------------------------------------------------
 
-    def check_goal(self, goal: Goal, option: str, source: str) -> None:
+    def check_operating_point(self, point: OperatingPoint, option: str, source: str) -> None:
         """Every class can have a threshold, and none is the positive one."""
-        if goal.positive is not None:
+        if point.positive is not None:
             raise UsageError(
-                f"--positive must be one of two classes ({' or '.join(goal.class_names[:2])}), not {goal.positive}"
+                f"--positive must be one of two classes ({' or '.join(point.class_names[:2])}), not {point.positive}"
             )
 
-    def choose_thresholds(self, answers: np.ndarray, labels: np.ndarray, goal: Goal) -> np.ndarray:
+    def choose_thresholds(self, predictions: np.ndarray, labels: np.ndarray, point: OperatingPoint) -> np.ndarray:
         """One a class: for the goal, or else for the best F1."""
 
         def choose(probabilities: np.ndarray, truth: np.ndarray) -> float:
-            if goal.precision is None and goal.recall is None:
+            if point.precision is None and point.recall is None:
                 return best_f1_threshold(probabilities, truth)
             if not truth.any():
                 return _HALF
-            return threshold_for(probabilities, truth, precision=goal.precision, recall=goal.recall)
+            return threshold_for(probabilities, truth, precision=point.precision, recall=point.recall)
 
         known = labels != UNKNOWN
-        every = zip(answers.T, labels.T, known.T, strict=True)
+        every = zip(predictions.T, labels.T, known.T, strict=True)
         return np.array([choose(one[some], label[some] > 0.5) for one, label, some in every])
 
-    def choose(self, answers: np.ndarray, thresholds: np.ndarray | None, least: float) -> list[tuple[int, ...]]:
+    def choose(self, predictions: np.ndarray, thresholds: np.ndarray | None, least: float) -> list[tuple[int, ...]]:
         """All classes whose probability reaches its threshold."""
-        limits = np.full(answers.shape[1], least or _HALF) if thresholds is None else np.fmax(thresholds, least)
-        order = np.argsort(-answers, axis=1, kind="stable")
+        limits = np.full(predictions.shape[1], least or _HALF) if thresholds is None else np.fmax(thresholds, least)
+        order = np.argsort(-predictions, axis=1, kind="stable")
         return [
-            tuple(label for label in row if answers[i, label] >= limits[label]) for i, row in enumerate(order.tolist())
+            tuple(label for label in row if predictions[i, label] >= limits[label])
+            for i, row in enumerate(order.tolist())
         ]
 
-    def answer_text(self, answers: Mapping[str, float], chosen: Sequence[str], top: int) -> str:
+    def answer_text(self, predictions: Mapping[str, float], chosen: Sequence[str], top: int) -> str:
         """The classes that are answered."""
-        return shares(answers, chosen) or "none"
+        return shares(predictions, chosen) or "none"
 
-    def answer_json(self, answers: Mapping[str, float], chosen: Sequence[str]) -> dict[str, Any]:
+    def answer_json(self, predictions: Mapping[str, float], chosen: Sequence[str]) -> dict[str, Any]:
         """The probabilities, and the classes that are answered."""
-        return {"probabilities": answers, "labels": list(chosen)}
+        return {"probabilities": predictions, "labels": list(chosen)}
 
     # --- Tests ----------------------------------------------------------------------------------------------------------
 
-    def measure(self, answers: np.ndarray, labels: np.ndarray, class_names: Sequence[str], thresholds: Any) -> Metrics:
+    def measure(
+        self, predictions: np.ndarray, labels: np.ndarray, class_names: Sequence[str], thresholds: Any
+    ) -> Metrics:
         """See `app.evaluation.metrics.measure_multi_label`."""
-        return measure_multi_label(answers, labels, class_names, thresholds)
+        return measure_multi_label(predictions, labels, class_names, thresholds)
 
     def highlights(self, test: Metrics) -> list[tuple[str, str]]:
         """Mean average precision, macro F1, and the part of the images that are wholly right."""
@@ -148,10 +151,10 @@ class MultiLabelTask(Task):
         return ("class", "images", "average precision", "threshold", "precision", "recall", "F1"), rows
 
     def figures(
-        self, answers: np.ndarray, labels: np.ndarray, class_names: Sequence[str], thresholds: Any
+        self, predictions: np.ndarray, labels: np.ndarray, class_names: Sequence[str], thresholds: Any
     ) -> dict[str, Figure]:
         """The curves of precision and recall."""
-        return {"precision_recall": plots.precision_recall(answers, labels, class_names, thresholds)}
+        return {"precision_recall": plots.precision_recall(predictions, labels, class_names, thresholds)}
 
     def caption(self, answer: np.ndarray, label: Any, class_names: Sequence[str], thresholds: Any) -> tuple[str, bool]:
         """The classes that are answered; below them those of the label, if they are others."""
@@ -162,11 +165,11 @@ class MultiLabelTask(Task):
 
         return (names(decided), True) if (decided == truth).all() else (f"{names(decided)}\nis {names(truth)}", False)
 
-    def surprise(self, answers: np.ndarray, labels: np.ndarray, thresholds: Any) -> np.ndarray:
+    def per_example_loss(self, predictions: np.ndarray, labels: np.ndarray, thresholds: Any) -> np.ndarray:
         """How near to its threshold the nearest right answer is, and how far from it the worst wrong one."""
         known = labels != UNKNOWN
-        wrong = known & ((answers >= thresholds) != (labels > 0.5))
-        distance = np.abs(answers - thresholds)
+        wrong = known & ((predictions >= thresholds) != (labels > 0.5))
+        distance = np.abs(predictions - thresholds)
         nearest = np.where(known, distance, 1.0).min(axis=1)
         return np.where(wrong.any(axis=1), 1 + (distance * wrong).max(axis=1), 1 - nearest)
 
@@ -174,7 +177,7 @@ class MultiLabelTask(Task):
 
     def agreement(
         self,
-        answers: np.ndarray,
+        predictions: np.ndarray,
         expected: np.ndarray,
         labels: np.ndarray,
         class_names: Sequence[str],
@@ -186,9 +189,9 @@ class MultiLabelTask(Task):
         `strict_yes_agreement` is the part of the yes answers of either, near ties or not, that both give.
         """
         truth, known = labels > 0.5, labels != UNKNOWN
-        decided, expected_decided = answers >= thresholds, expected >= thresholds
+        decided, expected_decided = predictions >= thresholds, expected >= thresholds
         right, expected_right = (decided == truth) & known, (expected_decided == truth) & known
-        difference = np.abs(answers - expected).max(axis=1)
+        difference = np.abs(predictions - expected).max(axis=1)
         lost = (expected_right.sum(axis=1) - right.sum(axis=1)) / (known.sum() / len(known))  # of an image's yes and no
         ties = np.minimum(TIE, TIE_OF_THRESHOLD * np.minimum(thresholds, 1 - thresholds))
         same = (decided == expected_decided) | (np.abs(expected - thresholds) <= ties)
@@ -230,25 +233,27 @@ class MultiLabelTask(Task):
 
     # --- Audits ---------------------------------------------------------------------------------------------------------
 
-    def judged(self, labels: np.ndarray, units: np.ndarray, outputs: int, least: int) -> tuple[np.ndarray, np.ndarray]:
+    def evaluated(
+        self, labels: np.ndarray, units: np.ndarray, outputs: int, least: int
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The classes that enough examples have and enough have not, and all examples."""
         have = np.array([len(np.unique(units[column > 0])) for column in labels.T])
         others = np.array([len(np.unique(units[column == 0])) for column in labels.T])
         enough = np.flatnonzero((have >= least) & (others >= least))
         return enough if len(enough) > 1 else enough[:0], np.ones(len(labels), bool)
 
-    def label_quality(self, labels: np.ndarray, answers: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+    def label_quality(self, labels: np.ndarray, predictions: np.ndarray, outputs: np.ndarray) -> np.ndarray:
         """How likely the classes are."""
         from cleanlab.multilabel_classification import get_label_quality_scores
 
-        return get_label_quality_scores(_lists(labels[:, outputs], answers), answers.astype(np.float64))
+        return get_label_quality_scores(_lists(labels[:, outputs], predictions), predictions.astype(np.float64))
 
-    def suspects(self, labels: np.ndarray, answers: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+    def suspects(self, labels: np.ndarray, predictions: np.ndarray, outputs: np.ndarray) -> np.ndarray:
         """What confident learning finds."""
         from cleanlab.multilabel_classification.filter import find_label_issues
 
         options: dict[str, Any] = {"filter_by": "both", "n_jobs": 1}
-        found = find_label_issues(_lists(labels[:, outputs], answers), answers.astype(np.float64), **options)
+        found = find_label_issues(_lists(labels[:, outputs], predictions), predictions.astype(np.float64), **options)
         return np.flatnonzero(found)
 
     def seen(self, answer: np.ndarray, names: Sequence[str]) -> str:
@@ -256,6 +261,6 @@ class MultiLabelTask(Task):
         return SEPARATOR.join(name for name, share in zip(names, answer, strict=True) if share > _HALF) or "none"
 
 
-def _lists(labels: np.ndarray, answers: np.ndarray) -> list[list[int]]:
+def _lists(labels: np.ndarray, predictions: np.ndarray) -> list[list[int]]:
     """The classes of each example; of what is not known, what the heads say: nothing is held against it."""
-    return [np.flatnonzero(row > 0).tolist() for row in np.where(labels == UNKNOWN, answers > _HALF, labels)]
+    return [np.flatnonzero(row > 0).tolist() for row in np.where(labels == UNKNOWN, predictions > _HALF, labels)]

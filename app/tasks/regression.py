@@ -11,7 +11,7 @@ from app.errors import UsageError
 from app.evaluation import plots
 from app.evaluation.metrics import measure_regression
 from app.tasks.intervals import mean_interval
-from app.tasks.task import Goal, Metrics, Task
+from app.tasks.task import Metrics, OperatingPoint, Task
 from data.labels import REGRESSION, SEPARATOR, Labels
 
 if TYPE_CHECKING:
@@ -87,35 +87,37 @@ class RegressionTask(Task):
 
     # --- Decisions ------------------------------------------------------------------------------------------------------
 
-    def check_goal(self, goal: Goal, option: str, source: str) -> None:
+    def check_operating_point(self, point: OperatingPoint, option: str, source: str) -> None:
         """Numbers have no thresholds."""
         raise UsageError(f"{option} is about classes, and {source} has numbers; leave it out")
 
-    def choose_thresholds(self, answers: np.ndarray, labels: np.ndarray, goal: Goal) -> None:
+    def choose_thresholds(self, predictions: np.ndarray, labels: np.ndarray, point: OperatingPoint) -> None:
         """Numbers have none."""
         return None
 
-    def choose(self, answers: np.ndarray, thresholds: np.ndarray | None, least: float) -> list[tuple[int, ...]]:
+    def choose(self, predictions: np.ndarray, thresholds: np.ndarray | None, least: float) -> list[tuple[int, ...]]:
         """No classes."""
-        return [()] * len(answers)
+        return [()] * len(predictions)
 
-    def ranked(self, answers: np.ndarray) -> np.ndarray:
+    def ranked(self, predictions: np.ndarray) -> np.ndarray:
         """In the order of the labels."""
-        return np.arange(len(answers))
+        return np.arange(len(predictions))
 
-    def answer_text(self, answers: Mapping[str, float], chosen: Sequence[str], top: int) -> str:
+    def answer_text(self, predictions: Mapping[str, float], chosen: Sequence[str], top: int) -> str:
         """All numbers by name."""
-        return ", ".join(f"{name} {number:.4g}" for name, number in answers.items())
+        return ", ".join(f"{name} {number:.4g}" for name, number in predictions.items())
 
-    def answer_json(self, answers: Mapping[str, float], chosen: Sequence[str]) -> dict[str, Any]:
+    def answer_json(self, predictions: Mapping[str, float], chosen: Sequence[str]) -> dict[str, Any]:
         """The numbers."""
-        return {"numbers": answers}
+        return {"numbers": predictions}
 
     # --- Tests ----------------------------------------------------------------------------------------------------------
 
-    def measure(self, answers: np.ndarray, labels: np.ndarray, class_names: Sequence[str], thresholds: Any) -> Metrics:
+    def measure(
+        self, predictions: np.ndarray, labels: np.ndarray, class_names: Sequence[str], thresholds: Any
+    ) -> Metrics:
         """See `app.evaluation.metrics.measure_regression`."""
-        return measure_regression(answers, labels, class_names)
+        return measure_regression(predictions, labels, class_names)
 
     def highlights(self, test: Metrics) -> list[tuple[str, str]]:
         """The mean errors, and R²."""
@@ -139,10 +141,10 @@ class RegressionTask(Task):
         return ("number", "MAE", "RMSE", "R²"), rows
 
     def figures(
-        self, answers: np.ndarray, labels: np.ndarray, class_names: Sequence[str], thresholds: Any
+        self, predictions: np.ndarray, labels: np.ndarray, class_names: Sequence[str], thresholds: Any
     ) -> dict[str, Figure]:
         """Answers against the truth."""
-        return {"scatter": plots.scatter(answers, labels, class_names)}
+        return {"scatter": plots.scatter(predictions, labels, class_names)}
 
     def caption(self, answer: np.ndarray, label: Any, class_names: Sequence[str], thresholds: Any) -> tuple[str, bool]:
         """The numbers that are answered, and those of the label below them."""
@@ -152,9 +154,9 @@ class RegressionTask(Task):
 
         return f"{text(answer)}\nis {text(label)}", True
 
-    def surprise(self, answers: np.ndarray, labels: np.ndarray, thresholds: Any) -> np.ndarray:
+    def per_example_loss(self, predictions: np.ndarray, labels: np.ndarray, thresholds: Any) -> np.ndarray:
         """The largest error, in standard deviations."""
-        return (np.abs(answers - labels) / _spread(labels)).max(axis=1)
+        return (np.abs(predictions - labels) / _spread(labels)).max(axis=1)
 
     def overview(
         self, labels: Mapping[str, Labels], images: Sequence[np.ndarray | None], captions: Sequence[str], title: str
@@ -167,7 +169,7 @@ class RegressionTask(Task):
 
     def agreement(
         self,
-        answers: np.ndarray,
+        predictions: np.ndarray,
         expected: np.ndarray,
         labels: np.ndarray,
         class_names: Sequence[str],
@@ -183,8 +185,8 @@ class RegressionTask(Task):
         if spread is not None:
             own = np.where(labels.std(axis=0) > 0, own, spread)
         spread = own if spread is None else spread
-        errors, expected_errors = (np.square((one - labels) / own).mean(axis=1) for one in (answers, expected))
-        difference = (np.abs(answers - expected) / spread).max(axis=1)
+        errors, expected_errors = (np.square((one - labels) / own).mean(axis=1) for one in (predictions, expected))
+        difference = (np.abs(predictions - expected) / spread).max(axis=1)
         steps = np.spacing(np.abs(expected).max(axis=0).astype(np.float32)) / spread
         lost = errors - expected_errors
         return {
@@ -192,7 +194,7 @@ class RegressionTask(Task):
             "keras_r2": float(1 - expected_errors.mean()),
             "r2_drop": float(lost.mean()),
             "r2_drop_ci95": mean_interval(lost),
-            "mae": float(np.abs(answers - labels).mean()),
+            "mae": float(np.abs(predictions - labels).mean()),
             "keras_mae": float(np.abs(expected - labels).mean()),
             "max_difference": float(difference.max()),
             "mean_difference": float(difference.mean()),
@@ -221,29 +223,31 @@ class RegressionTask(Task):
 
     # --- Audits ---------------------------------------------------------------------------------------------------------
 
-    def judged(self, labels: np.ndarray, units: np.ndarray, outputs: int, least: int) -> tuple[np.ndarray, np.ndarray]:
+    def evaluated(
+        self, labels: np.ndarray, units: np.ndarray, outputs: int, least: int
+    ) -> tuple[np.ndarray, np.ndarray]:
         """All numbers of all examples."""
         return np.arange(outputs), np.ones(len(labels), bool)
 
     def audit_targets(
-        self, labels: np.ndarray, outputs: int, judged: np.ndarray
+        self, labels: np.ndarray, outputs: int, evaluated: np.ndarray
     ) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
         """The numbers, standardised."""
         targets = self.targets(labels, outputs)
-        numbers = targets[judged].astype(np.float64)  # squares of large ones are beyond float32
+        numbers = targets[evaluated].astype(np.float64)  # squares of large ones are beyond float32
         mean, scale = numbers.mean(axis=0), _spread(numbers)
         return ((targets - mean) / scale).astype(np.float32), lambda logits: logits * scale + mean
 
-    def label_quality(self, labels: np.ndarray, answers: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+    def label_quality(self, labels: np.ndarray, predictions: np.ndarray, outputs: np.ndarray) -> np.ndarray:
         """How near the answers are, by the worst of several numbers."""
         from cleanlab.regression.rank import get_label_quality_scores
 
-        columns = zip(labels.T.astype(np.float64), answers.T.astype(np.float64), strict=True)
+        columns = zip(labels.T.astype(np.float64), predictions.T.astype(np.float64), strict=True)
         return np.min([get_label_quality_scores(label, answer) for label, answer in columns], axis=0)
 
-    def suspects(self, labels: np.ndarray, answers: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+    def suspects(self, labels: np.ndarray, predictions: np.ndarray, outputs: np.ndarray) -> np.ndarray:
         """Those of a much lower quality than most."""
-        quality = self.label_quality(labels, answers, outputs)
+        quality = self.label_quality(labels, predictions, outputs)
         return np.flatnonzero(quality < _LOW * np.median(quality))
 
     def seen(self, answer: np.ndarray, names: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from app.evaluation.calibration import ONE_CLASS
 from app.evaluation.metrics import measure_single_label
 from app.evaluation.thresholds import decide, threshold_for
 from app.tasks.intervals import interval, paired_interval
-from app.tasks.task import Goal, Metrics, Task, evenly, shares
+from app.tasks.task import Metrics, OperatingPoint, Task, evenly, shares
 from data.labels import SINGLE_LABEL, Labels
 
 if TYPE_CHECKING:
@@ -95,49 +95,56 @@ class SingleLabelTask(Task):
 
     # --- Decisions ------------------------------------------------------------------------------------------------------
 
-    def check_goal(self, goal: Goal, option: str, source: str) -> None:
+    def check_operating_point(self, point: OperatingPoint, option: str, source: str) -> None:
         """Of two classes, one can have a threshold."""
-        if len(goal.class_names) != 2:
+        if len(point.class_names) != 2:
             raise UsageError(
-                f"{option} takes two classes, or several labels an image; {source} has {len(goal.class_names)} "
+                f"{option} takes two classes, or several labels an image; {source} has {len(point.class_names)} "
                 "classes of which each image has one; leave it out"
             )
-        if goal.positive is not None and goal.positive not in goal.class_names:
+        if point.positive is not None and point.positive not in point.class_names:
             raise UsageError(
-                f"--positive must be one of two classes ({' or '.join(goal.class_names)}), not {goal.positive}"
+                f"--positive must be one of two classes ({' or '.join(point.class_names)}), not {point.positive}"
             )
 
-    def choose_thresholds(self, answers: np.ndarray, labels: np.ndarray, goal: Goal) -> np.ndarray | None:
+    def choose_thresholds(
+        self, predictions: np.ndarray, labels: np.ndarray, point: OperatingPoint
+    ) -> np.ndarray | None:
         """One for the positive class, if there is a goal."""
-        if goal.precision is None and goal.recall is None:
+        if point.precision is None and point.recall is None:
             return None
-        positive = list(goal.class_names).index(goal.positive) if goal.positive else 1
+        positive = list(point.class_names).index(point.positive) if point.positive else 1
         thresholds = np.full(2, np.nan)
         thresholds[positive] = threshold_for(
-            answers[:, positive], labels == positive, precision=goal.precision, recall=goal.recall
+            predictions[:, positive],
+            labels == positive,
+            precision=point.precision,
+            recall=point.recall,
         )
         return thresholds
 
-    def choose(self, answers: np.ndarray, thresholds: np.ndarray | None, least: float) -> list[tuple[int, ...]]:
+    def choose(self, predictions: np.ndarray, thresholds: np.ndarray | None, least: float) -> list[tuple[int, ...]]:
         """The likeliest class, or of two classes the one on the right side of the threshold; none below `least`."""
         decisive = thresholds is not None and len(thresholds) == 2 and np.isfinite(thresholds).sum() == 1
-        decided = decide(answers, thresholds if decisive else None).tolist()
-        return [(label,) if answers[i, label] >= least else () for i, label in enumerate(decided)]
+        decided = decide(predictions, thresholds if decisive else None).tolist()
+        return [(label,) if predictions[i, label] >= least else () for i, label in enumerate(decided)]
 
-    def answer_text(self, answers: Mapping[str, float], chosen: Sequence[str], top: int) -> str:
+    def answer_text(self, predictions: Mapping[str, float], chosen: Sequence[str], top: int) -> str:
         """The answer, and the likeliest of the other classes."""
-        text = shares(answers, list(dict.fromkeys([*chosen, *answers]))[:top])
+        text = shares(predictions, list(dict.fromkeys([*chosen, *predictions]))[:top])
         return text if chosen else f"none ({text} is below the score threshold)"
 
-    def answer_json(self, answers: Mapping[str, float], chosen: Sequence[str]) -> dict[str, Any]:
+    def answer_json(self, predictions: Mapping[str, float], chosen: Sequence[str]) -> dict[str, Any]:
         """The probabilities, and the class that is answered."""
-        return {"probabilities": answers, "label": chosen[0] if chosen else None}
+        return {"probabilities": predictions, "label": chosen[0] if chosen else None}
 
     # --- Tests ----------------------------------------------------------------------------------------------------------
 
-    def measure(self, answers: np.ndarray, labels: np.ndarray, class_names: Sequence[str], thresholds: Any) -> Metrics:
+    def measure(
+        self, predictions: np.ndarray, labels: np.ndarray, class_names: Sequence[str], thresholds: Any
+    ) -> Metrics:
         """See `app.evaluation.metrics.measure_single_label`."""
-        return measure_single_label(answers, labels, class_names, thresholds)
+        return measure_single_label(predictions, labels, class_names, thresholds)
 
     def highlights(self, test: Metrics) -> list[tuple[str, str]]:
         """Accuracy, macro F1 and calibration error."""
@@ -162,12 +169,12 @@ class SingleLabelTask(Task):
         return ("class", "images", "precision", "recall", "F1"), rows
 
     def figures(
-        self, answers: np.ndarray, labels: np.ndarray, class_names: Sequence[str], thresholds: Any
+        self, predictions: np.ndarray, labels: np.ndarray, class_names: Sequence[str], thresholds: Any
     ) -> dict[str, Figure]:
         """The confusion matrix."""
         from sklearn.metrics import confusion_matrix
 
-        counts = confusion_matrix(labels, decide(answers, thresholds), labels=range(len(class_names)))
+        counts = confusion_matrix(labels, decide(predictions, thresholds), labels=range(len(class_names)))
         return {"confusion": plots.confusion(counts, class_names)}
 
     def caption(self, answer: np.ndarray, label: Any, class_names: Sequence[str], thresholds: Any) -> tuple[str, bool]:
@@ -176,10 +183,10 @@ class SingleLabelTask(Task):
         text = f"{plots.short(class_names[best])}: {answer[best]:.0%}"
         return (text, True) if best == label else (f"{text}\nis {plots.short(class_names[label])}", False)
 
-    def surprise(self, answers: np.ndarray, labels: np.ndarray, thresholds: Any) -> np.ndarray:
+    def per_example_loss(self, predictions: np.ndarray, labels: np.ndarray, thresholds: Any) -> np.ndarray:
         """How unsure a right answer is, and how sure a wrong one."""
-        sureness = answers.max(axis=1)
-        return np.where(decide(answers, thresholds) == labels, 1 - sureness, 1 + sureness)
+        sureness = predictions.max(axis=1)
+        return np.where(decide(predictions, thresholds) == labels, 1 - sureness, 1 + sureness)
 
     def samples(self, labels: Labels, members: np.ndarray) -> tuple[list[int | None], list[str]]:
         """As many images of each class, as far as it has them, under its name."""
@@ -195,7 +202,7 @@ class SingleLabelTask(Task):
 
     def agreement(
         self,
-        answers: np.ndarray,
+        predictions: np.ndarray,
         expected: np.ndarray,
         labels: np.ndarray,
         class_names: Sequence[str],
@@ -203,9 +210,9 @@ class SingleLabelTask(Task):
         spread: np.ndarray | None = None,
     ) -> Metrics:
         """`top1_agreement` is near ties aside."""
-        decided, expected_decided = decide(answers, thresholds), decide(expected, thresholds)
+        decided, expected_decided = decide(predictions, thresholds), decide(expected, thresholds)
         right, expected_right = decided == labels, expected_decided == labels
-        difference = np.abs(answers - expected).max(axis=1)
+        difference = np.abs(predictions - expected).max(axis=1)
         lost = expected_right.astype(float) - right
         present = np.unique(labels)
         drops = {class_names[label]: float(lost[labels == label].mean()) for label in present}
@@ -218,7 +225,7 @@ class SingleLabelTask(Task):
             "top1_agreement": float(((decided == expected_decided) | _is_tie(expected, decided, thresholds)).mean()),
             "strict_top1_agreement": float((decided == expected_decided).mean()),
             "compared_answers": len(decided),
-            **_top_agreement(answers, expected),
+            **_top_agreement(predictions, expected),
             "max_probability_difference": float(difference.max()),
             "mean_probability_difference": float(difference.mean()),
             "class_drops": {name: drops[name] for name in losing},
@@ -243,26 +250,28 @@ class SingleLabelTask(Task):
 
     # --- Audits ---------------------------------------------------------------------------------------------------------
 
-    def judged(self, labels: np.ndarray, units: np.ndarray, outputs: int, least: int) -> tuple[np.ndarray, np.ndarray]:
+    def evaluated(
+        self, labels: np.ndarray, units: np.ndarray, outputs: int, least: int
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The classes with enough examples, and their examples."""
         counts = np.array([len(np.unique(units[labels == label])) for label in range(outputs)])
         enough = np.flatnonzero(counts >= least)
         return enough if len(enough) > 1 else enough[:0], np.isin(labels, enough)
 
-    def label_quality(self, labels: np.ndarray, answers: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+    def label_quality(self, labels: np.ndarray, predictions: np.ndarray, outputs: np.ndarray) -> np.ndarray:
         """How likely the class is."""
         from cleanlab.rank import get_label_quality_scores
 
-        return get_label_quality_scores(np.searchsorted(outputs, labels), answers.astype(np.float64))
+        return get_label_quality_scores(np.searchsorted(outputs, labels), predictions.astype(np.float64))
 
-    def suspects(self, labels: np.ndarray, answers: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+    def suspects(self, labels: np.ndarray, predictions: np.ndarray, outputs: np.ndarray) -> np.ndarray:
         """What confident learning finds."""
         from cleanlab.filter import find_label_issues
 
         # "both" lists the fewest and loses the least of them (measured on flowers with a twentieth of its labels swapped).
         options: dict[str, Any] = {"filter_by": "both", "n_jobs": 1}
         return np.flatnonzero(
-            find_label_issues(np.searchsorted(outputs, labels), answers.astype(np.float64), **options)
+            find_label_issues(np.searchsorted(outputs, labels), predictions.astype(np.float64), **options)
         )
 
     def seen(self, answer: np.ndarray, names: Sequence[str]) -> str:
@@ -270,11 +279,13 @@ class SingleLabelTask(Task):
         return f"{names[int(answer.argmax())]} ({answer.max():.0%})"
 
 
-def _top_agreement(answers: np.ndarray, expected: np.ndarray) -> dict[str, float]:
+def _top_agreement(predictions: np.ndarray, expected: np.ndarray) -> dict[str, float]:
     """For how many images the same `TOP` classes are the likeliest; nothing where there are no others."""
-    if answers.shape[1] <= TOP:
+    if predictions.shape[1] <= TOP:
         return {}
-    found, wanted = (np.sort(np.argsort(-one, axis=1, kind="stable")[:, :TOP], axis=1) for one in (answers, expected))
+    found, wanted = (
+        np.sort(np.argsort(-one, axis=1, kind="stable")[:, :TOP], axis=1) for one in (predictions, expected)
+    )
     return {"top5_agreement": float((found == wanted).all(axis=1).mean())}
 
 

@@ -25,11 +25,11 @@ _SAMPLES = 27  # images that are shown where they are not sorted by class
 
 
 @dataclass(frozen=True)
-class Goal:
+class OperatingPoint:
     """What a threshold is chosen for: at most one of the two is given.
 
     Attributes:
-        positive: the class that is to be found, of two; None for the second.
+        positive: the class to find, of two; None for the second.
         precision: which part of what is found is to be right, at least.
         recall: which part of what there is is to be found, at least.
         class_names: one a label.
@@ -42,9 +42,9 @@ class Goal:
 
 
 class Task(ABC):
-    """What is learned from labels of one kind, and how it is judged. Each task is one file, and one row of `app.tasks.TASKS`.
+    """What is learned from labels of one kind, and how it is evaluated. Each task is one file, and one row of `app.tasks.TASKS`.
 
-    Answers are what `models.builder.with_answers` gives, float (n, outputs). Labels are the `array` of `data.labels.Labels`.
+    Predictions are what `models.builder.with_predictions` gives, float (n, outputs); labels, `array` of `data.labels.Labels`.
     What is implemented here fits tasks that decide between classes by probabilities; others override it.
 
     Attributes:
@@ -58,7 +58,7 @@ class Task(ABC):
         columns: the main figures as a table: title to text.
         pooled: what is said of all folds together: a metric with an interval, its title and its format.
         worst_first: in which order test images are shown with the answers.
-        score: what the accuracy of an exported file is judged by: its name in `parity.json`.
+        score: what the accuracy of an exported file is evaluated by: its name in `parity.json`.
         score_title: the same for people.
         same_answer: which figure of `agreement` is the part of the images with the same answer, near ties aside; None where
             answers are numbers.
@@ -161,7 +161,7 @@ class Task(ABC):
     # --- Decisions ------------------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def check_goal(self, goal: Goal, option: str, source: str) -> None:
+    def check_operating_point(self, point: OperatingPoint, option: str, source: str) -> None:
         """Check that there are thresholds which can be chosen for a goal.
 
         Raises:
@@ -169,7 +169,9 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def choose_thresholds(self, answers: np.ndarray, labels: np.ndarray, goal: Goal) -> np.ndarray | None:
+    def choose_thresholds(
+        self, predictions: np.ndarray, labels: np.ndarray, point: OperatingPoint
+    ) -> np.ndarray | None:
         """What to answer from, chosen on the validation split.
 
         Returns:
@@ -181,37 +183,39 @@ class Task(ABC):
         return logits if self.calibrator is None else self.calibrator.probabilities(logits)
 
     @abstractmethod
-    def choose(self, answers: np.ndarray, thresholds: np.ndarray | None, least: float) -> list[tuple[int, ...]]:
+    def choose(self, predictions: np.ndarray, thresholds: np.ndarray | None, least: float) -> list[tuple[int, ...]]:
         """The classes that each example is answered with, the likeliest first.
 
         Args:
-            answers: float (n, outputs).
+            predictions: float (n, outputs).
             thresholds: (outputs,), NaN for those without one; None for none.
             least: probability below which a class is left out.
         """
 
-    def ranked(self, answers: np.ndarray) -> np.ndarray:
+    def ranked(self, predictions: np.ndarray) -> np.ndarray:
         """The outputs in the order in which the answers of one example, (outputs,), are told: int (outputs,)."""
-        return np.argsort(-answers, kind="stable")
+        return np.argsort(-predictions, kind="stable")
 
     @abstractmethod
-    def answer_text(self, answers: Mapping[str, float], chosen: Sequence[str], top: int) -> str:
+    def answer_text(self, predictions: Mapping[str, float], chosen: Sequence[str], top: int) -> str:
         """A prediction in words.
 
         Args:
-            answers: by name, as ranked.
+            predictions: by name, as ranked.
             chosen: the classes that are answered.
             top: how many classes to name, where an example has one.
         """
 
     @abstractmethod
-    def answer_json(self, answers: Mapping[str, float], chosen: Sequence[str]) -> dict[str, Any]:
+    def answer_json(self, predictions: Mapping[str, float], chosen: Sequence[str]) -> dict[str, Any]:
         """A prediction as `--json` prints it."""
 
     # --- Tests ----------------------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def measure(self, answers: np.ndarray, labels: np.ndarray, class_names: Sequence[str], thresholds: Any) -> Metrics:
+    def measure(
+        self, predictions: np.ndarray, labels: np.ndarray, class_names: Sequence[str], thresholds: Any
+    ) -> Metrics:
         """What `metrics.json` holds of a split."""
 
     @abstractmethod
@@ -224,7 +228,7 @@ class Task(ABC):
 
     @abstractmethod
     def figures(
-        self, answers: np.ndarray, labels: np.ndarray, class_names: Sequence[str], thresholds: Any
+        self, predictions: np.ndarray, labels: np.ndarray, class_names: Sequence[str], thresholds: Any
     ) -> dict[str, Figure]:
         """Plots of the test split by name."""
 
@@ -233,7 +237,7 @@ class Task(ABC):
         """What the model says of an image, and whether that is right."""
 
     @abstractmethod
-    def surprise(self, answers: np.ndarray, labels: np.ndarray, thresholds: Any) -> np.ndarray:
+    def per_example_loss(self, predictions: np.ndarray, labels: np.ndarray, thresholds: Any) -> np.ndarray:
         """How unexpected each answer is, float (n,): from 0 for what is right or nearly so; mistakes above all others."""
 
     def samples(self, labels: Labels, members: np.ndarray) -> tuple[list[int | None], list[str]]:
@@ -268,7 +272,7 @@ class Task(ABC):
     @abstractmethod
     def agreement(
         self,
-        answers: np.ndarray,
+        predictions: np.ndarray,
         expected: np.ndarray,
         labels: np.ndarray,
         class_names: Sequence[str],
@@ -278,7 +282,7 @@ class Task(ABC):
         """How a file's answers compare with those of the Keras model; see `app.exporting.parity.agreement`.
 
         Args:
-            answers: of the file.
+            predictions: of the file.
             expected: of the Keras model.
             labels: of the same examples.
             class_names: one an output.
@@ -312,8 +316,10 @@ class Task(ABC):
     # --- Audits: what a head, fitted without them, thinks of labels -------------------------------------------------------
 
     @abstractmethod
-    def judged(self, labels: np.ndarray, units: np.ndarray, outputs: int, least: int) -> tuple[np.ndarray, np.ndarray]:
-        """Which outputs have enough examples to be judged, and which examples can be.
+    def evaluated(
+        self, labels: np.ndarray, units: np.ndarray, outputs: int, least: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Which outputs have enough examples to be evaluated, and which examples can be.
 
         Args:
             labels: of all examples.
@@ -326,29 +332,29 @@ class Task(ABC):
         """
 
     def audit_targets(
-        self, labels: np.ndarray, outputs: int, judged: np.ndarray
+        self, labels: np.ndarray, outputs: int, evaluated: np.ndarray
     ) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
         """What a head is fitted to, float32 (n, outputs), and what makes answers of its logits.
 
         Args:
             labels: of all examples.
             outputs: how many there are.
-            judged: which examples are judged, bool (n,).
+            evaluated: which examples are evaluated, bool (n,).
         """
         return self.targets(labels, outputs), self.activate
 
     @abstractmethod
-    def label_quality(self, labels: np.ndarray, answers: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+    def label_quality(self, labels: np.ndarray, predictions: np.ndarray, outputs: np.ndarray) -> np.ndarray:
         """How well each label fits, from 0 to 1, float (n,).
 
         Args:
-            labels: of the examples that are judged.
-            answers: of heads, float (n, m).
+            labels: of the examples that are evaluated.
+            predictions: of heads, float (n, m).
             outputs: which these are, int (m,).
         """
 
     @abstractmethod
-    def suspects(self, labels: np.ndarray, answers: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+    def suspects(self, labels: np.ndarray, predictions: np.ndarray, outputs: np.ndarray) -> np.ndarray:
         """Positions of the labels that are probably wrong, int; arguments as for `label_quality`."""
 
     @abstractmethod
@@ -356,9 +362,9 @@ class Task(ABC):
         """What a head takes an example for, in words: of its answer, (m,), and the names of these outputs."""
 
 
-def shares(answers: Mapping[str, float], names: Sequence[str]) -> str:
+def shares(predictions: Mapping[str, float], names: Sequence[str]) -> str:
     """Classes with their probabilities, as text."""
-    return ", ".join(f"{name} {answers[name]:.1%}" for name in names)
+    return ", ".join(f"{name} {predictions[name]:.1%}" for name in names)
 
 
 def evenly(members: np.ndarray, count: int) -> np.ndarray:

@@ -25,7 +25,7 @@ from data.cache.activations import ActivationCache, CacheFull
 from data.cache.partition import Partition
 from data.cache.shards import Rows
 from data.loading import Loader, batches_of, load_views
-from data.stages import StageClock
+from data.timing import StageClock
 from models.splitting import side_by_side
 
 _FORMAT = 1  # of the pixels that data makes of a file and a view's number: raised when these change
@@ -134,11 +134,11 @@ class Extractor:
             writers = [(stack.enter_context(partition.writer()), missing) for partition, missing in partitions]
             for pixels in track(chain([first], batches), len(pairs), "extracting", step=_BATCH):
                 with stages.time("forward", len(pixels)):
-                    answers = choice.forward(pixels)
-                _check_range(answers)
+                    predictions = choice.forward(pixels)
+                _check_range(predictions)
                 here = slice(position, position + len(pixels))
                 with stages.time("write", len(pixels)):
-                    for (writer, missing), rows in zip(writers, answers, strict=True):
+                    for (writer, missing), rows in zip(writers, predictions, strict=True):
                         chosen = np.flatnonzero(missing[here])
                         writer.add([keys[here][row] for row in chosen], rows[chosen])
                 position += len(pixels)
@@ -174,8 +174,8 @@ class Extractor:
         return self.loader.examples.digests
 
 
-def _check_range(answers: Sequence[np.ndarray]) -> None:
-    largest = max(float(np.abs(rows).max()) for rows in answers)
+def _check_range(predictions: Sequence[np.ndarray]) -> None:
+    largest = max(float(np.abs(rows).max()) for rows in predictions)
     if not largest <= float(np.finfo(np.float16).max):  # nor if it is no number
         raise CacheFull(f"float16, which it is kept in, has no room for activations as large as {largest:.4g}")
 

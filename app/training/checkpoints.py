@@ -93,7 +93,7 @@ def read_checkpoint(run: Run, file: str, model: keras.Model, optimizer: keras.Op
             for name, variable in _variables(model, optimizer).items():
                 variable.assign(saved[name])
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise UsageError(f"{path} is damaged, or of another version of Graft; start anew") from error
+        raise UsageError(f"{path} is damaged, or of another version of Graft; start a new run") from error
 
 
 def _variables(model: keras.Model, optimizer: keras.Optimizer | None) -> dict[str, keras.Variable]:

@@ -128,12 +128,12 @@ def disagreement(found: np.ndarray, expected: np.ndarray) -> float:
 
 
 def _measure(forward: Forward, probe: np.ndarray) -> tuple[list[np.ndarray], float]:
-    answers, seconds = forward(probe), []
+    predictions, seconds = forward(probe), []
     for _ in range(_PROBE_RUNS):
         started = time.perf_counter()
         forward(probe)
         seconds.append(time.perf_counter() - started)
-    return answers, len(probe) / min(seconds)
+    return predictions, len(probe) / min(seconds)
 
 
 class Frozen:
@@ -191,18 +191,18 @@ def _litert(frozen: Frozen) -> Forward:
     pool = ThreadPoolExecutor(count)
 
     def forward(pixels: np.ndarray) -> list[np.ndarray]:
-        answers = [np.empty((len(pixels), *one["shape"][1:]), np.float32) for one in outputs]
+        predictions = [np.empty((len(pixels), *one["shape"][1:]), np.float32) for one in outputs]
         rows = iter(range(len(pixels)))  # one for all: whoever is ready takes the next
 
         def work(interpreter: Interpreter) -> None:
             for row in rows:
                 interpreter.set_tensor(given["index"], pixels[row][None].astype(np.float32))
                 interpreter.invoke()
-                for answer, one in zip(answers, outputs, strict=True):
+                for answer, one in zip(predictions, outputs, strict=True):
                     answer[row] = interpreter.get_tensor(one["index"])[0]
 
         list(pool.map(work, interpreters))
-        return answers
+        return predictions
 
     return forward
 
@@ -224,17 +224,17 @@ def _openvino(frozen: Frozen) -> Forward:
     shapes = [tuple(output.shape)[1:] for output in compiled.outputs]
 
     def forward(pixels: np.ndarray) -> list[np.ndarray]:
-        answers = [np.empty((len(pixels), *shape), np.float32) for shape in shapes]
+        predictions = [np.empty((len(pixels), *shape), np.float32) for shape in shapes]
 
         def keep(request: Any, row: int) -> None:
-            for number, answer in enumerate(answers):
+            for number, answer in enumerate(predictions):
                 answer[row] = request.get_output_tensor(number).data[0]
 
         queue.set_callback(keep)
         for row, image in enumerate(pixels):
             queue.start_async({0: image[None].astype(np.float32)}, row)
         queue.wait_all()
-        return answers
+        return predictions
 
     return forward
 

@@ -95,7 +95,7 @@ def check_mixing(model: keras.Model, phases: Sequence[Phase], *, mixup: float, c
     """Refuse MixUp or CutMix where no phase has anything to mix: they would be asked for in vain.
 
     Args:
-        model: that is to be trained; it is left as the last phase prepares it.
+        model: to train; it is left as the last phase prepares it.
         phases: of a strategy.
         mixup: as for `mixed`.
         cutmix: as for `mixed`.

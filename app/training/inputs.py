@@ -46,7 +46,7 @@ def validation_logits(inputs: Inputs) -> np.ndarray:
 
 
 class LiveInputs:
-    """Images through the whole model, augmented anew in every epoch."""
+    """Images through the whole model, augmented again in every epoch."""
 
     def __init__(self, model: keras.Model, data: FitData, objective: Objective) -> None:
         self.model, self.data, self.objective = model, data, objective

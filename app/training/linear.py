@@ -60,7 +60,7 @@ def fit_linear_head(training: Blocks, loss: Loss, validation_loss: Callable[[Lin
     Args:
         training: the training examples, never held in memory as a whole.
         loss: of an example; convex in its logits.
-        validation_loss: judges a solution; the lowest wins.
+        validation_loss: evaluates a solution; the lowest wins.
     """
     # Its steps are too short for the threads of BLAS: waiting for each other, two of them took eight times as long as one.
     with threadpool_limits(1, user_api="blas"):
@@ -76,10 +76,10 @@ def _fit(training: Blocks, loss: Loss, validation_loss: Callable[[LinearHead], f
     for penalty in PENALTIES:
         weights = _minimise(training, loss, weights, penalty, curvature, moments)
         head = LinearHead(*moments.unscaled(weights), penalty)
-        judged = validation_loss(head)
-        if best is not None and judged >= best[0]:
+        evaluated = validation_loss(head)
+        if best is not None and evaluated >= best[0]:
             break
-        best = judged, head
+        best = evaluated, head
     assert best is not None
     return best[1]
 

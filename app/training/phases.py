@@ -26,7 +26,7 @@ class Phase:
         trainable: freezes and unfreezes the layers of a model.
         optimizer: makes the optimizer for a model, by the number of steps an epoch has.
         objective: makes what is learned, by the data.
-        callbacks: of Keras, made anew for each phase that is fitted in steps.
+        callbacks: of Keras, made for each phase that is fitted in steps.
         solver: finds the head of a model whose other layers are frozen, where their features are cached; the epochs and the
             optimizer are then for live images only. None where there is no closed form.
         cycles: how many at most; another one begins while validation improves.

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from app.auditing.labels import LABEL_CHECKS, Judged
-from app.auditing.opinions import cross_validate
+from app.auditing.labels import LABEL_CHECKS, LabelAudit
+from app.auditing.out_of_fold import cross_validate
 from app.auditing.report import render_page
 from app.config import AuditConfig, make_config
 from app.console import aside, console, redirect_output
 from app.display import THUMBNAIL, render
 from app.errors import UsageError
 from app.events import print_path, print_table, print_text, status
-from app.sources import Reading, read_source
-from app.starting import start_tensorflow
+from app.sources import CheckedSource, read_source
+from app.tensorflow_loading import load_tensorflow
 from app.thumbnails import thumbnails
 from data.auditing.checks import CHECKS
-from data.auditing.cleaned import worth_keeping, write_list
+from data.auditing.cleaning import worth_keeping, write_list
 from data.auditing.findings import Finding, find_all
 from data.cache.activations import CacheFull
 from data.cache.shards import MissingRows
@@ -55,7 +55,7 @@ class Audit:
         suspects: positions of the readable images whose label is probably wrong, the most suspicious first: int (n,).
     """
 
-    reading: Reading
+    reading: CheckedSource
     findings: tuple[Finding, ...]
     not_looked_at: tuple[str, ...]
     label_quality: np.ndarray | None
@@ -67,13 +67,13 @@ class Audit:
         return f"Audit({examples.source!r}, {len(examples):,} images: {found})"
 
     def _repr_html_(self) -> str:
-        examples = [(one.name, example) for one in self.findings for example in one.examples[:_MOST_EXAMPLES]]
-        keys = {key for _, example in examples for key in example.examples[:_MOST_IMAGES]}
+        cases = [(one.name, case) for one in self.findings for case in one.cases[:_MOST_EXAMPLES]]
+        keys = {key for _, case in cases for key in case.keys[:_MOST_IMAGES]}
         return render(
             "audit",
             examples=self.reading.examples,
             audit=self,
-            thumbnails=thumbnails(self.reading.evidence.examples, keys, THUMBNAIL),
+            thumbnails=thumbnails(self.reading.audit_data.examples, keys, THUMBNAIL),
             most_examples=_MOST_EXAMPLES,
             most_images=_MOST_IMAGES,
         )
@@ -94,7 +94,7 @@ class Audit:
                     "severity": finding.severity,
                     "count": finding.count,
                     "advice": finding.advice,
-                    "examples": [asdict(example) for example in finding.examples],
+                    "examples": [{"pictures": list(case.keys), "note": case.note} for case in finding.cases],
                 }
                 for finding in self.findings
             ],
@@ -152,29 +152,29 @@ def _look(config: AuditConfig) -> Audit:
         unlabelled=config.unlabelled,
     )
     with status("looking at files and pixels"):
-        findings = find_all(CHECKS, reading.evidence)
+        findings = find_all(CHECKS, reading.audit_data)
     if not config.labels:
         reasons = () if reading.examples.class_names else (_NO_LABELS,)
         return Audit(reading, tuple(findings), reasons, None, np.zeros(0, np.int64))
     with redirect_output(Path(os.devnull)):
-        start_tensorflow()
-        examples = reading.evidence.examples
+        load_tensorflow()
+        examples = reading.audit_data.examples
         try:
             extracted = features.extract_features(examples, config)
         except (CacheFull, MissingRows) as error:
             reason = f"labels and outliers were not looked at, which needs room in the cache: {error}"
             return Audit(reading, tuple(findings), (reason,), None, np.zeros(0, np.int64))
-        judged = Judged(examples, extracted, cross_validate(examples, extracted))
+        evaluated = LabelAudit(examples, extracted, cross_validate(examples, extracted))
         with status("looking at labels"):
-            findings += find_all(LABEL_CHECKS, judged)
-        return Audit(reading, tuple(findings), _not_judged(judged), judged.quality, judged.suspects)
+            findings += find_all(LABEL_CHECKS, evaluated)
+        return Audit(reading, tuple(findings), _not_evaluated(evaluated), evaluated.quality, evaluated.suspects)
 
 
-def _not_judged(judged: Judged) -> tuple[str, ...]:
+def _not_evaluated(evaluated: LabelAudit) -> tuple[str, ...]:
     """Whose labels were not looked at, and why, a sentence each."""
-    if judged.opinions is None:
-        return (_NO_OPINION if judged.examples.class_names else _NO_LABELS,)
-    count = int(judged.told_by_turning.sum())
+    if evaluated.out_of_fold is None:
+        return (_NO_OPINION if evaluated.examples.class_names else _NO_LABELS,)
+    count = int(evaluated.told_by_turning.sum())
     if not count:
         return ()
     return (f"{count:,} labels were not looked at: turning or mirroring tells them apart, which a network hardly sees",)
@@ -189,9 +189,9 @@ def _write_report(audit: Audit, folder: Path) -> None:
 
 
 def _write_list(audit: Audit, file: Path, config: AuditConfig) -> None:
-    examples = audit.reading.evidence.examples
+    examples = audit.reading.audit_data.examples
     suspects = audit.suspects.tolist() if config.drop_suspects else []
-    duplicates = audit.reading.evidence.duplicates
+    duplicates = audit.reading.audit_data.duplicates
     kept = worth_keeping(examples, duplicates.shown, suspects, duplicates.upright)
     lost = lost_classes(examples, kept.tolist())
     left = len(examples.labels.classes) - len(lost)
@@ -226,6 +226,6 @@ def _say(audit: Audit) -> None:
 
 
 def _worst(finding: Finding) -> str:
-    example = finding.examples[0]
-    shown = ", ".join(example.examples[:2]) + (", …" if len(example.examples) > 2 else "")
-    return f"{shown}: {example.note}" if shown and not example.note.startswith("class ") else example.note
+    case = finding.cases[0]
+    shown = ", ".join(case.keys[:2]) + (", …" if len(case.keys) > 2 else "")
+    return f"{shown}: {case.note}" if shown and not case.note.startswith("class ") else case.note

@@ -67,15 +67,15 @@ def _outputs(run: Run, examples: Examples, indices: np.ndarray, batch_size: int)
 
 
 def _examples(run: Run, config: EvaluateConfig) -> tuple[Examples, np.ndarray]:
-    trained = load_config(run.options)
-    preparation = Preparation.parse(config.background or trained.background, config.levels or trained.levels)
+    context = load_config(run.options)
+    preparation = Preparation.parse(config.background or context.background, config.levels or context.levels)
     if config.source is None:
         examples, splits = open_examples(run, preparation=preparation)
         return examples, split_indices(splits)["test"]
     options = replace(
-        as_far_as_used(config.source, trained.source_options),
+        as_far_as_used(config.source, context.source_options),
         **{
-            "task": trained.task,
+            "task": context.task,
             "validation": None,
             "test": None,
             "image_folder": None,  # the run's images are others

@@ -18,12 +18,12 @@ from app.events import print_text
 from app.exporting.folder import PARITY, Kept
 from app.exporting.formats import check_exportable
 from app.exporting.metadata import absolute_locales, read_locales
-from app.exporting.summary import say_changes, say_devices, say_exports
+from app.exporting.summary import print_changes, print_devices, print_exports
 from app.plan import ExportPlan
 from app.program import command
 from app.runs import Run
 from app.splits import open_examples
-from app.starting import start_tensorflow
+from app.tensorflow_loading import load_tensorflow
 from data.errors import DataError
 from data.examples import Examples
 from data.splits import split_indices
@@ -69,14 +69,14 @@ def _export(run: Run, config: ExportConfig) -> dict[str, Any]:
     read_locales(asked.locales, len(examples.class_names))
     check_exportable(asked.formats, backbone=asked.backbone, task=examples.task)
     with redirect_output(run.log):
-        start_tensorflow()
+        load_tensorflow()
         kept = exports.export_again(run, asked, examples, split_indices(splits), earlier.batch_size)
         run.write_options(recorded(_together(earlier, asked, kept)))
         if run.is_finished:  # the report tells of the exported files, and is what marks a run as finished
             write_report(run)
-    say_exports(run)
-    say_devices(run)
-    say_changes(run, kept)
+    print_exports(run)
+    print_devices(run)
+    print_changes(run, kept)
     _say_outdated(earlier, asked, kept)
     run.check_parity([name for name in run.parity["formats"] if name not in kept.formats])
     return run.parity

@@ -36,7 +36,7 @@ def list_choices(what: str = "backbones", **options: Any) -> None:
 
 def _tasks() -> _Rows:
     rows: list[tuple[str, ...]] = [(name, one.description, one.metric, one.score) for name, one in TASKS.items()]
-    return ("name", "what is learned", "best weights by", "exports judged by"), rows
+    return ("name", "what is learned", "best weights by", "exports evaluated by"), rows
 
 
 def _backbones() -> _Rows:
@@ -87,7 +87,7 @@ def _formats() -> _Rows:
 
 def _subject(what: str) -> str:
     """The tasks whose models answer so, or the backbones with such names."""
-    return ", ".join(name for name, task in TASKS.items() if task.output.answers == what) or what
+    return ", ".join(name for name, task in TASKS.items() if task.output.predictions == what) or what
 
 
 _TABLES = dict(zip(LISTS, (_tasks, _backbones, _heads, _strategies, _sources, _formats, _engines), strict=True))

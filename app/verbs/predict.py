@@ -16,13 +16,13 @@ from app.console import aside, console, redirect_output
 from app.descriptions import failure_of
 from app.errors import UsageError
 from app.events import print_path, print_table, print_text, status, track
-from app.interpretation import Answers
+from app.interpretation import Interpretation
 from app.label_files import unique_names
 from app.output import output_path
 from app.predictions import Prediction, Predictions, write_csv
 from app.predictor import Predictor
 from app.tasks import TASKS
-from data.checking import Checked, describe
+from data.checking import ImageCheck, describe
 from data.errors import DataError
 from data.image.decoding import SUFFIXES, UnreadableImage
 from data.image.reading import read_image
@@ -75,12 +75,12 @@ def _ask(config: PredictConfig, files: Sequence[Path]) -> _Asked:
             raise DataError(f"{describe(faults)}\nLeave them out with --skip-unreadable")
         if not read:
             raise DataError(f"{describe(faults)}\nName at least one image that can be read")
-        answers = predictor.interpret(outputs)
-    failure, names = failure_of(predictor.file), unique_names(answers.names)
+        predictions = predictor.interpret(outputs)
+    failure, names = failure_of(predictor.file), unique_names(predictions.names)
     remarks = [f"Warning: {failure}"] if failure else []
-    remarks += [f"{predictor.file.name}: {'; '.join(answers.notes)}."] if answers.notes else []
+    remarks += [f"{predictor.file.name}: {'; '.join(predictions.notes)}."] if predictions.notes else []
     remarks += [f"Left out: {describe(faults)}"] if faults else []
-    return _Asked(_predictions(read, answers, names), names, remarks)
+    return _Asked(_predictions(read, predictions, names), names, remarks)
 
 
 def _check_size(predictor: Predictor, asked: int | None) -> None:
@@ -107,7 +107,7 @@ def _predictor(config: PredictConfig) -> Predictor:
 
 def _outputs(
     predictor: Predictor, config: PredictConfig, files: Sequence[Path]
-) -> tuple[np.ndarray, list[Path], list[Checked]]:
+) -> tuple[np.ndarray, list[Path], list[ImageCheck]]:
     """The model's values, (images, outputs), for the images that can be read, which these are, and the faults of the others."""
     parts, read, faults = [], [], []
     starts = range(0, len(files), config.batch_size)
@@ -122,11 +122,11 @@ def _outputs(
     return np.concatenate(parts or [np.zeros((0, 0))]), read, faults
 
 
-def _predictions(paths: Sequence[Path], answers: Answers, names: Sequence[str]) -> Predictions:
+def _predictions(paths: Sequence[Path], predictions: Interpretation, names: Sequence[str]) -> Predictions:
     found = Predictions()
-    for path, row, chosen in zip(paths, answers.values, answers.chosen, strict=True):
-        values = {names[label]: float(row[label]) for label in TASKS[answers.task].ranked(row)}
-        found.append(Prediction(str(path), values, tuple(names[label] for label in chosen), answers.task))
+    for path, row, chosen in zip(paths, predictions.values, predictions.chosen, strict=True):
+        values = {names[label]: float(row[label]) for label in TASKS[predictions.task].ranked(row)}
+        found.append(Prediction(str(path), values, tuple(names[label] for label in chosen), predictions.task))
     return found
 
 
@@ -152,19 +152,19 @@ def _image_files(paths: Sequence[str]) -> Iterator[Path]:
 
 def _load(
     files: Sequence[Path], decode: Callable[[bytes], np.ndarray]
-) -> tuple[list[tuple[Path, np.ndarray]], list[Checked]]:
+) -> tuple[list[tuple[Path, np.ndarray]], list[ImageCheck]]:
     """The pixels of readable images, and what is wrong with the others."""
 
-    def load(path: Path) -> np.ndarray | Checked:
+    def load(path: Path) -> np.ndarray | ImageCheck:
         try:
             return decode(read_image(path))
         except UnreadableImage as error:
-            return Checked(str(path), "", str(error))
+            return ImageCheck(str(path), "", str(error))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         loaded = list(pool.map(load, files))
     pixels = [(path, one) for path, one in zip(files, loaded, strict=True) if isinstance(one, np.ndarray)]
-    return pixels, [one for one in loaded if isinstance(one, Checked)]
+    return pixels, [one for one in loaded if isinstance(one, ImageCheck)]
 
 
 def _say(asked: _Asked, config: PredictConfig) -> None:

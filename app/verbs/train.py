@@ -24,7 +24,7 @@ from app.run_folder import check_free
 from app.runs import Run
 from app.sources import open_readable, refuse_leakage
 from app.splits import choose_splits, splits_of
-from app.starting import start_tensorflow
+from app.tensorflow_loading import load_tensorflow
 from data.examples import Examples
 from data.files import write_text
 from data.sources import absolute_source
@@ -159,7 +159,7 @@ def _open_source(source: str, config: RunOptions) -> tuple[Examples, str]:
 def _carry_out(run: Run, examples: Examples, splits: np.ndarray, sha256: str, *, resumed: bool = False) -> Run:
     """From splits to the finished run; epochs that an interrupted run has finished are not trained again."""
     with _resumable(run), redirect_output(run.log):
-        start_tensorflow()
+        load_tensorflow()
         job.carry_out(run, examples, split_indices(splits), sha256, resumed=resumed)
     job.print_results(run, examples)
     run.check_parity()

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from data.auditing.findings import ERROR, NOTE, WARNING, Check, Evidence, Example
+from data.auditing.findings import ERROR, NOTE, WARNING, AuditData, Case, Check
 from data.auditing.groups import Conflicts, find_conflicts, larger_first, leaks
 from data.auditing.lost import VISIBLE, background_for, deep_ones, levels_for
 from data.auditing.shortcuts import shortcuts
@@ -27,8 +27,8 @@ _SHOWN = 8  # images that stand for a class
 # --- Files that cannot be read ------------------------------------------------------------------------------------------
 
 
-def _faults(evidence: Evidence, kind: str) -> list[Example]:
-    return [Example((one.key,), str(one.fault)) for one in evidence.faults if _kind(str(one.fault)) == kind]
+def _faults(audit_data: AuditData, kind: str) -> list[Case]:
+    return [Case((one.key,), str(one.fault)) for one in audit_data.faults if _kind(str(one.fault)) == kind]
 
 
 def _kind(fault: str) -> str:
@@ -41,77 +41,79 @@ def _kind(fault: str) -> str:
 
 
 def _images_where(
-    evidence: Evidence, holds: np.ndarray, worst: np.ndarray, note: Callable[[np.void], str]
-) -> list[Example]:
+    audit_data: AuditData, holds: np.ndarray, worst: np.ndarray, note: Callable[[np.void], str]
+) -> list[Case]:
     """The images for which something holds; those with the smallest `worst` come first."""
     members = np.flatnonzero(holds)
     members = members[np.argsort(worst[members], kind="stable")]
-    return [Example((evidence.examples.keys[one],), note(evidence.statistics[one])) for one in members]
+    return [Case((audit_data.examples.keys[one],), note(audit_data.statistics[one])) for one in members]
 
 
-def _animated(evidence: Evidence) -> list[Example]:
-    statistics = evidence.statistics
+def _animated(audit_data: AuditData) -> list[Case]:
+    statistics = audit_data.statistics
     return _images_where(
-        evidence, statistics["animated"], statistics["bytes"], lambda one: f"{_text(one['format'])} of several images"
+        audit_data, statistics["animated"], statistics["bytes"], lambda one: f"{_text(one['format'])} of several images"
     )
 
 
-def _not_rgb(evidence: Evidence) -> list[Example]:
-    modes = evidence.statistics["mode"]
+def _not_rgb(audit_data: AuditData) -> list[Case]:
+    modes = audit_data.statistics["mode"]
     _, kind, counts = np.unique(modes, return_inverse=True, return_counts=True)
-    converted = (modes != b"RGB") & (evidence.statistics["hidden"] == VISIBLE) & ~deep_ones(evidence.statistics)
-    return _images_where(evidence, converted, counts[kind], lambda one: _MODES.get(_text(one["mode"]), "other"))
+    converted = (modes != b"RGB") & (audit_data.statistics["hidden"] == VISIBLE) & ~deep_ones(audit_data.statistics)
+    return _images_where(audit_data, converted, counts[kind], lambda one: _MODES.get(_text(one["mode"]), "other"))
 
 
-def _hidden(evidence: Evidence) -> list[Example]:
-    hidden, ground = evidence.statistics["hidden"], background_for(evidence.statistics)
-    return _images_where(evidence, hidden != VISIBLE, hidden, lambda one: f"can be seen with --background {ground}")
+def _hidden(audit_data: AuditData) -> list[Case]:
+    hidden, ground = audit_data.statistics["hidden"], background_for(audit_data.statistics)
+    return _images_where(audit_data, hidden != VISIBLE, hidden, lambda one: f"can be seen with --background {ground}")
 
 
-def _deep(evidence: Evidence) -> list[Example]:
-    statistics, levels = evidence.statistics, levels_for(evidence.statistics)
+def _deep(audit_data: AuditData) -> list[Case]:
+    statistics, levels = audit_data.statistics, levels_for(audit_data.statistics)
     return _images_where(
-        evidence,
+        audit_data,
         deep_ones(statistics),
         statistics["high"],
         lambda one: f"values from {one['low']:,.0f} to {one['high']:,.0f} of 65,535: --levels {levels}",
     )
 
 
-def _turned(evidence: Evidence) -> list[Example]:
-    orientation = evidence.statistics["orientation"]
-    return _images_where(evidence, orientation != 1, -orientation.astype(int), lambda one: f"EXIF {one['orientation']}")
-
-
-def _oddly_shaped(evidence: Evidence) -> list[Example]:
-    width, height = (evidence.statistics[side].astype(np.float64) for side in ("width", "height"))
-    ratio = np.minimum(width / height, height / width)
-    return _images_where(evidence, ratio < _THIN, ratio, _size)
-
-
-def _tiny(evidence: Evidence) -> list[Example]:
-    shorter = np.minimum(evidence.statistics["width"], evidence.statistics["height"])
-    return _images_where(evidence, shorter < _TINY, shorter, _size)
-
-
-def _blurred(evidence: Evidence) -> list[Example]:
-    statistics, sharpness = evidence.statistics, evidence.statistics["sharpness"]
-    large = np.minimum(statistics["width"], statistics["height"]) >= _TINY  # the others are found already
-    lit = (statistics["dark"] >= _DARK) & (statistics["bright"] <= _BRIGHT)
+def _turned(audit_data: AuditData) -> list[Case]:
+    orientation = audit_data.statistics["orientation"]
     return _images_where(
-        evidence, (sharpness < _SOFT) & large & lit, sharpness, lambda one: f"sharpness {one['sharpness']:.1f}"
+        audit_data, orientation != 1, -orientation.astype(int), lambda one: f"EXIF {one['orientation']}"
     )
 
 
-def _dark(evidence: Evidence) -> list[Example]:
-    dark = evidence.statistics["dark"]
-    return _images_where(evidence, dark < _DARK, dark, lambda one: f"99 % of it darker than {one['dark']:.0%}")
+def _oddly_shaped(audit_data: AuditData) -> list[Case]:
+    width, height = (audit_data.statistics[side].astype(np.float64) for side in ("width", "height"))
+    ratio = np.minimum(width / height, height / width)
+    return _images_where(audit_data, ratio < _THIN, ratio, _size)
 
 
-def _bright(evidence: Evidence) -> list[Example]:
-    bright = evidence.statistics["bright"]
+def _tiny(audit_data: AuditData) -> list[Case]:
+    shorter = np.minimum(audit_data.statistics["width"], audit_data.statistics["height"])
+    return _images_where(audit_data, shorter < _TINY, shorter, _size)
+
+
+def _blurred(audit_data: AuditData) -> list[Case]:
+    statistics, sharpness = audit_data.statistics, audit_data.statistics["sharpness"]
+    large = np.minimum(statistics["width"], statistics["height"]) >= _TINY  # the others are found already
+    lit = (statistics["dark"] >= _DARK) & (statistics["bright"] <= _BRIGHT)
     return _images_where(
-        evidence, bright > _BRIGHT, -bright, lambda one: f"95 % of it brighter than {one['bright']:.0%}"
+        audit_data, (sharpness < _SOFT) & large & lit, sharpness, lambda one: f"sharpness {one['sharpness']:.1f}"
+    )
+
+
+def _dark(audit_data: AuditData) -> list[Case]:
+    dark = audit_data.statistics["dark"]
+    return _images_where(audit_data, dark < _DARK, dark, lambda one: f"99 % of it darker than {one['dark']:.0%}")
+
+
+def _bright(audit_data: AuditData) -> list[Case]:
+    bright = audit_data.statistics["bright"]
+    return _images_where(
+        audit_data, bright > _BRIGHT, -bright, lambda one: f"95 % of it brighter than {one['bright']:.0%}"
     )
 
 
@@ -142,88 +144,90 @@ _MODES = {
 # --- Several images ---------------------------------------------------------------------------------------------------
 
 
-def _copies(evidence: Evidence) -> list[Example]:
-    return [_group(evidence, members, "the same file") for members in larger_first(evidence.duplicates.exact)]
+def _copies(audit_data: AuditData) -> list[Case]:
+    return [_group(audit_data, members, "the same file") for members in larger_first(audit_data.duplicates.exact)]
 
 
-def _near_copies(evidence: Evidence) -> list[Example]:
+def _near_copies(audit_data: AuditData) -> list[Case]:
     """Groups that show the same, in more than one file."""
-    exact = evidence.duplicates.exact
+    exact = audit_data.duplicates.exact
     return [
-        _group(evidence, members, "show the same")
-        for members in larger_first(_conflicts(evidence).alike)
+        _group(audit_data, members, "show the same")
+        for members in larger_first(_conflicts(audit_data).alike)
         if len(np.unique(exact[members])) > 1
     ]
 
 
-def _leaked(evidence: Evidence) -> list[Example]:
-    examples = evidence.examples
+def _leaked(audit_data: AuditData) -> list[Case]:
+    examples = audit_data.examples
     splits = examples.given_splits or ()
     return [
-        _group(evidence, members, " and ".join(split for split in SPLITS if split in {splits[one] for one in members}))
-        for members in leaks(examples, evidence.duplicates.shown)
+        _group(
+            audit_data, members, " and ".join(split for split in SPLITS if split in {splits[one] for one in members})
+        )
+        for members in leaks(examples, audit_data.duplicates.shown)
     ]
 
 
-def _contradicting(evidence: Evidence) -> list[Example]:
-    return _labelled(evidence, _conflicts(evidence).contradictions)
+def _contradicting(audit_data: AuditData) -> list[Case]:
+    return _labelled(audit_data, _conflicts(audit_data).contradictions)
 
 
-def _told_by_orientation(evidence: Evidence) -> list[Example]:
-    return _labelled(evidence, _conflicts(evidence).orientations)
+def _told_by_orientation(audit_data: AuditData) -> list[Case]:
+    return _labelled(audit_data, _conflicts(audit_data).orientations)
 
 
-def _conflicts(evidence: Evidence) -> Conflicts:
-    return find_conflicts(evidence.examples, evidence.duplicates.upright, evidence.duplicates.shown)
+def _conflicts(audit_data: AuditData) -> Conflicts:
+    return find_conflicts(audit_data.examples, audit_data.duplicates.upright, audit_data.duplicates.shown)
 
 
-def _labelled(evidence: Evidence, groups: list[np.ndarray]) -> list[Example]:
-    text = evidence.examples.labels.text
+def _labelled(audit_data: AuditData, groups: list[np.ndarray]) -> list[Case]:
+    text = audit_data.examples.labels.text
     return [
-        _group(evidence, members, "labelled " + " and ".join(dict.fromkeys(map(text, members)))) for members in groups
+        _group(audit_data, members, "labelled " + " and ".join(dict.fromkeys(map(text, members)))) for members in groups
     ]
 
 
-def _group(evidence: Evidence, members: np.ndarray, note: str) -> Example:
-    return Example(tuple(evidence.examples.keys[one] for one in members), note)
+def _group(audit_data: AuditData, members: np.ndarray, note: str) -> Case:
+    return Case(tuple(audit_data.examples.keys[one] for one in members), note)
 
 
 # --- Classes ------------------------------------------------------------------------------------------------------------
 
 
-def _rare_classes(evidence: Evidence) -> list[Example]:
-    counts = class_counts(evidence.examples.labels)
+def _rare_classes(audit_data: AuditData) -> list[Case]:
+    counts = class_counts(audit_data.examples.labels)
     fair = sum(counts.values()) / max(1, len(counts))
     rare = {name: count for name, count in counts.items() if count < _RARE * fair}
     largest = max(counts, key=lambda name: counts[name], default="")
     return [
-        _class(evidence, name, f"class {name!r}: {count:,} images, against {counts[largest]:,} of {largest!r}")
+        _class(audit_data, name, f"class {name!r}: {count:,} images, against {counts[largest]:,} of {largest!r}")
         for name, count in sorted(rare.items(), key=lambda one: one[1])
     ]
 
 
-def _small_classes(evidence: Evidence) -> list[Example]:
-    small = {name: count for name, count in class_counts(evidence.examples.labels).items() if count < _FEW}
+def _small_classes(audit_data: AuditData) -> list[Case]:
+    small = {name: count for name, count in class_counts(audit_data.examples.labels).items() if count < _FEW}
     return [
-        _class(evidence, name, f"class {name!r}: {_plural(count)}")
+        _class(audit_data, name, f"class {name!r}: {_plural(count)}")
         for name, count in sorted(small.items(), key=lambda one: one[1])
     ]
 
 
-def _spelled_alike(evidence: Evidence) -> list[Example]:
+def _spelled_alike(audit_data: AuditData) -> list[Case]:
     """The rarer spellings of what may be one class, a case each."""
-    counts = class_counts(evidence.examples.labels)
+    counts = class_counts(audit_data.examples.labels)
     cases = []
     for alike in spellings(counts):
         usual = max(alike, key=lambda name: counts[name])
-        cases += [_class(evidence, name, f"class {name!r} beside {usual!r}") for name in alike if name != usual]
+        cases += [_class(audit_data, name, f"class {name!r} beside {usual!r}") for name in alike if name != usual]
     return cases
 
 
-def _shortcuts(evidence: Evidence) -> list[Example]:
+def _shortcuts(audit_data: AuditData) -> list[Case]:
     return [
-        _class(evidence, name, note) if name else Example((), note)
-        for name, note in shortcuts(evidence.examples, evidence.statistics)
+        _class(audit_data, name, note) if name else Case((), note)
+        for name, note in shortcuts(audit_data.examples, audit_data.statistics)
     ]
 
 
@@ -232,10 +236,10 @@ def class_counts(labels: Labels) -> dict[str, int]:
     return dict(zip(labels.classes, labels.counts().tolist(), strict=True))
 
 
-def _class(evidence: Evidence, name: str, note: str) -> Example:
-    examples = evidence.examples
+def _class(audit_data: AuditData, name: str, note: str) -> Case:
+    examples = audit_data.examples
     has = examples.labels.has(examples.class_names.index(name))
-    return Example(tuple(examples.keys[one] for one in np.flatnonzero(has)[:_SHOWN]), note)
+    return Case(tuple(examples.keys[one] for one in np.flatnonzero(has)[:_SHOWN]), note)
 
 
 def _plural(count: int) -> str:
@@ -243,7 +247,7 @@ def _plural(count: int) -> str:
 
 
 # The worst first.
-CHECKS: dict[str, Check[Evidence]] = {
+CHECKS: dict[str, Check[AuditData]] = {
     "unreadable": Check(
         "unreadable images",
         ERROR,

@@ -1,4 +1,4 @@
-"""Images that are the same file, or show the same: also turned, mirrored, in another size, or encoded anew.
+"""Images that are the same file, or show the same: also turned, mirrored, in another size, or encoded again.
 
 The limits were chosen on 6,850 photographs (flowers and Office-Caltech) and changed copies of 400 of them. Copies in another
 size, quality or format, turned or mirrored, differ in at most 4 of 64 bits and by 4.3 levels; in 10 bits and by 5.8 levels

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from data.auditing.duplicates import Duplicates
-from data.checking import Checked
+from data.checking import ImageCheck
 from data.examples import Examples
 
 ERROR, WARNING, NOTE = SEVERITIES = ("error", "warning", "note")
@@ -18,7 +18,7 @@ Known = TypeVar("Known")
 
 
 @dataclass(frozen=True)
-class Evidence:
+class AuditData:
     """What is known of a set of images.
 
     Attributes:
@@ -30,20 +30,20 @@ class Evidence:
 
     examples: Examples
     statistics: np.ndarray
-    faults: tuple[Checked, ...]
+    faults: tuple[ImageCheck, ...]
     duplicates: Duplicates
 
 
 @dataclass(frozen=True)
-class Example:
+class Case:
     """One case of a finding: an image, or several that belong together.
 
     Attributes:
-        examples: their names.
+        keys: their names.
         note: what is the matter with them, in a few words.
     """
 
-    examples: tuple[str, ...]
+    keys: tuple[str, ...]
     note: str
 
 
@@ -56,19 +56,19 @@ class Finding:
         title: what it is, for people.
         severity: one of `SEVERITIES`.
         advice: what to do, one sentence.
-        examples: all cases, the worst first.
+        cases: all of them, the worst first.
     """
 
     name: str
     title: str
     severity: str
     advice: str
-    examples: tuple[Example, ...]
+    cases: tuple[Case, ...]
 
     @property
     def count(self) -> int:
         """Number of cases."""
-        return len(self.examples)
+        return len(self.cases)
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Check(Generic[Known]):
     title: str
     severity: str
     advice: str
-    find: Callable[[Known], Iterable[Example]]
+    find: Callable[[Known], Iterable[Case]]
 
 
 def find_all(checks: Mapping[str, Check[Known]], known: Known) -> list[Finding]:
@@ -94,4 +94,4 @@ def find_all(checks: Mapping[str, Check[Known]], known: Known) -> list[Finding]:
         Finding(name, check.title, check.severity, check.advice, tuple(check.find(known)))
         for name, check in checks.items()
     )
-    return [finding for finding in found if finding.examples]
+    return [finding for finding in found if finding.cases]

@@ -38,7 +38,7 @@ class Augmentation:
         erasing: part of the images, in [0, 1], in which a rectangle is painted over with noise.
         antialiased_resize: part of the images, in [0, 1], that are resized with antialiasing; it is for
             the loader, see `data.loading.Loader.views`.
-        live: drawn anew in every epoch, which rules out a cache of views.
+        live: drawn again in every epoch, which rules out a cache of views.
     """
 
     flip: bool = False

@@ -87,7 +87,7 @@ def decode(encoded: bytes) -> Image.Image:
 
     Raises:
         UnreadableImage: not an image, truncated, or larger than `LARGEST_IMAGE`, `LARGEST_SIDE` or `LARGEST_FILE`,
-            judged from the header before anything is decoded.
+            decided by the header before anything is decoded.
     """
     with decoded(encoded) as image:
         return image

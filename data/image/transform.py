@@ -10,7 +10,7 @@ import numpy as np
 
 from data.image.augmentation import AUGMENTATIONS, Augmentation, augment
 from data.image.decoding import load_each_way
-from data.stages import StageClock
+from data.timing import StageClock
 from data.transform import Seed
 
 

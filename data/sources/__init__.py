@@ -13,9 +13,9 @@ from data.errors import DataError
 from data.examples import Examples
 from data.image.decoding import SUFFIXES
 from data.sources.archive import open_archive, open_url
+from data.sources.concatenating import concatenate_splits
 from data.sources.described import is_described
 from data.sources.folder import open_folder
-from data.sources.joining import join_splits
 from data.sources.lists import open_list
 from data.sources.options import LIST_OPTIONS, SourceOptions
 from data.sources.sample import open_sample
@@ -132,7 +132,9 @@ def open_source(text: str, options: SourceOptions = DEFAULTS) -> Examples:
     if not others:
         return examples
     same = replace(options, task=examples.task)
-    return join_splits(examples, {split: _open(other, as_far_as_used(other, same)) for split, other in others.items()})
+    return concatenate_splits(
+        examples, {split: _open(other, as_far_as_used(other, same)) for split, other in others.items()}
+    )
 
 
 def _open(text: str, options: SourceOptions) -> Examples:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from data.errors import DataError
 from data.examples import Examples
-from data.sources.joining import join_splits
+from data.sources.concatenating import concatenate_splits
 from data.sources.lists import ONE_HOT, open_list
 from data.sources.names import splits_of
 from data.sources.options import SourceOptions
@@ -39,7 +39,7 @@ def open_described(root: Path, options: SourceOptions) -> Examples | None:
     if "train" not in lists:
         raise DataError(f"{root} has a list in {' and '.join(lists)}, but in no train folder; add one")
     opened = {split: open_list(str(path), options) for split, path in lists.items()}
-    return join_splits(opened.pop("train"), opened)
+    return concatenate_splits(opened.pop("train"), opened)
 
 
 def is_described(root: Path) -> bool:

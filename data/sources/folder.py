@@ -210,9 +210,9 @@ def _under_splits(
         ]
         for path, split in sorted(named, key=lambda one: one[1])
     }
-    trained = {one.name for folders in classes.values() for one in folders if one.split == "train"}
+    context = {one.name for folders in classes.values() for one in folders if one.split == "train"}
     for path, folders in classes.items():
-        if not trained & {one.name for one in folders}:
+        if not context & {one.name for one in folders}:
             reason = f"train has no class {folders[0].name!r}" if folders else "it has no class folders"
             found.notes.append(f"{path.name} is left out: {reason} ({_count_images(path):,} images).")
             folders.clear()

@@ -21,7 +21,7 @@ _RANGE = re.compile(r"(\d+)\.\.(\d+)")
 _SHARD = re.compile(r"(?P<name>.+)-(?P<number>\d{3,})-of-(?P<count>\d{3,})(?P<rest>[^/\\]*)")
 
 
-class Places:
+class ByteRanges:
     """Where images lie in files: three numbers for each."""
 
     def __init__(self, files: Sequence[Path]) -> None:

@@ -124,7 +124,7 @@ def _open_splits(builder: Any, keys: list[str], image_key: str) -> dict[str, Any
     except NotImplementedError as error:
         raise DataError(
             f"{builder.name!r} is already prepared in {builder.data_dir} in a format without random access; "
-            "set TFDS_DATA_DIR to another folder and Graft prepares it anew"
+            "set TFDS_DATA_DIR to another folder and Graft prepares it again"
         ) from error
 
 

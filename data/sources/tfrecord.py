@@ -19,7 +19,7 @@ from data.examples import Examples
 from data.labels import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from data.sources.labelling import label_examples
 from data.sources.options import SourceOptions
-from data.sources.shards import Places, expand, shard_names
+from data.sources.shards import ByteRanges, expand, shard_names
 
 # Names of features: those of TensorFlow's own image sets, and what TFDS writes.
 _IMAGES = ("image/encoded", "image")
@@ -47,7 +47,7 @@ def open_tfrecord(text: str, options: SourceOptions) -> Examples:
         DataError: no such files, damaged ones, or records without an image or label.
     """
     files = expand(text)
-    index = _Index(Places(files), *_feature_names(options))
+    index = _Index(ByteRanges(files), *_feature_names(options))
     for number, (file, name) in enumerate(zip(files, shard_names(files), strict=True)):
         index.add_file(number, file, name, options)
     if not index.keys:
@@ -72,7 +72,7 @@ def open_tfrecord(text: str, options: SourceOptions) -> Examples:
 class _Records:
     """Reads the image of each record: the first of the features that it has."""
 
-    places: Places
+    places: ByteRanges
     keys: Sequence[str]
     features: Sequence[str]
 
@@ -95,7 +95,7 @@ class _Index:
         ignored: as in `Examples`.
     """
 
-    places: Places
+    places: ByteRanges
     images: tuple[str, ...]
     texts: tuple[str, ...]
     numbers: tuple[str, ...]

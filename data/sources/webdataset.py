@@ -19,7 +19,7 @@ from data.sources.columns import check_columns, find_columns
 from data.sources.labelling import label_examples
 from data.sources.names import check_key
 from data.sources.options import SourceOptions
-from data.sources.shards import Places, expand, shard_names
+from data.sources.shards import ByteRanges, expand, shard_names
 from data.sources.tars import tar_members
 
 _LABELS = (".cls", ".json", ".txt")  # the first of them that every image has is used
@@ -67,7 +67,7 @@ def open_webdataset(text: str, options: SourceOptions) -> Examples:
         DataError: no such files, no tars, compressed ones, or images without a label.
     """
     files = expand(text)
-    index = _Index(Places(files))
+    index = _Index(ByteRanges(files))
     done, total = 0, sum(file.stat().st_size for file in files)
     for number, (file, shard) in enumerate(zip(files, shard_names(files), strict=True)):
         index.add_shard(number, file, shard)
@@ -107,7 +107,7 @@ class _Index:
         ignored: as in `Examples`.
     """
 
-    places: Places
+    places: ByteRanges
     keys: dict[str, str] = field(default_factory=dict)
     labels: dict[str, dict[str, object]] = field(default_factory=lambda: {suffix: {} for suffix in _LABELS})
     ignored: Counter[str] = field(default_factory=Counter)
@@ -164,7 +164,7 @@ def _read_label(file: Path, part: _Part) -> object:
         return json.loads(text) if part.suffix == ".json" else text.strip()
     except (ValueError, RecursionError) as error:
         kind = "JSON" if part.suffix == ".json" else "UTF-8"
-        raise DataError(f"{part.name} in {file} is not {kind} ({error}); write it anew") from error
+        raise DataError(f"{part.name} in {file} is not {kind} ({error}); write it again") from error
 
 
 def _chosen_labels(index: _Index, text: str, options: SourceOptions) -> tuple[str, list[object]]:

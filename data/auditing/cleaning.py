@@ -59,7 +59,7 @@ def write_list(
         examples: the images.
         kept: which of them to list.
         folder: where the list will lie; the paths are relative to it.
-        others: where splits were kept apart (`data.sources.joining`), split -> its SOURCE.
+        others: where splits were kept apart (`data.sources.concatenating`), split -> its SOURCE.
 
     Raises:
         DataError: the images do not lie in files of their own.

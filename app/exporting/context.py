@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import keras
 
 
-class Trained:
+class ExportContext:
     """A trained model, ready for export; what several formats share is made once, when it is first asked for."""
 
     def __init__(
@@ -32,7 +32,7 @@ class Trained:
         """Take what there is.
 
         Args:
-            model: from `models.builder.with_answers`: probabilities, or numbers, for RGB pixels in [0, 255].
+            model: from `models.builder.with_predictions`: probabilities, or numbers, for RGB pixels in [0, 255].
             description: for the metadata; the SavedModel decodes images as it says.
             calibration: gives training images, uint8 (n, size, size, 3), for the ranges of integer files.
             scaling: the spread and the mean of numbers in training, each float32 (numbers,).

@@ -13,7 +13,7 @@ from data.examples import Examples, Reader
 
 
 @dataclass(frozen=True)
-class JoinedReader:
+class ConcatenatedReader:
     """Reads the examples of several readers, one after another; `starts` has the first index of each."""
 
     readers: Sequence[Reader]
@@ -25,7 +25,7 @@ class JoinedReader:
         return self.readers[part](index - int(self.starts[part]))
 
 
-def join_splits(train: Examples, others: Mapping[str, Examples]) -> Examples:
+def concatenate_splits(train: Examples, others: Mapping[str, Examples]) -> Examples:
     """Make one set of a set and its other splits.
 
     Args:
@@ -50,7 +50,7 @@ def join_splits(train: Examples, others: Mapping[str, Examples]) -> Examples:
         source=train.source,
         keys=tuple(f"{prefix}/{key}" for prefix, part in zip(prefixes, parts, strict=True) for key in part.keys),
         labels=train.labels.joined([part.labels for part in parts[1:]]),
-        read=JoinedReader([part.read for part in parts], np.cumsum([0, *map(len, parts)])),
+        read=ConcatenatedReader([part.read for part in parts], np.cumsum([0, *map(len, parts)])),
         given_splits=tuple(split for one in splits for split in one),
         ignored=sum((Counter(part.ignored) for part in parts), Counter()),
         groups=_joined_groups(parts),

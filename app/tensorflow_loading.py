@@ -8,7 +8,7 @@ import sys
 from app.events import status
 
 
-def start_tensorflow() -> None:
+def load_tensorflow() -> None:
     """Import TensorFlow and Keras, unless they are there, with Python's garbage collector at rest.
 
     Hundreds of thousands of objects come with them, and stay. To look for garbage among them takes a quarter of the import, and
