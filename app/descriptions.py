@@ -29,7 +29,7 @@ def failure_of(file: Path) -> str | None:
         formats = json.loads((file.resolve().parent / "parity.json").read_bytes())["formats"].values()
         reasons += [reason for one in formats if one["file"] == file.name for reason in one["failures"]]
     why = f" ({'; '.join(reasons)})" if reasons else ""
-    return f"{file.name} failed its check when it was exported{why}, so its answers may be wrong"
+    return f"{file.name} failed its check when it was exported{why}, so its predictions may be wrong"
 
 
 def given_by_user(

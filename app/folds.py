@@ -77,7 +77,7 @@ def _train_fold(
             shutil.rmtree(run.path, ignore_errors=True)  # it was interrupted before it had begun
             begin(config, examples, sha256, str(run.path))
     except GateError:
-        print_text("An exported file failed its proof; the other folds are trained first.")
+        print_text("An exported file failed its check; the other folds are trained first.")
 
 
 def _check_same(runs: Sequence[Run], examples: Examples, sha256: str) -> None:

@@ -102,7 +102,7 @@ def _probabilities(
 def _of_one_output(
     raw: np.ndarray, about: ModelDescription, kind: str
 ) -> tuple[tuple[str, ...], np.ndarray, tuple[str, ...]]:
-    """Two classes, of which the value is the second one's probability or logit."""
+    """Two classes: the value is the second one's probability or logit."""
     named = about.names or ()
     names = named if len(named) == 2 else (f"not {named[0]}", *named) if named else ("negative", "positive")
     positive = _sigmoid(raw) if kind == LINEAR else raw

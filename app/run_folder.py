@@ -254,7 +254,7 @@ class RunFolder:
         write_json(self.path / "environment.json", environment)
 
     def check_parity(self, formats: Collection[str] | None = None) -> None:
-        """Raise `GateError` when an exported file failed its proof, of all formats or of some."""
+        """Raise `GateError` when an exported file failed its check, of all formats or of some."""
         exported = self.parity["formats"]
         failed = [one for name, one in exported.items() if not one["passed"] and (formats is None or name in formats)]
         if failed:

@@ -1,7 +1,7 @@
 """Methods (c) and (d): Graft as it is, in a process of its own.
 
 `python -m benchmarks.graft JOB RESULT [NAME=VALUE ...]`, where names are options of `./graft train`. The clock stops when
-the fitted model is saved; what comes after (the test, the export, its proof and the report) is not fitting. Peak memory is the
+the fitted model is saved; what comes after (the test, the export, its check and the report) is not fitting. Peak memory is the
 process' own, with all of that.
 """
 

@@ -22,7 +22,7 @@ class Output:
     Attributes:
         layer: name of that layer, by which a saved model tells its task.
         predictions: name of what the model answers with, in exported files.
-        activation: from the layer's values to the answers, of Keras.
+        activation: from the layer's values to the predictions, of Keras.
     """
 
     layer: str

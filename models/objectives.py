@@ -1,4 +1,4 @@
-"""Loss and metric of several yes or no per example, of which some may be unknown: NaN among the targets."""
+"""Loss and metric of several yes or no per example, some of which may be unknown: NaN among the targets."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ audit(SOURCE, labels=False)
 
 # %% [markdown]
 # **Training.** First the head, on the frozen backbone; then the top of the backbone too. Then the test, the export, and the
-# proof that the exported files answer like the model.
+# check that the exported files answer like the model.
 
 # %%
 from app import train
@@ -87,7 +87,7 @@ from app import train
 run = train(SOURCE, **OPTIONS)
 
 # %% [markdown]
-# **How it went.** The run sums itself up, and its plots show more: test images with the model's answers, mistakes first, and
+# **How it went.** The run sums itself up, and its plots show more: test images with predictions, mistakes first, and
 # what the network saw in training.
 
 # %%

@@ -215,7 +215,7 @@ def colour_copy(tiny_copy: app.Run) -> app.Run:
 
 @pytest.fixture
 def brittle_copy(tiny_copy: app.Run) -> app.Run:
-    """The same, but full integer leaves nothing of its answers."""
+    """The same, but full integer leaves nothing of its predictions."""
     shutil.rmtree(tiny_copy.export)
     colour_classifier(stretch=1000.0).save(tiny_copy.model)
     return tiny_copy

@@ -1,4 +1,4 @@
-"""How far a file's answers are from the model's, and what the gate makes of it: ties, small numbers, few images, refusals."""
+"""How far a file's predictions are from the model's, and what the gate says: ties, small numbers, few images, refusals."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_the_classes_that_lose_most_come_first() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answers", "failures"),
+    ("predictions", "failures"),
     [
         (EXPECTED, []),
         ([[0.6, 0.4], [0.4998, 0.5002], [0.2, 0.8], [0.9, 0.1]], []),  # a tie: rounding may order it either way
@@ -102,7 +102,7 @@ def test_a_file_is_held_to_its_tolerance_and_to_the_top_class(
 
 
 def evaluated(predictions: np.ndarray, images: Any, export: str = "onnx", max_drop: float = 0.5) -> Verification:
-    """The proof of a file's answers, by its format's rule."""
+    """The verification of a file's predictions, by its format's rule."""
     verification = Verification({}, predictions=predictions)
     verification.figures |= agreement(predictions, images)
     _check_predictions(verification, FORMATS[export], images, max_drop=max_drop)

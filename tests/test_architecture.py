@@ -156,7 +156,7 @@ def test_templates_name_no_task() -> None:
         "x = [one for one in every if one.task is data.labels.REGRESSION]",
         "match task:\n    case 'regression': pass\n    case labels.MULTI_LABEL | 'single_label': pass",
         "texts = {SINGLE_LABEL: 'one', MULTI_LABEL: 'any number'}",
-        "x = OUTPUTS['regression'].answers",
+        "x = OUTPUTS['regression'].predictions",
         "x = TEXTS.get(REGRESSION, '')",
     ],
 )

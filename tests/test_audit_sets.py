@@ -19,7 +19,7 @@ Cli = Callable[..., Ended]
 
 
 def write_mirrored(root: Path, count: int = 6) -> Path:
-    """Two classes, of which the second has the mirror images of the first."""
+    """Two classes; the second has the mirror images of the first."""
     for number in range(count):
         drawn = Image.fromarray(smooth(60, 50, number))
         for name, image in (("left", drawn), ("right", drawn.transpose(Image.Transpose.FLIP_LEFT_RIGHT))):

@@ -214,12 +214,12 @@ def test_what_is_not_an_image_is_unreadable(encoded: bytes, reason: str) -> None
 # --- Sizes --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("like_phone", [True, False])
+@pytest.mark.parametrize("antialias", [False, True])
 @pytest.mark.parametrize("resize", RESIZES)
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (7, 1), (20_000, 2), (2, 20_000), (64, 64), (31, 33), (33, 31)])
-def test_any_shape_gives_the_size_asked_for(resize: str, size: tuple[int, int], like_phone: bool) -> None:
+def test_any_shape_gives_the_size_asked_for(resize: str, size: tuple[int, int], antialias: bool) -> None:
     image = Image.new("RGB", size, (200, 100, 50))
-    pixels = load_pixels(encode(image), 32, resize, like_phone=like_phone)
+    pixels = load_pixels(encode(image), 32, resize, antialias=antialias)
 
     assert pixels.shape == (32, 32, 3) and pixels.dtype == np.uint8
     assert set(map(tuple, pixels.reshape(-1, 3).tolist())) - {(0, 0, 0)} == {(200, 100, 50)}
@@ -265,7 +265,7 @@ def test_pad_keeps_the_whole_image_between_black_bars(size: tuple[int, int], fil
 def test_shrinking_is_antialiased_only_when_asked(resize: str) -> None:
     checks = np.indices((224, 224)).sum(axis=0) % 2 * 255  # not 256: between four checks, plain is their mean as well
     encoded = encode(in_three_channels(checks).astype(np.uint8))
-    antialiased, plain = (load_pixels(encoded, 32, resize, like_phone=like_phone) for like_phone in (False, True))
+    antialiased, plain = (load_pixels(encoded, 32, resize, antialias=antialias) for antialias in (True, False))
 
     assert np.abs(antialiased.astype(int) - 127.5).max() < 8
     assert np.abs(plain.astype(int) - 127.5).max() > 90
@@ -277,7 +277,7 @@ def noise(width: int, height: int) -> np.ndarray:
     return RANDOM.integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def resized_like_phone(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
+def resized_bilinear(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
     """What MediaPipe does, by another hand: float (height, width, 3)."""
     rows = np.arange(height) * pixels.shape[0] / height
     columns = np.arange(width) * pixels.shape[1] / width
@@ -293,26 +293,26 @@ def resized_like_phone(pixels: np.ndarray, width: int, height: int) -> np.ndarra
 )
 def test_the_phone_interpolates_from_corner_to_corner(size: tuple[int, int]) -> None:
     pixels = noise(*size)
-    found = load_pixels(encode(pixels), 32, "stretch", like_phone=True)
-    assert np.abs(found - resized_like_phone(pixels, 32, 32)).max() < 0.51
+    found = load_pixels(encode(pixels), 32, "stretch", antialias=False)
+    assert np.abs(found - resized_bilinear(pixels, 32, 32)).max() < 0.51
 
 
 def test_the_phone_keeps_what_each_way_of_resizing_keeps() -> None:
     pixels = noise(160, 80)
     expected = {
-        "stretch": resized_like_phone(pixels, 32, 32),
-        "crop": resized_like_phone(pixels[5:75, 45:115], 32, 32),  # 70 of the shorter side's 80
-        "pad": np.pad(resized_like_phone(pixels, 32, 16), ((8, 8), (0, 0), (0, 0))),
+        "stretch": resized_bilinear(pixels, 32, 32),
+        "crop": resized_bilinear(pixels[5:75, 45:115], 32, 32),  # 70 of the shorter side's 80
+        "pad": np.pad(resized_bilinear(pixels, 32, 16), ((8, 8), (0, 0), (0, 0))),
     }
     assert set(expected) == set(RESIZES)
     for resize, reference in expected.items():
-        assert np.abs(load_pixels(encode(pixels), 32, resize, like_phone=True) - reference).max() < 0.51
+        assert np.abs(load_pixels(encode(pixels), 32, resize, antialias=False) - reference).max() < 0.51
 
 
 @pytest.mark.parametrize("resize", ["stretch", "pad"])
 def test_an_image_at_size_is_the_same_either_way(resize: str) -> None:
     encoded = encode(noise(32, 32))
-    assert (load_pixels(encoded, 32, resize) == load_pixels(encoded, 32, resize, like_phone=False)).all()
+    assert (load_pixels(encoded, 32, resize) == load_pixels(encoded, 32, resize, antialias=True)).all()
 
 
 @pytest.mark.parametrize("resize", RESIZES)

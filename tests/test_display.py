@@ -214,7 +214,7 @@ def image(tmp_path: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    ("answers", "labels", "task", "expected"),
+    ("predictions", "labels", "task", "expected"),
     [
         ({"cat": 0.7, "dog": 0.2, "cow": 0.06, "pig": 0.04}, ("cat",), "single_label", "cat 70.0% dog 20.0% cow 6.0%"),
         ({"yes": 0.6, "no": 0.4}, ("no",), "single_label", "no 40.0% yes 60.0%"),  # by a threshold

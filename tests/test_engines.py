@@ -168,7 +168,7 @@ CLOCK = Clock()
 
 
 def slow(seconds: float, change: Callable[[np.ndarray], np.ndarray] = lambda rows: rows) -> Engine:
-    """TensorFlow that takes so many seconds by `CLOCK`, and its answers changed."""
+    """TensorFlow that takes so many seconds by `CLOCK`, and its predictions changed."""
 
     def prepare(graph: Any) -> Forward:
         forward = ENGINES["tensorflow"].prepare(graph)

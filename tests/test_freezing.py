@@ -1,4 +1,4 @@
-"""What trains and what does not, proven by the weights before and after a real `fit`."""
+"""What trains and what does not, shown by the weights before and after a real `fit`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The proof of an export, and its gate: a file that a phone would get wrong is named, and nobody ships it unnoticed."""
+"""The verification of an export, and its gate: a file that a phone would get wrong is named, and nobody ships it unnoticed."""
 
 from __future__ import annotations
 
@@ -235,7 +235,7 @@ def test_the_client_sees_what_training_saw(size: tuple[int, int], tmp_path: Path
     pixels[:height] //= 2
     with ModelProcess(tmp_path / "model.tflite", "mediapipe") as client:
         found = np.concatenate([client.predict_encoded([encode(pixels)], resize) for resize in RESIZES])
-    seen = np.stack([load_pixels(encode(pixels), 32, resize, like_phone=True) for resize in RESIZES])
+    seen = np.stack([load_pixels(encode(pixels), 32, resize, antialias=False) for resize in RESIZES])
     expected = np.asarray(model(seen.astype(np.float32)))
     assert np.abs(expected[0] - expected[1]).max() > 0.02  # so that another region would be noticed
     np.testing.assert_allclose(found, expected, atol=0.015)

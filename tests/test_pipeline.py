@@ -167,7 +167,7 @@ def ways_of_resizing(loader: Loader, resize: str, batches: list[tuple[np.ndarray
     for batch, (pixels, numbers) in enumerate(batches):
         for image, number in zip(pixels, numbers, strict=True):
             encoded = loader.examples.read(int(number))
-            usual, antialiased = (load_pixels(encoded, SIZE, resize, like_phone=way) for way in (True, False))
+            usual, antialiased = (load_pixels(encoded, SIZE, resize, antialias=way) for way in (False, True))
             ways[batch, number] = (image == antialiased).all()
             assert (usual != antialiased).any() and (ways[batch, number] or (image == usual).all())
     return ways

@@ -1,4 +1,4 @@
-"""`predict`: the same answers from every kind of model file, and clear words about those that are none."""
+"""`predict`: the same predictions from every kind of model file, and clear words about those that are none."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def test_top_says_how_many_classes_are_named(top: int, tflite: Path, fruit: Path
 
 @pytest.fixture
 def spoilt(tmp_path: Path) -> Path:
-    """Six images, of which two cannot be read."""
+    """Six images, two of which cannot be read."""
     folder = write_folder(tmp_path / "spoilt", classes=2, examples=3)
     (folder / "apple" / "01.png").write_bytes(b"text")
     (folder / "banana" / "00.png").write_bytes(b"")
@@ -348,7 +348,7 @@ def test_a_model_of_something_else_is_refused(
 
 def test_a_model_that_is_no_classifier_is_refused(tmp_path: Path, fruit: Path) -> None:
     maps = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(3, 3)])
-    with pytest.raises(UsageError, match=r"not a classifier: its answers have shape \(24, 6, 6, 3\)"):
+    with pytest.raises(UsageError, match=r"not a classifier: its predictions have shape \(24, 6, 6, 3\)"):
         app.predict(save(maps, tmp_path / "maps.onnx"), [str(fruit)])
 
 

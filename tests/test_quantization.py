@@ -35,7 +35,7 @@ Cli = Callable[..., Ended]
 
 @pytest.fixture(scope="module")
 def asked(fruit: Path) -> EvaluationSet:
-    """24 images and the right answers to them."""
+    """24 images and the right predictions to them."""
     examples, _ = open_readable(str(fruit), skip_unreadable=False)
     images = EvaluationSet(Loader(examples, ImageTransform(32, "stretch")), np.arange(len(examples)), np.empty((0, 3)))
     images.reference = np.asarray(with_predictions(colour_classifier())(pixels_of(images).astype(np.float32)))
@@ -117,7 +117,7 @@ def test_a_good_network_stays_full_integer(sound: ExportContext, asked: Evaluati
 
 
 def fail_until(good: Callable[[str, bool], bool], monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
-    """Let every proof fail but those of files that are `good`; gives what was proved, and whether on test images."""
+    """Let every check fail but those of files that are `good`; gives what was verified, and whether on test images."""
     proved = []
 
     def verify(
@@ -135,7 +135,7 @@ def fail_until(good: Callable[[str, bool], bool], monkeypatch: pytest.MonkeyPatc
         figures: dict[str, Any] = {"file": path.name, "accuracy": 0.0, "seconds": 0.0, "passed": not failures}
         return Verification(figures, failures=failures)
 
-    monkeypatch.setattr(automatic, "prove", verify)
+    monkeypatch.setattr(automatic, "verify", verify)
     return proved
 
 
@@ -179,7 +179,7 @@ def test_where_validation_cannot_tell_training_images_decide(
         more = {"pictures": 500, "accuracy_drop": losses.get(path.name, 0.0)}
         return Verification({"file": path.name, "accuracy": 1.0, "within_chance": True, "more": more, "seconds": 0.0})
 
-    monkeypatch.setattr(automatic, "prove", verify)
+    monkeypatch.setattr(automatic, "verify", verify)
     search = quantize_automatically(sound, tmp_path, asked, asked, max_drop=0.5, more=lambda: asked)
     assert search.name == "tflite_int8_weights"
     failure = "loses 2.0 points on 500 training and validation images; at most 0.5 allowed (--max-drop)"

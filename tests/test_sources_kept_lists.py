@@ -35,7 +35,7 @@ def list_of(
 
 
 @pytest.mark.parametrize(
-    ("labels", "options", "task", "answers"),
+    ("labels", "options", "task", "predictions"),
     [
         # Names that hold what may be a separator.
         (["AT&amp;T", "Rock &#38; Roll", "Jazz"], {}, SINGLE_LABEL, None),
@@ -218,7 +218,7 @@ def test_missing_images_can_be_left_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lines", "task", "answers"),
+    ("lines", "task", "predictions"),
     [
         (["0.png cat", "1.png dog"], SINGLE_LABEL, ["cat", "dog"]),
         (["0.png\t0", "1.png\t1", "2.png\t0", "3.png\t1", "4.png\t0", "5.png\t1"], SINGLE_LABEL, list("010101")),

@@ -31,7 +31,7 @@ UNFROZEN = ("nothing", "one block", "a third", "everything")
 
 
 class Case(NamedTuple):
-    """A classifier, and images with its answers to them."""
+    """A classifier, and images with its predictions to them."""
 
     model: keras.Model
     spec: BackboneSpec

@@ -1,4 +1,4 @@
-"""Several labels an image, numbers, and a class to be found: from a list of images to a phone's file and its answers."""
+"""Several labels an image, numbers, and a class to be found: from a list of images to a phone's file and its predictions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labels of which some are unknown: left out of the loss, of thresholds and figures, and of what the audit finds."""
+"""Labels some of which are unknown: left out of the loss, of thresholds and figures, and of what the audit finds."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def listed(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def some() -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities and labels of which a third is unknown: float32 (90, 3)."""
+    """Probabilities and labels, a third of them unknown: float32 (90, 3)."""
     random = np.random.default_rng(1)
     labels = (random.random((90, 3)) < 0.4).astype(np.float32)
     probabilities = np.clip(random.normal(0.35 + 0.3 * labels, 0.2), 0.01, 0.99).astype(np.float32)
@@ -150,7 +150,7 @@ def test_a_run_learns_from_what_is_known(
     options = {**TINY, "columns": (WORDS[1],), "uncertain": "unknown"}
     run = app.train(str(listed), output=str(tmp_path / "run"), formats=("tflite_float32",), **options)
     assert run.metrics["test"]["unknown"] > 0 and run.metrics["validation"]["log_loss"] > 0
-    assert "?" in run.splits  # a class of which it is not known has a question mark in the list
+    assert "?" in run.splits  # an unknown class has a question mark in the list
     ended = cli("evaluate", str(run.path), str(listed), *WORDS)
     assert ended.code == 0, ended.err
     resumed = cli("evaluate", str(run.path))

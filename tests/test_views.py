@@ -82,7 +82,7 @@ def test_as_many_views_are_antialiased_as_asked(share: float) -> None:
     views = augmented(loader_of(FILES), Augmentation(antialiased_resize=share)).views(
         0, [(7, one) for one in range(300)]
     )
-    usual, antialiased = (load_pixels(FILES[0], SIZE, "stretch", like_phone=way) for way in (True, False))
+    usual, antialiased = (load_pixels(FILES[0], SIZE, "stretch", antialias=way) for way in (False, True))
     ways = [alike(view, antialiased) for view in views]
 
     assert not alike(usual, antialiased)
@@ -94,7 +94,7 @@ def test_whether_a_view_is_antialiased_says_nothing_about_its_other_changes() ->
     """Both come from one seed: were a draw used twice, antialiased images would all be mirrored, say."""
     flat = loader_of([encode(np.repeat(np.arange(0, 200, 5, np.uint8)[None, :, None], 3, axis=2).repeat(9, axis=0))])
     views = augmented(flat, Augmentation(flip=True, antialiased_resize=0.5)).views(0, [(3, one) for one in range(400)])
-    usual, antialiased = (load_pixels(flat.examples.read(0), SIZE, "stretch", like_phone=way) for way in (True, False))
+    usual, antialiased = (load_pixels(flat.examples.read(0), SIZE, "stretch", antialias=way) for way in (False, True))
     counts = [sum(alike(view, one[:, ::side]) for view in views) for one in (usual, antialiased) for side in (1, -1)]
     assert sum(counts) == 400 and min(counts) > 70
 
@@ -123,7 +123,7 @@ def test_a_jpeg_is_shrunk_by_its_decoder_only_where_all_views_are_antialiased() 
     shrunk = augmented(loader, always).views(0, [(1,), (2,)])
     beside = augmented(loader, always).views(0, [(1,), None])
 
-    assert alike(shrunk[0], load_pixels(JPEG, SIZE, "stretch", like_phone=False)) and alike(*shrunk)
+    assert alike(shrunk[0], load_pixels(JPEG, SIZE, "stretch", antialias=True)) and alike(*shrunk)
     assert alike(beside[1], loader.load(0))
     assert not alike(beside[0], shrunk[0])
     assert np.abs(beside[0].astype(int) - shrunk[0]).mean() < 1.5

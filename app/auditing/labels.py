@@ -1,4 +1,4 @@
-"""Labels that are probably wrong, and images unlike all others: what `cleanlab` finds in out-of-fold predictions and features."""
+"""Labels that are probably wrong, and images unlike all others, found by `cleanlab` in out-of-fold predictions and features."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class LabelAudit:
         return found[np.argsort(self.quality[found], kind="stable")]
 
     def _evaluated(self, out_of_fold: OutOfFold) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Labels and answers of the images that are evaluated, and the outputs that these are of."""
+        """Labels and predictions of the images that are evaluated, and the outputs that these are of."""
         return (
             self.examples.labels.array[out_of_fold.evaluated],
             out_of_fold.predictions[out_of_fold.evaluated],

@@ -25,7 +25,7 @@ class ExportGroup(Options):
     quantize: Annotated[
         str | None,
         option(
-            "auto: also the smallest and fastest quantised file that passes its proof; none: no search for it",
+            "auto: also the smallest and fastest quantised file that passes its check; none: no search for it",
             metavar="auto|none",
             default="as in the run, or none with --formats",
         ),

@@ -152,7 +152,9 @@ class ThresholdGroup(Options):
     ] = None
     target_precision: Annotated[
         float | None,
-        option("answer a class from the probability on at which this part of the answers is right", metavar="FLOAT"),
+        option(
+            "answer a class from the probability on at which this part of the predictions is right", metavar="FLOAT"
+        ),
     ] = None
     target_recall: Annotated[
         float | None,

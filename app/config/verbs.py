@@ -130,7 +130,7 @@ class PredictConfig(VerbOptions, UnreadableGroup, FileGroup, BatchGroup):
     top: Annotated[int, option("how many classes to name for each image")] = 1
     json: Annotated[bool, option("print JSON, one object an image, with every class's probability")] = False
     output: Annotated[
-        str | None, option("write the answers as a table, with path, label and probability", metavar="FILE.csv")
+        str | None, option("write the predictions as a table, with path, label and probability", metavar="FILE.csv")
     ] = None
     all_probabilities: Annotated[bool, option("give that table a column for each class's probability, too")] = False
     locale: Annotated[

@@ -1,4 +1,4 @@
-"""Metrics of a model's answers, as numbers only: one function a task."""
+"""Metrics of a model's predictions, as numbers only: one function a task."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def measure_single_label(
 def measure_multi_label(
     probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[str], thresholds: np.ndarray
 ) -> dict[str, Any]:
-    """Compare the answers of a model that gives each image any number of classes with the truth.
+    """Compare the predictions of a model that gives each image any number of classes with the truth.
 
     Args:
         probabilities: float (n, classes), each in [0, 1].

@@ -189,7 +189,7 @@ def precision_recall(
 
 
 def scatter(predictions: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> Figure:
-    """What the model answers against the truth, for each number; the better, the nearer to the line.
+    """What the model predictions against the truth, for each number; the better, the nearer to the line.
 
     Args:
         predictions: float (n, numbers).

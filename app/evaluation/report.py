@@ -142,7 +142,7 @@ def _phone_file(parity: dict[str, Any]) -> str | None:
 
 
 def _harmful_layers(parity: dict[str, Any]) -> list[dict[str, Any]]:
-    """What a search or the proof of a quantised file has found, if either had to look."""
+    """What a search or the check of a quantised file has found, if either had to look."""
     found = [(parity["quantization"] or {}).get("layers"), *(one.get("layers") for one in parity["formats"].values())]
     return next((layers for layers in found if layers), [])
 

@@ -1,4 +1,4 @@
-"""What a trained model is worth: its answers, thresholds and metrics, as numbers, plots and a table."""
+"""What a trained model is worth: its predictions, thresholds and metrics, as numbers, plots and a table."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def evaluate(
     predictions: Mapping[str, np.ndarray],
     point: OperatingPoint,
 ) -> tuple[dict[str, Any], np.ndarray | None]:
-    """Compare a model's answers with the truth.
+    """Compare a model's predictions with the truth.
 
     Args:
         examples: of the run.
@@ -141,7 +141,7 @@ def write_plots(
     thresholds: np.ndarray | None,
     temperatures: np.ndarray | None,
 ) -> None:
-    """Draw how the model came about, what it answers about the test split, and images of it with its answers.
+    """Draw how the model came about, what it answers about the test split, and images of it with its predictions.
 
     Args:
         run: where plots go.

@@ -67,12 +67,12 @@ def quantize_automatically(
         context: what to quantise.
         folder: where the file is written; nothing is left of those that failed.
         validation: images to choose by.
-        test: images to prove the choice on.
+        test: images to verify the choice on.
         max_drop: most accuracy that it may lose, in points.
         more: gives images of training and validation.
 
     Returns:
-        What was found. The last of the ladder is kept whatever its proof says.
+        What was found. The last of the ladder is kept whatever its check says.
     """
     search = Search()
     for name, what, export in _ladder(context, search):

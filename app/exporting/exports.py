@@ -1,4 +1,4 @@
-"""Writes a run's export folder: all files, their labels, golden vectors and their proof, in one step."""
+"""Writes a run's export folder: all files, their labels, golden vectors and their verification, in one step."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def write_exports(
     """Export a model and compare every file with it; `run.check_parity` says whether they agree.
 
     The folder takes the place of an earlier one only when it is complete. Formats of that which are not written now stay, and
-    so do the user's own files. A file that failed its proof stays in it under a name that says so.
+    so do the user's own files. A file that failed its check stays in it under a name that says so.
 
     Args:
         model: from `models.builder.build_model`, trained.

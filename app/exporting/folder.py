@@ -73,7 +73,7 @@ def new_export(run: Run) -> Iterator[Path]:
 
 
 def failed_name(file: str) -> str:
-    """What a file is called that failed its proof."""
+    """What a file is called that failed its check."""
     path = Path(file)
     return f"{path.stem}{FAILED}{path.suffix}"
 
@@ -126,7 +126,7 @@ def _read_expected(export: Path) -> dict[str, Any]:
 
 
 def _keep_golden(old: Path, new: Path) -> None:
-    """Take the answers of files that stay over into the new golden vectors, which are of the same images."""
+    """Take the predictions of files that stay over into the new golden vectors, which are of the same images."""
     before, now, files = _read_expected(old), _read_expected(new), _files(_parity(new))
     if not now or before.get("pictures") != now["pictures"]:
         return

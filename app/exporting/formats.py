@@ -56,7 +56,7 @@ FORMATS: dict[str, Format] = {
     ),
     "tflite_float16": Format(
         "model_float16.tflite",
-        "LiteRT, weights of 16 bits: half the size, the same answers",
+        "LiteRT, weights of 16 bits: half the size, the same predictions",
         tflite.write_float16,
         tolerance=0.02,
     ),

@@ -68,7 +68,7 @@ def write_golden(folder: Path, images: EvaluationSet, verifications: Mapping[str
 
 
 def _tolerance(images: EvaluationSet, verification: Verification) -> float:
-    """How far a right app's answers may lie from a file's; of numbers, in the units of the one that is spread most."""
+    """How far a right app's predictions may lie from a file's; of numbers, in the units of the one that is spread most."""
     measured = verification.figures.get("without_xnnpack", {}).get(images.task.difference, 0.0)
     tolerance = max(TOLERANCE, MARGIN * measured) * images.task.unit_of(images.labels)
     return float(f"{tolerance:.2g}")

@@ -1,8 +1,8 @@
-"""The proof of an export: every file, loaded in a fresh process by its own client, against the Keras model.
+"""Verifies an export: every file, loaded in a fresh process by its own client, against the Keras model.
 
 All images of the test split are asked. Pixels come from Graft's own decoder; the SavedModel's `encoded` signature and
 MediaPipe Tasks, which decode and resize by themselves, are asked about the image files too. What a check leaves out is
-counted in the proof's figures.
+counted in the figures of the verification.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ PLAIN_TOLERANCE = 0.05
 CLIENT_IMAGES = 32  # already at size, so that the client has nothing to resize and must answer as LiteRT does
 
 GOLDEN_IMAGES = 10  # that an app's tests ask about; see `app.exporting.golden`
-MOST_TIES = 0.05  # of the answers: more that differ are no near ties, however close each may be
+MOST_TIES = 0.05  # of the predictions: more that differ are no near ties, however close each may be
 UNREAD = "what TensorFlow's own decoders do not read"
 FLOAT_STEPS = 2  # from one float32 to the next, by which sums that are rounded in another order differ
 
@@ -51,7 +51,7 @@ class Verification:
 
     Attributes:
         figures: its part of `parity.json`.
-        predictions: its answers to the pixels, float32 (n, outputs); None where it cannot be run.
+        predictions: its predictions to the pixels, float32 (n, outputs); None where it cannot be run.
         client_predictions: MediaPipe's probabilities for the image files, for files for phones.
     """
 
@@ -92,7 +92,7 @@ def verify(
         more: gives other images, which decide about a quantised file if `images` are too few to tell.
 
     Returns:
-        The proof. A file that cannot be run is a failure with the reason, not an error.
+        The verification. A file that cannot be run is a failure with the reason, not an error.
     """
     verification = Verification(
         {"file": path.name, "bytes": _size(path), "tolerance": export.tolerance, "left_out": []}
@@ -137,7 +137,7 @@ def _bar(path: Path, examples: int) -> Iterator[Tick]:
 
 
 def agreement(predictions: np.ndarray, images: EvaluationSet) -> dict[str, Any]:
-    """How far a file's answers are from the Keras model's.
+    """How far a file's predictions are from the Keras model's.
 
     Args:
         predictions: float32 (n, outputs).
@@ -207,7 +207,7 @@ def _check_on_more(verification: Verification, model: Predictor, more: Evaluatio
 
 
 def _check_differences(verification: Verification, tolerance: float, images: EvaluationSet) -> None:
-    """A file that computes in float must give the same answers."""
+    """A file that computes in float must give the same predictions."""
     figures, task = verification.figures, images.task
     differing = round((1 - figures[task.same_answer]) * len(images)) if task.same_answer else 0
     if differing:

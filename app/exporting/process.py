@@ -136,7 +136,7 @@ class ModelProcess:
     def _checked(self, predictions: np.ndarray) -> np.ndarray:
         if predictions.ndim != 2:
             raise UsageError(
-                f"{self.file} is not a classifier: its answers have shape {predictions.shape}, not (images, classes)"
+                f"{self.file} is not a classifier: its predictions have shape {predictions.shape}, not (images, classes)"
             )
         if not np.isfinite(predictions).all():
             raise UsageError(

@@ -98,7 +98,7 @@ class Quantizer:
         return float(np.min(found["min"])), float(np.max(found["max"]))
 
     def layer_errors(self, layers: Iterable[str]) -> dict[str, float]:
-        """What each layer alone does to the answers: it is quantised to 8 bits and all others stay in float.
+        """What each layer alone does to the predictions: it is quantised to 8 bits and all others stay in float.
 
         Args:
             layers: names from `layers`.

@@ -40,7 +40,7 @@ _OURS = {output.predictions for output in OUTPUTS.values()}
 class Runtime(Protocol):
     """A model file, loaded."""
 
-    output: str  # what the model calls its answers
+    output: str  # what the model calls its predictions
     says: ModelDescription  # of itself
 
     @property
@@ -69,7 +69,7 @@ class PixelRuntime(ABC):
         self.input = replace(self.input, mean=by[0], std=by[1])
 
     def take_plain_pixels(self, _: None) -> None:
-        """Give the file pixels in [0, 255] as RGB, whatever it says: a proof must not follow metadata that it is to check."""
+        """Give the file pixels in [0, 255] as RGB, whatever it says: a check must not follow metadata that it is to check."""
         self.input = replace(self.input, mean=None, std=(1.0,), bgr=False)
 
     def end(self, _: None) -> str | None:

@@ -66,7 +66,7 @@ def verdicts(task: Task, parity: dict[str, Any]) -> str:
     score = f"{parity['max_drop']:g} points of {task.score_title}"
     client = " Through MediaPipe Tasks, a larger loss fails a file only beyond chance: if its 95 % interval is above 0."
     return (
-        "A file that computes in float must give the same answers as the model; a quantised file may lose "
+        "A file that computes in float must give the same predictions as the model; a quantised file may lose "
         f"{score} (--max-drop), or more where so few images cannot tell a loss from chance."
         f"{client if task.same_answer else ''}"
     )
@@ -126,7 +126,7 @@ def _coarse(parity: dict[str, Any]) -> Iterator[str]:
 
 
 def _left_out(parity: dict[str, Any]) -> Iterator[str]:
-    """What checks say nothing of: one line for all files of which the same holds."""
+    """What checks say nothing of: one line for all files with the same gaps."""
     files: dict[tuple[str, int, int, str], list[str]] = {}
     for one in parity["formats"].values():
         for left in one.get("left_out", []):

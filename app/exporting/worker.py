@@ -2,7 +2,7 @@
 
 `python -m app.exporting.worker CLIENT FILE THREADS [IMAGE_SIZE]` reads pickled (method, argument) pairs from standard input,
 and writes for each a pickled (answer, None) or (None, reason) to standard output. The first answer is about loading: what the
-model takes, as `input`, what it calls its answers, as `output`, and what the file says of itself, as `says`.
+model takes, as `input`, what it calls its predictions, as `output`, and what the file says of itself, as `says`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _LEAST_RUNS = 10
 def main(client: str, file: Path, threads: int, image_size: int | None = None) -> None:
     """Serve one model file; its images get that size where it takes any."""
     pipe = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what libraries print is not to get between the answers
+    os.dup2(2, 1)  # what libraries print is not to get between the predictions
 
     def say(answer: Any, reason: str | None = None) -> None:
         pickle.dump((answer, reason), pipe)

@@ -239,7 +239,7 @@ class RegressionTask(Task):
         return ((targets - mean) / scale).astype(np.float32), lambda logits: logits * scale + mean
 
     def label_quality(self, labels: np.ndarray, predictions: np.ndarray, outputs: np.ndarray) -> np.ndarray:
-        """How near the answers are, by the worst of several numbers."""
+        """How near the predictions are, by the worst of several numbers."""
         from cleanlab.regression.rank import get_label_quality_scores
 
         columns = zip(labels.T.astype(np.float64), predictions.T.astype(np.float64), strict=True)

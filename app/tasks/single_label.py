@@ -100,7 +100,7 @@ class SingleLabelTask(Task):
         if len(point.class_names) != 2:
             raise UsageError(
                 f"{option} takes two classes, or several labels an image; {source} has {len(point.class_names)} "
-                "classes of which each image has one; leave it out"
+                "classes, one per image; leave it out"
             )
         if point.positive is not None and point.positive not in point.class_names:
             raise UsageError(

@@ -1,4 +1,4 @@
-"""What a task is: all that training, tests, reports, proofs and predictions need to know of it."""
+"""What a task is: all that training, tests, reports, verification and predictions need to know of it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class OperatingPoint:
 
 
 class Task(ABC):
-    """What is learned from labels of one kind, and how it is evaluated. Each task is one file, and one row of `app.tasks.TASKS`.
+    """What is learned from labels of one kind, and how it is evaluated. Each task is one file and one row of `app.tasks.TASKS`.
 
     Predictions are what `models.builder.with_predictions` gives, float (n, outputs); labels, `array` of `data.labels.Labels`.
     What is implemented here fits tasks that decide between classes by probabilities; others override it.
@@ -57,7 +57,7 @@ class Task(ABC):
         calibrator: makes probabilities say how often they are right; None where answers are no probabilities.
         columns: the main figures as a table: title to text.
         pooled: what is said of all folds together: a metric with an interval, its title and its format.
-        worst_first: in which order test images are shown with the answers.
+        worst_first: in which order test images are shown with the predictions.
         score: what the accuracy of an exported file is evaluated by: its name in `parity.json`.
         score_title: the same for people.
         same_answer: which figure of `agreement` is the part of the images with the same answer, near ties aside; None where
@@ -193,7 +193,7 @@ class Task(ABC):
         """
 
     def ranked(self, predictions: np.ndarray) -> np.ndarray:
-        """The outputs in the order in which the answers of one example, (outputs,), are told: int (outputs,)."""
+        """The outputs in the order in which the predictions of one example, (outputs,), are told: int (outputs,)."""
         return np.argsort(-predictions, kind="stable")
 
     @abstractmethod
@@ -279,7 +279,7 @@ class Task(ABC):
         thresholds: Any,
         spread: np.ndarray | None = None,
     ) -> Metrics:
-        """How a file's answers compare with those of the Keras model; see `app.exporting.parity.agreement`.
+        """How a file's predictions compare with those of the Keras model; see `app.exporting.parity.agreement`.
 
         Args:
             predictions: of the file.

@@ -82,7 +82,7 @@ def choose_engine(name: str, network: keras.Model, probe: np.ndarray) -> Choice:
         probe: some of the images, uint8 (n, size, size, 3).
 
     Raises:
-        UsageError: the engine asked for is not installed, or its answers are further than `TOLERANCE` from TensorFlow's.
+        UsageError: the engine asked for is not installed, or its predictions are further than `TOLERANCE` from TensorFlow's.
     """
     import tensorflow as tf
 

@@ -38,7 +38,7 @@ _DESCRIBING = ("author", "model_version", "score_threshold", "locales")  # optio
 
 
 def export(run: str, **options: Any) -> dict[str, Any]:
-    """Add files to a run's export folder, or write those that are there again, and prove them.
+    """Add files to a run's export folder, or write those that are there again, and verify them.
 
     What is not written now stays as it is, the user's own files too. The folder changes only when all is complete.
 
@@ -50,7 +50,7 @@ def export(run: str, **options: Any) -> dict[str, Any]:
         The content of `parity.json`.
 
     Raises:
-        UsageError, DataError: no such run, or its images, which the proof needs, are gone.
+        UsageError, DataError: no such run, or its images, which the check needs, are gone.
         GateError: a file does not answer like the Keras model.
         Interrupted: Ctrl-C; the text says what is left.
     """
@@ -94,7 +94,7 @@ def _examples(run: Run, source: str | None) -> tuple[Examples, np.ndarray]:
         if source is not None or "\n" in str(error):  # a list of images that are there, but cannot be read
             raise
         raise DataError(
-            f"{error}. The proof needs the images of the run; if they were moved, say where they are now: "
+            f"{error}. The check needs the images of the run; if they were moved, say where they are now: "
             f"{command('export', run.path, '--source', 'FOLDER')}"
         ) from error
 

@@ -48,7 +48,7 @@ def predict(model: str, paths: Sequence[str], **options: Any) -> Predictions:
     files = list(_image_files(config.paths))
     for file in files:
         check_key(str(file))
-    # In a pipe, standard output is for the answers alone.
+    # In a pipe, standard output is for the predictions alone.
     with aside(config.json or not console.is_watched), redirect_output(Path(os.devnull)):
         asked = _ask(config, files)
     if output:

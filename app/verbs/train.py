@@ -38,7 +38,7 @@ else:
 
 
 def train(source: str | None = None, *, resume: str | None = None, **options: Any) -> Run:
-    """Train a classifier, test it once, export it, and prove the exports.
+    """Train a classifier, test it once, export it, and verify the exports.
 
     Args:
         source: a SOURCE string: a folder, `sample:digits` or `tfds:NAME`.

@@ -52,7 +52,7 @@ def write_list(
 ) -> str:
     """A list that is a source: `path,label`, with `split`, `group` and `weight` where the images have them.
 
-    Several classes of an image have `|` between them; of several numbers, and of classes of which some are unknown, each
+    Several classes of an image have `|` between them; of several numbers, and of classes some of which are unknown, each
     has a column with its own name. Of images without labels, it has the paths alone.
 
     Args:

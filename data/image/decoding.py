@@ -52,7 +52,7 @@ _UNKNOWN = f"not an image in a known format ({', '.join(FORMATS)})"
 _TOO_LARGE = f"its header announces more than {LARGEST_IMAGE / 1e6:.0f} million pixels"
 _TOO_WIDE = f"its header announces a side of more than {LARGEST_SIDE:,} pixels"
 _TOO_DEEP = (
-    "its pixels are 32-bit numbers, of which none is known to be white; say which are black and white with --levels"
+    "its pixels are 32-bit numbers, and none of them is known to be white; say which are black and white with --levels"
 )
 _TOO_OFTEN = f"it has more than {_MOST_SCANS} scans or {_MOST_SEGMENTS:,} segments"
 TOO_LONG = f"the file is larger than {LARGEST_FILE >> 20} MB"
@@ -280,15 +280,15 @@ RESIZES: dict[str, FitOf] = {
 }
 
 
-def load_pixels(encoded: bytes, image_size: int, resize: str, *, like_phone: bool = True) -> np.ndarray:
+def load_pixels(encoded: bytes, image_size: int, resize: str, *, antialias: bool = False) -> np.ndarray:
     """Decode and resize one image.
 
     Args:
         encoded: the bytes of an image file.
         image_size: side of the square result, in pixels.
         resize: a key of `RESIZES`.
-        like_phone: resize as MediaPipe Tasks does on a phone, between the nearest four pixels only, from corner to corner;
-            else with antialiasing, from the middle of pixels.
+        antialias: resize with antialiasing, from the middle of pixels; else as MediaPipe Tasks does on a phone, between the
+            nearest four pixels only, from corner to corner.
 
     Returns:
         uint8 (image_size, image_size, 3), RGB.
@@ -296,7 +296,7 @@ def load_pixels(encoded: bytes, image_size: int, resize: str, *, like_phone: boo
     Raises:
         UnreadableImage: see `decode`.
     """
-    return load_each_way(encoded, image_size, resize, {like_phone})[like_phone]
+    return load_each_way(encoded, image_size, resize, {antialias})[antialias]
 
 
 def load_each_way(
@@ -304,7 +304,7 @@ def load_each_way(
 ) -> dict[bool, np.ndarray]:
     """Decode one image once, and resize it in one way or both.
 
-    A JPEG of which only antialiased pixels are wanted is decoded at a half, quarter or eighth of its size where that
+    A JPEG whose antialiased pixels alone are wanted is decoded at a half, quarter or eighth of its size where that
     leaves twice what is needed: the decoder then averages, which the resize would have done, and skips most of its work.
     That gives antialiased pixels which differ from those of the whole image, as they come with those like a phone's,
     by a fraction of a level; by more where EXIF turns it and its sides are no multiples of 8.
@@ -313,7 +313,7 @@ def load_each_way(
         encoded: the bytes of an image file.
         image_size: side of the square result, in pixels.
         resize: a key of `RESIZES`.
-        ways: the values of `like_phone` that are wanted, see `load_pixels`.
+        ways: the values of `antialias` that are wanted, see `load_pixels`.
         spare: those that are given, too, where the decode that is needed for the others serves them as well.
 
     Returns:
@@ -322,7 +322,7 @@ def load_each_way(
     Raises:
         UnreadableImage: see `decode`.
     """
-    if True not in ways:
+    if False not in ways:
         with suppress(UnreadableImage):  # some kinds of JPEG cannot be shrunk; the whole image decides
             return _load_each_way(encoded, image_size, RESIZES[resize], ways, spare, shrink=True)
     return _load_each_way(encoded, image_size, RESIZES[resize], ways, spare, shrink=False)
@@ -338,7 +338,7 @@ def _load_each_way(
         on_its_side = upright.size != image.size
         fit = fit_of(*(whole[::-1] if on_its_side else whole), size)
         ways = {*ways, *spare} if scale == 1 else ways
-        drawn = {way: draw_like_phone(upright, fit) if way else _antialiased(upright, fit, scale) for way in ways}
+        drawn = {way: _antialiased(upright, fit, scale) if way else draw_bilinear(upright, fit) for way in ways}
     return {way: _in_square(pixels, size) for way, pixels in drawn.items()}
 
 
@@ -351,7 +351,7 @@ def _draft(image: Image.Image, fit: Fit) -> int:
     return scale if drafted else 1  # other formats know no such thing
 
 
-def draw_like_phone(image: Image.Image, fit: Fit) -> np.ndarray:
+def draw_bilinear(image: Image.Image, fit: Fit) -> np.ndarray:
     """What is seen of an image, resized as MediaPipe Tasks does: uint8 (fit.height, fit.width, 3)."""
     import cv2  # slow to import, and `--help` reads this module
 

@@ -2,7 +2,7 @@
 
 Alpha that is dropped leaves a black drawing on transparent ground all black; 12 bits in a file of 16 are nearly black, since
 decoders keep the high byte. An image that an option concerns is replaced by a file in 8-bit RGB before anything reads it: then
-training, evaluation, proofs and caches, which go by a file's bytes, all see the same.
+training, evaluation, verification and caches, which go by a file's bytes, all see the same.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from data.image.decoding import CROP_FRACTION, Fit, decoded, draw_like_phone, load_pixels
+from data.image.decoding import CROP_FRACTION, Fit, decoded, draw_bilinear, load_pixels
 
 
 def load_to_size(encoded: bytes, size: int | tuple[int, int], resize: str) -> np.ndarray:
@@ -25,7 +25,7 @@ def load_to_size(encoded: bytes, size: int | tuple[int, int], resize: str) -> np
     if height == width:
         return load_pixels(encoded, height, resize)
     with decoded(encoded) as image:
-        pixels = draw_like_phone(image, _fit(*image.size, height, width, resize))
+        pixels = draw_bilinear(image, _fit(*image.size, height, width, resize))
     canvas = np.zeros((height, width, 3), np.uint8)
     top, left = (height - pixels.shape[0]) // 2, (width - pixels.shape[1]) // 2
     canvas[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels

@@ -73,15 +73,15 @@ class ImageTransform:
             UnreadableImage: see `data.image.decoding.decode`.
         """
         draws = [None if seed is None else np.random.default_rng(np.random.SeedSequence(seed)) for seed in seeds]
-        ways = [random is None or random.random() >= self.augmentation.antialiased_resize for random in draws]
+        ways = [random is not None and random.random() < self.augmentation.antialiased_resize for random in draws]
         with stages.time("decode"):
-            also = {True} if spare else set[bool]()
+            also = {False} if spare else set[bool]()
             pixels = load_each_way(encoded, self.image_size, self.resize, set(ways), spare=also)
         views = [
-            pixels[like_phone] if random is None else self._augmented(pixels[like_phone], random, stages)
-            for like_phone, random in zip(ways, draws, strict=True)
+            pixels[antialias] if random is None else self._augmented(pixels[antialias], random, stages)
+            for antialias, random in zip(ways, draws, strict=True)
         ]
-        return np.stack(views), pixels.get(True)
+        return np.stack(views), pixels.get(False)
 
     def _augmented(self, pixels: np.ndarray, random: np.random.Generator, stages: StageClock) -> np.ndarray:
         with stages.time("augment"):

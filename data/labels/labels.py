@@ -49,7 +49,7 @@ class Labels(ABC):
     What is implemented here fits labels that are classes; kinds of other labels override it.
 
     Attributes:
-        array: one row an example; the kind says of which type and shape.
+        array: one row an example; the kind tells its type and shape.
         names: of the classes or numbers, in the order of a model's outputs; none where there are no labels.
         task: name of the kind, and of the task that learns from it.
         unit: what one of `names` names, and

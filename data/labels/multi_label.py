@@ -1,4 +1,4 @@
-"""Labels: any number of classes an example, of which some may be unknown."""
+"""Labels: any number of classes an example, some of which may be unknown."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class MultiLabel(ClassLabels):
         return cls(array, tuple(names))
 
     def text(self, index: int) -> str:
-        """The classes with `|` between them; one of which it is not known has a question mark behind it."""
+        """The classes with `|` between them; one that is unknown has a question mark behind it."""
         row = self.array[index]
         doubts = {position: "?" if row[position] == UNKNOWN else "" for position in np.flatnonzero(row)}
         return SEPARATOR.join(self.names[position] + doubt for position, doubt in doubts.items())

@@ -85,7 +85,7 @@ def open_folder(text: str, options: SourceOptions = _DEFAULTS) -> Examples:
         that lead in a circle or to nested folders are counted in `ignored`, by kind.
 
     Raises:
-        DataError: no such folder, no class folders, a class folder without images, folders of which some look like splits and
+        DataError: no such folder, no class folders, a class folder without images, folders some of which look like splits and
             some like classes, or a folder or name that cannot be read.
     """
     root = Path(os.path.expanduser(text))

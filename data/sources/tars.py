@@ -19,7 +19,7 @@ class Oversized(tarfile.TarError):
 
 
 class _Bounded(io.RawIOBase):
-    """A stream of which only so much can be read, and in small pieces."""
+    """A stream that is read only so far, and in small pieces."""
 
     def __init__(self, stream: IO[bytes] | GzipFile, allowed: int) -> None:
         super().__init__()

@@ -123,7 +123,7 @@ def build(name: str, image_size: int, weights: str | None) -> keras.Model:
 
 
 def imagenet_classifier(name: str) -> keras.Model:
-    """Build the whole network as it was trained on ImageNet, to prove that its weights are read rightly.
+    """Build the whole network as it was trained on ImageNet, to verify that its weights are read rightly.
 
     Args:
         name: a key of `IMAGENET_WEIGHTS`.
