@@ -285,7 +285,7 @@ def losing(lost: int, examples: int) -> tuple[np.ndarray, Any]:
 
 
 @pytest.mark.parametrize(
-    ("lost", "images", "within_chance"), [(1, 24, True), (2, 269, True), (9, 24, False), (9, 269, False)]
+    ("lost", "examples", "within_chance"), [(1, 24, True), (2, 269, True), (9, 24, False), (9, 269, False)]
 )
 def test_a_quantised_file_fails_only_beyond_chance(lost: int, examples: int, within_chance: bool) -> None:
     verification = evaluated(*losing(lost, examples), "tflite_int8")
@@ -314,7 +314,7 @@ def test_images_of_training_decide_where_those_of_the_test_cannot(
 
 
 @pytest.mark.parametrize(
-    ("lost", "images", "within_chance", "failures"),
+    ("lost", "examples", "within_chance", "failures"),
     [
         (0, 100, False, []),
         (1, 400, False, []),  # a quarter of a point is allowed

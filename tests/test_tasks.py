@@ -218,7 +218,7 @@ def test_of_two_classes_the_one_with_a_threshold_is_answered_from_there_up() -> 
 
 
 @pytest.mark.parametrize("name", [SINGLE_LABEL, MULTI_LABEL])
-@pytest.mark.parametrize("goal", [{"precision": 0.7}, {"recall": 0.9}])
+@pytest.mark.parametrize("point", [{"precision": 0.7}, {"recall": 0.9}])
 def test_thresholds_reach_the_goal_on_what_they_were_chosen_by(point: dict[str, float], name: str) -> None:
     (wanted, part), task = next(iter(point.items())), TASKS[name]
     classes = NAMES[:2] if name == SINGLE_LABEL else NAMES

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -94,6 +95,7 @@ def test_gives_images_labels_and_splits_of_the_set() -> None:
         level = np.asarray(decode(examples.read(index)))[0, 0, 0]
         assert level % 20 == (split == "test")
         assert level // 20 % 3 == examples.labels.array[index]
+    assert pickle.loads(pickle.dumps(examples.read))(7) == examples.read(7)  # as another process gets it
 
 
 def test_a_second_opening_gives_the_same_and_images_can_be_read_by_several_threads() -> None:
