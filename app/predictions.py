@@ -44,7 +44,7 @@ class Prediction:
 
     Attributes:
         path: of the image.
-        predictions: each class's probability, the likeliest class first; or numbers by name. A name that several classes have
+        outputs: each class's probability, the likeliest class first; or numbers by name. A name that several classes have
             is followed by the number of the class.
         labels: the classes that are answered: the likeliest one; or that on the right side of the threshold, or all of
             several labels that reach theirs. Empty where answers are numbers, or all below the model's score threshold.
@@ -52,7 +52,7 @@ class Prediction:
     """
 
     path: str
-    predictions: dict[str, float]
+    outputs: dict[str, float]
     labels: tuple[str, ...]
     task: str = SINGLE_LABEL
 
@@ -64,8 +64,13 @@ class Prediction:
 
     @property
     def probabilities(self) -> dict[str, float]:
-        """The answers, where they are probabilities."""
-        return self.predictions
+        """The same, where they are probabilities."""
+        return self.outputs
+
+    @property
+    def answers(self) -> dict[str, float]:
+        """The same, by the name of earlier versions."""
+        return self.outputs
 
     @property
     def label(self) -> str | None:
@@ -74,11 +79,11 @@ class Prediction:
 
     def text(self, top: int) -> str:
         """The answer in words, of one class each image with the `top` likeliest classes."""
-        return _visible(TASKS[self.task].answer_text(self.predictions, self.labels, top))
+        return _visible(TASKS[self.task].answer_text(self.outputs, self.labels, top))
 
     def as_json(self) -> dict[str, Any]:
         """What `--json` prints."""
-        return {"path": self.path, **TASKS[self.task].answer_json(self.predictions, self.labels)}
+        return {"path": self.path, **TASKS[self.task].answer_json(self.outputs, self.labels)}
 
 
 class Predictions(list[Prediction]):
@@ -107,9 +112,9 @@ class Predictions(list[Prediction]):
 def prediction_rows(one: Prediction) -> list[Row]:
     """What a model says of an image, the answer first, then the next best classes."""
     if not TASKS[one.task].decides:
-        return [Row(name, f"{number:.4g}", None, True) for name, number in one.predictions.items()]
-    names = list(dict.fromkeys([*one.labels, *one.predictions]))[: max(len(one.labels), _MOST_CLASSES)]
-    rows = [Row(name, f"{one.predictions[name]:.1%}", one.predictions[name], name in one.labels) for name in names]
+        return [Row(name, f"{number:.4g}", None, True) for name, number in one.outputs.items()]
+    names = list(dict.fromkeys([*one.labels, *one.outputs]))[: max(len(one.labels), _MOST_CLASSES)]
+    rows = [Row(name, f"{one.outputs[name]:.1%}", one.outputs[name], name in one.labels) for name in names]
     return rows if one.labels else [Row("none", "", None, True), *rows]
 
 
@@ -125,16 +130,16 @@ def write_csv(path: Path, predictions: Sequence[Prediction], names: Sequence[str
     """
     decides = TASKS[predictions[0].task].decides
     fixed = _COLUMNS if decides else _COLUMNS[:1]
-    others = names if decides else list(predictions[0].predictions)
+    others = names if decides else list(predictions[0].outputs)
     with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow([*fixed, *unique_names(others, taken=fixed)])
         for one in predictions:
-            writer.writerow([*_cells(one)[: len(fixed)], *(_number(one.predictions[name]) for name in others)])
+            writer.writerow([*_cells(one)[: len(fixed)], *(_number(one.outputs[name]) for name in others)])
 
 
 def _cells(one: Prediction) -> tuple[str, str, str]:
-    probabilities = (_number(one.predictions[name]) for name in one.labels)
+    probabilities = (_number(one.outputs[name]) for name in one.labels)
     return one.path, SEPARATOR.join(one.labels), SEPARATOR.join(probabilities)
 
 

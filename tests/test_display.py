@@ -255,9 +255,7 @@ def test_predictions_are_a_list(tiny_run: Run, fruit: Path) -> None:
     assert found == list(found) and len(found) == 8
     assert isinstance(found[2:4], Predictions) and found[2:4] == [found[2], found[3]]
     assert len(shown(found[2:4]).images) == 2
-    assert (
-        repr(found[0]) == f"Prediction({found[0].path!r}: {found[0].label} {found[0].predictions[found[0].label]:.1%})"
-    )
+    assert repr(found[0]) == f"Prediction({found[0].path!r}: {found[0].label} {found[0].outputs[found[0].label]:.1%})"
 
 
 def test_importing_app_does_not_import_what_only_notebooks_need() -> None:

@@ -142,6 +142,6 @@ def test_a_task_is_a_row_in_each_table(
     measured = app.evaluate(str(run.path))  # with the images that the run keeps, by the texts of their labels
     assert measured["mae"] == pytest.approx(run.metrics["test"]["mae"], rel=1e-3)
     (one,) = app.predict(str(run.path), [str(folder / rows[0][0])])
-    assert one.task == angle and one.text(1) == f"{one.predictions['turn']:.0f}°"
+    assert one.task == angle and one.text(1) == f"{one.outputs['turn']:.0f}°"
     list_choices("tasks")
     assert "an angle in degrees" in capsys.readouterr().out

@@ -215,7 +215,7 @@ def test_golden_vectors_are_the_file_s_answers(context: ExportContext) -> None:
 def test_answers_are_those_of_the_metrics(context: ExportContext, predictions: list[app.Prediction]) -> None:
     test, truth = context.run.metrics["test"], truth_of(context)
     if context.task == REGRESSION:
-        given = np.array([[one.predictions[name] for name in NUMBERS] for one in predictions])
+        given = np.array([[one.outputs[name] for name in NUMBERS] for one in predictions])
         assert np.abs(given - np.array(truth, float)).mean() == pytest.approx(test["mae"], rel=1e-3)
         assert {one.labels for one in predictions} == {()}
     else:
@@ -245,7 +245,7 @@ def test_numbers_of_a_file_have_the_names_in_it(context: ExportContext, tmp_path
     if context.task == REGRESSION:
         file = shutil.copy(context.run.export / "model.onnx", tmp_path / "model.onnx")
         (one,) = app.predict(str(file), [str(context.test[0])])
-        assert list(one.predictions) == list(context.run.class_names) and one.task == REGRESSION
+        assert list(one.outputs) == list(context.run.class_names) and one.task == REGRESSION
 
 
 def test_answers_follow_the_thresholds(context: ExportContext, predictions: list[app.Prediction]) -> None:
@@ -253,7 +253,7 @@ def test_answers_follow_the_thresholds(context: ExportContext, predictions: list
         return
     thresholds = json.loads((context.run.path / THRESHOLDS).read_text())
     for one in predictions:
-        reached = {name for name, threshold in thresholds.items() if one.predictions[name] >= threshold}
+        reached = {name for name, threshold in thresholds.items() if one.outputs[name] >= threshold}
         assert set(one.labels) == (reached if context.task == MULTI_LABEL else reached or {"other"})
 
 
@@ -264,9 +264,9 @@ def test_predict_says_it_in_words(context: ExportContext, predictions: list[app.
     for path, one in zip(context.test, predictions, strict=True):
         row = next(line for line in ended.out.splitlines() if path.name in line)
         if context.task == REGRESSION:
-            assert all(f"{name} {number:.4g}" in row for name, number in one.predictions.items())
+            assert all(f"{name} {number:.4g}" in row for name, number in one.outputs.items())
         else:
-            assert all(f"{name} {one.predictions[name]:.1%}" in row for name in one.labels)
+            assert all(f"{name} {one.outputs[name]:.1%}" in row for name in one.labels)
             assert bool(one.labels) != row.rstrip().endswith(" none")
 
 

@@ -38,7 +38,7 @@ else:
 
 _MOST_EXAMPLES = 3  # of a finding, in a notebook
 _MOST_IMAGES = 2  # of an example
-_NO_OPINION = "labels were not looked at: there are too few images, or classes, to tell"
+_TOO_FEW = "labels were not looked at: there are too few images, or classes, to tell"
 _NO_LABELS = "labels were not looked at: there are none"
 
 
@@ -173,7 +173,7 @@ def _look(config: AuditConfig) -> Audit:
 def _not_evaluated(evaluated: LabelAudit) -> tuple[str, ...]:
     """Whose labels were not looked at, and why, a sentence each."""
     if evaluated.out_of_fold is None:
-        return (_NO_OPINION if evaluated.examples.class_names else _NO_LABELS,)
+        return (_TOO_FEW if evaluated.examples.class_names else _NO_LABELS,)
     count = int(evaluated.told_by_turning.sum())
     if not count:
         return ()

@@ -46,6 +46,11 @@ class Case:
     keys: tuple[str, ...]
     note: str
 
+    @property
+    def pictures(self) -> tuple[str, ...]:
+        """The keys, by the name of earlier versions."""
+        return self.keys
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -64,6 +69,11 @@ class Finding:
     severity: str
     advice: str
     cases: tuple[Case, ...]
+
+    @property
+    def examples(self) -> tuple[Case, ...]:
+        """The cases, by the name of earlier versions."""
+        return self.cases
 
     @property
     def count(self) -> int:
