@@ -14,12 +14,12 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from app.program import missing_package
+from app.interface.program import missing_package
 
 if TYPE_CHECKING:
-    from app.predictions import Prediction, Predictions
-    from app.predictor import Predictor
-    from app.runs import Run
+    from app.prediction.predictions import Prediction, Predictions
+    from app.prediction.predictor import Predictor
+    from app.runs.run import Run
     from app.verbs.audit import Audit, audit
     from app.verbs.benchmark import benchmark
     from app.verbs.cache import cache
@@ -35,10 +35,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 _MODULES = {
     "Audit": "app.verbs.audit",
-    "Prediction": "app.predictions",
-    "Predictions": "app.predictions",
-    "Predictor": "app.predictor",
-    "Run": "app.runs",
+    "Prediction": "app.prediction.predictions",
+    "Predictions": "app.prediction.predictions",
+    "Predictor": "app.prediction.predictor",
+    "Run": "app.runs.run",
     "audit": "app.verbs.audit",
     "benchmark": "app.verbs.benchmark",
     "cache": "app.verbs.cache",

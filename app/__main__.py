@@ -2,7 +2,7 @@
 
 import sys
 
-from app.program import missing_package
+from app.interface.program import missing_package
 
 try:
     from app.cli import main

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from app.config.shared import nearest
-from app.errors import BAD_INPUT, GateError, Interrupted
-from app.program import command, owning_process
-from app.usage import overview, parse
+from app.config.usage import overview, parse
+from app.interface.errors import BAD_INPUT, GateError, Interrupted
+from app.interface.program import command, owning_process
 from app.verbs import VERBS
 
 # What the file system refuses is no defect of Graft: no space, no right to write, a name that is too long.

@@ -22,12 +22,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from app.config import TrainConfig
-from app.console import console
-from app.errors import BAD_INPUT, UsageError
 from app.evaluation.plots import save_figure
-from app.events import print_table
-from app.sources import open_readable
-from app.splits import choose_splits
+from app.interface.console import console
+from app.interface.errors import BAD_INPUT, UsageError
+from app.interface.events import print_table
+from app.interface.sources import open_readable
+from app.job.splits import choose_splits
 from benchmarks.job import Job
 from benchmarks.summary import (
     CALIBRATION_COLUMNS,

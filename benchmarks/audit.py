@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from app.console import console
-from app.events import print_table
+from app.interface.console import console
+from app.interface.events import print_table
 from app.verbs.audit import Audit, audit
 from benchmarks.repetition import repeated, saved
 from data.auditing.checks import CHECKS

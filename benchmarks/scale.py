@@ -19,12 +19,12 @@ from typing import NamedTuple
 
 import psutil
 
-import app.console  # noqa: F401 -- it listens to what goes on
+import app.interface.console  # noqa: F401 -- it listens to what goes on
 from app import Run
 from app.config import TrainConfig
-from app.errors import BAD_INPUT, UsageError
-from app.events import print_table, track
-from app.usage import parse
+from app.config.usage import parse
+from app.interface.errors import BAD_INPUT, UsageError
+from app.interface.events import print_table, track
 from benchmarks.repetition import repeated
 from data.examples import Examples
 from data.files import write_json

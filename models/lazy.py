@@ -17,9 +17,9 @@ class LazyModule(ModuleType):
     Give the real import to type checkers, which cannot look into this:
 
         if TYPE_CHECKING:
-            from app import job
+            from app.job import steps
         else:
-            job = LazyModule("app.job")
+            steps = LazyModule("app.job.steps")
     """
 
     def __getattr__(self, name: str) -> Any:

@@ -20,7 +20,7 @@ import pytest
 import app
 from app.cli import main
 from app.exporting.formats import FORMATS
-from app.locking import FolderLock, Held
+from app.runs.locking import FolderLock, Held
 from models.backbones import BACKBONES
 from models.backbones.spec import BackboneSpec
 from tests.handmade import colour_classifier
@@ -238,7 +238,7 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def cli(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
     """Carry out a command line in this process; on a slow machine, too, no stage says how far it is before it ends."""
-    monkeypatch.setattr("app.console.bars.PIPE_SECONDS", 1e6)
+    monkeypatch.setattr("app.interface.console.bars.PIPE_SECONDS", 1e6)
 
     def call(*arguments: object) -> Ended:
         capfd.readouterr()

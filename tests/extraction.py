@@ -36,7 +36,7 @@ PLENTY = 10**9
 
 
 def examples_of(files: Sequence[bytes]) -> Examples:
-    """Image files in memory, as `app.sources.open_readable` would give them."""
+    """Image files in memory, as `app.interface.sources.open_readable` would give them."""
     return Examples(
         "memory",
         tuple(f"{number}.png" for number in range(len(files))),

@@ -6,7 +6,7 @@ from typing import Any
 
 from app.config import RunConfig
 from app.config.hyperrule import resolve
-from app.plan import Plan
+from app.config.plan import Plan
 from data.labels import SINGLE_LABEL
 
 

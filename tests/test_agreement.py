@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.errors import UsageError
 from app.exporting.context import ExportContext
 from app.exporting.formats import FORMATS
 from app.exporting.metadata import Description
@@ -26,6 +25,7 @@ from app.exporting.parity import (
 )
 from app.exporting.process import ModelProcess
 from app.exporting.saved_model import REFUSED, REFUSED_END, write_saved_model
+from app.interface.errors import UsageError
 from app.tasks import TASKS
 from app.tasks.intervals import paired_interval
 from data.labels import MULTI_LABEL, REGRESSION, SINGLE_LABEL

@@ -109,7 +109,7 @@ def test_packages_import_in_one_direction(path: Path) -> None:
 def test_only_the_console_draws(path: Path) -> None:
     """Rich's own live displays put themselves in the place of the standard streams."""
     source = (ROOT / path).read_text(encoding="utf-8")
-    if path.parts[:2] != ("app", "console"):
+    if path.parts[:3] != ("app", "interface", "console"):
         assert "rich" not in imported(source, module_of(path)) and "console.status" not in source
 
 
@@ -118,7 +118,7 @@ def test_only_the_console_draws(path: Path) -> None:
     [
         "import app",
         "import app.cli as cli, os",
-        "from app.errors import UsageError",
+        "from app.interface.errors import UsageError",
         "def late():\n    from app import train",
         "if TYPE_CHECKING:\n    import app.config",
         "import importlib\nimportlib.import_module('app.cli')",

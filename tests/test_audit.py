@@ -16,7 +16,7 @@ from PIL import Image
 import app
 from app.auditing.labels import LABEL_CHECKS, LabelAudit
 from app.auditing.out_of_fold import cross_validate
-from app.sources import open_readable
+from app.interface.sources import open_readable
 from app.verbs.audit import _not_evaluated
 from data.auditing.findings import find_all
 from data.errors import DataError

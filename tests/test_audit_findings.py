@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from app.sources import read_source
+from app.interface.sources import read_source
 from data.auditing.checks import CHECKS
 from data.auditing.cleaning import worth_keeping
 from data.auditing.duplicates import find_duplicates

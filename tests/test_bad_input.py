@@ -14,7 +14,7 @@ import pytest
 
 import app
 from app.config import TrainConfig, make_config
-from app.errors import UsageError
+from app.interface.errors import UsageError
 from models.errors import ModelError
 from tests.conftest import Ended, contents
 from tests.images import coloured, encode, write_folder

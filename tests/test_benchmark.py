@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 import app
-from app.errors import UsageError
 from app.exporting.process import ModelProcess, usual_client
-from app.predictor import Predictor
+from app.interface.errors import UsageError
+from app.prediction.predictor import Predictor
 from models.builder import load_model
 from tests.conftest import Ended, contents
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.program import command
+from app.interface.program import command
 from data.cache.cache import default_cache_folder
 from data.cache.partition import Partition
 from data.sources import open_source

@@ -20,12 +20,12 @@ import pytest
 import app
 from app.config import LISTS, TrainConfig, make_config
 from app.config.shared import Option, Options, by_heading
-from app.errors import GateError, Interrupted, UsageError
+from app.config.usage import layout, parse
 from app.exporting.formats import FORMATS
-from app.program import command
+from app.interface.errors import GateError, Interrupted, UsageError
+from app.interface.program import command
 from app.training.engines import ENGINES
 from app.training.strategies import STRATEGIES
-from app.usage import layout, parse
 from app.verbs import VERBS
 from data.errors import DataError
 from data.labels import LABELS

@@ -8,9 +8,9 @@ from dataclasses import fields, replace
 import pytest
 
 from app.config import RunConfig, RunOptions, TrainConfig, load_config, recorded
+from app.config.plan import Plan
 from app.config.shared import by_heading
-from app.errors import UsageError
-from app.plan import Plan
+from app.interface.errors import UsageError
 from tests.plans import config_of
 
 

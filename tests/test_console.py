@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from app.console import aside, bars, redirect_output
-from app.console.printing import console
-from app.events import print_path, print_text, progress, status, track, whole
+from app.interface.console import aside, bars, redirect_output
+from app.interface.console.printing import console
+from app.interface.events import print_path, print_text, progress, status, track, whole
 from tests.terminal import on_a_terminal
 
 
@@ -127,10 +127,10 @@ def test_nobody_takes_the_place_of_the_standard_streams(tmp_path: Path) -> None:
 ON_A_TERMINAL = """
 import os, sys
 from pathlib import Path
-from app.console import redirect_output
-from app.console.listener import stages
-from app.events import print_text, progress, status
-from app.program import owning_process
+from app.interface.console import redirect_output
+from app.interface.console.listener import stages
+from app.interface.events import print_text, progress, status
+from app.interface.program import owning_process
 with owning_process(), redirect_output(Path(sys.argv[1])):
     with status("starting"):
         print("while it starts")

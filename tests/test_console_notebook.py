@@ -19,9 +19,9 @@ CELLS = {
         import logging, os, sys, threading, time, warnings
         sys.modules["ipywidgets"] = None  # not to be found
         from pathlib import Path
-        from app.console import redirect_output
-        from app.console.listener import stages
-        from app.events import print_table, print_text, progress, status, track
+        from app.interface.console import redirect_output
+        from app.interface.console.listener import stages
+        from app.interface.events import print_table, print_text, progress, status, track
     """,
     "half a line": """
         with progress("reading", 1):
@@ -43,7 +43,7 @@ CELLS = {
             pass
     """,
     "long status": """
-        from app.console import bars
+        from app.interface.console import bars
         bars.BRIEF_SECONDS = bars.NOTEBOOK_SECONDS = 0.01
         with status("starting"):
             time.sleep(0.1)

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from app.console import redirect_output
-from app.errors import UsageError
-from app.events import listening, print_text, status
 from app.exporting.process import ModelProcess
-from app.program import owning_process
+from app.interface.console import redirect_output
+from app.interface.errors import UsageError
+from app.interface.events import listening, print_text, status
+from app.interface.program import owning_process
 
 
 @pytest.fixture

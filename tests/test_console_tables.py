@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
-from app.events import print_table
+from app.interface.events import print_table
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,6 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from ai_edge_litert.tools import flatbuffer_utils
 
 import app
-from app.errors import GateError, UsageError
 from app.exporting import parity
 from app.exporting.context import ExportContext
 from app.exporting.delegates import DELEGATES, DEVICE_COLUMNS, device_rows, left_to_cpu
@@ -29,7 +28,8 @@ from app.exporting.op_versions import (
     named,
     scales,
 )
-from app.predictor import Predictor
+from app.interface.errors import GateError, UsageError
+from app.prediction.predictor import Predictor
 from tests.conftest import Ended
 
 Cli = Callable[..., Ended]

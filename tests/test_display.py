@@ -259,6 +259,8 @@ def test_predictions_are_a_list(tiny_run: Run, fruit: Path) -> None:
 
 
 def test_importing_app_does_not_import_what_only_notebooks_need() -> None:
-    code = "import sys, app; print('jinja2' in sys.modules, 'app.display' in sys.modules, 'IPython' in sys.modules)"
+    code = (
+        "import sys, app; print('jinja2' in sys.modules, 'app.runs.display' in sys.modules, 'IPython' in sys.modules)"
+    )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout.split() == ["False"] * 3

@@ -16,8 +16,8 @@ from urllib.parse import unquote
 import pytest
 
 from app.config import make_config
-from app.errors import BAD_INPUT
-from app.usage import parse
+from app.config.usage import parse
+from app.interface.errors import BAD_INPUT
 from app.verbs import VERBS
 
 ROOT = Path(__file__).parents[1]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from app.errors import UsageError
+from app.interface.errors import UsageError
 from app.training import engines
 from app.training.engines import CHOICES, ENGINES, TOLERANCE, Choice, Engine, Forward, choose_engine, disagreement
 from models.backbones import find_backbone

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import app
-from app.errors import UsageError
+from app.interface.errors import UsageError
 from data.errors import DataError
 from tests.conftest import Ended
 from tests.images import write_folder

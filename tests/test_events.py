@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 import app
-from app import events
-from app.errors import Interrupted
-from app.events import (
+from app.interface import events
+from app.interface.errors import Interrupted
+from app.interface.events import (
     Advanced,
     Event,
     Finished,

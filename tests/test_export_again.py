@@ -16,10 +16,10 @@ import pytest
 import tensorflow as tf
 
 import app
-from app.errors import UsageError
 from app.exporting.context import ExportContext
 from app.exporting.folder import new_export
 from app.exporting.formats import FORMATS
+from app.interface.errors import UsageError
 from data.errors import DataError
 from tests.conftest import TINY, Ended, contents
 from tests.images import write_folder

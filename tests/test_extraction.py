@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from app.sources import open_readable
+from app.interface.sources import open_readable
 from app.training import activations
 from app.training.activations import Extractor
 from data.cache.activations import CacheFull

@@ -16,10 +16,10 @@ import pytest
 
 import app
 from app.config import TrainConfig
-from app.errors import GateError, Interrupted, UsageError
-from app.evaluation.folds import summarise
-from app.runs import Run
-from app.splits import choose_splits
+from app.interface.errors import GateError, Interrupted, UsageError
+from app.job.splits import choose_splits
+from app.runs.fold_figures import summarise
+from app.runs.run import Run
 from data.errors import DataError
 from data.files import write_json
 from data.labels import MULTI_LABEL, REGRESSION, SINGLE_LABEL
@@ -160,7 +160,7 @@ def test_ctrl_c_says_how_to_continue_all_folds(copy: Run, monkeypatch: pytest.Mo
         raise KeyboardInterrupt
 
     stopped_at_its_end(folds_of(copy)[1])
-    monkeypatch.setattr("app.job.fit", stop)
+    monkeypatch.setattr("app.job.steps.fit", stop)
     with pytest.raises(Interrupted) as ended:
         app.train(resume=str(copy.path))
     assert str(ended.value) == f"Interrupted. Continue with: python -m app train --resume {copy.path}"

@@ -11,8 +11,8 @@ import pytest
 import tensorflow as tf
 
 import app
-from app.errors import UsageError
 from app.exporting.process import ModelProcess
+from app.interface.errors import UsageError
 from data.image.decoding import decode
 from tests.conftest import Ended
 from tests.foreign import (

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 from onnx import TensorProto
 
-from app.errors import UsageError
+from app.interface.errors import UsageError
 from tests.conftest import Ended
 from tests.foreign import (
     COLOURS,

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import app
-from app.errors import UsageError
 from app.exporting.formats import FORMATS, check_exportable
+from app.interface.errors import UsageError
 from data.labels import LABELS, REGRESSION
 from models.backbones import BACKBONES
 from tests.conftest import Ended

@@ -14,7 +14,7 @@ import app
 from app.exporting.evaluation_sets import EvaluationSet
 from app.exporting.formats import FORMATS
 from app.exporting.golden import write_golden
-from app.sources import open_readable
+from app.interface.sources import open_readable
 from data.image.decoding import load_pixels
 from data.image.transform import ImageTransform
 from data.loading import Loader

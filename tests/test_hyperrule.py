@@ -10,8 +10,8 @@ import pytest
 
 from app.config import RunConfig
 from app.config.hyperrule import resolve, resolved
+from app.config.plan import Plan
 from app.exporting.formats import DEFAULT_FORMATS
-from app.plan import Plan
 from tests.plans import config_of, plan_of
 
 SIZES = (2, 18, 200, 671, 3022, 50_000, 10_000_000)

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 import app
-from app.errors import Interrupted, UsageError
-from app.locking import FolderLock, Held
+from app.interface.errors import Interrupted, UsageError
+from app.runs.locking import FolderLock, Held
 from data.errors import DataError
 from tests.conftest import TINY, Ended
 from tests.images import write_folder
@@ -38,7 +38,7 @@ def source(tmp_path: Path) -> Path:
 @pytest.fixture
 def interrupted(source: Path, tmp_path: Path, tiny_backbone: str, monkeypatch: pytest.MonkeyPatch) -> app.Run:
     """A run that Ctrl-C has ended when it was about to fit, and ends again when it is resumed."""
-    monkeypatch.setattr("app.job.fit", interrupt)
+    monkeypatch.setattr("app.job.steps.fit", interrupt)
     with pytest.raises(Interrupted):
         app.train(str(source), output=str(tmp_path / "run"), **OPTIONS)
     return app.Run(tmp_path / "run")
@@ -109,7 +109,7 @@ def test_evaluate_says_that_test_images_changed(
 HOLD = """
 import sys, time
 from pathlib import Path
-from app.locking import FolderLock
+from app.runs.locking import FolderLock
 with FolderLock(Path(sys.argv[1])).held():
     print("held", flush=True)
     time.sleep(600)
@@ -164,7 +164,7 @@ def no_room_in_another_language(*arguments: object, **options: object) -> None:
 
 
 @pytest.mark.parametrize("fail", [no_room, no_room_in_another_language])
-@pytest.mark.parametrize("where", ["app.job.write_exports", "app.job.write_report"])
+@pytest.mark.parametrize("where", ["app.job.steps.write_exports", "app.job.steps.write_report"])
 def test_a_disk_that_is_full_names_resume(
     fail: Callable[..., None],
     where: str,
@@ -187,7 +187,7 @@ def test_what_the_system_refuses_before_anything_is_trained_leaves_nothing(
     def refuse(*arguments: object, **options: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr("app.job.fit", refuse)
+    monkeypatch.setattr("app.job.steps.fit", refuse)
     with pytest.raises(OSError, match=re.escape(os.strerror(number))):
         app.train(str(source), output=str(tmp_path / "new" / "run"), **OPTIONS)
     assert not (tmp_path / "new").exists()
@@ -206,7 +206,7 @@ def test_training_goes_on_without_a_cache_that_cannot_be_written_to(
 def test_a_run_folder_that_cannot_be_begun_is_removed(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.run_folder.write_json", no_room)
+    monkeypatch.setattr("app.runs.folder.write_json", no_room)
     with pytest.raises(UsageError, match="cannot make the run folder"):
         app.Run.create({"source": str(source)}, output=str(tmp_path / "new" / "run"))
     assert not (tmp_path / "new").exists()

@@ -18,9 +18,9 @@ from ai_edge_litert.tools import flatbuffer_utils
 from mediapipe.tasks.metadata import metadata_schema_py_generated as metadata_schema
 
 import app
-from app.errors import UsageError
 from app.exporting.formats import FORMATS
 from app.exporting.metadata import FILE_KEY, Description, read_locales, with_metadata
+from app.interface.errors import UsageError
 from tests.conftest import Ended, contents
 from tests.images import NAMES, coloured
 

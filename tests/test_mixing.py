@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from app.errors import UsageError
+from app.interface.errors import UsageError
 from app.training.fitting import check_mixing
 from app.training.mixing import mixed
 from app.training.phases import Phase

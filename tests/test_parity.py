@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 import app
-from app.errors import GateError
 from app.exporting import exports, tflite
 from app.exporting.context import ExportContext
 from app.exporting.evaluation_sets import EvaluationSet
@@ -21,7 +20,8 @@ from app.exporting.parity import (
     verify,
 )
 from app.exporting.process import ModelProcess
-from app.sources import open_readable
+from app.interface.errors import GateError
+from app.interface.sources import open_readable
 from data.examples import Examples
 from data.image.decoding import RESIZES, load_pixels
 from data.image.transform import ImageTransform

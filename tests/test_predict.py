@@ -16,8 +16,8 @@ import pytest
 from ai_edge_litert.tools import flatbuffer_utils
 
 import app
-from app.errors import UsageError
 from app.exporting.formats import FORMATS
+from app.interface.errors import UsageError
 from data.errors import DataError
 from models.builder import load_model
 from models.errors import ModelError

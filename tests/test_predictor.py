@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 import app
-import app.predictor
+import app.prediction.predictor
 from app import Predictor
-from app.errors import UsageError
 from app.exporting.formats import FORMATS
+from app.interface.errors import UsageError
 from data.image.decoding import UnreadableImage, load_pixels
 from data.image.preparing import Preparation
 from tests.handmade import colour_classifier
@@ -40,7 +40,7 @@ def test_the_examples_of_the_docstring_run(
     tiny_copy.path.rename(tmp_path / "runs" / "fruit")
     shutil.copy(fruit / "apple" / "00.png", tmp_path / "apple.png")
     monkeypatch.chdir(tmp_path)
-    found = doctest.DocTestFinder(recurse=False).find(app.predictor.Predictor, "Predictor", globs={})
+    found = doctest.DocTestFinder(recurse=False).find(app.prediction.predictor.Predictor, "Predictor", globs={})
     (examples,) = [one for one in found if one.examples]
     result = doctest.DocTestRunner().run(examples)
     assert (result.failed, result.attempted) == (0, len(examples.examples))

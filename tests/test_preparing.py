@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import app
-from app.sources import open_readable
+from app.interface.sources import open_readable
 from data.auditing.lost import ON_BLACK, ON_WHITE, VISIBLE, background_for, deep_ones, levels_for
 from data.auditing.statistics import statistics_of
 from data.errors import DataError

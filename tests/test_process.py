@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 
 import app
-from app.errors import UsageError
 from app.exporting.formats import FORMATS
 from app.exporting.process import ModelProcess, usual_client
+from app.interface.errors import UsageError
 from tests.conftest import Ended
 
 Cli = Callable[..., Ended]

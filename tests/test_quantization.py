@@ -13,7 +13,6 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 
 import app
-from app.errors import GateError
 from app.exporting import automatic
 from app.exporting.automatic import quantize_automatically, readable
 from app.exporting.context import ExportContext
@@ -23,7 +22,8 @@ from app.exporting.formats import FORMATS, Format
 from app.exporting.metadata import Description
 from app.exporting.parity import Verification
 from app.exporting.quantization import Quantizer
-from app.sources import open_readable
+from app.interface.errors import GateError
+from app.interface.sources import open_readable
 from data.image.transform import ImageTransform
 from data.loading import Loader
 from models.builder import with_predictions

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from app import Run, train
-from app.errors import Interrupted
-from app.events import Advanced, Event, cancellable, listening
+from app.interface.errors import Interrupted
+from app.interface.events import Advanced, Event, cancellable, listening
 from tests.images import write_folder
 
 ROOT = Path(__file__).parent.parent
@@ -102,7 +102,7 @@ def test_kill_9_in_phase_2_then_resume_ends_like_an_uninterrupted_run(
         raise AssertionError("the pretrained weights may be gone; the model is in the run folder")
 
     with monkeypatch.context() as patch:
-        patch.setattr("app.job.build_model", out_of_reach)
+        patch.setattr("app.job.steps.build_model", out_of_reach)
         train(resume=str(run.path))
 
     assert "Resuming after epoch" in capsys.readouterr().out

@@ -16,8 +16,8 @@ import pytest
 from PIL import Image
 
 import app
-from app.errors import UsageError
 from app.evaluation.report import write_report
+from app.interface.errors import UsageError
 from data.image.decoding import RESIZES, load_pixels
 from models.builder import load_model, with_predictions
 from tests.conftest import TINY, naming_folders

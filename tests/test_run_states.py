@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import app
-from app.errors import UsageError
-from app.figures import beyond, percent
+from app.exporting.figures import beyond, percent
+from app.interface.errors import UsageError
 from tests.conftest import Ended
 
 Cli = Callable[..., Ended]

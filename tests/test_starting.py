@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from app.tensorflow_loading import load_tensorflow
+from app.interface.tensorflow_loading import load_tensorflow
 
 IN_A_NEW_PROCESS = """
 import gc
-from app.tensorflow_loading import start_tensorflow
+from app.interface.tensorflow_loading import start_tensorflow
 {before}
 start_tensorflow()
 assert "keras" in __import__("sys").modules

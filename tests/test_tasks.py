@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from sklearn.metrics import f1_score, precision_score, r2_score, recall_score
 
 from app.config import TrainConfig
-from app.errors import UsageError
 from app.evaluation.results import check_operating_point
 from app.evaluation.thresholds import best_f1_threshold, decide, threshold_for
+from app.interface.errors import UsageError
 from app.tasks import TASKS
 from app.tasks.intervals import mean_interval
 from app.tasks.task import OperatingPoint, Task

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import app
-from app.job import _fit_data
-from app.sources import open_readable
+from app.interface.sources import open_readable
+from app.job.steps import _fit_data
 from app.training.activations import Extractor
 from app.training.fitting import fit
 from data.cache.activations import ActivationCache

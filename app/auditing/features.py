@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from app.config import AuditConfig
-from app.events import status
+from app.interface.events import status
 from app.training.activations import Extractor, Views
-from data.cache.cache import Cache
+from data.cache.activations import ActivationCache
 from data.cache.shards import Rows
 from data.examples import Examples
 from data.image.transform import ImageTransform
@@ -18,12 +17,26 @@ from models.freezing import freeze
 from models.splitting import split
 
 
-def extract_features(examples: Examples, config: AuditConfig) -> Rows:
+def extract_features(
+    examples: Examples,
+    cache: ActivationCache,
+    *,
+    backbone: str,
+    weights: str | None,
+    image_size: int | None,
+    resize: str,
+    engine: str,
+) -> Rows:
     """Features of every image as it is: the rows that a head on the same backbone, frozen, is trained and tested on.
 
     Args:
         examples: with their digests.
-        config: of the audit.
+        cache: where they are kept.
+        backbone: a key of `models.backbones.BACKBONES`.
+        weights: a file of weights, "none", or None for pretrained ones.
+        image_size: side of the images, in pixels; None for that of the backbone.
+        resize: a key of `data.image.decoding.RESIZES`.
+        engine: what runs the backbone, one of `app.training.engines.CHOICES`.
 
     Returns:
         float16 (n, width), read from disk as they are taken.
@@ -34,14 +47,11 @@ def extract_features(examples: Examples, config: AuditConfig) -> Rows:
         DataError: an image can no longer be read.
     """
     with status("building the backbone"):
-        spec = find_backbone(config.backbone)
-        model = build_model(
-            spec, num_classes=2, image_size=config.image_size, weights=spec.resolve_weights(config.weights)
-        )
+        spec = find_backbone(backbone)
+        model = build_model(spec, num_classes=2, image_size=image_size, weights=spec.resolve_weights(weights))
         freeze(model)
         bottom, _ = split(model)
-    loader = Loader(examples, ImageTransform(model.input_shape[1], config.resize))
-    cache = Cache(config.cache_folder).activations(config.cache_limit)
-    extractor = Extractor(loader, cache, backbone=config.backbone, engine=config.engine)
+    loader = Loader(examples, ImageTransform(model.input_shape[1], resize))
+    extractor = Extractor(loader, cache, backbone=backbone, engine=engine)
     (rows,) = extractor.rows(bottom, [bottom], [Views(np.arange(len(examples)), (0,))])
     return rows

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from app.sources import CheckedSource
-from app.thumbnails import thumbnails
+from app.interface.sources import CheckedSource
+from app.runs.thumbnails import thumbnails
 from data.auditing.checks import class_counts
 from data.auditing.findings import Finding
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import fields, replace
 
+from app.config.plan import ExportPlan, Plan
 from app.config.run import RunConfig
 from app.exporting.formats import resolve_exports
-from app.plan import ExportPlan, Plan
 from app.training.strategies.two_phase import RATE_OF_MANY
 
 _BLOCKS_PER_UNFROZEN = 12  # the last block alone has a third of the weights, and trains many times as fast as all

@@ -13,7 +13,7 @@ from app.config.source import SourceGroup, UnreadableGroup
 from app.config.splits import SplitGroup
 from app.config.storage import CacheGroup, KeepGroup
 from app.config.training import AugmentationGroup, BatchGroup, ThresholdGroup, TrainingGroup
-from app.errors import UsageError
+from app.interface.errors import UsageError
 from data.labels import SINGLE_LABEL
 
 
@@ -54,7 +54,7 @@ def load_config(options: Mapping[str, Any]) -> RunConfig:
     """The options of a run. They are not checked again: what they need, such as a file of weights, may be gone by now.
 
     Args:
-        options: what `config.json` holds, from `app.runs.Run.options`.
+        options: what `config.json` holds, from `app.runs.run.Run.options`.
 
     Raises:
         UsageError: an unknown name (the text offers the nearest), or no source.

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, TypeVar
 
-from app.errors import UsageError
+from app.interface.errors import UsageError
 
 MAX_COUNT = 1_000_000  # of epochs, images a step and the like: more is a slip of the hand
 

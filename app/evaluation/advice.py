@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from app.plan import Plan
+from app.config.plan import Plan
 from data.auditing.groups import find_conflicts
 from data.examples import Examples
 
@@ -91,7 +91,9 @@ def find_mirrored(examples: Examples) -> tuple[str, str] | None:
     Returns:
         Their names; None where there are none.
     """
-    assert examples.duplicates is not None and examples.upright is not None  # `app.sources.open_readable` gives them
+    assert (
+        examples.duplicates is not None and examples.upright is not None
+    )  # `app.interface.sources.open_readable` gives them
     for members in find_conflicts(examples, examples.upright, examples.duplicates).orientations:
         (one, *others), labels = members.tolist(), examples.labels.array
         other = next(index for index in others if np.any(labels[index] != labels[one]))

@@ -11,7 +11,7 @@ import matplotlib
 from matplotlib.font_manager import FontEntry, FontProperties, fontManager
 from matplotlib.ft2font import FT2Font
 
-from app.events import print_text
+from app.interface.events import print_text
 
 _UNSEEN = ("Cc", "Cf", "Zs", "Zl", "Zp")  # categories of Unicode that need no glyph
 _MOST_FONTS = 5  # more scripts than that are hardly in the names of one data set

@@ -11,9 +11,9 @@ from app.config.training import ThresholdGroup
 from app.evaluation import plots
 from app.evaluation.calibration import Calibrator
 from app.evaluation.fonts import fonts_for
-from app.events import print_table, print_text, status
-from app.figures import beyond
-from app.runs import Run
+from app.exporting.figures import beyond
+from app.interface.events import print_table, print_text, status
+from app.runs.run import Run
 from app.tasks import TASKS
 from app.tasks.task import OperatingPoint
 from app.training.inputs import Inputs, validation_logits

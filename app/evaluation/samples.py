@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 from matplotlib.figure import Figure
 
+from app.config.plan import Plan
 from app.evaluation import plots
 from app.evaluation.fonts import fonts_for
-from app.events import status
-from app.plan import Plan
-from app.runs import Run
+from app.interface.events import status
+from app.runs.run import Run
 from app.tasks import TASKS
 from app.tasks.task import evenly
 from app.training.activations import view_seed
@@ -89,7 +89,7 @@ def views_seen(data: FitData, indices: Sequence[int], numbers: Sequence[int], *,
     def seed_of(index: int, number: int) -> Seed:
         if not cached:
             return (data.phase_seed(0), number - 1, index)  # as in `data.pipeline.training_batches`
-        assert data.loader.examples.digests is not None  # `app.sources.open_readable` gives them
+        assert data.loader.examples.digests is not None  # `app.interface.sources.open_readable` gives them
         return view_seed(data.loader.examples.digests[index], number)
 
     wanted = [(index, [None, *(seed_of(index, number) for number in numbers)]) for index in indices]

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from app.events import status
 from app.exporting.context import ExportContext
 from app.exporting.evaluation_sets import EvaluationSet
+from app.exporting.figures import beyond
 from app.exporting.formats import FORMATS, Format
 from app.exporting.parity import Verification, verify
 from app.exporting.tflite import write_int8
-from app.figures import beyond
+from app.interface.events import status
 
 SHARES = (0.5, 0.9, 0.99)  # of the summed error, that the layers which are left in float carry
 HARMLESS = 1e-3  # a layer with a smaller share of the error is not worth leaving

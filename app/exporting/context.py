@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from app.events import track
 from app.exporting.converter import convert
 from app.exporting.metadata import Description
 from app.exporting.quantization import Quantizer
+from app.interface.events import track
 from models.heads import in_units, standardized
 
 if TYPE_CHECKING:

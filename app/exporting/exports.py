@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from app.evaluation.predicting import make_predict_function
-from app.events import status
+from app.config.plan import ExportPlan
 from app.exporting.automatic import Search, quantize_automatically, worst_layers
 from app.exporting.context import ExportContext
 from app.exporting.evaluation_sets import EvaluationSet, calibration_members, export_members, more_members
@@ -21,8 +20,9 @@ from app.exporting.formats import FORMATS
 from app.exporting.golden import write_golden
 from app.exporting.metadata import Description, read_locales
 from app.exporting.parity import Verification, verify
-from app.plan import ExportPlan
-from app.runs import Run
+from app.interface.events import status
+from app.prediction.in_process import make_predict_function
+from app.runs.run import Run
 from app.tasks import TASKS
 from data.examples import Examples
 from data.files import write_json, write_text

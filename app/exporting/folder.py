@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.errors import UsageError
 from app.exporting.metadata import LABELS, THRESHOLDS
-from app.runs import Run
+from app.interface.errors import UsageError
+from app.runs.run import Run
 from data.files import atomic_write, target_name, write_json
 
 PARITY, GOLDEN, EXPECTED = "parity.json", "golden", "golden/expected.json"

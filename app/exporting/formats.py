@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from app.errors import UsageError
 from app.exporting import tflite
 from app.exporting.context import ExportContext
 from app.exporting.onnx import write_onnx
 from app.exporting.saved_model import write_saved_model
+from app.interface.errors import UsageError
 from models.heads import NUMBERS, OUTPUTS
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from app.errors import UsageError
+from app.interface.errors import UsageError
 
 
 @dataclass(frozen=True)

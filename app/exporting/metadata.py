@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from app.errors import UsageError
 from app.exporting.op_versions import correct_versions
+from app.interface.errors import UsageError
 from app.tasks import TASKS
 from data.labels import SINGLE_LABEL
 

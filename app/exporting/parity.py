@@ -17,15 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from app.errors import UsageError
-from app.events import progress
 from app.exporting.delegates import left_to_cpu
 from app.exporting.evaluation_sets import EvaluationSet
+from app.exporting.figures import beyond
 from app.exporting.formats import Format
 from app.exporting.op_versions import minimum_runtime
 from app.exporting.saved_model import REFUSED, REFUSED_END
-from app.figures import beyond
-from app.predictor import Predictor
+from app.interface.errors import UsageError
+from app.interface.events import progress
+from app.prediction.predictor import Predictor
 
 # TensorFlow's operations round the last bit of a few pixels otherwise than OpenCV's, so single images may differ a little
 # more; another channel order or another resize would show in the mean.

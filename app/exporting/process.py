@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from app.console import redirected_to
-from app.errors import UsageError
 from app.exporting.description import ModelDescription
 from app.exporting.inputs import ModelInput
+from app.interface.console import redirected_to
+from app.interface.errors import UsageError
 
 _ROOT = Path(__file__).parents[2]  # where `python -m app...` finds the package
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from app.errors import UsageError
 from app.exporting.description import LINEAR, SIGMOID, SOFTMAX, ModelDescription
 from app.exporting.inputs import ModelInput, as_rows, model_input
 from app.exporting.mediapipe_client import MediaPipeRuntime
@@ -24,6 +23,7 @@ from app.exporting.self_description import (
     end_of_onnx,
     end_of_tflite,
 )
+from app.interface.errors import UsageError
 from models.heads import OUTPUTS, output_of
 from models.lazy import LazyModule
 

@@ -18,7 +18,7 @@ import numpy as np
 from app.exporting.description import LINEAR, SIGMOID, SOFTMAX, ModelDescription, ScoreCalibration
 from app.exporting.metadata import FILE_KEY, OWN_KEY, THRESHOLDS, metadata_schema
 from app.exporting.saved_model import SAVED_MODEL_PROPERTIES
-from app.label_files import LARGEST, parse_names
+from app.prediction.label_files import LARGEST, parse_names
 from app.tasks import TASKS
 from data.image.decoding import RESIZES
 

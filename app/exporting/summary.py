@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from app.events import print_path, print_table, print_text
 from app.exporting.delegates import DEVICE_COLUMNS, device_rows
 from app.exporting.folder import Kept, users_files
 from app.exporting.verdicts import export_cells, export_columns, remarks, search_steps
-from app.runs import Run
+from app.interface.events import print_path, print_table, print_text
+from app.runs.run import Run
 from app.tasks import TASKS
 
 

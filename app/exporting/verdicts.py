@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from app.figures import percent
+from app.exporting.figures import percent
 from app.tasks import Task
 
 _COARSE = 0.01  # standard deviations

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from app.errors import BAD_INPUT
 from app.exporting.runtimes import CLIENTS, Runtime
+from app.interface.errors import BAD_INPUT
 
 _WARM_UP_RUNS, _WARM_UP_SECONDS = 5, 0.5  # the first runs make graphs and pack weights
 _LEAST_RUNS = 10

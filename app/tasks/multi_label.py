@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from app.errors import UsageError
 from app.evaluation import plots
 from app.evaluation.calibration import ANY_CLASSES
 from app.evaluation.metrics import measure_multi_label
 from app.evaluation.thresholds import best_f1_threshold, threshold_for
+from app.interface.errors import UsageError
 from app.tasks.intervals import interval, mean_interval
 from app.tasks.task import Metrics, OperatingPoint, Task, shares
 from data.labels import MULTI_LABEL, SEPARATOR, UNKNOWN

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from app.errors import UsageError
 from app.evaluation import plots
 from app.evaluation.metrics import measure_regression
+from app.interface.errors import UsageError
 from app.tasks.intervals import mean_interval
 from app.tasks.task import Metrics, OperatingPoint, Task
 from data.labels import REGRESSION, SEPARATOR, Labels

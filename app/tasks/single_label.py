@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from app.errors import UsageError
 from app.evaluation import plots
 from app.evaluation.calibration import ONE_CLASS
 from app.evaluation.metrics import measure_single_label
 from app.evaluation.thresholds import decide, threshold_for
+from app.interface.errors import UsageError
 from app.tasks.intervals import interval, paired_interval
 from app.tasks.task import Metrics, OperatingPoint, Task, evenly, shares
 from data.labels import SINGLE_LABEL, Labels

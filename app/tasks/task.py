@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from app.errors import UsageError
 from app.evaluation import plots
 from app.evaluation.calibration import Calibrator
+from app.interface.errors import UsageError
 from data.labels import LABELS, Labels
 from models.heads import OUTPUTS, Output
 

@@ -18,8 +18,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from app.events import status, track
-from app.run_folder import weights_sha256
+from app.interface.events import status, track
+from app.runs.folder import weights_sha256
 from app.training.engines import Choice, choose_engine
 from data.cache.activations import ActivationCache, CacheFull
 from data.cache.partition import Partition
@@ -170,7 +170,7 @@ class Extractor:
 
     @property
     def _digests(self) -> tuple[str, ...]:
-        assert self.loader.examples.digests is not None  # `app.sources.open_readable` gives them
+        assert self.loader.examples.digests is not None  # `app.interface.sources.open_readable` gives them
         return self.loader.examples.digests
 
 

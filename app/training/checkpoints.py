@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass
 import keras
 import numpy as np
 
-from app.errors import UsageError
-from app.runs import Run
+from app.interface.errors import UsageError
+from app.runs.run import Run
 from app.training.phases import Phase
 from data.files import atomic_write, write_json
 

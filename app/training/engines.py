@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from app.errors import UsageError
+from app.interface.errors import UsageError
 
 if TYPE_CHECKING:  # the table is read by `--help`, which must not import TensorFlow
     import keras

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import keras
 
-from app.errors import UsageError
-from app.events import Stage, print_text, progress, status
-from app.runs import Run
+from app.interface.errors import UsageError
+from app.interface.events import Stage, print_text, progress, status
+from app.runs.run import Run
 from app.tasks import Task
 from app.training.activations import Extractor
 from app.training.checkpoints import FitState, read_checkpoint, write_checkpoint

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, NamedTuple
 
-import app.console  # noqa: F401 -- it listens to what verbs do
+import app.interface.console  # noqa: F401 -- it listens to what verbs do
 from app.config import (
     AuditConfig,
     BenchmarkConfig,

@@ -14,17 +14,18 @@ from app.auditing.labels import LABEL_CHECKS, LabelAudit
 from app.auditing.out_of_fold import cross_validate
 from app.auditing.report import render_page
 from app.config import AuditConfig, make_config
-from app.console import aside, console, redirect_output
-from app.display import THUMBNAIL, render
-from app.errors import UsageError
-from app.events import print_path, print_table, print_text, status
-from app.sources import CheckedSource, read_source
-from app.tensorflow_loading import load_tensorflow
-from app.thumbnails import thumbnails
+from app.interface.console import aside, console, redirect_output
+from app.interface.errors import UsageError
+from app.interface.events import print_path, print_table, print_text, status
+from app.interface.sources import CheckedSource, read_source
+from app.interface.tensorflow_loading import load_tensorflow
+from app.runs.display import THUMBNAIL, render
+from app.runs.thumbnails import thumbnails
 from data.auditing.checks import CHECKS
 from data.auditing.cleaning import worth_keeping, write_list
 from data.auditing.findings import Finding, find_all
 from data.cache.activations import CacheFull
+from data.cache.cache import Cache
 from data.cache.shards import MissingRows
 from data.checking import lost_classes
 from data.errors import DataError
@@ -160,7 +161,15 @@ def _look(config: AuditConfig) -> Audit:
         load_tensorflow()
         examples = reading.audit_data.examples
         try:
-            extracted = features.extract_features(examples, config)
+            extracted = features.extract_features(
+                examples,
+                Cache(config.cache_folder).activations(config.cache_limit),
+                backbone=config.backbone,
+                weights=config.weights,
+                image_size=config.image_size,
+                resize=config.resize,
+                engine=config.engine,
+            )
         except (CacheFull, MissingRows) as error:
             reason = f"labels and outliers were not looked at, which needs room in the cache: {error}"
             return Audit(reading, tuple(findings), (reason,), None, np.zeros(0, np.int64))

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 
 from app.config import BenchmarkConfig, make_config
-from app.console import aside, redirect_output
-from app.descriptions import failure_of, is_run
-from app.errors import UsageError
-from app.events import print_path, print_table, print_text, progress
 from app.exporting.formats import FORMATS
 from app.exporting.process import usual_client
-from app.output import output_path
-from app.predictor import Predictor
-from app.runs import Run
+from app.interface.console import aside, redirect_output
+from app.interface.errors import UsageError
+from app.interface.events import print_path, print_table, print_text, progress
+from app.interface.output import output_path
+from app.prediction.descriptions import failure_of, is_run
+from app.prediction.predictor import Predictor
+from app.runs.run import Run
 from data.files import write_json
 
 Row = dict[str, Any]

@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from app.config import CacheConfig, make_config
-from app.events import print_path, print_table, print_text, whole
-from app.program import command
+from app.interface.events import print_path, print_table, print_text, whole
+from app.interface.program import command
 from data.cache.cache import Cache
 from data.cache.disk import size_of
 from data.cache.summaries import PartitionSummary

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from app.config import EvaluateConfig, load_config, make_config
-from app.console import redirect_output
-from app.errors import UsageError
-from app.events import print_path, print_table, status, track
-from app.predictor import Predictor
-from app.runs import Run
-from app.sources import open_readable
-from app.splits import open_examples
+from app.interface.console import redirect_output
+from app.interface.errors import UsageError
+from app.interface.events import print_path, print_table, status, track
+from app.interface.sources import open_readable
+from app.job.splits import open_examples
+from app.prediction.predictor import Predictor
+from app.runs.run import Run
 from app.tasks import TASKS
 from data.examples import Examples
 from data.files import write_json

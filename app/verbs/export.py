@@ -11,19 +11,19 @@ import numpy as np
 
 from app.config import ExportConfig, RunConfig, load_config, make_config, recorded
 from app.config.hyperrule import resolve_export, resolved
-from app.console import redirect_output
-from app.errors import Interrupted
+from app.config.plan import ExportPlan
 from app.evaluation.report import write_report
-from app.events import print_text
 from app.exporting.folder import PARITY, Kept
 from app.exporting.formats import check_exportable
 from app.exporting.metadata import absolute_locales, read_locales
 from app.exporting.summary import print_changes, print_devices, print_exports
-from app.plan import ExportPlan
-from app.program import command
-from app.runs import Run
-from app.splits import open_examples
-from app.tensorflow_loading import load_tensorflow
+from app.interface.console import redirect_output
+from app.interface.errors import Interrupted
+from app.interface.events import print_text
+from app.interface.program import command
+from app.interface.tensorflow_loading import load_tensorflow
+from app.job.splits import open_examples
+from app.runs.run import Run
 from data.errors import DataError
 from data.examples import Examples
 from data.splits import split_indices

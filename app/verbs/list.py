@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from app.config import LISTS, ListConfig, make_config
-from app.events import print_table
 from app.exporting.formats import FORMATS
+from app.interface.events import print_table
 from app.tasks import TASKS
 from app.training.engines import ENGINES
 from app.training.strategies import STRATEGIES

@@ -12,15 +12,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from app.config import PredictConfig, make_config
-from app.console import aside, console, redirect_output
-from app.descriptions import failure_of
-from app.errors import UsageError
-from app.events import print_path, print_table, print_text, status, track
-from app.interpretation import Interpretation
-from app.label_files import unique_names
-from app.output import output_path
-from app.predictions import Prediction, Predictions, write_csv
-from app.predictor import Predictor
+from app.interface.console import aside, console, redirect_output
+from app.interface.errors import UsageError
+from app.interface.events import print_path, print_table, print_text, status, track
+from app.interface.output import output_path
+from app.prediction.descriptions import failure_of
+from app.prediction.interpretation import Interpretation
+from app.prediction.label_files import unique_names
+from app.prediction.predictions import Prediction, Predictions, write_csv
+from app.prediction.predictor import Predictor
 from app.tasks import TASKS
 from data.checking import ImageCheck, describe
 from data.errors import DataError

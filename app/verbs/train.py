@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from app.config import RunConfig, RunOptions, TrainConfig, load_config, make_config, recorded
-from app.console import redirect_output
-from app.errors import BAD_INPUT, Interrupted, UsageError, is_disk_full
 from app.exporting.formats import check_exportable
 from app.exporting.metadata import absolute_locales, read_locales
-from app.folds import train_folds
-from app.program import command
-from app.run_folder import check_free
-from app.runs import Run
-from app.sources import open_readable, refuse_leakage
-from app.splits import choose_splits, splits_of
-from app.tensorflow_loading import load_tensorflow
+from app.interface.console import redirect_output
+from app.interface.errors import BAD_INPUT, Interrupted, UsageError, is_disk_full
+from app.interface.program import command
+from app.interface.sources import open_readable, refuse_leakage
+from app.interface.tensorflow_loading import load_tensorflow
+from app.job.folds import train_folds
+from app.job.splits import choose_splits, splits_of
+from app.runs.folder import check_free
+from app.runs.run import Run
 from data.examples import Examples
 from data.files import write_text
 from data.sources import absolute_source
@@ -32,9 +32,9 @@ from data.splits import split_indices, write_splits
 from models.lazy import LazyModule
 
 if TYPE_CHECKING:
-    from app import job
+    from app.job import steps
 else:
-    job = LazyModule("app.job")
+    steps = LazyModule("app.job.steps")
 
 
 def train(source: str | None = None, *, resume: str | None = None, **options: Any) -> Run:
@@ -160,8 +160,8 @@ def _carry_out(run: Run, examples: Examples, splits: np.ndarray, sha256: str, *,
     """From splits to the finished run; epochs that an interrupted run has finished are not trained again."""
     with _resumable(run), redirect_output(run.log):
         load_tensorflow()
-        job.carry_out(run, examples, split_indices(splits), sha256, resumed=resumed)
-    job.print_results(run, examples)
+        steps.carry_out(run, examples, split_indices(splits), sha256, resumed=resumed)
+    steps.print_results(run, examples)
     run.check_parity()
     return run
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from app.plan import Plan
+from app.config.plan import Plan
 from app.training.phases import Phase
 from app.training.strategies import feature_extraction, two_phase
 from models.backbones.spec import BackboneSpec

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from app.plan import Plan
+from app.config.plan import Plan
 from app.training.objectives import LabelObjective
 from app.training.phases import Phase
 from app.training.schedules import cosine_adamw

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
-from app.errors import Interrupted
+from app.interface.errors import Interrupted
 
 Item = TypeVar("Item")
 
@@ -144,7 +144,7 @@ def listening(listener: Listener, *, alone: bool = False) -> Iterator[None]:
 def cancellable(cancel: threading.Event | None = None) -> Iterator[threading.Event]:
     """Let another thread end the calls that this thread makes within the `with` block, as Ctrl-C ends a command.
 
-    A call ends when its next stage starts or advances. It raises `app.errors.Interrupted`; a run can then be resumed.
+    A call ends when its next stage starts or advances. It raises `app.interface.errors.Interrupted`; a run can then be resumed.
 
         with cancellable() as cancel:
             button.on_click(lambda _: cancel.set())

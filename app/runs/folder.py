@@ -15,9 +15,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from app.errors import GateError, UsageError
-from app.locking import FolderLock, Held
-from app.program import command
+from app.interface.errors import GateError, UsageError
+from app.runs.locking import FolderLock, Held
+from app.interface.program import command
 from data.files import write_json, write_text
 from data.labels import SINGLE_LABEL
 

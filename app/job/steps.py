@@ -12,9 +12,9 @@ import numpy as np
 
 from app.config import RunConfig, load_config, recorded
 from app.config.hyperrule import resolve, resolved
+from app.config.plan import Plan
 from app.evaluation.advice import Measured, advise, describe_best, find_mirrored, flip_advice
 from app.evaluation.fonts import print_undrawable
-from app.evaluation.predicting import make_predict_function
 from app.evaluation.report import write_report
 from app.evaluation.results import (
     calibrate,
@@ -25,13 +25,13 @@ from app.evaluation.results import (
     write_plots,
 )
 from app.evaluation.samples import write_samples
-from app.events import print_path, print_text, status, whole
 from app.exporting.evaluation_sets import export_members
 from app.exporting.exports import write_exports
 from app.exporting.summary import print_exports
-from app.plan import Plan
-from app.runs import Run
-from app.splits import keep_images
+from app.interface.events import print_path, print_text, status, whole
+from app.job.splits import keep_images
+from app.prediction.in_process import make_predict_function
+from app.runs.run import Run
 from app.tasks import TASKS
 from app.tasks.task import OperatingPoint
 from app.training.activations import Extractor

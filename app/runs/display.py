@@ -15,9 +15,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
 from app.config import RunConfig, load_config
-from app.evaluation.folds import fold_table, pooled_text
+from app.runs.fold_figures import fold_table, pooled_text
 from app.exporting.verdicts import export_cells, export_columns
-from app.run_folder import RunFolder
+from app.runs.folder import RunFolder
 from app.tasks import TASKS, Task
 
 Table = tuple[Sequence[str], Sequence[Sequence[Any]]]

@@ -18,9 +18,9 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import IO, Any
 
-from app.console.printing import descriptor_of, held
-from app.events import is_telling
-from app.program import owns_process
+from app.interface.console.printing import descriptor_of, held
+from app.interface.events import is_telling
+from app.interface.program import owns_process
 
 _log: ContextVar[IO[str] | None] = ContextVar("log", default=None)
 

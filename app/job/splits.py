@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 
 from app.config import RunOptions, load_config
-from app.errors import UsageError
-from app.events import print_text, track
 from app.exporting.evaluation_sets import export_members
-from app.runs import Run
-from app.sources import open_readable, refuse_leakage
+from app.interface.errors import UsageError
+from app.interface.events import print_text, track
+from app.interface.sources import open_readable, refuse_leakage
+from app.runs.run import Run
 from data.errors import DataError
 from data.examples import Examples
 from data.files import atomic_write

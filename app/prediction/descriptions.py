@@ -13,9 +13,9 @@ from app.config import load_config
 from app.exporting.description import ModelDescription
 from app.exporting.folder import FAILED
 from app.exporting.metadata import LABELS, THRESHOLDS
-from app.label_files import read_label_file
-from app.run_folder import read_thresholds
-from app.runs import Run
+from app.prediction.label_files import read_label_file
+from app.runs.folder import read_thresholds
+from app.runs.run import Run
 
 OF_RUN, BESIDE = "of its run", "beside it"
 

@@ -11,7 +11,7 @@ import tyro
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from app.config.shared import Option, Options, VerbOptions, by_heading
-from app.program import command
+from app.interface.program import command
 
 _INTRODUCTION = "Graft turns a folder of labelled images into a tested model and phone files."
 _FIRST_STEPS = {

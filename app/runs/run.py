@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from app.display import run_html
-from app.run_folder import RunFolder
+from app.runs.display import run_html
+from app.runs.folder import RunFolder
 
 
 class Run(RunFolder):
@@ -11,7 +11,7 @@ class Run(RunFolder):
 
     >>> Run.open("runs/no_such_run")
     Traceback (most recent call last):
-    app.errors.UsageError: runs/no_such_run is not a run folder: it has no config.json
+    app.interface.errors.UsageError: runs/no_such_run is not a run folder: it has no config.json
     """
 
     def _repr_html_(self) -> str:

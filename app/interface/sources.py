@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from app.console import redirect_output
-from app.errors import UsageError
-from app.events import Stage, print_text, progress, status, track, whole
-from app.program import command
+from app.interface.console import redirect_output
+from app.interface.errors import UsageError
+from app.interface.events import Stage, print_text, progress, status, track, whole
+from app.interface.program import command
 from data.auditing.duplicates import Duplicates, find_duplicates
 from data.auditing.findings import AuditData
 from data.auditing.groups import find_conflicts, leaks

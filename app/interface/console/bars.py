@@ -15,7 +15,7 @@ from rich.spinner import Spinner
 from rich.table import Column
 from rich.text import Text
 
-from app.console.printing import Output
+from app.interface.console.printing import Output
 
 PIPE_SECONDS = 10.0  # between two lines of a stage that takes long
 NOTEBOOK_SECONDS = 0.25  # between two states of a bar

@@ -13,9 +13,9 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from app.console.printing import Output
-from app.console.wrapping import wrap
-from app.events import SaidTable
+from app.interface.console.printing import Output
+from app.interface.console.wrapping import wrap
+from app.interface.events import SaidTable
 
 _HEAD = 3  # lines of a grid's titles, which do not count when lines are compared
 # Spaces between the columns of a grid, and the padding that makes them.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 
-from app.events import status
+from app.interface.events import status
 
 
 def load_tensorflow() -> None:

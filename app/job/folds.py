@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from app.config import RunConfig, load_config
-from app.errors import BAD_INPUT, GateError
-from app.evaluation.folds import fold_table, pooled_text, summarise
-from app.events import print_path, print_table, print_text
-from app.runs import Run
+from app.interface.errors import BAD_INPUT, GateError
+from app.interface.events import print_path, print_table, print_text
+from app.runs.fold_figures import fold_table, pooled_text, summarise
+from app.runs.run import Run
 from app.tasks import TASKS, Task
 from data.errors import DataError
 from data.examples import Examples

@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from rich.console import Console, ConsoleDimensions
 
-from app.console.wrapping import wrap
+from app.interface.console.wrapping import wrap
 
 PIPE_WIDTH = 100  # columns, where there is no terminal to ask
 
@@ -61,7 +61,7 @@ class Output(Console):
         return ConsoleDimensions((width or 80) - self.legacy_windows, height or 25)
 
     def print(self, *objects: Any, soft_wrap: bool | None = None, **options: Any) -> None:
-        """Print; sentences are broken between words, and what `app.events.whole` was asked for is not.
+        """Print; sentences are broken between words, and what `app.interface.events.whole` was asked for is not.
 
         Args:
             *objects: texts, as they are, or what rich can draw.

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from app.errors import UsageError
+from app.interface.errors import UsageError
 
 LARGEST = 2**24  # bytes: a million names; packed ones may be made to fill the memory
 # UTF-32 comes first, since its mark begins with that of UTF-16.

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from app.descriptions import BESIDE, beside, given_by_user, is_run, of_run, run_of
-from app.errors import UsageError
 from app.exporting.description import ModelDescription
 from app.exporting.process import ModelProcess
-from app.interpretation import Interpretation, interpret
-from app.runs import Run
+from app.interface.errors import UsageError
+from app.prediction.descriptions import BESIDE, beside, given_by_user, is_run, of_run, run_of
+from app.prediction.interpretation import Interpretation, interpret
+from app.runs.run import Run
 from data.image.decoding import decode
 from data.image.preparing import Preparation
 from data.image.rectangles import load_to_size

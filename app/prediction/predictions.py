@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, SupportsIndex, overload
 
-from app.display import THUMBNAIL, render
-from app.label_files import unique_names
+from app.prediction.label_files import unique_names
+from app.runs.display import THUMBNAIL, render
+from app.runs.thumbnails import thumbnails_of_files
 from app.tasks import TASKS
-from app.thumbnails import thumbnails_of_files
 from data.files import atomic_write
 from data.labels import SEPARATOR, SINGLE_LABEL
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from app.errors import UsageError
+from app.interface.errors import UsageError
 
 
 def output_path(text: str) -> Path:

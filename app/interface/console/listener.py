@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 from rich.progress import TaskID
 
-from app.console.bars import Bars, spinner
-from app.console.printing import Output, output
-from app.console.tables import draw_table
-from app.events import Advanced, Event, Finished, Said, SaidPath, SaidTable, Started
+from app.interface.console.bars import Bars, spinner
+from app.interface.console.printing import Output, output
+from app.interface.console.tables import draw_table
+from app.interface.events import Advanced, Event, Finished, Said, SaidPath, SaidTable, Started
 
 
 def show(event: Event) -> None:

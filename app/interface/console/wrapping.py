@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from rich.cells import cell_len
 
-from app.events import unmarked
+from app.interface.events import unmarked
 
 
 def wrap(text: str, width: int, *, break_words: bool = False) -> list[str]:

@@ -1,0 +1,1 @@
+"""From any model file to predictions, and what they mean."""
