@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import doctest
 import os
 import sys
 import threading
@@ -14,7 +13,6 @@ from pathlib import Path
 import pytest
 
 import app
-from app.interface import events
 from app.interface.errors import Interrupted
 from app.interface.events import (
     Advanced,
@@ -114,10 +112,6 @@ def test_bars_of_one_kind_stand_below_each_other(capsys: pytest.CaptureFixture[s
         ["downloading", "100%"],
         ["extracting", "100%"],
     ]
-
-
-def test_the_example_of_the_module_works() -> None:
-    assert doctest.testmod(events) == (0, 3)
 
 
 # --- Cancelling --------------------------------------------------------------------------------------------------------------

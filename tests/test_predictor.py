@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import os
 import shutil
 import subprocess
@@ -20,7 +19,6 @@ from app.exporting.formats import FORMATS
 from app.interface.errors import UsageError
 from data.image.decoding import UnreadableImage, load_pixels
 from data.image.preparing import Preparation
-from tests.handmade import colour_classifier
 from tests.images import encode, smooth
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
@@ -30,21 +28,6 @@ FILES = ["model.keras", *(f"export/{one.file}" for one in FORMATS.values())]
 @pytest.fixture
 def tflite(tiny_run: app.Run) -> Path:
     return tiny_run.export / "model_float32.tflite"
-
-
-def test_the_examples_of_the_docstring_run(
-    tiny_copy: app.Run, fruit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    colour_classifier().save(tiny_copy.model)
-    (tmp_path / "runs").mkdir()
-    tiny_copy.path.rename(tmp_path / "runs" / "fruit")
-    shutil.copy(fruit / "apple" / "00.png", tmp_path / "apple.png")
-    monkeypatch.chdir(tmp_path)
-    found = doctest.DocTestFinder(recurse=False).find(app.prediction.predictor.Predictor, "Predictor", globs={})
-    (examples,) = [one for one in found if one.examples]
-    result = doctest.DocTestRunner().run(examples)
-    assert (result.failed, result.attempted) == (0, len(examples.examples))
-    assert sum("with Predictor(" in one.source for one in examples.examples) == 2
 
 
 @pytest.mark.parametrize("file", FILES)

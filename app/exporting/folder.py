@@ -115,7 +115,7 @@ def _label_files(run: Run) -> list[str]:
 
 def _golden_files(export: Path) -> list[str]:
     examples = _read_expected(export).get("pictures", [])
-    return [f"{GOLDEN}/{one[key]}" for one in examples for key in ("image", "tensor")]
+    return [f"{GOLDEN}/{one[key]}" for one in examples for key in ("picture", "tensor")]
 
 
 def _read_expected(export: Path) -> dict[str, Any]:

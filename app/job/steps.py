@@ -343,7 +343,7 @@ def print_results(run: Run, examples: Examples) -> None:
     print_metrics(run, examples.task)
     print_undrawable(examples.class_names)
     print_exports(run)
-    for name, path in (("model", run.model), ("images", run.plots), ("report", run.report)):
+    for name, path in (("model", run.model), ("plots", run.plots), ("report", run.report)):
         print_path(name, path)
     if load_config(run.options).preparation != PLAIN:
         print_text(
