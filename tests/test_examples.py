@@ -54,7 +54,7 @@ def test_examples_are_counted(docstring: str, expected: list[str]) -> None:
 def test_examples_give_what_they_say(
     path: Path, fruit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    """They find `images/` with `apple`, `banana` and `cherry`, `apple.png`, and a finished run of the images in `runs/fruit`."""
+    """They find `images/` with apples, bananas and cherries, `apple.png`, and a finished run of them in `runs/fruit`."""
     shutil.copytree(fruit, tmp_path / "images")
     shutil.copy(fruit / "apple" / "00.png", tmp_path / "apple.png")
     if "runs/fruit" in (ROOT / path).read_text(encoding="utf-8"):
