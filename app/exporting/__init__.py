@@ -1,1 +1,1 @@
-"""From a trained model to files that others run, and the check that those files answer as the model does."""
+"""Export of a trained model to files, and verification that each file agrees with the model."""

@@ -1,4 +1,4 @@
-"""`--quantize auto`: the smallest and fastest quantised file that answers like the model, found in a few steps."""
+"""`--quantize auto`: search for the smallest and fastest quantised file that agrees with the model."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from app.exporting.parity import Verification, verify
 from app.exporting.tflite import write_int8
 from app.interface.events import status
 
-SHARES = (0.5, 0.9, 0.99)  # of the summed error, that the layers which are left in float carry
-HARMLESS = 1e-3  # a layer with a smaller share of the error is not worth leaving
+SHARES = (0.5, 0.9, 0.99)  # of the summed error, carried by the layers that stay in float
+HARMLESS = 1e-3  # a layer with a smaller share of the error is not worth keeping in float
 NAMED_LAYERS = 10
 
 
 @dataclass
 class Search:
-    """What was tried, in order, and why it was not kept.
+    """The formats that were tried, in order, and why each was rejected.
 
     Attributes:
-        name: of the format that was kept, a key for `parity.json`.
-        format: its row.
-        verification: of the kept file, on the test images.
+        name: key of the kept format in `parity.json`.
+        format: its row of the table of formats.
+        verification: verification of the kept file on the test images.
         steps: for each try its `format`, `what` it is, `file`, `bytes`, the figures on the validation images, and the
-            `failures`. The last is the one that was kept.
-        layers: where full integer failed, the layers that do most harm: `layer`, `share` of the summed error, and the range
-            of its values.
+            `failures`. The last step is the kept file.
+        layers: if full integer failed, the most harmful layers: `layer`, `share` of the summed error, and the range of its
+            values.
     """
 
     name: str = ""
@@ -55,24 +55,24 @@ def quantize_automatically(
 ) -> Search:
     """Write the first file of the ladder that passes: full integer; with the worst layers in float; 8-bit weights; float16.
 
-    Full integer and 8-bit weights are within a tenth of each other's size, a quarter of float32's, so the fastest comes first,
-    and so do files with a few layers in float, as long as they are smaller than float16. 4-bit weights
-    (2 in 10 of float32's size) lost 5 points on amazon and took three times as long as float32; dynamic files are slower than
-    float32 too, and 16-bit activations 60 times: none of them is what somebody wants who lets Graft choose.
+    Full integer and 8-bit weights are within a tenth of each other's size, a quarter of float32's, so the fastest comes first.
+    Files with a few layers in float come next, as long as they are smaller than float16. Other formats are not tried: 4-bit
+    weights (2 in 10 of float32's size) lost 5 points on amazon and took three times as long as float32; dynamic files are
+    slower than float32 too, and 16-bit activations 60 times slower.
 
-    A file is chosen by the validation images, so that the test images stay a test; one that fails there too is not kept.
-    Where the validation images are too few to tell, those of training are asked as well, and decide.
+    The file is chosen on the validation images, so that the test images stay a test; a file that fails on those is rejected
+    too. Where the validation images are too few, the training images are added and decide.
 
     Args:
-        context: what to quantise.
-        folder: where the file is written; nothing is left of those that failed.
+        context: model to quantise.
+        folder: where the file is written; files that failed are removed.
         validation: images to choose by.
         test: images to verify the choice on.
-        max_drop: most accuracy that it may lose, in points.
-        more: gives images of training and validation.
+        max_drop: largest accuracy loss allowed, in points.
+        more: returns images of training and validation.
 
     Returns:
-        What was found. The last of the ladder is kept whatever its check says.
+        The search. The last format of the ladder is kept even if its verification fails.
     """
     search = Search()
     for name, what, export in _ladder(context, search):
@@ -99,7 +99,7 @@ def quantize_automatically(
 
 
 def _decide_on_more(tried: Verification, score: str, max_drop: float) -> None:
-    """Where no interval can tell, the loss on all images of training and validation does: there are other files to try."""
+    """If the interval is too wide to decide, decide by the loss on all training and validation images."""
     more = tried.figures.get("more")
     if more and tried.passed and 100 * more[f"{score}_drop"] > max_drop:
         points = beyond(100 * more[f"{score}_drop"], max_drop)
@@ -110,7 +110,7 @@ def _decide_on_more(tried: Verification, score: str, max_drop: float) -> None:
 
 
 def _ladder(context: ExportContext, search: Search) -> Iterator[tuple[str, str, Format]]:
-    """What is tried: the name of the format, what it is in a few words, and its row."""
+    """Yield each try: the name of the format, a short description, and its row."""
     yield "tflite_int8", "full integer", FORMATS["tflite_int8"]
     quantizer, errors = context.quantizer, context.layer_errors
     search.layers = worst_layers(context)
@@ -130,9 +130,9 @@ def _ladder(context: ExportContext, search: Search) -> Iterator[tuple[str, str, 
 
 
 def _cheapest_cures(errors: dict[str, float], sizes: dict[str, int]) -> Iterator[list[str]]:
-    """Layers that together carry each of `SHARES` of the summed error, those with the most error a byte first.
+    """Yield sets of layers that carry each of `SHARES` of the summed error, taking those with the most error per byte first.
 
-    Often a few small layers near the input do most of the harm: in float, they hardly add to the file.
+    Often a few small layers near the input do most of the harm. In float, they hardly add to the file.
     """
     total = max(sum(errors.values()), 1e-30)
     harmful = [layer for layer in errors if errors[layer] / total >= HARMLESS]
@@ -143,7 +143,7 @@ def _cheapest_cures(errors: dict[str, float], sizes: dict[str, int]) -> Iterator
 
 
 def worst_layers(context: ExportContext) -> list[dict[str, Any]]:
-    """The layers that do most harm when they are quantised, for the report."""
+    """Return the layers that do most harm when they are quantised, for the report."""
     errors = context.layer_errors
     total = max(sum(errors.values()), 1e-30)
     return [
@@ -153,7 +153,7 @@ def worst_layers(context: ExportContext) -> list[dict[str, Any]]:
 
 
 def readable(name: str) -> str:
-    """The Keras layer and operation in a name that the converter gave: "block7a_project_bn/batchnorm/sub"."""
-    # A name tells of all that was fused into one operation; the last is what it ends with.
+    """Return the Keras layer and operation in a name from the converter, such as "block7a_project_bn/batchnorm/sub"."""
+    # A name lists everything that was fused into one operation; the last part is the operation it ends with.
     parts = max(name.split(";")[-1:] + name.split(";"), key=lambda part: "/" in part).split("/")
     return "/".join(part for part in parts[1:] if not part.startswith("backbone")) or "probabilities"

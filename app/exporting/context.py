@@ -1,4 +1,4 @@
-"""What the export formats are made from: a trained model and what is to be said of it."""
+"""Input of the export formats: a trained model and its description."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class ExportContext:
-    """A trained model, ready for export; what several formats share is made once, when it is first asked for."""
+    """A trained model, ready for export. Parts that several formats share are computed on first use."""
 
     def __init__(
         self,
@@ -29,18 +29,17 @@ class ExportContext:
         calibration: Callable[[], np.ndarray],
         scaling: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> None:
-        """Take what there is.
+        """Store the model and what describes it.
 
         Args:
             model: from `models.builder.with_predictions`: probabilities, or numbers, for RGB pixels in [0, 255].
-            description: for the metadata; the SavedModel decodes images as it says.
-            calibration: gives training images, uint8 (n, size, size, 3), for the ranges of integer files.
-            scaling: the spread and the mean of numbers in training, each float32 (numbers,).
+            description: for the metadata; the SavedModel decodes images according to it.
+            calibration: returns training images, uint8 (n, size, size, 3), for the ranges of integer files.
+            scaling: standard deviation and mean of the numbers in training, each float32 (numbers,).
 
         Attributes:
-            network: what is stored with fewer bits: the model, but numbers are standardised, so that their unit does not
-                matter.
-            model: answers as the given one does; numbers get their units by the last operations, in float32.
+            network: the model that is quantised. Its numbers are standardised, so that their unit does not matter.
+            model: has the same outputs as the given model; the last operations give numbers their units, in float32.
         """
         self.network = model if scaling is None else standardized(model, *scaling)
         self.model = model if scaling is None else in_units(self.network, *scaling)
@@ -54,11 +53,11 @@ class ExportContext:
 
     @cached_property
     def layer_errors(self) -> dict[str, float]:
-        """`Quantizer.layer_errors` of all layers; it takes long, and all quantised files have the same."""
+        """`Quantizer.layer_errors` of all layers. Slow, so it is computed once for all quantised files."""
         layers = self.quantizer.layers
         return self.quantizer.layer_errors(track(layers, len(layers), "layers", unit="layers"))
 
     @cached_property
     def quantizer(self) -> Quantizer:
-        """Makes integer files of the float32 one."""
+        """Quantiser of the float32 file."""
         return Quantizer(self.float32, self._calibration())

@@ -1,4 +1,4 @@
-"""TensorFlow's converter: from a Keras model to a `.tflite`. `app.exporting.quantization` says which tool makes which file."""
+"""TensorFlow's converter: Keras model to `.tflite`. `app.exporting.quantization` says which tool makes which file."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 def convert(model: keras.Model, types: list[Any] | None = None, *, dense_per_channel: bool = True) -> bytes:
     """Convert with TensorFlow's converter, to builtin operations only.
 
-    The file takes `pixels`, float32 (1, size, size, 3), RGB in [0, 255], and gives `probabilities`, float32 (1, classes),
+    The file takes `pixels`, float32 (1, size, size, 3), RGB in [0, 255], and returns `probabilities`, float32 (1, classes),
     or `numbers`.
-    The batch is fixed at one, which is what phones use and what lets XNNPACK plan its memory ahead.
+    The batch size is fixed at one: phones use that, and it lets XNNPACK plan its memory ahead.
 
     Args:
         model: from `models.builder.with_predictions`.
-        types: None for float32; else the types that weights may be stored in, where none means 8-bit integers.
+        types: None for float32; otherwise the types that weights may be stored in, where an empty list means 8-bit integers.
         dense_per_channel: whether 8-bit weights of dense layers have a scale for each channel.
 
     Returns:

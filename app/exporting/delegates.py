@@ -1,8 +1,8 @@
-"""Which operations of a `.tflite` its accelerators take, and which stay on the CPU.
+"""The operations of a `.tflite` that each accelerator takes, and those that stay on the CPU.
 
-The tables are those of the delegates' own code in TensorFlow Lite: `tools/versioning/gpu_compatibility.cc`,
+The tables follow the delegates' code in TensorFlow Lite: `tools/versioning/gpu_compatibility.cc`,
 `delegates/nnapi/nnapi_delegate.cc` (Android 11 or newer) and `delegates/coreml/coreml_delegate.mm`. A device may refuse
-more than they say.
+more operations than these tables say.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ class Delegate:
     """One accelerator.
 
     Attributes:
-        title: what users call it.
-        versions: the operations that it takes, each with the highest version.
-        types: of an operation's first input that it takes.
+        title: name shown to users.
+        versions: highest supported version of each supported operation.
+        types: supported types of an operation's first input.
         constant_weights: whether the weights of convolutions and dense layers must be constants.
-        plain_integers: whether integer means must keep their scale, and integer dense layers have one for all channels.
+        plain_integers: whether integer means must keep their scale, and integer dense layers must have one scale for all
+            channels.
     """
 
     title: str
@@ -91,14 +92,14 @@ DELEGATES: dict[str, Delegate] = {
 
 
 def left_to_cpu(model: Any) -> dict[str, list[str] | None]:
-    """What each delegate does not take.
+    """List the operations that each delegate leaves to the CPU.
 
     Args:
         model: `schema.ModelT`.
 
     Returns:
-        For each key of `DELEGATES` the operations that stay on the CPU, with the reason where it is not the operation
-        itself, such as "FULLY_CONNECTED (version 12)"; None where it takes none at all.
+        For each key of `DELEGATES` the operations that stay on the CPU, with the reason if it is not the operation itself,
+        such as "FULLY_CONNECTED (version 12)"; None if the delegate takes no operation at all.
     """
     graphs = [_Graph(model, graph) for graph in model.subgraphs]
     found: dict[str, list[str] | None] = {}
@@ -109,7 +110,7 @@ def left_to_cpu(model: Any) -> dict[str, list[str] | None]:
 
 
 def _refusal(delegate: Delegate, graph: _Graph, operator: Any) -> str:
-    """The operation that a delegate leaves to the CPU, and why; empty where it takes it."""
+    """Return the operation that a delegate leaves to the CPU, with the reason; empty if the delegate takes it."""
     name, version = named(graph.model, operator)
     kind = data_type(graph.model, graph.graph, operator)
     if name not in delegate.versions:
@@ -133,7 +134,7 @@ def _rescales(graph: Any, operator: Any) -> bool:
 
 
 class _Graph:
-    """A subgraph of a `.tflite`, with what delegates ask about it."""
+    """A subgraph of a `.tflite`, with the queries that delegates make."""
 
     def __init__(self, model: Any, graph: Any) -> None:
         self.model, self.graph = model, graph
@@ -141,7 +142,7 @@ class _Graph:
         self._unpacked = {one.outputs[0] for one in graph.operators if self._unpacks_halves(one)}
 
     def computing(self) -> Iterator[Any]:
-        """The operators, without those that unpack 16-bit weights, which every delegate does by itself."""
+        """Yield the operators, except those that unpack 16-bit weights, which every delegate does by itself."""
         return (one for one in self.graph.operators if one.outputs[0] not in self._unpacked)
 
     def is_constant(self, tensor: int) -> bool:
@@ -159,10 +160,10 @@ _NAMED_OPERATIONS = 4
 
 
 def device_rows(parity: dict[str, Any]) -> list[tuple[str, ...]]:
-    """Where each `.tflite` runs, as text under `DEVICE_COLUMNS`.
+    """Return where each `.tflite` runs, as text under `DEVICE_COLUMNS`.
 
     Args:
-        parity: the content of `parity.json`; files from before it said so are left out.
+        parity: content of `parity.json`; files of versions that did not record this are left out.
     """
     return [
         (

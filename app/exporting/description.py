@@ -1,4 +1,4 @@
-"""What is known of a model file besides its tensors: its class names, its task, how images become what it takes."""
+"""Description of a model file besides its tensors: class names, task, and how images become its input."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-# Ways a network can end: what its raw values are.
+# Kinds of final activation: what the raw outputs of a network are.
 SOFTMAX, SIGMOID, LINEAR = "softmax", "sigmoid", "linear"
 
 
 @dataclass(frozen=True)
 class ScoreCalibration:
-    """How a client turns a file's scores into others: scale / (1 + exp(-(slope * f(score) + offset))) for each class.
+    """How a client maps a file's scores to calibrated ones: scale / (1 + exp(-(slope * f(score) + offset))) for each class.
 
     Attributes:
         transformation: f: "identity", "log" or "inverse_logistic".
-        default: for classes without parameters, and below their `least`.
-        parameters: (scale, slope, offset, least) a class; None for a class without.
+        default: score of classes without parameters, and of scores below their `least`.
+        parameters: (scale, slope, offset, least) for each class; None for a class without parameters.
     """
 
     transformation: str
@@ -27,25 +27,25 @@ class ScoreCalibration:
 
 @dataclass(frozen=True)
 class ModelDescription:
-    """What a source says of a model file: the file itself, its run, or what lies beside it; None for what it does not say.
+    """Description of a model file by one source: the file itself, its run, or a file beside it. None means not stated.
 
     Attributes:
-        names: one a class, or a number, in label order.
+        names: a name for each class or number, in label order.
         locales: the names in other languages.
-        thresholds: from which probability on each class is answered, None for those without one.
-        score_threshold: probability below which a class is left out of the answer.
-        score_calibration: how scores become others.
+        thresholds: probability from which each class is predicted; None for a class without a threshold.
+        score_threshold: probability below which a class is left out of the results.
+        score_calibration: how scores are calibrated.
         task: a key of `app.tasks.TASKS`.
-        resize: how images become the size that the file takes, a key of `data.image.decoding.RESIZES`.
-        background: what shows through where images are transparent, and
-        levels: which values of more than 8 bits become black and white, as `data.image.preparing.Preparation.parse` takes them.
-        size: height and width that it was made for, in pixels.
-        mean: what is subtracted from RGB values in [0, 255], one number or one a channel.
-        std: what they are divided by after that.
+        resize: how images are resized to the input size, a key of `data.image.decoding.RESIZES`.
+        background: colour behind transparent parts of images, as `data.image.preparing.Preparation.parse` takes it.
+        levels: values of more than 8 bits that become black and white, as `data.image.preparing.Preparation.parse` takes them.
+        size: height and width of the input, in pixels.
+        mean: number, or one per channel, that is subtracted from RGB values in [0, 255].
+        std: number, or one per channel, by which the difference is divided.
         bgr: the channels are blue, green, red.
-        is_ours: Graft made the file, so that it takes pixels as they are.
-        origins: where each of these was read from.
-        notes: what had to be guessed on the way, in a few words each.
+        is_ours: Graft made the file, so it takes pixels as they are.
+        origins: the source of each of these fields.
+        notes: fields that had to be guessed, in a few words each.
     """
 
     names: tuple[str, ...] | None = None
@@ -67,12 +67,12 @@ class ModelDescription:
 
     @classmethod
     def of(cls, origin: str, notes: tuple[str, ...] = (), **found: Any) -> ModelDescription:
-        """What one source says."""
+        """Create the description that one source gives."""
         origins = {name: origin for name, value in found.items() if value is not None}
         return cls(**found, origins=origins, notes=notes)
 
     def over(self, other: ModelDescription) -> ModelDescription:
-        """The same, and of what it does not say, what another source says."""
+        """Return this description, with its missing fields filled from another."""
         origins = {name: origin for name, origin in other.origins.items() if name not in self.origins}
         taken = {name: getattr(other, name) for name in origins}
         return replace(self, **taken, origins={**self.origins, **origins}, notes=self.notes + other.notes)

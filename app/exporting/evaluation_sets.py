@@ -1,4 +1,4 @@
-"""Images that exported files are compared on, with the reference outputs: what the Keras model gives for them."""
+"""Images that exported files are compared on, with the outputs of the Keras model as reference."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BATCH = 32
 
 
 class EvaluationSet:
-    """Images, their pixels as the model was trained on them, their labels, and the reference outputs."""
+    """Images, their pixels as in training, their labels, and the reference outputs."""
 
     def __init__(
         self,
@@ -27,14 +27,14 @@ class EvaluationSet:
         thresholds: np.ndarray | None = None,
         spread: np.ndarray | None = None,
     ) -> None:
-        """Name the images; each is decoded when it is first asked for, and its pixels are kept on disk.
+        """Select the images; each image is decoded on first use, and its pixels are kept on disk.
 
         Args:
-            loader: of all images of the run.
-            members: which of them, int (n,), at least one.
-            reference: the Keras model's outputs, float32 (n, outputs).
-            thresholds: from which probability on a class is answered, (classes,), where the task has such.
-            spread: the standard deviation of each number in training, (numbers,), where outputs are numbers.
+            loader: loader of all images of the run.
+            members: positions of the images in the loader, int (n,), at least one.
+            reference: outputs of the Keras model, float32 (n, outputs).
+            thresholds: probability from which each class is predicted, (classes,), for tasks that have thresholds.
+            spread: standard deviation of each number in training, (numbers,), where outputs are numbers.
         """
         self.loader, self.members, self.reference = loader, members, reference
         self.thresholds, self.spread = thresholds, spread
@@ -47,16 +47,16 @@ class EvaluationSet:
         return len(self.members)
 
     def batches(self) -> Iterator[range]:
-        """The positions of all images, some at a time."""
+        """Yield the positions of all images in batches."""
         for start in range(0, len(self), _BATCH):
             yield range(start, min(start + _BATCH, len(self)))
 
     def sample(self, most: int) -> np.ndarray:
-        """Positions of at most so many images, evenly chosen, so that every class has its share."""
+        """Return positions of at most `most` images, evenly spaced, so that every class has its share."""
         return evenly_chosen(len(self), most)
 
     def pixels(self, positions: Iterable[int]) -> np.ndarray:
-        """The pixels of the images at `positions`, uint8 (n, size, size, 3).
+        """Return the pixels of the images at `positions`, uint8 (n, size, size, 3).
 
         Raises:
             DataError: an image can no longer be read.
@@ -64,30 +64,30 @@ class EvaluationSet:
         return np.stack(list(load_ahead(self.loader, self.members[list(positions)])))
 
     def encoded(self, positions: Iterable[int]) -> list[bytes]:
-        """The image files at `positions`."""
+        """Return the content of the image files at `positions`."""
         return [self.examples.read(position) for position in positions]
 
 
 def calibration_members(indices: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The training images whose activations set the ranges of integer files: positions, int (n,), evenly chosen.
+    """Return the training images that set the activation ranges of integer files: positions, int (n,), evenly spaced.
 
     Args:
-        indices: which images are in each split.
+        indices: positions of the images in each split.
     """
     return indices["train"][evenly_chosen(len(indices["train"]), CALIBRATION_IMAGES)]
 
 
 def more_members(indices: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The images of training and validation that decide where those of the test are too few: positions, int (n,)."""
+    """Return the training and validation images that decide where the test images are too few: positions, int (n,)."""
     members = np.concatenate([indices["train"], indices["validation"]])
     return members[evenly_chosen(len(members), MORE_IMAGES)]
 
 
 def export_members(indices: Mapping[str, np.ndarray]) -> np.ndarray:
-    """All images that an export may look at, of the splits that are given: positions, int (n,), ascending.
+    """Return all images that an export may use, from the given splits: positions, int (n,), ascending.
 
     Args:
-        indices: which images are in "train", "validation" and, maybe, "test".
+        indices: positions of the images in "train", "validation" and, optionally, "test".
     """
     whole = [indices[split] for split in ("validation", "test") if split in indices]
     return np.unique(np.concatenate([*whole, calibration_members(indices), more_members(indices)]))

@@ -1,4 +1,4 @@
-"""Writes a run's export folder: all files, their labels, golden vectors and their verification, in one step."""
+"""Write a run's export folder in one step: all files, their labels, golden vectors and their verification."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from models.builder import forward_pass, load_model, with_predictions
 if TYPE_CHECKING:
     import keras
 
-_BATCH = 32  # images a step of the Keras model
+_BATCH = 32  # images per step of the Keras model
 
 
 def write_exports(
@@ -45,21 +45,21 @@ def write_exports(
     indices: Mapping[str, np.ndarray],
     predictions: Mapping[str, np.ndarray],
 ) -> Kept:
-    """Export a model and compare every file with it; `run.check_parity` says whether they agree.
+    """Export a model and verify every file against it; `run.check_parity` raises if they disagree.
 
-    The folder takes the place of an earlier one only when it is complete. Formats of that which are not written now stay, and
-    so do the user's own files. A file that failed its check stays in it under a name that says so.
+    The folder replaces an earlier export only when it is complete. Formats of the earlier export that are not written now
+    stay, and so do the user's own files. A file that fails verification stays under a name that says so.
 
     Args:
         model: from `models.builder.build_model`, trained.
-        run: whose `export` folder is written; its own options are those of the earlier export, if there was one.
-        plan: what is written now.
-        loader: of the run's images.
-        indices: which of them are in each split.
-        predictions: the model's for "test", and for "validation" where a quantised file is to be found, float32 (n, outputs).
+        run: run whose `export` folder is written. Its options are those of the earlier export, if there was one.
+        plan: formats to write, and their options.
+        loader: loader of the run's images.
+        indices: positions of the images in each split.
+        predictions: the model's for "test", and for "validation" if a quantised file is searched for, float32 (n, outputs).
 
     Returns:
-        What became of the earlier export.
+        What is kept and what is replaced of the earlier export.
     """
     kept = find_kept(run, plan.formats, searched=plan.quantize == "auto")
     with new_export(run) as folder, _full_disk_named(folder):
@@ -102,11 +102,11 @@ def export_again(
     """Export the model of a finished run again; see `write_exports`.
 
     Args:
-        run: of the model.
-        plan: what is written now.
-        examples: of the run.
-        indices: which of them are in each split.
-        batch_size: images that the model is asked about at once.
+        run: run of the model.
+        plan: formats to write, and their options.
+        examples: examples of the run.
+        indices: positions of the images in each split.
+        batch_size: images per batch of predictions.
     """
     with status("loading the model"):
         model = load_model(run.model)
@@ -118,7 +118,7 @@ def export_again(
 
 
 class _EvaluationSets:
-    """The images that files are compared on, and what is known of all of them."""
+    """The evaluation sets of an export, and statistics of the whole data set."""
 
     def __init__(
         self,
@@ -133,16 +133,16 @@ class _EvaluationSets:
 
     @cached_property
     def scaling(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """The spread and the mean of the numbers in training, each (numbers,); None for classes."""
+        """Standard deviation and mean of the numbers in training, each (numbers,); None for classes."""
         examples = self.loader.examples
         return TASKS[examples.task].scaling(examples.labels.array[self.indices["train"]])
 
     def of_split(self, split: str) -> EvaluationSet:
-        """All images of a split."""
+        """Return all images of a split."""
         return self._set(self.indices[split], self.predictions[split])
 
     def more(self) -> EvaluationSet:
-        """Images of training and validation, which decide where those of the test are too few."""
+        """Return training and validation images, which decide where the test images are too few."""
         return self._more
 
     @cached_property
@@ -152,7 +152,7 @@ class _EvaluationSets:
         return self._set(chosen, np.concatenate([forward(pixels.astype(np.float32)).numpy() for pixels in batches]))
 
     def calibration(self) -> np.ndarray:
-        """Training images, uint8 (n, size, size, 3)."""
+        """Return training images, uint8 (n, size, size, 3)."""
         return np.stack(list(load_ahead(self.loader, calibration_members(self.indices))))
 
     def _set(self, members: np.ndarray, reference: np.ndarray) -> EvaluationSet:
@@ -188,7 +188,7 @@ def _write_and_prove(
     more: Callable[[], EvaluationSet],
     search: Search | None,
 ) -> dict[str, Verification]:
-    """Every format that was asked for, and last what the search has kept, which is there already."""
+    """Write and verify every requested format; the file that the search kept is there already and comes last."""
     found = {} if search is None or search.verification is None else {search.name: search.verification}
     verifications: dict[str, Verification] = {}
     for name in plan.formats:
@@ -204,7 +204,7 @@ def _write_and_prove(
 
 
 def _name_as_failed(folder: Path, verification: Verification) -> None:
-    """Nobody is to ship it unnoticed."""
+    """Rename a failed file, so that nobody ships it unnoticed."""
     file = folder / verification.figures["file"]
     verification.figures["file"] = failed_name(file.name)
     file.rename(folder / verification.figures["file"])
@@ -228,7 +228,7 @@ def _parity(
 
 @contextmanager
 def _full_disk_named(folder: Path) -> Iterator[None]:
-    """TensorFlow has errors of its own for a full disk; turn them into Python's."""
+    """Turn TensorFlow's own errors for a full disk into Python's."""
     try:
         yield
     except OSError:

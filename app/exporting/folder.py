@@ -1,4 +1,4 @@
-"""An export folder: an export adds to what is there, replaces only its own files, and leaves nothing half written."""
+"""The export folder: an export adds to earlier files, replaces only its own, and leaves nothing half written."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from app.runs.run import Run
 from data.files import atomic_write, target_name, write_json
 
 PARITY, GOLDEN, EXPECTED = "parity.json", "golden", "golden/expected.json"
-_SAVED_MODEL = "saved_model"  # a folder, in which users lay files of their own, for TensorFlow Serving
+_SAVED_MODEL = "saved_model"  # a folder to which users add files of their own, for TensorFlow Serving
 _IN_SAVED_MODEL = ("saved_model.pb", "fingerprint.pb", "variables", "assets")
 FAILED = "_FAILED"
 
@@ -27,8 +27,8 @@ class Kept:
     """What becomes of an earlier export in the folder.
 
     Attributes:
-        formats: those that stay, with their part of `parity.json`; only of files that are still there.
-        quantization: what its search for a quantised file has found, if the file that it kept stays.
+        formats: formats that stay, with their part of `parity.json`; only those whose files still exist.
+        quantization: findings of the earlier search for a quantised file, if the file that it kept stays.
         replaced: the other formats, with their files.
     """
 
@@ -38,12 +38,12 @@ class Kept:
 
 
 def find_kept(run: Run, formats: Collection[str], *, searched: bool) -> Kept:
-    """What of a run's export folder stays when it is exported again.
+    """Find what stays in a run's export folder when it is exported again.
 
     Args:
         run: with the options of the earlier export.
-        formats: those that are written now.
-        searched: whether a quantised file is searched for, which takes the place of the earlier one that was.
+        formats: formats that are written now.
+        searched: whether a quantised file is searched for; it replaces the file of an earlier search.
     """
     parity = _parity(run.export)
     search = parity["quantization"]
@@ -59,9 +59,9 @@ def find_kept(run: Run, formats: Collection[str], *, searched: bool) -> Kept:
 
 @contextmanager
 def new_export(run: Run) -> Iterator[Path]:
-    """Give an empty folder to export to, `parity.json` last; it takes the place of the earlier one when all went well.
+    """Yield an empty folder to export to, where `parity.json` is written last; it replaces the earlier one on success.
 
-    Whatever that holds besides goes with it, but for what `parity.json` no longer names.
+    Other files of the earlier folder move along, except those that `parity.json` no longer names.
     """
     _clear_leftovers(run)
     with atomic_write(run.export) as folder:
@@ -73,13 +73,13 @@ def new_export(run: Run) -> Iterator[Path]:
 
 
 def failed_name(file: str) -> str:
-    """What a file is called that failed its check."""
+    """Return the name of a file that failed verification."""
     path = Path(file)
     return f"{path.stem}{FAILED}{path.suffix}"
 
 
 def users_files(run: Run) -> list[str]:
-    """The names in a run's export folder of what Graft has not written."""
+    """Return the names of the files in a run's export folder that Graft did not write."""
     ours = {PARITY, GOLDEN, LABELS, THRESHOLDS, *_label_files(run), *_files(_parity(run.export))}
     return sorted(path.name for path in run.export.iterdir() if path.name not in ours)
 
@@ -99,7 +99,7 @@ def _files(parity: dict[str, Any]) -> set[str]:
 
 
 def _outdated(run: Run, new: Path) -> set[Path]:
-    """What Graft has written into the earlier folder and is not to be in the new one, relative to it."""
+    """Return the files that Graft wrote into the earlier folder and the new one must not have, relative to it."""
     stay = _files(_parity(new))
     plain = {name.replace(FAILED, "") for name in stay}
     names = (_files(_parity(run.export)) | plain | set(map(failed_name, plain))) - stay
@@ -121,12 +121,12 @@ def _golden_files(export: Path) -> list[str]:
 def _read_expected(export: Path) -> dict[str, Any]:
     try:
         return json.loads((export / EXPECTED).read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # taken away or changed by the user
+    except (OSError, ValueError):  # removed or changed by the user
         return {}
 
 
 def _keep_golden(old: Path, new: Path) -> None:
-    """Take the predictions of files that stay over into the new golden vectors, which are of the same images."""
+    """Copy the predictions of kept files into the new golden vectors, which use the same images."""
     before, now, files = _read_expected(old), _read_expected(new), _files(_parity(new))
     if not now or before.get("pictures") != now["pictures"]:
         return
@@ -137,7 +137,7 @@ def _keep_golden(old: Path, new: Path) -> None:
 
 
 def _carry_over(old: Path, new: Path, left_out: Collection[Path], within: Path = Path()) -> None:
-    """Let a new folder have everything of an old one that it lacks; files are linked where that can be, else copied."""
+    """Add everything that a new folder lacks from an old one; files are hard-linked where possible, otherwise copied."""
     for entry in sorted(os.scandir(old / within), key=lambda one: one.name):
         place = within / entry.name
         if place in left_out:
@@ -159,10 +159,10 @@ def _link(old: str, new: Path) -> None:
 
 
 def _clear_leftovers(run: Run) -> None:
-    """Remove what exports have left that were killed; one that was killed while folders changed places is put back."""
+    """Remove leftovers of killed exports; put an export back that was killed while the folders were being swapped."""
     hidden = [path for path in run.path.iterdir() if target_name(path) == run.export.name and path.is_dir()]
     if not run.export.exists():
-        whole = [path for path in hidden if (path / PARITY).is_file()]  # which is written last
+        whole = [path for path in hidden if (path / PARITY).is_file()]  # it is written last
         if whole:
             newest = max(whole, key=lambda path: (path / PARITY).stat().st_mtime)
             newest.rename(run.export)

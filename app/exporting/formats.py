@@ -1,4 +1,4 @@
-"""The table of export formats: each is one function that writes one file or folder."""
+"""The table of export formats: each format is one function that writes one file or folder."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class Format:
     """One export format.
 
     Attributes:
-        file: its name in the export folder.
-        description: what it is, in a few words.
+        file: name in the export folder.
+        description: short description.
         write: writes a trained model to a path.
-        tolerance: largest difference of a probability from the Keras model's that rounding explains; None for a quantised
-            file, which is held to its accuracy instead.
-        cannot: why it cannot hold a model, by what it answers with (`models.heads.OUTPUTS`) or a regular expression of its
-            backbone's name.
+        tolerance: largest difference from the Keras model's probability that rounding explains; None for a quantised
+            file, which is verified by its accuracy instead.
+        cannot: reasons why the format cannot hold a model, by the kind of output (`models.heads.OUTPUTS`) or by a regular
+            expression that matches the backbone's name.
     """
 
     file: str
@@ -37,7 +37,7 @@ class Format:
 
     @property
     def is_for_phones(self) -> bool:
-        """MediaPipe Tasks must take it too."""
+        """Whether MediaPipe Tasks must be able to load the file."""
         return self.file.endswith(".tflite")
 
 
@@ -102,7 +102,7 @@ DEFAULT_FORMATS = ("saved_model", "tflite_float32", "tflite_float16")
 
 
 def resolve_exports(formats: Sequence[str] | None, quantize: str | None) -> tuple[tuple[str, ...], str]:
-    """What to export where nothing is said: the usual files, and a quantised one; named files alone where they are named."""
+    """Resolve what to export: by default the usual files and a quantised one; if formats are named, only those."""
     if formats is None:
         return DEFAULT_FORMATS, quantize or "auto"
     names = [formats] if isinstance(formats, str) else formats
@@ -114,11 +114,11 @@ def check_exportable(formats: Iterable[str], *, backbone: str, task: str) -> Non
 
     Args:
         formats: keys of `FORMATS`.
-        backbone: of the model.
-        task: of the model.
+        backbone: name of the backbone.
+        task: name of the task.
 
     Raises:
-        UsageError: at the first that cannot.
+        UsageError: a format cannot hold the model; the first one is named.
     """
     for name in formats:
         for what, why in FORMATS[name].cannot.items():

@@ -1,4 +1,4 @@
-"""Golden vectors: images with the exact tensors and answers that belong to them, for the unit tests of an app."""
+"""Golden vectors: images with their exact input tensors and predictions, for the unit tests of an app."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from app.exporting.evaluation_sets import EvaluationSet
 from app.exporting.parity import GOLDEN_IMAGES, Verification
 from data.files import write_json
 
-# Of a probability, or of the spread of a number: other processors round otherwise.
+# Of a probability, or of the standard deviation of a number: other processors round differently.
 TOLERANCE = 0.01
-# Another version or processor may round otherwise again, so twice what was measured between XNNPACK and LiteRT's own kernels.
+# Other versions and processors may round differently again: twice the difference between XNNPACK and LiteRT's own kernels.
 MARGIN = 2.0
 
 _ABOUT = (
@@ -30,10 +30,10 @@ def write_golden(folder: Path, images: EvaluationSet, verifications: Mapping[str
     """Write a folder of golden vectors.
 
     Args:
-        folder: to make. It will hold `expected.json` and for each image the file as it came from the source, and its
-            `.rgb`, uint8 (size, size, 3) without a header, as Graft's own decoder makes it.
+        folder: folder to create. It holds `expected.json` and, for each image, the original file and its `.rgb`: uint8
+            (size, size, 3) without a header, as decoded by Graft.
         images: the test images; `GOLDEN_IMAGES` of them are taken, evenly over the classes.
-        verifications: what each file in the export folder answered, by its name there.
+        verifications: predictions of each file in the export folder, by file name.
     """
     folder.mkdir()
     chosen = images.sample(GOLDEN_IMAGES)
@@ -68,7 +68,7 @@ def write_golden(folder: Path, images: EvaluationSet, verifications: Mapping[str
 
 
 def _tolerance(images: EvaluationSet, verification: Verification) -> float:
-    """How far a right app's predictions may lie from a file's; of numbers, in the units of the one that is spread most."""
+    """Return how far a correct app's predictions may differ from a file's; for numbers, in units of the widest spread."""
     measured = verification.figures.get("without_xnnpack", {}).get(images.task.difference, 0.0)
     tolerance = max(TOLERANCE, MARGIN * measured) * images.task.unit_of(images.labels)
     return float(f"{tolerance:.2g}")

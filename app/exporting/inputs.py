@@ -1,4 +1,4 @@
-"""What a model file takes: the size, type and layout of its input, and how pixels become that."""
+"""The input of a model file: its size, type and layout, and the conversion of pixels to it."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from app.interface.errors import UsageError
 
 @dataclass(frozen=True)
 class ModelInput:
-    """The one input of a model file, for RGB images.
+    """The input of a model file that takes RGB images.
 
     Attributes:
-        height: of the images, in pixels, as `width`.
-        dtype: of the tensor, as NumPy calls it.
+        height: of the images, in pixels, as is `width`.
+        dtype: NumPy name of the tensor's type.
         channels_first: the tensor is (batch, 3, height, width) instead of (batch, height, width, 3).
-        batch: images that each call takes; None for any number.
-        mean: what is subtracted from pixels in [0, 255], one number or one a channel; None where the file does not say.
-        std: what they are divided by after that.
+        batch: images per call; None for any number.
+        mean: number, or one per channel, that is subtracted from pixels in [0, 255]; None where the file does not say.
+        std: number, or one per channel, by which the difference is divided.
         bgr: the channels are blue, green, red.
-        scale: of the integers that stand for numbers, 0 for none; with `zero_point`, the integer that stands for 0.
+        scale: scale of quantised values, 0 for none; `zero_point` is the integer that stands for 0.
     """
 
     height: int
@@ -39,11 +39,11 @@ class ModelInput:
 
     @property
     def is_float(self) -> bool:
-        """Whether pixels have to be scaled outside of the file, if at all; integers are scaled by their type."""
+        """Whether pixels are scaled outside the file, if at all; for integer inputs, the type implies the scale."""
         return np.dtype(self.dtype).kind == "f"
 
     def batches(self, pixels: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
-        """The tensors for images, uint8 (n, height, width, 3), and how many images each is about; the rest fills it up."""
+        """Yield tensors for images, uint8 (n, height, width, 3), and the number of images in each; the rest is padding."""
         step = self.batch or max(len(pixels), 1)
         for start in range(0, len(pixels), step):
             chosen = pixels[start : start + step]
@@ -58,7 +58,7 @@ class ModelInput:
 
     def _values(self, pixels: np.ndarray) -> np.ndarray:
         kind = np.dtype(self.dtype)
-        if kind == np.uint8:  # as MediaPipe Tasks: the type of the input is its scale
+        if kind == np.uint8:  # as in MediaPipe Tasks: the type of the input is its scale
             return pixels
         if self.is_float:
             return self._normalized(pixels).astype(kind)
@@ -82,17 +82,17 @@ def model_input(
     image_size: int | None = None,
     made_for: tuple[int, int] | None = None,
 ) -> ModelInput:
-    """Find out what a file takes by the shape of its input.
+    """Derive the input of a file from the shape of its tensor.
 
     Args:
-        shape: with None for what may be any number.
-        dtype: of the tensor.
+        shape: shape of the tensor; None for a side of any size.
+        dtype: type of the tensor.
         path: the file, for messages.
-        image_size: side of the images where the file takes any.
-        made_for: height and width that the file says it was made for, if it does.
+        image_size: side of the images if the file takes any size.
+        made_for: height and width that the file states it was made for, if any.
 
     Raises:
-        UsageError: it takes no RGB images, or images of any size and nobody says which.
+        UsageError: the file does not take RGB images, or takes any size and the size is not given.
     """
     sides = [None if side is None else int(side) for side in shape]
     channels_first = len(sides) == 4 and sides[1] == 3 and sides[3] != 3
@@ -109,7 +109,7 @@ def model_input(
 
 
 def as_rows(predictions: np.ndarray, count: int) -> np.ndarray:
-    """The answers to `count` images as (count, outputs), where they have other axes of one element only; else as they are."""
+    """Reshape predictions for `count` images to (count, outputs) if all other axes have length 1; else return them as is."""
     predictions = np.asarray(predictions)
     if predictions.ndim == 1 and len(predictions) != count:
         predictions = predictions[None]  # one image, without an axis for the batch

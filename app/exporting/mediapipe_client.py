@@ -1,4 +1,4 @@
-"""MediaPipe Tasks as the client of a `.tflite` file: it decodes, resizes and normalises images by itself."""
+"""MediaPipe Tasks as the client of a `.tflite` file. It decodes, resizes and normalises images by itself."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ else:
 
 
 class MediaPipeRuntime:
-    """A `.tflite` file, run by MediaPipe Tasks' `ImageClassifier`, as an app does that hands over whole images.
+    """A `.tflite` file, run by MediaPipe Tasks' `ImageClassifier`, as in an app that passes whole images.
 
-    The client reads the file's metadata: it resizes (plain bilinear, without antialiasing), normalises and names the classes
-    by what it finds there.
+    The client follows the file's metadata: it resizes (plain bilinear, without antialiasing), normalises and names the
+    classes accordingly.
     """
 
     input = None
@@ -34,9 +34,9 @@ class MediaPipeRuntime:
     def __init__(self, path: Path, threads: int, image_size: int | None = None) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
-        # MediaPipe would load TensorFlow, which takes seconds, for the pages of its documentation only.
+        # MediaPipe would load TensorFlow, which takes seconds, only for its documentation.
         sys.modules.setdefault("tensorflow", None)  # type: ignore[arg-type]
-        # MediaPipe 1.2 dies (SIGSEGV) over the labels that some files hold, unless SciPy is loaded before it.
+        # MediaPipe 1.2 crashes (SIGSEGV) on the labels of some files unless SciPy is loaded first.
         import scipy.linalg  # noqa: F401
         from mediapipe.tasks.python import BaseOptions, vision
 
@@ -45,9 +45,9 @@ class MediaPipeRuntime:
         self.names: dict[int, str | None] = {}
         self.unread_files = 0
         options = vision.ImageClassifierOptions(
-            # Not by its path: MediaPipe 1.2 maps the file then, and one process in four died of that (SIGSEGV, SIGBUS).
+            # Not by path: MediaPipe 1.2 then maps the file, and one process in four crashed (SIGSEGV, SIGBUS).
             base_options=BaseOptions(model_asset_buffer=path.read_bytes()),
-            score_threshold=1e-9,  # every class, whatever threshold the file advises; 0 would not override it
+            score_threshold=1e-9,  # every class, whatever threshold the file suggests; 0 would not override it
         )
         self.classifier = vision.ImageClassifier.create_from_options(options)
 
@@ -56,10 +56,10 @@ class MediaPipeRuntime:
         return np.stack([self._one(_srgb(one)) for one in pixels])
 
     def predict_encoded(self, images: tuple[Sequence[bytes], str]) -> np.ndarray:
-        """Answer image files, called as the model card tells for the way to resize that is named.
+        """Predict image files as the model card describes for the given way of resizing.
 
         Args:
-            images: the bytes of each file; and a key of `data.image.decoding.RESIZES`.
+            images: the content of each file, and a key of `data.image.decoding.RESIZES`.
 
         Returns:
             float32 (n, classes).
@@ -68,11 +68,11 @@ class MediaPipeRuntime:
         return np.stack([self._one_encoded(file, resize) for file in files])
 
     def end(self, _: None) -> str | None:
-        """How the network ends: nobody says."""
+        """Kind of final activation: unknown, so None."""
         return None
 
     def unread(self, _: None) -> int:
-        """How many image files so far the client did not decode itself, so that Graft did."""
+        """Number of image files so far that the client could not decode and Graft decoded instead."""
         return self.unread_files
 
     def _one_encoded(self, encoded: bytes, resize: str) -> np.ndarray:
@@ -81,7 +81,7 @@ class MediaPipeRuntime:
         return self._one(*_as_the_card_tells(image or _srgb(np.asarray(decoding.decode(encoded))), resize))
 
     def class_names(self, _: None) -> dict[int, str | None]:
-        """The names that the client has given to classes so far, by label."""
+        """Names that the client has returned for classes so far, by label."""
         return self.names
 
     def _one(self, image: Any, region: Any = None) -> np.ndarray:
@@ -103,23 +103,23 @@ def _srgb(pixels: np.ndarray) -> Any:
 
 
 def _as_the_card_tells(image: Any, resize: str) -> tuple[Any, Any]:
-    """The image as the client takes it, and the region of it to look at (None: all of it)."""
+    """Return the image as the client takes it, and its region of interest (None: the whole image)."""
     from mediapipe.tasks.python.components.containers.rect import RectF
 
-    if resize == "pad":  # the client cannot pad; its caller does
+    if resize == "pad":  # the client cannot pad; the caller does
         pixels = image.numpy_view()
         spare = [max(pixels.shape[:2]) - side for side in pixels.shape[:2]]
         return _srgb(np.pad(pixels, [(one // 2, one - one // 2) for one in spare] + [(0, 0)])), None
     if resize == "crop":
         left, top, right, bottom = decoding.central_square(image.width, image.height)
         width, height = image.width, image.height
-        # By name, since their order here is another than on phones.
+        # By keyword, since the order here differs from that on phones.
         return image, RectF(left=left / width, top=top / height, right=right / width, bottom=bottom / height)
     return image, None
 
 
 def _decoded_by_client(encoded: bytes) -> Any:
-    """The image as the client itself decodes it; None for what it takes for no RGB image."""
+    """Return the image as decoded by the client itself; None if it does not see an RGB image."""
     from mediapipe.tasks.python.vision.core.image import Image, ImageFormat
 
     with tempfile.TemporaryDirectory(prefix="graft-") as folder:

@@ -1,4 +1,4 @@
-"""TFLite metadata: what a client needs to know of a `.tflite`, packed into the file in the official schema.
+"""TFLite metadata: what a client needs to know about a `.tflite`, packed into the file in the official schema.
 
 Source: `metadata_schema.fbs`, https://www.tensorflow.org/lite/models/convert/metadata. MediaPipe Tasks reads the input's
 normalisation and the label files from here.
@@ -27,31 +27,31 @@ from data.labels import SINGLE_LABEL
 
 MIN_PARSER_VERSION = "1.0.0"  # of the schema: no field used here is newer
 FILE_KEY = "TFLITE_METADATA"
-OWN_KEY = "GRAFT"  # of another entry, for what the schema has no place for
+OWN_KEY = "GRAFT"  # of an additional entry, for fields that the schema lacks
 LABELS = "labels.txt"
 THRESHOLDS = "thresholds.json"
 
 
 @dataclass(frozen=True)
 class Description:
-    """What a file says of itself.
+    """Description that is stored in a model file.
 
     Attributes:
-        name: of the model.
-        text: what it is, in a sentence or two.
-        version: of the model, as its author counts.
-        author: who made it.
-        licence: of the backbone's weights.
-        class_names: one a class or number, in label order.
+        name: name of the model.
+        text: what the model is, in a sentence or two.
+        version: version that the author gave the model.
+        author: who made the model.
+        licence: licence of the backbone's weights.
+        class_names: a name for each class or number, in label order.
         locales: the class names in other languages, by locale ("de", "en-GB").
-        score_threshold: probability below which a client is advised to leave a class out, in [0, 1].
-        mean: what a client is to subtract from RGB values in [0, 255].
-        std: what it is to divide them by after that. The defaults leave the pixels alone, as Graft's models expect.
+        score_threshold: probability below which a client should leave a class out, in [0, 1].
+        mean: value that a client subtracts from RGB values in [0, 255].
+        std: value by which a client divides the difference. The defaults leave pixels as they are, as Graft's models expect.
         task: a key of `app.tasks.TASKS`.
-        thresholds: from which probability on each class is answered, (classes,), NaN for those without one.
-        resize: how images become the size that the model takes, a key of `data.image.decoding.RESIZES`.
-        background: what shows through where images are transparent, and
-        levels: which values of more than 8 bits become black and white, as `data.image.preparing.Preparation.parse` takes them.
+        thresholds: probability from which each class is predicted, (classes,), NaN for a class without a threshold.
+        resize: how images are resized to the input size, a key of `data.image.decoding.RESIZES`.
+        background: colour behind transparent parts of images, as `data.image.preparing.Preparation.parse` takes it.
+        levels: values of more than 8 bits that become black and white, as `data.image.preparing.Preparation.parse` takes them.
     """
 
     name: str
@@ -72,13 +72,13 @@ class Description:
 
     @property
     def of_images(self) -> dict[str, str]:
-        """What is done to images before they are pixels, by name."""
+        """Return the options by which images are decoded to pixels, by name."""
         found = {"resize": self.resize, "background": self.background, "levels": self.levels}
         return {name: text for name, text in found.items() if text is not None}
 
     @property
     def files(self) -> dict[str, str]:
-        """The text of each file that belongs to the model, by its name: labels, and thresholds if there are any."""
+        """Text of each file packed with the model, by file name: labels, and thresholds if there are any."""
         if self.thresholds is None:
             return self.label_files
         named = zip(self.class_names, self.thresholds.tolist(), strict=True)
@@ -87,13 +87,13 @@ class Description:
 
     @property
     def label_files(self) -> dict[str, str]:
-        """The text of each label file by its name; the first is the one without a locale."""
+        """Text of each label file by file name; the first is the one without a locale."""
         files = {LABELS: self.class_names} | {f"labels_{locale}.txt": names for locale, names in self.locales.items()}
         return {name: "".join(f"{label}\n" for label in labels) for name, labels in files.items()}
 
 
 def absolute_locales(locales: Iterable[str]) -> tuple[str, ...]:
-    """The same options with files that are found from any folder."""
+    """Return the options with absolute file paths, which are valid from any folder."""
     parts = (one.partition("=") for one in locales)
     return tuple(f"{locale}={Path(file).expanduser().resolve()}" if file else locale for locale, _, file in parts)
 
@@ -102,11 +102,11 @@ def read_locales(locales: Iterable[str], classes: int) -> dict[str, list[str]]:
     """Read the class names in other languages.
 
     Args:
-        locales: "LOCALE=FILE" each, as `--locales` takes them; a file has one name a line, in label order.
-        classes: how many names each must hold.
+        locales: options of the form "LOCALE=FILE", as `--locales` takes them; a file has one name per line, in label order.
+        classes: number of names that each file must hold.
 
     Raises:
-        UsageError: not of that form, no such file, or another number of names.
+        UsageError: an option has another form, or its file does not exist or holds another number of names.
     """
     names = {}
     for one in locales:
@@ -129,11 +129,11 @@ def with_metadata(file: bytes, description: Description) -> bytes:
     """Pack a description and its label files into a `.tflite`.
 
     Args:
-        file: the content of a `.tflite` with one input, RGB pixels in [0, 255], and one output, probabilities or numbers.
-        description: what to say of it.
+        file: content of a `.tflite` with one input, RGB pixels in [0, 255], and one output, probabilities or numbers.
+        description: description to store.
 
     Returns:
-        The content of the new file: a FlatBuffer with the label files appended as a zip archive.
+        Content of the new file: a FlatBuffer with the label files appended as a zip archive.
     """
     from ai_edge_litert import schema_py_generated as schema
     from ai_edge_litert.tools import flatbuffer_utils
@@ -151,13 +151,13 @@ def with_metadata(file: bytes, description: Description) -> bytes:
     archive = io.BytesIO(flatbuffer_utils.convert_object_to_bytearray(model))
     with zipfile.ZipFile(archive, "a", zipfile.ZIP_STORED) as files:
         for name, text in description.files.items():
-            # A fixed date: the same model gives the same bytes.
+            # A fixed date, so that the same model gives the same bytes.
             files.writestr(zipfile.ZipInfo(name), text.encode())
     return archive.getvalue()
 
 
 def properties(description: Description) -> dict[str, Any]:
-    """What a file of a format without metadata of its own says of itself, as JSON has it; lists are in label order."""
+    """Return a description as JSON values, for formats without metadata of their own; lists are in label order."""
     found: dict[str, Any] = {"task": description.task, **description.of_images}
     found |= {"labels": list(description.class_names), "score_threshold": description.score_threshold}
     found |= {f"labels_{locale}": list(names) for locale, names in description.locales.items()}
@@ -168,7 +168,7 @@ def properties(description: Description) -> dict[str, Any]:
 
 @cache
 def metadata_schema() -> Any:
-    """MediaPipe's code for the schema, without the package around it, which takes seconds to import."""
+    """Return MediaPipe's code for the schema, without its package, which takes seconds to import."""
     package = importlib.util.find_spec("mediapipe")
     assert package is not None and package.submodule_search_locations is not None
     name = "metadata_schema_py_generated"

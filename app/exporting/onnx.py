@@ -18,16 +18,16 @@ BATCH = "batch"
 
 
 def write_onnx(context: ExportContext, path: Path) -> None:
-    """Write an `.onnx` file, by tf2onnx.
+    """Write an `.onnx` file with tf2onnx.
 
-    It takes `pixels`, float32 (batch, size, size, 3), RGB in [0, 255], and gives `probabilities`, float32
-    (batch, classes), or `numbers`. Its metadata properties hold what `properties` gives.
+    The file takes `pixels`, float32 (batch, size, size, 3), RGB in [0, 255], and returns `probabilities`, float32
+    (batch, classes), or `numbers`. Its metadata properties hold the result of `properties`.
     """
     import onnx
     from keras.src.export.tf2onnx_lib import patch_tf2onnx
     from tf2onnx.convert import from_graph_def
 
-    patch_tf2onnx()  # tf2onnx 1.17 does not know NumPy 2; Keras keeps the cure
+    patch_tf2onnx()  # tf2onnx 1.17 does not support NumPy 2; Keras has the patch
     graph, given, answer = _frozen(context.model)
     model, _ = from_graph_def(
         graph,
@@ -45,10 +45,10 @@ def write_onnx(context: ExportContext, path: Path) -> None:
 
 
 def properties(context: ExportContext) -> dict[str, str]:
-    """What the file says of itself, by key.
+    """Return the metadata properties of the file.
 
-    `labels` and `thresholds` are JSON lists in label order, `labels_de` and the like the labels in another language. Keys
-    with a capital letter or `model_` are those of https://github.com/onnx/onnx/blob/main/docs/MetadataProps.md.
+    `labels` and `thresholds` are JSON lists in label order; `labels_de` and similar keys hold the labels in another language.
+    Keys with a capital letter or `model_` follow https://github.com/onnx/onnx/blob/main/docs/MetadataProps.md.
     """
     description = context.description
     texts = {
@@ -69,27 +69,27 @@ def properties(context: ExportContext) -> dict[str, str]:
 
 
 def _frozen(model: keras.Model) -> tuple[Any, str, str]:
-    """The model as one TensorFlow graph without variables and functions, and the names of its input and its output."""
+    """Return the model as one TensorFlow graph without variables and functions, and the names of its input and output."""
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     inputs = tf.TensorSpec((None, *model.input_shape[1:]), tf.float32, name=INPUT)
     forward = tf.function(lambda pixels: model(pixels, training=False), input_signature=[inputs], autograph=False)
     eagerly = tf.config.functions_run_eagerly()
-    # Keras wraps grouped convolutions in a function for XLA, which stays a call in the graph unless it is plain Python.
+    # Keras wraps grouped convolutions in a function for XLA, which stays a call in the graph unless it runs as plain Python.
     tf.config.run_functions_eagerly(True)
     try:
         traced = forward.get_concrete_function()
     finally:
         tf.config.run_functions_eagerly(eagerly)
-    # Tensors that layers hold besides variables, such as Normalization's mean, are inputs of `traced`, not of `frozen`.
+    # Tensors that layers hold besides variables, such as Normalization's mean, are inputs of `traced`, but not of `frozen`.
     frozen = convert_variables_to_constants_v2(traced, aggressive_inlining=True)
     (given,), (answer,) = frozen.inputs, frozen.outputs
     return frozen.graph.as_graph_def(add_shapes=True), given.name, answer.name
 
 
 def _write_erfc(graph: Any, node: Any, name: str, _: list[Any]) -> None:
-    """Write the erfc(x) of TensorFlow's GELU, which tf2onnx does not know, as 1 - erf(x)."""
+    """Write the erfc(x) of TensorFlow's GELU, which tf2onnx does not support, as 1 - erf(x)."""
     one = graph.make_const(f"{name}_one", np.array(1, np.float32))
     erf = graph.make_node("Erf", node.input)
     shapes, types = node.output_shapes, node.output_dtypes

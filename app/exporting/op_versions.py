@@ -1,7 +1,7 @@
 """The oldest TFLite runtime that can load a `.tflite`, from the versions of its operations.
 
-LiteRT's quantiser leaves the versions and `min_runtime_version` of the float32 file as they are. TFLite 2.7 then loads what it
-does not know, and answers wrongly without a word; with the right versions it refuses.
+LiteRT's quantiser leaves the versions and `min_runtime_version` of the float32 file unchanged. TFLite 2.7 then loads
+operations that it does not support and silently returns wrong results; with the right versions it refuses the file.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import numpy as np
 METADATA_KEY = "min_runtime_version"
 _METADATA_BYTES = 16  # by convention of the converters
 
-# The TensorFlow Lite that first knew each version of an operation, from version 1 on; "-" for one that was never released.
-# From `FindMinimumRuntimeVersionForOp` in tensorflow/compiler/mlir/lite/tools/versioning/runtime_version.cc, for what
-# networks of images are made of; tests run files in old runtimes against it.
+# The first TensorFlow Lite that supports each version of an operation, from version 1 on; "-" for an unreleased version.
+# From `FindMinimumRuntimeVersionForOp` in tensorflow/compiler/mlir/lite/tools/versioning/runtime_version.cc, for the operations
+# of image networks. Tests run files in old runtimes to verify it.
 FIRST_RUNTIMES = {
     "ABS": "1.13 2.4 2.5 2.6 2.12",
     "ADD": "1.5 1.14 2.4 2.6 2.13 2.23",
@@ -84,8 +84,8 @@ FIRST_RUNTIMES = {
     "UNPACK": "1.11 1.14 2.2 2.3 2.22",
 }
 
-# The version that knows integers, where it is not 1, by the type of an operation's data; from `GetBuiltinOperatorVersion` in
-# op_version.cc beside it. For 16-bit convolutions and dense layers, which it leaves at 1, the version that brought 16 bits.
+# The version that supports integers, if it is not 1, by the type of an operation's data; from `GetBuiltinOperatorVersion` in
+# op_version.cc in the same folder. For 16-bit convolutions and dense layers, which it leaves at 1, the version that added them.
 _OF_INTEGERS = {
     "INT8": {
         2: "ABS ADD AVERAGE_POOL_2D BATCH_MATMUL CONCATENATION DEQUANTIZE GATHER L2_NORMALIZATION LOGISTIC MAXIMUM "
@@ -103,24 +103,24 @@ _OF_INTEGERS = {
         7: "FULLY_CONNECTED",
     },
 }
-_DATA = {"SPLIT": 1, "TRANSPOSE_CONV": 2}  # which input is the data, where it is not the first
+_DATA = {"SPLIT": 1, "TRANSPOSE_CONV": 2}  # index of the data input, if it is not the first
 
 
 def named(model: Any, operator: Any) -> tuple[str, int]:
-    """The name of an operation of a `schema.ModelT`, such as "CONV_2D", and the version of it that a runtime must know."""
+    """Return the name of an operation of a `schema.ModelT`, such as "CONV_2D", and the version that a runtime must support."""
     code = model.operatorCodes[operator.opcodeIndex]
-    # Files from before there were 127 operations have the older field only.
+    # Files from before there were 127 operations have only the older field.
     return _names()[max(code.builtinCode, code.deprecatedBuiltinCode)], code.version
 
 
 def data_type(model: Any, graph: Any, operator: Any) -> str:
-    """The type of what an operation computes with, such as "INT8"."""
+    """Return the type of an operation's data, such as "INT8"."""
     data = operator.inputs[_DATA.get(named(model, operator)[0], 0)]
     return _types()[graph.tensors[data].type]
 
 
 def scales(graph: Any, tensor: int) -> list[float]:
-    """The scales of a tensor's integers: one, one a channel, or none."""
+    """Return the quantisation scales of a tensor: a single scale, one per channel, or none."""
     quantization = graph.tensors[tensor].quantization
     return [] if quantization is None or quantization.scale is None else np.ravel(quantization.scale).tolist()
 
@@ -140,7 +140,7 @@ def _names() -> dict[int, str]:
 
 
 def minimum_runtime(model: Any) -> str | None:
-    """The oldest runtime that can load a file, such as "2.11.0"; None where an operation is not in the table.
+    """Return the oldest runtime that can load a file, such as "2.11.0"; None if an operation is not in the table.
 
     Args:
         model: `schema.ModelT`.
@@ -156,9 +156,9 @@ def minimum_runtime(model: Any) -> str | None:
 
 
 def correct_versions(model: Any) -> None:
-    """Raise the versions of integer operations to those that know integers, and correct `min_runtime_version` by them.
+    """Raise integer operations to the versions that support integers, and set `min_runtime_version` accordingly.
 
-    It is left empty where it is not known.
+    `min_runtime_version` is left empty if it is unknown.
 
     Args:
         model: `schema.ModelT`; changed in place.

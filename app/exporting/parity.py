@@ -1,8 +1,8 @@
-"""Verifies an export: every file, loaded in a fresh process by its own client, against the Keras model.
+"""Verify an export: load each file in a fresh process, with its own client, and compare it with the Keras model.
 
-All images of the test split are asked. Pixels come from Graft's own decoder; the SavedModel's `encoded` signature and
-MediaPipe Tasks, which decode and resize by themselves, are asked about the image files too. What a check leaves out is
-counted in the figures of the verification.
+All images of the test split are compared. Graft's decoder provides the pixels. The SavedModel's `encoded` signature and
+MediaPipe Tasks decode and resize by themselves, so they are also run on the image files. The figures of a verification count
+the images that a check leaves out.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ from app.interface.errors import UsageError
 from app.interface.events import progress
 from app.prediction.predictor import Predictor
 
-# TensorFlow's operations round the last bit of a few pixels otherwise than OpenCV's, so single images may differ a little
-# more; another channel order or another resize would show in the mean.
+# TensorFlow's operations round the last bit of a few pixels differently from OpenCV's, so single images may differ a little
+# more. A wrong channel order or resize would show in the mean.
 ENCODED_TOLERANCE = 0.02
-ENCODED_LARGEST = 0.1  # of a single image; one that lies on its side, or in other colours, differs by more
-# MediaPipe brings a LiteRT of its own, whose integer kernels may round otherwise. A wrong normalisation differs by far more.
+ENCODED_LARGEST = 0.1  # of a single image; a rotated image, or one in wrong colours, differs by more
+# MediaPipe has its own LiteRT, whose integer kernels may round differently. A wrong normalisation differs by far more.
 CLIENT_TOLERANCE = 0.02
-# LiteRT's own integer kernels round otherwise than XNNPACK's; single images differed by up to 0.03.
+# LiteRT's own integer kernels round differently from XNNPACK's; single images differed by up to 0.03.
 PLAIN_TOLERANCE = 0.05
-CLIENT_IMAGES = 32  # already at size, so that the client has nothing to resize and must answer as LiteRT does
+CLIENT_IMAGES = 32  # already at the input size, so that the client does not resize and must agree with LiteRT
 
-GOLDEN_IMAGES = 10  # that an app's tests ask about; see `app.exporting.golden`
-MOST_TIES = 0.05  # of the predictions: more that differ are no near ties, however close each may be
+GOLDEN_IMAGES = 10  # for an app's tests; see `app.exporting.golden`
+MOST_TIES = 0.05  # of the predictions: if more differ, they are not near ties, however close each may be
 UNREAD = "what TensorFlow's own decoders do not read"
-FLOAT_STEPS = 2  # from one float32 to the next, by which sums that are rounded in another order differ
+FLOAT_STEPS = 2  # spacings between float32 values by which sums in another order of rounding differ
 
 Tick = Callable[[int], None]
 
 
 @dataclass
 class Verification:
-    """What was found about one file.
+    """Result of verifying one file.
 
     Attributes:
         figures: its part of `parity.json`.
-        predictions: its predictions to the pixels, float32 (n, outputs); None where it cannot be run.
+        predictions: its predictions for the pixels, float32 (n, outputs); None if it cannot be run.
         client_predictions: MediaPipe's probabilities for the image files, for files for phones.
     """
 
@@ -62,11 +62,11 @@ class Verification:
 
     @property
     def passed(self) -> bool:
-        """Nothing was found against the file."""
+        """Whether no failure was found."""
         return not self.failures
 
     def leave_out(self, check: str, count: int, total: int, reason: str) -> None:
-        """Note of how many of the test images a check says nothing, and why."""
+        """Record how many of the test images a check leaves out, and why."""
         if count:
             left_out = {"check": check, "pictures": count, "of": total, "reason": reason}
             self.figures.setdefault("left_out", []).append(left_out)
@@ -81,18 +81,18 @@ def verify(
     with_client: bool = True,
     more: Callable[[], EvaluationSet] | None = None,
 ) -> Verification:
-    """Hold one exported file against the Keras model.
+    """Verify one exported file against the Keras model.
 
     Args:
         path: the file or folder.
         export: its format.
-        images: what it is compared on.
-        max_drop: most accuracy that a quantised file may lose, in points (hundredths).
-        with_client: also ask MediaPipe Tasks, where the file is for phones.
-        more: gives other images, which decide about a quantised file if `images` are too few to tell.
+        images: images to compare on.
+        max_drop: largest accuracy loss of a quantised file, in points (hundredths).
+        with_client: also run MediaPipe Tasks if the file is for phones.
+        more: returns additional images, which decide about a quantised file if `images` are too few.
 
     Returns:
-        The verification. A file that cannot be run is a failure with the reason, not an error.
+        The verification. A file that cannot be run is a failure with a reason, not an error.
     """
     verification = Verification(
         {"file": path.name, "bytes": _size(path), "tolerance": export.tolerance, "left_out": []}
@@ -126,7 +126,7 @@ def verify(
 
 
 def _named_shortly(error: UsageError, path: Path) -> str:
-    """Without the folder: `parity.json` is passed on, and the file has not come to its place yet."""
+    """Return the message without the folder: `parity.json` is shared, and the file has not been moved to its place yet."""
     return str(error).replace(str(path.resolve()), path.name).replace(str(path), path.name)
 
 
@@ -137,25 +137,25 @@ def _bar(path: Path, examples: int) -> Iterator[Tick]:
 
 
 def agreement(predictions: np.ndarray, images: EvaluationSet) -> dict[str, Any]:
-    """How far a file's predictions are from the Keras model's.
+    """Measure how far a file's predictions are from the Keras model's.
 
     Args:
         predictions: float32 (n, outputs).
         images: the same n images.
 
     Returns:
-        By the task's score, which is `accuracy` for one class an image: it, `keras_` and it, it and `_drop`, all parts of 1,
-        and it and `_drop_ci95`; the part of the images with the same answer, near ties aside, which is `top1_agreement`, and
-        with the very same, `strict_top1_agreement`, of `compared_answers`; `top5_agreement`, the part with the same five
-        likeliest classes, where there are more; the largest and the mean over the images of each one's largest difference,
-        `max_probability_difference` and `mean_probability_difference`; `class_drops`: for each class that loses, how much; the
-        most first. What numbers have instead is told in `app.tasks.regression`.
+        By the name of the task's score, which is `accuracy` for single-label: SCORE, `keras_SCORE` and `SCORE_drop`, all parts
+        of 1, and `SCORE_drop_ci95`; `top1_agreement`, the share of images with the same predicted class, near ties aside, and
+        `strict_top1_agreement`, including near ties, of `compared_answers`; `top5_agreement`, the share with the same five
+        likeliest classes, if there are more; `max_probability_difference` and `mean_probability_difference`, the maximum and
+        the mean over the images of each image's largest difference; `class_drops`, the loss of each class that loses, largest
+        first. `app.tasks.regression` describes the figures for numbers.
     """
     return _agreement(predictions, images, slice(None))
 
 
 def _agreement(predictions: np.ndarray, images: EvaluationSet, chosen: Any) -> dict[str, Any]:
-    """As `agreement`, of those of the images that are chosen."""
+    """Compute `agreement` of the chosen images."""
     return images.task.agreement(
         predictions,
         images.reference[chosen],
@@ -186,7 +186,7 @@ def _check_predictions(verification: Verification, export: Format, images: Evalu
 
 
 def _check_drop(verification: Verification, images: EvaluationSet, max_drop: float) -> None:
-    """A quantised file may lose some accuracy; a larger loss that may be none is no failure, but is said."""
+    """A quantised file may lose some accuracy; a larger loss that may be chance is no failure, but is reported."""
     figures, score = verification.figures, images.task.score
     loses = 100 * figures[f"{score}_drop"] > max_drop
     figures["within_chance"] = bool(loses and figures[f"{score}_drop_ci95"][0] <= 0)
@@ -195,7 +195,7 @@ def _check_drop(verification: Verification, images: EvaluationSet, max_drop: flo
 
 
 def _check_on_more(verification: Verification, model: Predictor, more: EvaluationSet, max_drop: float) -> None:
-    """Where the test images are too few to tell, those of training and validation decide, if they can."""
+    """If the test images are too few, decide on training and validation images where possible."""
     figures = agreement(_predictions(model, more, lambda _: None), more)
     score = more.task.score
     kept = (score, f"keras_{score}", f"{score}_drop", f"{score}_drop_ci95")
@@ -218,7 +218,7 @@ def _check_differences(verification: Verification, tolerance: float, images: Eva
         if strictly > max(1, MOST_TIES * compared):
             text = task.strict_text.format(strictly, compared)
             verification.failures.append(f"{text}, more than the {MOST_TIES:.0%} that near ties explain")
-    # Numbers that lie close together beside their size have no more digits in float32.
+    # float32 cannot resolve numbers whose spread is small compared with their size.
     figures["tolerance"] = tolerance = max(tolerance, FLOAT_STEPS * figures.get("resolution", 0.0))
     largest = figures[task.difference]
     if largest > tolerance:
@@ -252,7 +252,7 @@ def _check_operations(verification: Verification, path: Path) -> None:
 
 
 def _check_without_xnnpack(verification: Verification, path: Path, images: EvaluationSet) -> None:
-    """Apps may run LiteRT without XNNPACK, its default delegate: its own kernels must answer much the same."""
+    """Apps may run LiteRT without XNNPACK, its default delegate: its own kernels must give nearly the same predictions."""
     assert verification.predictions is not None
     chosen, task = np.union1d(images.sample(CLIENT_IMAGES), images.sample(GOLDEN_IMAGES)), images.task
     try:
@@ -276,7 +276,7 @@ def _check_without_xnnpack(verification: Verification, path: Path, images: Evalu
 
 
 def _check_client(verification: Verification, path: Path, images: EvaluationSet, max_drop: float, tick: Tick) -> None:
-    """MediaPipe Tasks must find the labels, answer pixels as LiteRT does, and keep the accuracy for whole images."""
+    """MediaPipe Tasks must find the labels, agree with LiteRT on pixels, and keep the accuracy for whole images."""
     assert verification.predictions is not None
     chosen = images.sample(CLIENT_IMAGES)
     with Predictor(path, client="mediapipe", resize=images.loader.transform.key["resize"], plain=True) as client:
@@ -310,7 +310,7 @@ def _check_client(verification: Verification, path: Path, images: EvaluationSet,
 
 
 def _check_client_score(verification: Verification, images: EvaluationSet, max_drop: float) -> None:
-    """A client that resizes otherwise may answer single images otherwise; only a loss that is no chance counts."""
+    """A client that resizes differently may disagree on single images; only a significant loss counts."""
     figures, score = verification.figures["mediapipe"], images.task.score
     loses = 100 * figures[f"{score}_drop"] > max_drop
     figures["within_chance"] = bool(loses and figures[f"{score}_drop_ci95"][0] <= 0)
@@ -321,7 +321,7 @@ def _check_client_score(verification: Verification, images: EvaluationSet, max_d
 
 
 def _check_encoded(verification: Verification, model: Predictor, images: EvaluationSet) -> None:
-    """The signature that takes image files must answer as the one that takes pixels does, or refuse them with a reason."""
+    """The `encoded` signature must agree with the one that takes pixels, or refuse image files with a reason."""
     predictions, refused = _encoded_predictions(model, images)
     for reason, count in Counter(refused.values()).items():
         verification.leave_out("the encoded signature", count, len(images), f"it refuses {reason}")
@@ -341,12 +341,12 @@ def _check_encoded(verification: Verification, model: Predictor, images: Evaluat
 
 
 def _encoded_predictions(model: Predictor, images: EvaluationSet) -> tuple[list[np.ndarray], dict[int, str]]:
-    """The answers to the image files that are taken, in order, and the reasons of those that are not, by position."""
+    """Return the predictions for the accepted image files, in order, and the reasons for the refused ones, by position."""
     predictions: list[np.ndarray] = []
     refused: dict[int, str] = {}
     for batch in images.batches():
         files = images.encoded(batch)
-        with suppress(UsageError):  # one that is refused takes the whole batch with it
+        with suppress(UsageError):  # one refused file fails the whole batch
             predictions.append(model.predict_encoded(files, by_client=True))
             continue
         for index, file in zip(batch, files, strict=True):
@@ -354,7 +354,7 @@ def _encoded_predictions(model: Predictor, images: EvaluationSet) -> tuple[list[
                 predictions.append(model.predict_encoded([file], by_client=True))
             except UsageError as error:
                 refused[index] = _reason(error)
-                model.predict(images.pixels([0]))  # or it is not the file's fault, but the process has ended
+                model.predict(images.pixels([0]))  # raises if the process has ended, which is not the file's fault
                 last = error
     if not predictions and UNREAD in refused.values():
         raise last
@@ -362,7 +362,7 @@ def _encoded_predictions(model: Predictor, images: EvaluationSet) -> tuple[list[
 
 
 def _reason(error: UsageError) -> str:
-    """Why the signature refuses a file: by its own words, or those of TensorFlow's decoders, which differ with each file."""
+    """Return why the signature refuses a file: its own words, or a fixed text for TensorFlow's decoders, which vary."""
     _, refused, rest = str(error).partition(REFUSED)
     return rest.partition(REFUSED_END)[0] if refused else UNREAD
 

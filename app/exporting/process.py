@@ -1,4 +1,4 @@
-"""A model file in a process of its own: whatever it does there, even a crash, ends in one sentence here."""
+"""A model file in a separate process: a failure there, even a crash, is reported here in one sentence."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _ROOT = Path(__file__).parents[2]  # where `python -m app...` finds the package
 
 
 class ModelProcess:
-    """A model file that a fresh process has loaded with the runtime of one client; a context manager.
+    """A model file, loaded in a fresh process with the runtime of one client; a context manager.
 
-    A `.tflite` or a SavedModel from elsewhere may be damaged or made to do harm: a runtime in C++ can crash over it, or ask
-    for all memory there is. Loaded here it takes nothing down but its own process. This is no sandbox: a SavedModel is a
-    program that may write files with the rights of its user.
+    A `.tflite` or a SavedModel of unknown origin may be damaged or malicious: a C++ runtime can crash on it, or allocate all
+    memory. In a separate process, it takes down only that process. This is no sandbox: a SavedModel is a program that may
+    write files with the rights of its user.
     """
 
     def __init__(
@@ -37,13 +37,13 @@ class ModelProcess:
 
         Args:
             file: a `.keras`, `.tflite` or `.onnx` file or a SavedModel folder.
-            client: a key of `app.exporting.runtimes.CLIENTS`; None for the usual one of the file's kind.
-            threads: None for one a processor.
-            image_size: side of the images for a file that takes them in any size, in pixels.
+            client: a key of `app.exporting.runtimes.CLIENTS`; None for the default client of the file's kind.
+            threads: number of threads; None for one per processor.
+            image_size: side of the images for a file that takes any size, in pixels.
 
         Raises:
-            UsageError: there is no such file, or it cannot be loaded; or it takes no RGB images, or those of any size where
-                neither the file nor `image_size` says which.
+            UsageError: the file does not exist or cannot be loaded, does not take RGB images, or takes any size and neither
+                the file nor `image_size` gives one.
         """
         self.file = file
         self._lock = threading.Lock()
@@ -83,7 +83,7 @@ class ModelProcess:
         self._process.communicate()
 
     def predict(self, pixels: np.ndarray) -> np.ndarray:
-        """Answer pixels, uint8 (n, height, width, 3), with float32 (n, outputs).
+        """Predict pixels, uint8 (n, height, width, 3), as float32 (n, outputs).
 
         Raises:
             UsageError: the model cannot be run, or is not a classifier.
@@ -91,19 +91,19 @@ class ModelProcess:
         return self._checked(self.ask("predict", pixels))
 
     def predict_encoded(self, images: Sequence[bytes], resize: str) -> np.ndarray:
-        """Answer the bytes of image files, which the client itself decodes, with float32 (n, outputs).
+        """Predict image files, which the client decodes, as float32 (n, outputs).
 
         Args:
-            images: the bytes of each file.
-            resize: a key of `data.image.decoding.RESIZES`, for a client that has to be told.
+            images: the content of each file.
+            resize: a key of `data.image.decoding.RESIZES`, for a client that needs it.
 
         Raises:
-            UsageError: as `predict`, or the client decodes no images, or refuses one of them.
+            UsageError: as for `predict`, or the client decodes no images, or refuses one of them.
         """
         return self._checked(self.ask("predict_encoded", (images, resize)))
 
     def ask(self, method: str, argument: Any = None) -> Any:
-        """Call a method of the runtime by its name, or "peak_memory": the bytes that its process took at most, None on Windows.
+        """Call a method of the runtime by name, or "peak_memory": peak memory of its process in bytes, None on Windows.
 
         Raises:
             UsageError: the model cannot be run.
@@ -114,7 +114,7 @@ class ModelProcess:
                 pickle.dump((method, argument), self._process.stdin)
                 self._process.stdin.flush()
             except BrokenPipeError:
-                pass  # the process has ended; its answer says why
+                pass  # the process has ended; `_predict` reports why
             return self._predict()
 
     def _predict(self) -> Any:
@@ -146,14 +146,14 @@ class ModelProcess:
 
 
 _CLIENT_OF_SUFFIX = {".keras": "keras", ".tflite": "litert", ".lite": "litert", ".onnx": "onnxruntime"}
-_TFLITE_MARK = b"TFL3"  # from the fifth byte on
+_TFLITE_MARK = b"TFL3"  # at byte offset 4
 
 
 def usual_client(file: Path) -> str:
-    """The key of `app.exporting.runtimes.CLIENTS` that a model file is run with.
+    """Return the key of `app.exporting.runtimes.CLIENTS` that a model file runs with by default.
 
     Raises:
-        UsageError: there is no such file, or it is no model.
+        UsageError: the file does not exist, or is not a model.
     """
     if not file.exists():
         raise UsageError(f"there is no model {file}")

@@ -1,20 +1,20 @@
-"""Integer `.tflite` files from the float32 one, by LiteRT's quantiser (`litert-quantizer`).
+"""Integer `.tflite` files, made from the float32 file by LiteRT's quantiser (`litert-quantizer`).
 
-Which tool makes which format was measured on EfficientNet-Lite0 (amazon, 144 test images, 2 threads, x86; float32: 13.5 MB,
-2.7 ms, accuracy 0.972), each file made by both tools:
+The choice of tool for each format is based on EfficientNet-Lite0 (amazon, 144 test images, 2 threads, x86; float32: 13.5 MB,
+2.7 ms, accuracy 0.972), with each file made by both tools:
 
 | file                      | litert-quantizer              | TensorFlow's converter        |
 |---------------------------|-------------------------------|-------------------------------|
-| int8, made in             | **2.2 s**                     | 12.7 s                        |
-| int8, answers             | 0.979, **1.2 ms**, 4.0 MB     | 0.979, 1.7 ms, 4.0 MB         |
+| int8, time to make        | **2.2 s**                     | 12.7 s                        |
+| int8, accuracy            | 0.979, **1.2 ms**, 4.0 MB     | 0.979, 1.7 ms, 4.0 MB         |
 | int16x8                   | 0.979, 181 ms, **4.1 MB**     | 0.979, 183 ms, 4.2 MB         |
 | dynamic                   | 0.979, 11.8 ms, off by 0.059  | 0.979, **9.2 ms**, by 0.026   |
-| 8-bit weights only        | **0.979, 2.7 ms**, 3.7 MB     | not to be had                 |
-| 4-bit weights, dynamic    | 0.924, 7.2 ms, 2.6 MB         | not to be had                 |
+| 8-bit weights only        | **0.979, 2.7 ms**, 3.7 MB     | not available                 |
+| 4-bit weights, dynamic    | 0.924, 7.2 ms, 2.6 MB         | not available                 |
 | float16                   | 0.972, 2.8 ms, 6.8 MB         | **0.972, 2.7 ms**, 6.8 MB     |
 
-So the quantiser makes the integer files, and the converter (`app.exporting.converter`) float16 and dynamic; on EfficientNetB0
-the quantiser's float16 file took twice the converter's time. Only the quantiser can leave layers out.
+The quantiser therefore makes the integer files, and the converter (`app.exporting.converter`) float16 and dynamic; on
+EfficientNetB0 the quantiser's float16 file took twice the time of the converter's. Only the quantiser can exclude layers.
 """
 
 from __future__ import annotations
@@ -32,40 +32,40 @@ import numpy as np
 from data.splits import evenly_chosen
 
 SIGNATURE = "serving_default"
-PROBES = 8  # images that errors of layers are measured on
+PROBES = 8  # images on which the errors of layers are measured
 
 
 class Quantizer:
-    """Makes integer files of one float32 file; calibrates once for all of them."""
+    """Makes integer files from one float32 file; calibrates once for all of them."""
 
     def __init__(self, float32: bytes, calibration: np.ndarray) -> None:
-        """Take the file and the images.
+        """Store the file and the calibration images.
 
         Args:
             float32: a `.tflite` with the signature `serving_default`, `pixels` to `probabilities` or standardised numbers.
-            calibration: typical images, uint8 (n, size, size, 3). The ranges of activations are measured on them.
+            calibration: representative images, uint8 (n, size, size, 3), on which the ranges of activations are measured.
         """
         self.float32, self.calibration = float32, calibration
 
     @property
     def scaling(self) -> Scaling:
-        """What the model does to pixels before anything else."""
+        """Scaling of pixels at the start of the model."""
         return self._parts[1]
 
     def weights_only(self) -> bytes:
-        """Weights of 8 bits, one scale a channel; all computing stays in float."""
+        """Make a file with 8-bit weights, one scale per channel, that computes in float."""
         return _quantized(self.float32, _recipe(_Rule(".*", "weights")))
 
     def static(
         self, *, activation_bits: int, float_layers: Collection[str] = (), integer_answers: bool = False
     ) -> bytes:
-        """Full integer: weights of 8 bits, activations of 8 or 16.
+        """Make a full-integer file: weights of 8 bits, activations of 8 or 16.
 
         Args:
-            activation_bits: 8, for a file that takes uint8 pixels, or 16, for one that takes float32, since no client takes
-                16 bits. Both give float32 probabilities.
-            float_layers: names from `layers` that stay in float, weights and all.
-            integer_answers: give the probabilities of 8 bits as uint8.
+            activation_bits: 8 for a file that takes uint8 pixels, or 16 for one that takes float32, since no client takes
+                16 bits. Both return float32 probabilities.
+            float_layers: names from `layers` that stay in float, weights included.
+            integer_answers: return 8-bit probabilities as uint8.
         """
         rules = [_Rule(".*", f"static{activation_bits}")]
         if float_layers:
@@ -76,13 +76,13 @@ class Quantizer:
 
     @cached_property
     def layers(self) -> list[str]:
-        """The operations in the order of the file, by the names of what they give; without the scaling of pixels."""
+        """Names of the operations' outputs, in the order of the file, without the scaling of pixels."""
         _, graph = _opened(self._body)
         return [graph.tensors[operation.outputs[0]].name.decode() for operation in graph.operators]
 
     @cached_property
     def layer_bytes(self) -> dict[str, int]:
-        """How much of the float32 file the weights of each of `layers` take."""
+        """Bytes that the weights of each of `layers` take in the float32 file."""
         model, graph = _opened(self._body)
 
         def weights(tensor: int) -> int:
@@ -93,19 +93,19 @@ class Quantizer:
         return dict(zip(self.layers, counts, strict=True))
 
     def range_of(self, layer: str) -> tuple[float, float]:
-        """Smallest and largest value that a layer gave for the calibration images."""
+        """Return the smallest and largest value of a layer over the calibration images."""
         found = self._ranges[layer]
         return float(np.min(found["min"])), float(np.max(found["max"]))
 
     def layer_errors(self, layers: Iterable[str]) -> dict[str, float]:
-        """What each layer alone does to the predictions: it is quantised to 8 bits and all others stay in float.
+        """Measure the effect of each layer alone on the predictions: it is quantised to 8 bits, all others stay in float.
 
         Args:
             layers: names from `layers`.
 
         Returns:
-            For each layer the mean squared error of the probabilities over `PROBES` calibration images, by the
-            quantiser's own measure; the largest first.
+            For each layer the mean squared error of the probabilities over `PROBES` calibration images, computed by the
+            quantiser; the largest first.
         """
         from litert_quantizer.utils.validation_utils import mean_squared_difference
 
@@ -125,8 +125,8 @@ class Quantizer:
         from litert_quantizer.recipe_manager import RecipeManager
         from litert_quantizer.utils.qsv_utils import min_max_update
 
-        # `Quantizer.calibrate` takes a moving average instead, so that the last twenty images, which are all of one class,
-        # count for two thirds, and values that are common in the other classes are cut off.
+        # `Quantizer.calibrate` takes a moving average, in which the last twenty images, all of one class, count for two
+        # thirds, so that values common in the other classes are cut off.
         tool = calibrator.Calibrator(
             self.float32,
             num_threads=os.cpu_count() or 1,
@@ -136,7 +136,7 @@ class Quantizer:
         examples = [{"pixels": one[None].astype(np.float32)} for one in self.calibration]
         tool.calibrate({SIGNATURE: examples}, RecipeManager())
         ranges = tool.get_model_qsvs()
-        # Pixels have 256 levels, and each is to be a step.
+        # Pixels have 256 levels, and each level becomes one step.
         levels = np.array([0.0, 255.0])
         for file, (low, high) in (
             (self.float32, levels),
@@ -147,9 +147,9 @@ class Quantizer:
 
     @property
     def _body(self) -> bytes:
-        """The file without the scaling of pixels: the type of an integer input says the same, for nothing.
+        """The file without the scaling of pixels, which the type of an integer input implies at no cost.
 
-        On 2 threads EfficientNet-Lite0's full-integer file took 1.3 ms so, and 1.8 ms with the scaling (float32: 3.0 ms).
+        On 2 threads, EfficientNet-Lite0's full-integer file took 1.3 ms without and 1.8 ms with the scaling (float32: 3.0 ms).
         """
         return self._parts[0]
 
@@ -168,14 +168,14 @@ def _quantized(file: bytes, recipe: list[dict[str, Any]], ranges: dict[str, Any]
 
 @dataclass(frozen=True)
 class Scaling:
-    """What a model makes of a pixel x in [0, 255] first: factor * x + offset, the same for all three colours."""
+    """What a model computes first from a pixel x in [0, 255]: factor * x + offset, the same for all three colours."""
 
     factor: float = 1.0
     offset: float = 0.0
 
 
 def _without_scaling(file: bytes) -> tuple[bytes, Scaling]:
-    """Take the operations that scale all colours of the input alike off the beginning of a file, and say what they do."""
+    """Remove operations at the start of a file that scale all input colours alike, and return the scaling they did."""
     from ai_edge_litert.schema_py_generated import BuiltinOperator
     from ai_edge_litert.tools import flatbuffer_utils
 
@@ -205,7 +205,7 @@ def _without_scaling(file: bytes) -> tuple[bytes, Scaling]:
 
 
 def _constant(model: Any, graph: Any, tensor: int) -> float | None:
-    """The one value that a constant float32 tensor holds; None where it is no constant, or holds several."""
+    """Return the single value of a constant float32 tensor; None if it is not constant or holds several values."""
     from ai_edge_litert.schema_py_generated import TensorType
 
     data = model.buffers[graph.tensors[tensor].buffer].data
@@ -217,14 +217,14 @@ def _constant(model: Any, graph: Any, tensor: int) -> float | None:
 
 @dataclass(frozen=True)
 class _Rule:
-    """How to quantise the operations that a regular expression finds: "static8", "static16", "weights" or "float"."""
+    """How to quantise the operations that match a regular expression: "static8", "static16", "weights" or "float"."""
 
     names: str
     mode: str
 
 
 def _recipe(*rules: _Rule) -> list[dict[str, Any]]:
-    """What the quantiser takes; a later rule wins."""
+    """Return the rules as the quantiser's recipe; later rules override earlier ones."""
     from litert_quantizer.algorithm_manager import AlgorithmName
     from litert_quantizer.qtyping import QuantGranularity, TFLOperationName
     from litert_quantizer.recipe_manager import RecipeManager
@@ -243,7 +243,7 @@ def _recipe(*rules: _Rule) -> list[dict[str, Any]]:
             manager.add_static_config(
                 rule.names, TFLOperationName.ALL_SUPPORTED, activation_num_bits=bits, weight_num_bits=8
             )
-            # With a scale for each channel, TFLite before 2.10 answers nonsense, and NNAPI, TFLM and the EdgeTPU refuse.
+            # With a scale per channel, TFLite before 2.10 returns nonsense, and NNAPI, TFLM and the EdgeTPU refuse the file.
             manager.add_static_config(
                 rule.names,
                 TFLOperationName.FULLY_CONNECTED,
@@ -255,28 +255,28 @@ def _recipe(*rules: _Rule) -> list[dict[str, Any]]:
 
 
 def _any_of(layers: Iterable[str]) -> str:
-    # The quantiser looks for the expression in the name, to which it adds a semicolon.
+    # The quantiser searches for the expression in the name followed by a semicolon.
     return f"^(?:{'|'.join(re.escape(layer) for layer in layers)});?$"
 
 
 def _with_plain_interface(quantized: bytes, *, integer_answers: bool = False) -> bytes:
-    """Let a file that takes int8 take uint8, and one that gives integers give float32, by one operation at either end.
+    """Add an operation at either end, so that int8 input becomes uint8, and integer output becomes float32.
 
-    MediaPipe takes uint8 or float32 pixels only, and a caller need not know the scale of the probabilities. Pipelines of an
-    EdgeTPU expect bytes: with `integer_answers`, int8 becomes uint8.
+    MediaPipe takes only uint8 or float32 pixels, and a caller need not know the scale of the probabilities. Pipelines of an
+    EdgeTPU expect bytes: with `integer_answers`, int8 output becomes uint8.
     """
     from ai_edge_litert import schema_py_generated as schema
     from ai_edge_litert.tools import flatbuffer_utils
 
     model = flatbuffer_utils.read_model_from_bytearray(quantized)
     for buffer in model.buffers:
-        if buffer.data is not None:  # an array is packed at once, bytes one by one
+        if buffer.data is not None:  # an array is packed at once, a list byte by byte
             buffer.data = np.frombuffer(buffer.data, np.uint8)
     (graph,) = model.subgraphs
     signature = model.signatureDefs[0]
 
     def convert(tensor: int, kind: int, operation: str) -> tuple[int, Any]:
-        """A twin of a tensor in another type, and the operation that converts between the two."""
+        """Create a twin of a tensor in another type, and the operation that converts between the two."""
         twin = copy.deepcopy(graph.tensors[tensor])
         twin.name, twin.type, twin.quantization = twin.name + b"_plain", kind, None
         graph.tensors.append(twin)
@@ -295,8 +295,8 @@ def _with_plain_interface(quantized: bytes, *, integer_answers: bool = False) ->
 
     for one in graph.operators:
         if hasattr(one.builtinOptions, "potScaleInt16"):
-            # Else 16-bit scales that happen to be powers of two, as of pixels in [-1, 1], are taken for an older scheme, which
-            # refuses to add what has another range than the sum.
+            # Otherwise 16-bit scales that happen to be powers of two, as for pixels in [-1, 1], are taken for an older scheme,
+            # which refuses to add tensors whose range differs from the sum's.
             one.builtinOptions.potScaleInt16 = False
     (given,), (answer,) = graph.inputs, graph.outputs
     kinds = schema.TensorType
@@ -323,7 +323,7 @@ def _with_plain_interface(quantized: bytes, *, integer_answers: bool = False) ->
 
 
 def _opened(file: bytes) -> tuple[Any, Any]:
-    """A file's model and its only graph, as the objects of the schema."""
+    """Return a file's model and its only graph, as objects of the schema."""
     from ai_edge_litert.tools import flatbuffer_utils
 
     model = flatbuffer_utils.read_model_from_bytearray(file)
@@ -337,7 +337,7 @@ def _input_name(file: bytes) -> str:
 
 
 def _predictions(file: bytes, pixels: np.ndarray, scaling: Scaling | None = None) -> np.ndarray:
-    """Probabilities, float32 (n, classes), of a file made here, which cannot do harm; float inputs are scaled first."""
+    """Return the probabilities, float32 (n, classes), of a trusted file made in this module; float inputs are scaled first."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_content=file, num_threads=os.cpu_count())

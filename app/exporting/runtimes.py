@@ -1,4 +1,4 @@
-"""What runs a model file: one class a client, behind one interface. `app.exporting.process` loads them in a fresh process."""
+"""Runtimes of model files: one class per client, with one interface. `app.exporting.process` loads them in a fresh process."""
 
 from __future__ import annotations
 
@@ -38,22 +38,22 @@ _OURS = {output.predictions for output in OUTPUTS.values()}
 
 
 class Runtime(Protocol):
-    """A model file, loaded."""
+    """A loaded model file."""
 
-    output: str  # what the model calls its predictions
-    says: ModelDescription  # of itself
+    output: str  # the model's name of its predictions
+    says: ModelDescription  # the file's description of itself
 
     @property
     def input(self) -> ModelInput | None:
-        """What it takes; None for a client that takes images of any size."""
+        """Input of the model; None for a client that takes images of any size."""
 
     def predict(self, pixels: np.ndarray) -> np.ndarray:
-        """Answer pixels, uint8 (n, height, width, 3), with float32 (n, outputs)."""
+        """Predict pixels, uint8 (n, height, width, 3), as float32 (n, outputs)."""
         ...
 
 
 class PixelRuntime(ABC):
-    """A model file that is given tensors; this makes them of pixels."""
+    """A model file that takes tensors; this class converts pixels to them."""
 
     input: ModelInput
     output = ""
@@ -65,19 +65,19 @@ class PixelRuntime(ABC):
         return np.concatenate(parts).astype(np.float32, copy=False)
 
     def scale_pixels(self, by: tuple[tuple[float, ...], tuple[float, ...]]) -> None:
-        """Subtract the first from pixels in [0, 255] and divide by the second, whatever the file says."""
+        """Subtract the first values from pixels in [0, 255] and divide by the second, whatever the file says."""
         self.input = replace(self.input, mean=by[0], std=by[1])
 
     def take_plain_pixels(self, _: None) -> None:
-        """Give the file pixels in [0, 255] as RGB, whatever it says: a check must not follow metadata that it is to check."""
+        """Pass pixels in [0, 255] as RGB, whatever the file says: a check must not rely on the metadata that it checks."""
         self.input = replace(self.input, mean=None, std=(1.0,), bgr=False)
 
     def end(self, _: None) -> str | None:
-        """How the network ends: a name from `app.exporting.description`, or None where that cannot be told."""
+        """Return the kind of final activation: a name from `app.exporting.description`, or None if unknown."""
         return None
 
     def _follow(self, says: ModelDescription) -> None:
-        """Keep what the file says of itself, and scale pixels by it."""
+        """Store the file's description of itself, and scale pixels accordingly."""
         self.says = says
         if says.mean is not None and says.std is not None:
             self.scale_pixels((says.mean, says.std))
@@ -88,7 +88,7 @@ class PixelRuntime(ABC):
 
 
 class KerasRuntime(PixelRuntime):
-    """A `.keras` file of Graft, which ends with logits or numbers, or of others, taken as it is."""
+    """A `.keras` file: Graft's, which ends with logits or numbers, or a foreign one, which is run as it is."""
 
     def __init__(self, path: Path, threads: int, image_size: int | None = None) -> None:
         _limit_tensorflow(threads)
@@ -102,7 +102,7 @@ class KerasRuntime(PixelRuntime):
             self.says = ModelDescription.of("in its layers", is_ours=True)
         self.model: keras.Model = builder.with_predictions(context)
         self.output = self.model.layers[-1].name
-        # Called layer by layer from Python it would take seven times as long; and one graph for all batch sizes rounds alike.
+        # Seven times as fast as calling layer by layer from Python; and one graph for all batch sizes rounds alike.
         self.graph = tf.function(
             lambda pixels: self.model(pixels, training=False),
             input_signature=[tf.TensorSpec((self.input.batch, *_sides(self.input)), given.dtype)],
@@ -110,7 +110,7 @@ class KerasRuntime(PixelRuntime):
         )
 
     def end(self, _: None) -> str | None:
-        """The kind of the last layer, by its activation."""
+        """Return the kind of the last layer, by its activation."""
         layer = self.model.layers[-1]
         while hasattr(layer, "layers"):
             layer = layer.layers[-1]
@@ -124,7 +124,7 @@ class KerasRuntime(PixelRuntime):
 
 
 class SavedModelRuntime(PixelRuntime):
-    """A SavedModel folder; it can also answer encoded images."""
+    """A SavedModel folder; it can also predict encoded images."""
 
     def __init__(self, path: Path, threads: int, image_size: int | None = None) -> None:
         _limit_tensorflow(threads)
@@ -141,12 +141,12 @@ class SavedModelRuntime(PixelRuntime):
             self.says = self.says.over(ModelDescription.of("in its signatures", is_ours=True))
 
     def predict_encoded(self, images: tuple[Sequence[bytes], str]) -> np.ndarray:
-        """Answer image files, which it resizes as it was exported to, with float32 (n, outputs)."""
+        """Predict image files, which the SavedModel resizes in the exported way, as float32 (n, outputs)."""
         import tensorflow as tf
 
         try:
             (answer,) = self.model.signatures[ENCODED_SIGNATURE](tf.constant(list(images[0]))).values()
-        except tf.errors.InvalidArgumentError as error:  # a trace stands before the reason
+        except tf.errors.InvalidArgumentError as error:  # its message has a trace before the reason
             text = str(error)
             raise ValueError(text[max(0, text.find(REFUSED)) :]) from error
         return np.asarray(answer)
@@ -168,7 +168,7 @@ class SavedModelRuntime(PixelRuntime):
 
 
 class LiteRTRuntime(PixelRuntime):
-    """A `.tflite` file, run by LiteRT's interpreter with XNNPACK, as an app does that prepares the pixels itself."""
+    """A `.tflite` file, run by LiteRT's interpreter with XNNPACK, as in an app that prepares the pixels itself."""
 
     kernels = "BUILTIN"  # a member of `OpResolverType`
 
@@ -186,7 +186,7 @@ class LiteRTRuntime(PixelRuntime):
         kind = np.dtype(given["dtype"]).name
         self.input = model_input(sides, kind, path, image_size, says.size or _converted_for(given["shape"]))
         scale, zero_point = given["quantization"]
-        # One at a time where any number goes: that is what phones do, and rounds alike.
+        # One at a time if any number is possible: phones do that, and it rounds alike.
         self.input = replace(self.input, batch=self.input.batch or 1, scale=scale, zero_point=zero_point)
         self.index = given["index"]
         if None in sides:
@@ -198,7 +198,7 @@ class LiteRTRuntime(PixelRuntime):
         self._follow(says)
 
     def end(self, _: None) -> str | None:
-        """The kind of the last operation."""
+        """Return the kind of the last operation."""
         return end_of_tflite(self.path)
 
     def _run(self, tensor: np.ndarray) -> np.ndarray:
@@ -210,7 +210,7 @@ class LiteRTRuntime(PixelRuntime):
 
 
 class PlainLiteRTRuntime(LiteRTRuntime):
-    """The same by LiteRT's own kernels, without XNNPACK."""
+    """A `.tflite` file, run by LiteRT's own kernels, without XNNPACK."""
 
     kernels = "BUILTIN_WITHOUT_DEFAULT_DELEGATES"
 
@@ -227,7 +227,7 @@ class ONNXRuntime(PixelRuntime):
         self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         self.given = _single(self.session.get_inputs(), path, "input")
         self.output = _single(self.session.get_outputs(), path, "output").name
-        # A side that may be any has a name in place of a number.
+        # A side of any size has a name in place of a number.
         shape = [side if isinstance(side, int) and side > 0 else None for side in self.given.shape]
         kind = self.given.type.removeprefix("tensor(").removesuffix(")")
         self.input = model_input(shape, {"float": "float32", "double": "float64"}.get(kind, kind), path, image_size)
@@ -236,7 +236,7 @@ class ONNXRuntime(PixelRuntime):
             self.says = self.says.over(ModelDescription.of("in its tensors", is_ours=True))
 
     def end(self, _: None) -> str | None:
-        """The kind of the last node."""
+        """Return the kind of the last node."""
         return end_of_onnx(self.path)
 
     def _run(self, tensor: np.ndarray) -> np.ndarray:
@@ -265,7 +265,7 @@ def _load_keras(path: Path) -> keras.Model:
 
     if path.suffix == ".keras":
         return builder.load_model(path)
-    with tempfile.TemporaryDirectory(prefix="graft-") as folder:  # Keras takes no other spelling
+    with tempfile.TemporaryDirectory(prefix="graft-") as folder:  # Keras takes only this spelling of the suffix
         return builder.load_model(Path(shutil.copyfile(path, Path(folder, f"{path.stem}.keras"))))
 
 
@@ -282,6 +282,6 @@ def _sides(given: ModelInput) -> tuple[int, int, int]:
 
 
 def _converted_for(shape: np.ndarray) -> tuple[int, int] | None:
-    """Height and width that a `.tflite` for any size was converted with; converters write 1 where they do not know."""
+    """Return the height and width that a `.tflite` for any size was converted with; converters write 1 if unknown."""
     sides = [int(side) for side in shape[1:] if side not in (1, 3)]
     return (sides[0], sides[1]) if len(sides) == 2 else None

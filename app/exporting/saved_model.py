@@ -17,22 +17,22 @@ else:
     headers_in_graph, serving = LazyModule("data.image.headers_in_graph"), LazyModule("data.image.serving")
 
 ENCODED_SIGNATURE = "encoded"
-SAVED_MODEL_PROPERTIES = Path("assets.extra", "graft.json")  # TensorFlow leaves that folder to others
-# What stands before and behind the reason in the error of a file that this signature refuses.
+SAVED_MODEL_PROPERTIES = Path("assets.extra", "graft.json")  # TensorFlow leaves that folder to other programs
+# Texts before and after the reason in the error for a file that this signature refuses.
 REFUSED = "the encoded signature does not take "
 REFUSED_END = "; decode such images yourself and give their pixels to serving_default"
 
 
 def write_saved_model(context: ExportContext, path: Path) -> None:
-    """Write a SavedModel with two signatures, both giving `probabilities`, float32 (batch, classes), or `numbers`.
+    """Write a SavedModel with two signatures, both returning `probabilities`, float32 (batch, classes), or `numbers`.
 
     `serving_default` takes `pixels`, float32 (batch, size, size, 3), RGB in [0, 255]. `encoded` takes `encoded`, string
-    (batch,), the bytes of image files; it decodes and resizes them as training did, or refuses them (see `data.image.serving`).
-    What the format has no place for, class names and the like, is in `SAVED_MODEL_PROPERTIES`.
+    (batch,), the content of image files; it decodes and resizes them as in training, or refuses them (see
+    `data.image.serving`). `SAVED_MODEL_PROPERTIES` holds what the format has no place for, such as class names.
 
     Args:
-        context: what to write.
-        path: folder to make.
+        context: model to write.
+        path: folder to create.
     """
     import keras
     import tensorflow as tf

@@ -1,4 +1,4 @@
-"""What model files say of themselves: one reader a format.
+"""Descriptions that model files hold of themselves: one reader per format.
 
 TFLite: the metadata of https://www.tensorflow.org/lite/models/convert/metadata, as MediaPipe Tasks reads it. ONNX: the
 metadata properties that Graft writes, and those of https://github.com/onnx/onnx/blob/main/docs/MetadataProps.md.
@@ -24,14 +24,14 @@ from data.image.decoding import RESIZES
 
 _PACKED = "in its metadata"
 _LABELS, _LOCALE = "labels", "labels_"
-# By which numbers pixels in [0, 255] become those of the range: mean and standard deviation.
+# Mean and standard deviation that map pixels in [0, 255] to each range.
 _PIXEL_RANGES = {
     "NominalRange_0_255": (0.0, 1.0),
     "Normalized_0_1": (0.0, 255.0),
     "Normalized_1_1": (127.5, 127.5),
 }
 _TRANSFORMATIONS = ("identity", "log", "inverse_logistic")
-# Operations that do not change what values mean.
+# Operations that do not change the meaning of values.
 _PASSING = {"QUANTIZE", "DEQUANTIZE", "RESHAPE", "SQUEEZE", "CAST"} | {
     *("Identity", "Reshape", "Squeeze", "Cast", "Flatten", "QuantizeLinear", "DequantizeLinear")
 }
@@ -46,10 +46,10 @@ _ENDS = {
 
 
 def describe_tflite(path: Path) -> ModelDescription:
-    """Read a `.tflite`'s metadata and the files that are packed into it."""
+    """Read a `.tflite`'s metadata and the files packed into it."""
     from ai_edge_litert import schema_py_generated as schema
 
-    # Mapped, since the file can be large, and the memory of the process that runs it is measured.
+    # Memory-mapped: the file can be large, and the memory of the process that runs it is measured.
     model = schema.Model.GetRootAs(np.memmap(path, np.uint8, "r"))
     entries = {}
     for number in range(model.MetadataLength()):
@@ -63,7 +63,7 @@ def describe_tflite(path: Path) -> ModelDescription:
 
 
 def end_of_tflite(path: Path) -> str | None:
-    """How the network in a `.tflite` ends: SOFTMAX, SIGMOID, LINEAR, or None where that cannot be told."""
+    """Return the kind of final activation in a `.tflite`: SOFTMAX, SIGMOID, LINEAR, or None if unknown."""
     from ai_edge_litert import schema_py_generated as schema
 
     names = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
@@ -73,14 +73,14 @@ def end_of_tflite(path: Path) -> str | None:
     for number in range(graph.OperatorsLength()):
         operator = graph.Operators(number)
         kind = model.OperatorCodes(operator.OpcodeIndex())
-        code = max(kind.BuiltinCode(), kind.DeprecatedBuiltinCode())  # old files have the second only
+        code = max(kind.BuiltinCode(), kind.DeprecatedBuiltinCode())  # old files have only the second
         for output in range(operator.OutputsLength()):
             made_by[operator.Outputs(output)] = (names.get(code, ""), operator.Inputs(0))
     return _end(made_by, graph.Outputs(0))
 
 
 def _end(made_by: Mapping[Any, tuple[str, Any]], tensor: Any) -> str | None:
-    """How a network ends, by the operation that made each tensor, and its first input."""
+    """Return the kind of final activation, by the operation that made each tensor and that operation's first input."""
     for _ in range(len(made_by)):
         kind, before = made_by.get(tensor, ("", None))
         if kind not in _PASSING:
@@ -90,7 +90,7 @@ def _end(made_by: Mapping[Any, tuple[str, Any]], tensor: Any) -> str | None:
 
 
 def _of_metadata(packed: bytes, path: Path) -> ModelDescription:
-    """Of what the official metadata says, that which is about the input and the one output."""
+    """Return what the official metadata says about the input and the single output."""
     schema = metadata_schema()
     metadata = schema.ModelMetadataT.InitFromObj(schema.ModelMetadata.GetRootAs(packed))
     graph = (metadata.subgraphMetadata or [None])[0]
@@ -117,7 +117,7 @@ def _of_metadata(packed: bytes, path: Path) -> ModelDescription:
 
 
 def _task_of(graph_name: str) -> str | None:
-    """The only task whose graphs Graft calls so; None where there is none, or there are several."""
+    """Return the only task whose graphs Graft gives this name; None if there is none, or several."""
     tasks = [name for name, task in TASKS.items() if task.graph_name == graph_name]
     return tasks[0] if len(tasks) == 1 else None
 
@@ -125,7 +125,7 @@ def _task_of(graph_name: str) -> str | None:
 def _of_input(given: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for options in _options(given, "NormalizationOptionsT"):
-        # Vectors of the schema are NumPy arrays or lists; none is None.
+        # Vectors of the schema are NumPy arrays or lists; a missing vector is None.
         mean, std = (tuple(map(float, one)) if one is not None else () for one in (options.mean, options.std))
         if mean and std and 0 not in std:
             found["mean"], found["std"] = mean, std
@@ -136,7 +136,7 @@ def _of_input(given: Any) -> dict[str, Any]:
 
 
 def _options(tensor: Any, kind: str) -> Iterator[Any]:
-    """The options of a tensor's process units that are of a kind."""
+    """Yield the options of a tensor's process units of one kind."""
     for unit in getattr(tensor, "processUnits", None) or []:
         if type(unit.options).__name__ == kind:
             yield unit.options
@@ -156,7 +156,7 @@ class _PackedFiles:
         files = [one for one in files if _text(one.name) in self._contents]
         labels = [one for one in files if one.type == kinds.TENSOR_AXIS_LABELS]
         labels = labels or [one for one in files if one.type == kinds.TENSOR_VALUE_LABELS]
-        # Of several in a language, the first counts, as for clients.
+        # Of several files in a language, the first counts, as for clients.
         self._labels = {_text(one.locale): _text(one.name) for one in reversed(labels)}
         if labels and "" not in self._labels:
             self._labels[""] = _text(labels[0].name)
@@ -164,15 +164,15 @@ class _PackedFiles:
 
     @property
     def locales(self) -> list[str]:
-        """The languages of the labels, besides that without one."""
+        """Languages of the labels, without the labels that have none."""
         return sorted(set(self._labels) - {""})
 
     def names(self, locale: str) -> tuple[tuple[str, ...], str]:
-        """The labels of a locale, and the encoding if it was guessed."""
+        """Return the labels of a locale, and the encoding if it was guessed."""
         return parse_names(self._contents[self._labels[locale]]) if locale in self._labels else ((), "")
 
     def thresholds(self, names: tuple[str, ...]) -> tuple[float | None, ...] | None:
-        """What Graft packs, by class."""
+        """Return the thresholds that Graft packs, by class."""
         content = self._contents.get(THRESHOLDS)
         named = json.loads(content) if content else None
         if not isinstance(named, dict):
@@ -180,7 +180,7 @@ class _PackedFiles:
         return tuple(float(named[name]) if name in named else None for name in names)
 
     def calibration(self, options: Any) -> ScoreCalibration | None:
-        """The parameters of the classes, one line each: scale, slope, offset and, optionally, the least score."""
+        """Return the parameters of the classes, one line each: scale, slope, offset and, optionally, the least score."""
         if not self._calibrations:
             return None
         lines, _ = parse_names(self._contents[self._calibrations[0]])
@@ -205,7 +205,7 @@ def _unpacked(path: Path, names: list[str]) -> Iterator[tuple[str, bytes]]:
 
 
 def describe_onnx(properties: Mapping[str, str]) -> ModelDescription:
-    """Read an `.onnx` file's metadata properties: those of Graft, of the standard, and class names as others write them."""
+    """Read an `.onnx` file's metadata properties: those of Graft, of the standard, and class names in other conventions."""
     found = {key: _parsed(value) for key, value in properties.items()}
     lowered = {key.lower(): value for key, value in found.items()}
     names = (_listed(lowered.get(key)) for key in ("names", "classes", "class_names"))
@@ -222,7 +222,7 @@ def describe_onnx(properties: Mapping[str, str]) -> ModelDescription:
 
 
 def end_of_onnx(path: Path) -> str | None:
-    """How the network in an `.onnx` file ends: SOFTMAX, SIGMOID, LINEAR, or None where that cannot be told."""
+    """Return the kind of final activation in an `.onnx` file: SOFTMAX, SIGMOID, LINEAR, or None if unknown."""
     import onnx
 
     graph = onnx.load(path, load_external_data=False).graph
@@ -231,7 +231,7 @@ def end_of_onnx(path: Path) -> str | None:
 
 
 def describe_saved_model(path: Path) -> ModelDescription:
-    """Read what Graft has put into a SavedModel folder."""
+    """Read the properties that Graft stores in a SavedModel folder."""
     file = path / SAVED_MODEL_PROPERTIES
     return (
         _of_properties(json.loads(file.read_bytes()), f"in its {file.name}") if file.is_file() else ModelDescription()
@@ -239,7 +239,7 @@ def describe_saved_model(path: Path) -> ModelDescription:
 
 
 def _parsed(text: str) -> Any:
-    """A property as JSON, as others write it from Python, or as it is."""
+    """Parse a property as JSON or as a Python literal, which other tools write; otherwise return it as it is."""
     readers: tuple[Callable[[str], Any], ...] = (json.loads, ast.literal_eval)
     for read in readers:
         try:
@@ -250,7 +250,7 @@ def _parsed(text: str) -> Any:
 
 
 def _listed(value: Any) -> list[str] | None:
-    """Class names from a list, a mapping from numbers to names or back, or lines or words with commas between them."""
+    """Return class names from a list, a mapping between numbers and names, lines, or comma-separated words."""
     if isinstance(value, str):
         text = value.strip()
         value = [one.strip() for one in text.split("\n" if "\n" in text else ",")]
@@ -263,7 +263,7 @@ def _listed(value: Any) -> list[str] | None:
 
 
 def _of_properties(found: Any, origin: str) -> ModelDescription:
-    """What Graft writes: see `app.exporting.metadata.properties`."""
+    """Return what Graft's properties say; see `app.exporting.metadata.properties`."""
     if not isinstance(found, dict):
         return ModelDescription()
     task, resize = _one_of(TASKS, found.get("task")), _one_of(RESIZES, found.get("resize"))

@@ -1,4 +1,4 @@
-"""Prints what was exported, how well it agrees with the model, and where it is."""
+"""Printed summary of an export: the files, how well they agree with the model, and where they are."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from app.tasks import TASKS
 
 
 def print_exports(run: Run) -> None:
-    """Print one row an exported file, what was found about quantised ones, and where the files are."""
+    """Print one row per exported file, the findings about quantised ones, and where the files are."""
     parity = run.parity
     task = TASKS[run.task]
     rows = [export_cells(task, one) for one in parity["formats"].values()]
@@ -23,13 +23,13 @@ def print_exports(run: Run) -> None:
 
 
 def print_devices(run: Run) -> None:
-    """Print where each `.tflite` runs; after training, which prints little, that is in the report alone."""
+    """Print where each `.tflite` runs; training prints little, and leaves this to the report."""
     if rows := device_rows(run.parity):
         print_table("where they run", DEVICE_COLUMNS, rows)
 
 
 def print_changes(run: Run, kept: Kept) -> None:
-    """Print what an export has done to an earlier one: added, replaced, and kept, the user's own files too."""
+    """Print how an export changed an earlier one: what was added, replaced and kept, the user's own files included."""
     formats = run.parity["formats"]
     new = {name: one["file"] for name, one in formats.items() if name not in kept.formats}
     dropped = [file for name, file in kept.replaced.items() if name not in new]

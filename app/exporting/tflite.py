@@ -1,4 +1,4 @@
-"""Formats: LiteRT (TFLite) files for phones. `app.exporting.quantization` says which tool makes which, and why."""
+"""Formats: LiteRT (TFLite) files for phones. `app.exporting.quantization` says which tool makes which file, and why."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ def write_float32(context: ExportContext, path: Path) -> None:
 
 
 def write_float16(context: ExportContext, path: Path) -> None:
-    """Write a `.tflite` with weights of 16 bits: half the size; computing stays in float32 where the processor has no 16."""
+    """Write a `.tflite` with 16-bit weights: half the size; computes in float32 unless the processor supports 16 bits."""
     import tensorflow as tf
 
     _write(convert(context.network, types=[tf.float16]), context, path)
 
 
 def write_dynamic(context: ExportContext, path: Path) -> None:
-    """Write a `.tflite` with weights of 8 bits whose activations are quantised while it runs: small, but slow on many CPUs."""
-    # Dense layers with a scale for each channel need TFLite 2.17, and nobody who takes this file for old phones has that.
+    """Write a `.tflite` with 8-bit weights whose activations are quantised at run time: small, but slow on many CPUs."""
+    # Dense layers with a scale per channel need TFLite 2.17, which the old phones that this file is for do not have.
     _write(convert(context.network, types=[], dense_per_channel=False), context, path)
 
 
 def write_int8_weights(context: ExportContext, path: Path) -> None:
-    """Write a `.tflite` with weights of 8 bits that computes in float: the size of `write_dynamic` at the speed of float32."""
+    """Write a `.tflite` with 8-bit weights that computes in float: the size of `write_dynamic` at the speed of float32."""
     _write(context.quantizer.weights_only(), context, path)
 
 
 def write_int8(context: ExportContext, path: Path, float_layers: Collection[str] = ()) -> None:
-    """Write a full-integer `.tflite`, uint8 pixels in and float32 probabilities out.
+    """Write a full-integer `.tflite` that takes uint8 pixels and returns float32 probabilities.
 
     Args:
-        context: what to write; its calibration images give the ranges.
+        context: model to write; its calibration images determine the ranges.
         path: file to write.
         float_layers: names from `Quantizer.layers` that compute in float.
     """
@@ -49,32 +49,32 @@ def write_int8(context: ExportContext, path: Path, float_layers: Collection[str]
 
 
 def write_edge(context: ExportContext, path: Path) -> None:
-    """Write a full-integer `.tflite` for accelerators and microcontrollers, uint8 pixels in and uint8 probabilities out.
+    """Write a full-integer `.tflite` for accelerators and microcontrollers, which takes and returns uint8.
 
-    The EdgeTPU, NNAPI and TFLM take a dense layer with one scale for all of its weights only.
+    The EdgeTPU, NNAPI and TFLM only take a dense layer with one scale for all of its weights.
     """
     _write_bytes_in(context.quantizer.static(activation_bits=8, integer_answers=True), context, path)
 
 
 def _write_bytes_in(file: bytes, context: ExportContext, path: Path) -> None:
-    # The input's type does the scaling; by the convention of the schema, the metadata is to tell of it.
+    # The input's type implies the scaling; by the convention of the schema, the metadata states it.
     scaling = context.quantizer.scaling
     description = replace(context.description, mean=-scaling.offset / scaling.factor, std=1 / scaling.factor)
     _write(file, context, path, description)
 
 
 def write_int16x8(context: ExportContext, path: Path) -> None:
-    """Write a `.tflite` with activations of 16 and weights of 8 bits: for accelerators; very slow on CPUs."""
+    """Write a `.tflite` with 16-bit activations and 8-bit weights: for accelerators; very slow on CPUs."""
     _write(context.quantizer.static(activation_bits=16), context, path)
 
 
 def with_units(file: bytes, scale: np.ndarray, offset: np.ndarray) -> bytes:
-    """Let a file answer with `numbers` = scale * y + offset in place of y, by two operations in float32 at its end.
+    """Make a file return `numbers` = scale * y + offset in place of y, by two float32 operations at its end.
 
-    They are added to the finished file: the converter would fold them into weights, which have too few bits for them.
+    They are added to the finished file, since the converter would fold them into weights, which have too few bits for them.
 
     Args:
-        file: a `.tflite` that ends with float32 (1, n).
+        file: content of a `.tflite` that ends with float32 (1, n).
         scale: float32 (n,).
         offset: float32 (n,).
     """

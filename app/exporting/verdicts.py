@@ -1,4 +1,4 @@
-"""What was found about exported files, in words: from the figures in `parity.json` alone."""
+"""The findings about exported files in words, from the figures in `parity.json` alone."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ _COARSE = 0.01  # standard deviations
 
 
 def export_columns(task: Task) -> tuple[str, ...]:
-    """The titles of `export_cells`."""
+    """Return the titles of `export_cells`."""
     titles = ("exported file", "size", task.score_title, "through MediaPipe", "same answer", "largest difference")
     return (*titles, "left out", "")
 
 
 def export_cells(task: Task, figures: dict[str, Any]) -> tuple[str, ...]:
-    """What was found about an exported file, as text.
+    """Return the findings about an exported file, as text.
 
     Args:
-        task: of the run.
-        figures: of the file, from `parity.json`.
+        task: task of the run.
+        figures: figures of the file, from `parity.json`.
     """
     return (
         figures["file"],
@@ -37,7 +37,7 @@ def export_cells(task: Task, figures: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _same_text(task: Task, figures: dict[str, Any]) -> str:
-    """For how many images the answer is the same; strictly, too, and of the five likeliest, where that is less."""
+    """Return the share of images with the same prediction; also the strict and top-5 shares, where they are smaller."""
     if task.same_answer not in figures:
         return "-"
     same = figures[task.same_answer]
@@ -53,7 +53,7 @@ def _verdict(figures: dict[str, Any]) -> str:
 
 
 def score_text(task: Task, figures: dict[str, Any]) -> str:
-    """The task's score with its difference to the Keras model's, in points, and whether it was let pass as chance."""
+    """Return the score with its difference from the Keras model's, in points, and whether a loss was accepted as chance."""
     if task.score not in figures:
         return "-"
     points = -100 * figures[f"{task.score}_drop"]
@@ -62,7 +62,7 @@ def score_text(task: Task, figures: dict[str, Any]) -> str:
 
 
 def verdicts(task: Task, parity: dict[str, Any]) -> str:
-    """How files were evaluated, in a sentence for the report and the card."""
+    """Return how files were verified, in a sentence for the report and the card."""
     score = f"{parity['max_drop']:g} points of {task.score_title}"
     client = " Through MediaPipe Tasks, a larger loss fails a file only beyond chance: if its 95 % interval is above 0."
     return (
@@ -73,24 +73,24 @@ def verdicts(task: Task, parity: dict[str, Any]) -> str:
 
 
 def remarks(task: Task, parity: dict[str, Any], *, of_clients: bool = False) -> list[str]:
-    """What is said below the table of exported files.
+    """Return the remarks below the table of exported files.
 
     Args:
-        task: of the run.
-        parity: the content of `parity.json`.
-        of_clients: also explain a loss through MediaPipe that is within chance, which `verdicts` does in the report.
+        task: task of the run.
+        parity: content of `parity.json`.
+        of_clients: also explain a loss through MediaPipe that is within chance, which `verdicts` explains in the report.
     """
     chance = _within_chance(parity) if of_clients else ()
     return [*_too_few(task, parity), *chance, *_coarse(parity), *_left_out(parity)]
 
 
 def refused(parity: dict[str, Any]) -> list[dict[str, Any]]:
-    """What the search for a quantised file tried before that which it kept, the last."""
+    """Return the steps of the search for a quantised file before the kept one, which is the last."""
     return (parity["quantization"] or {"steps": []})["steps"][:-1]
 
 
 def search_steps(parity: dict[str, Any]) -> Iterator[str]:
-    """What the search for a quantised file has tried and kept, unless it kept the first."""
+    """Yield what the search for a quantised file tried and kept, unless it kept the first."""
     for step in refused(parity):
         yield f"Not kept: {step['what']}, {'; '.join(step['failures'])}."
     if refused(parity):
@@ -101,7 +101,7 @@ def search_steps(parity: dict[str, Any]) -> Iterator[str]:
 
 
 def _too_few(task: Task, parity: dict[str, Any]) -> Iterator[str]:
-    """Of quantised files that lose more than they may, but on so few images that it may be chance."""
+    """Yield remarks on quantised files that lose more than allowed, but on so few images that it may be chance."""
     for one in parity["formats"].values():
         if not one.get("within_chance"):
             continue
@@ -116,7 +116,7 @@ def _too_few(task: Task, parity: dict[str, Any]) -> Iterator[str]:
 
 
 def _coarse(parity: dict[str, Any]) -> Iterator[str]:
-    """Of numbers that lie so close together, beside their size, that float32 has few steps between them."""
+    """Yield remarks on numbers whose spread is so small compared with their size that float32 has few steps for it."""
     step = max((one.get("resolution", 0.0) for one in parity["formats"].values()), default=0.0)
     if step >= _COARSE:
         yield (
@@ -126,7 +126,7 @@ def _coarse(parity: dict[str, Any]) -> Iterator[str]:
 
 
 def _left_out(parity: dict[str, Any]) -> Iterator[str]:
-    """What checks say nothing of: one line for all files with the same gaps."""
+    """Yield what checks left out: one line for all files with the same gaps."""
     files: dict[tuple[str, int, int, str], list[str]] = {}
     for one in parity["formats"].values():
         for left in one.get("left_out", []):

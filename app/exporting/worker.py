@@ -1,8 +1,8 @@
-"""The child of `app.exporting.process`: loads one model file and answers what it is asked, until its input ends.
+"""The child process of `app.exporting.process`: loads one model file and answers requests until its input ends.
 
 `python -m app.exporting.worker CLIENT FILE THREADS [IMAGE_SIZE]` reads pickled (method, argument) pairs from standard input,
-and writes for each a pickled (answer, None) or (None, reason) to standard output. The first answer is about loading: what the
-model takes, as `input`, what it calls its predictions, as `output`, and what the file says of itself, as `says`.
+and writes for each a pickled (result, None) or (None, reason) to standard output. The first result is about loading: the
+model's `input`, its name of the predictions as `output`, and the file's description of itself as `says`.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ import numpy as np
 from app.exporting.runtimes import CLIENTS, Runtime
 from app.interface.errors import BAD_INPUT
 
-_WARM_UP_RUNS, _WARM_UP_SECONDS = 5, 0.5  # the first runs make graphs and pack weights
+_WARM_UP_RUNS, _WARM_UP_SECONDS = 5, 0.5  # the first runs build graphs and pack weights
 _LEAST_RUNS = 10
 
 
 def main(client: str, file: Path, threads: int, image_size: int | None = None) -> None:
-    """Serve one model file; its images get that size where it takes any."""
+    """Serve one model file; `image_size` is used if the file takes any size."""
     pipe = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what libraries print is not to get between the predictions
+    os.dup2(2, 1)  # output that libraries print must not mix with the predictions
 
     def say(answer: Any, reason: str | None = None) -> None:
         pickle.dump((answer, reason), pipe)
@@ -50,7 +50,7 @@ def main(client: str, file: Path, threads: int, image_size: int | None = None) -
             return None
         try:
             say(_predict(runtime, method, argument))
-        except Exception as error:  # damage that showed itself to no loader; runtimes raise nearly anything over it
+        except Exception as error:  # damage that no loader noticed; runtimes raise nearly anything over it
             say(None, f"{file} cannot be run, so it is damaged or no classifier of images: {_first_line(error)}")
 
 
@@ -63,7 +63,7 @@ def _predict(runtime: Runtime, method: str, argument: Any) -> Any:
 
 
 def _latencies(runtime: Runtime, seconds: float) -> np.ndarray:
-    """How long single images took after a warm-up, in seconds each; where a call takes several, its share of that."""
+    """Return latencies per image after a warm-up, in seconds; if a call takes several images, the call's time is divided."""
     given = runtime.input
     assert given is not None
     shape = (given.batch or 1, given.height, given.width, 3)
@@ -73,7 +73,7 @@ def _latencies(runtime: Runtime, seconds: float) -> np.ndarray:
 
 
 def _time(runtime: Runtime, pixels: np.ndarray, runs: int, seconds: float) -> array[float]:
-    """Answer over and over, at least `runs` times and for at least `seconds`."""
+    """Predict repeatedly, at least `runs` times and for at least `seconds`."""
     latencies = array("d")  # a list would add to the memory that is measured
     end = time.perf_counter() + seconds
     while len(latencies) < runs or time.perf_counter() < end:
@@ -84,8 +84,8 @@ def _time(runtime: Runtime, pixels: np.ndarray, runs: int, seconds: float) -> ar
 
 
 def _peak_memory() -> int | None:
-    """Largest resident size of this process so far, in bytes; None where the system does not tell."""
-    # Linux: getrusage would give the peak of the process that started this one, where that is the larger.
+    """Return the largest resident size of this process so far, in bytes; None if the system does not report it."""
+    # Linux: getrusage would return the peak of the parent process if that is larger.
     with contextlib.suppress(OSError, IndexError):
         return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) * 1024
     try:
