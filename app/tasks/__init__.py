@@ -1,4 +1,4 @@
-"""The table of tasks: what can be learned from labels. A task is one file and one row."""
+"""The table of tasks: what a model learns from labels. A task is one file and one row."""
 
 from __future__ import annotations
 

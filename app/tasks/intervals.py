@@ -1,4 +1,4 @@
-"""Confidence intervals of the differences between two models, and how intervals are written."""
+"""Confidence intervals of the differences between two models, and their text."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ import numpy as np
 
 
 def interval(low_high: Sequence[float]) -> str:
-    """The text of a 95 % interval."""
+    """Format a 95 % interval as text."""
     low, high = low_high
     return f"{low:.3f} – {high:.3f}"
 
 
 def paired_interval(lost: np.ndarray) -> tuple[float, float]:
-    """The 95 % interval of a drop in accuracy between two models on the same images.
+    """Compute the 95 % interval of the drop in accuracy between two models on the same images.
 
     Bonett and Price, "Adjusted Wald confidence interval for a difference of binomial proportions based on paired data",
     J. Educ. Behav. Stat. 37 (2012): the Wald interval after adding one image to each kind of disagreement.
 
     Args:
-        lost: for each image 1 where only the first is right, -1 where only the second is, else 0.
+        lost: for each image 1 if only the first model is right, -1 if only the second is, else 0.
 
     Returns:
-        Both ends, parts of 1.
+        Both ends, as parts of 1.
     """
     total = len(lost) + 2
     only_first, only_second = ((lost == 1).sum() + 1) / total, ((lost == -1).sum() + 1) / total
@@ -33,7 +33,7 @@ def paired_interval(lost: np.ndarray) -> tuple[float, float]:
 
 
 def mean_interval(values: np.ndarray) -> tuple[float, float]:
-    """The normal 95 % interval of a mean drop over images, float (n,), in parts of 1; a single image says nothing."""
+    """Compute the normal 95 % interval of a mean drop over images, float (n,), in parts of 1; -1 to 1 for one image."""
     if len(values) == 1:
         return -1.0, 1.0
     half = 1.959964 * float(values.std(ddof=1)) / np.sqrt(len(values))

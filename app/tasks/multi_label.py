@@ -1,4 +1,4 @@
-"""Task: any number of classes an image, each a yes or no of its own."""
+"""Task: any number of classes per image, each an independent yes or no."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import keras
     from matplotlib.figure import Figure
 
-# A probability so close to its threshold is as good on the other side of it, but no further than a tenth of the way to 0 or 1:
-# many classes have low thresholds, which all of their probabilities are near.
+# A probability this close to its threshold is a near tie, up to a tenth of the way from the threshold to 0 or 1: many classes
+# have low thresholds, and all of their probabilities are near them.
 TIE = 0.01
 TIE_OF_THRESHOLD = 0.1
 
@@ -30,7 +30,7 @@ _HALF = 0.5
 
 
 class MultiLabelTask(Task):
-    """Any number of classes an image: a sigmoid each, and a class is answered from its threshold up."""
+    """Any number of classes per image: one sigmoid each; a class is predicted from its threshold up."""
 
     name = MULTI_LABEL
     description = "any number of classes an image"
@@ -59,11 +59,11 @@ class MultiLabelTask(Task):
     # --- Training -------------------------------------------------------------------------------------------------------
 
     def new_metric(self, outputs: int) -> keras.metrics.Metric:
-        """Mean average precision over what is known."""
+        """Mean average precision over the known labels."""
         return known_precision(outputs)
 
     def loss(self, label_smoothing: float) -> keras.losses.Loss:
-        """Binary cross-entropy of what is known."""
+        """Binary cross-entropy of the known labels."""
         return known_crossentropy(label_smoothing)
 
     def linear_loss(self, logits: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -75,24 +75,24 @@ class MultiLabelTask(Task):
         return np.where(known, losses, 0.0).sum(axis=1), np.where(known, expit(logits) - targets, 0.0)
 
     def targets(self, labels: np.ndarray, outputs: int) -> np.ndarray:
-        """NaN is unknown: smoothed or mixed with others, it stays so."""
+        """Return the labels; NaN means unknown, and stays NaN when it is smoothed or mixed."""
         return np.where(labels == UNKNOWN, np.nan, labels).astype(np.float32)
 
     def smooth(self, targets: np.ndarray, share: float) -> np.ndarray:
-        """Half of a share is moved from yes to no, or back."""
+        """Move half of the share from yes to no, and from no to yes."""
         return (1 - share) * targets + share / 2
 
     # --- Decisions ------------------------------------------------------------------------------------------------------
 
     def check_operating_point(self, point: OperatingPoint, option: str, source: str) -> None:
-        """Every class can have a threshold, and none is the positive one."""
+        """Accept any goal, since every class can have a threshold; refuse a positive class."""
         if point.positive is not None:
             raise UsageError(
                 f"--positive must be one of two classes ({' or '.join(point.class_names[:2])}), not {point.positive}"
             )
 
     def choose_thresholds(self, predictions: np.ndarray, labels: np.ndarray, point: OperatingPoint) -> np.ndarray:
-        """One a class: for the goal, or else for the best F1."""
+        """Choose a threshold for each class: for the goal if there is one, otherwise for the best F1."""
 
         def choose(probabilities: np.ndarray, truth: np.ndarray) -> float:
             if point.precision is None and point.recall is None:
@@ -106,7 +106,7 @@ class MultiLabelTask(Task):
         return np.array([choose(one[some], label[some] > 0.5) for one, label, some in every])
 
     def choose(self, predictions: np.ndarray, thresholds: np.ndarray | None, least: float) -> list[tuple[int, ...]]:
-        """All classes whose probability reaches its threshold."""
+        """Return all classes whose probability reaches their threshold."""
         limits = np.full(predictions.shape[1], least or _HALF) if thresholds is None else np.fmax(thresholds, least)
         order = np.argsort(-predictions, axis=1, kind="stable")
         return [
@@ -115,11 +115,11 @@ class MultiLabelTask(Task):
         ]
 
     def answer_text(self, predictions: Mapping[str, float], chosen: Sequence[str], top: int) -> str:
-        """The classes that are answered."""
+        """Return the predicted classes."""
         return shares(predictions, chosen) or "none"
 
     def answer_json(self, predictions: Mapping[str, float], chosen: Sequence[str]) -> dict[str, Any]:
-        """The probabilities, and the classes that are answered."""
+        """Return the probabilities and the predicted classes."""
         return {"probabilities": predictions, "labels": list(chosen)}
 
     # --- Tests ----------------------------------------------------------------------------------------------------------
@@ -131,7 +131,7 @@ class MultiLabelTask(Task):
         return measure_multi_label(predictions, labels, class_names, thresholds)
 
     def highlights(self, test: Metrics) -> list[tuple[str, str]]:
-        """Mean average precision, macro F1, and the part of the images that are wholly right."""
+        """Mean average precision, macro F1, and the share of images with all classes right."""
         low, high = test["map_ci95"]
         unknown = f" ({test['unknown']:,} unknown labels left out)" if "unknown" in test else ""
         of_what = f"mean average precision of {test['n']} test images{unknown}"
@@ -157,7 +157,7 @@ class MultiLabelTask(Task):
         return {"precision_recall": plots.precision_recall(predictions, labels, class_names, thresholds)}
 
     def caption(self, answer: np.ndarray, label: Any, class_names: Sequence[str], thresholds: Any) -> tuple[str, bool]:
-        """The classes that are answered; below them those of the label, if they are others."""
+        """Return the predicted classes, and below them the true ones if they differ."""
         decided, truth = (answer >= thresholds) & (label != UNKNOWN), label > 0.5
 
         def names(chosen: np.ndarray) -> str:
@@ -166,7 +166,7 @@ class MultiLabelTask(Task):
         return (names(decided), True) if (decided == truth).all() else (f"{names(decided)}\nis {names(truth)}", False)
 
     def per_example_loss(self, predictions: np.ndarray, labels: np.ndarray, thresholds: Any) -> np.ndarray:
-        """How near to its threshold the nearest right answer is, and how far from it the worst wrong one."""
+        """Rate how near its threshold the least certain right decision is, and how far from it the worst wrong one."""
         known = labels != UNKNOWN
         wrong = known & ((predictions >= thresholds) != (labels > 0.5))
         distance = np.abs(predictions - thresholds)
@@ -184,15 +184,15 @@ class MultiLabelTask(Task):
         thresholds: Any,
         spread: np.ndarray | None = None,
     ) -> Metrics:
-        """`decision_agreement` is of images with the same yes and no, near ties aside.
+        """`decision_agreement` is the share of images with the same decisions, near ties aside.
 
-        `strict_yes_agreement` is the part of the yes answers of either, near ties or not, that both give.
+        `strict_yes_agreement` is the share of the predicted classes of either model that both predict, near ties included.
         """
         truth, known = labels > 0.5, labels != UNKNOWN
         decided, expected_decided = predictions >= thresholds, expected >= thresholds
         right, expected_right = (decided == truth) & known, (expected_decided == truth) & known
         difference = np.abs(predictions - expected).max(axis=1)
-        lost = (expected_right.sum(axis=1) - right.sum(axis=1)) / (known.sum() / len(known))  # of an image's yes and no
+        lost = (expected_right.sum(axis=1) - right.sum(axis=1)) / (known.sum() / len(known))  # of an image's decisions
         ties = np.minimum(TIE, TIE_OF_THRESHOLD * np.minimum(thresholds, 1 - thresholds))
         same = (decided == expected_decided) | (np.abs(expected - thresholds) <= ties)
         either, both = (decided | expected_decided).sum(), (decided & expected_decided).sum()
@@ -213,22 +213,22 @@ class MultiLabelTask(Task):
         }
 
     def purpose(self, names: Sequence[str]) -> str:
-        """It says which classes there are."""
+        """Return a phrase: the model says which classes an image has."""
         return f"Says which of {len(names)} classes an image has"
 
     def card_text(self, names: Sequence[str]) -> str:
-        """It says which classes there are, by name."""
+        """Return a sentence: the model says which of the named classes an image has."""
         return f"It says which of {len(names)} classes an image has, any number of them: {', '.join(names)}."
 
     def card_output(self, *, has_thresholds: bool) -> str:
-        """Probabilities with thresholds."""
+        """Describe probabilities with thresholds."""
         return (
             "one probability a class, each by itself, in the order of `labels.txt`; a class counts from its value in "
             "`thresholds.json` up"
         )
 
     def output_text(self, names: Sequence[str]) -> str:
-        """Probabilities that do not add up to 1."""
+        """Describe probabilities that do not add up to 1."""
         return "one a class, each by itself from 0 to 1"
 
     # --- Audits ---------------------------------------------------------------------------------------------------------
@@ -236,20 +236,20 @@ class MultiLabelTask(Task):
     def evaluated(
         self, labels: np.ndarray, units: np.ndarray, outputs: int, least: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The classes that enough examples have and enough have not, and all examples."""
+        """Return the classes that enough examples have and enough lack, and all examples."""
         have = np.array([len(np.unique(units[column > 0])) for column in labels.T])
         others = np.array([len(np.unique(units[column == 0])) for column in labels.T])
         enough = np.flatnonzero((have >= least) & (others >= least))
         return enough if len(enough) > 1 else enough[:0], np.ones(len(labels), bool)
 
     def label_quality(self, labels: np.ndarray, predictions: np.ndarray, outputs: np.ndarray) -> np.ndarray:
-        """How likely the classes are."""
+        """Return how likely the labelled classes are."""
         from cleanlab.multilabel_classification import get_label_quality_scores
 
         return get_label_quality_scores(_lists(labels[:, outputs], predictions), predictions.astype(np.float64))
 
     def suspects(self, labels: np.ndarray, predictions: np.ndarray, outputs: np.ndarray) -> np.ndarray:
-        """What confident learning finds."""
+        """Return the positions that confident learning finds."""
         from cleanlab.multilabel_classification.filter import find_label_issues
 
         options: dict[str, Any] = {"filter_by": "both", "n_jobs": 1}
@@ -257,10 +257,10 @@ class MultiLabelTask(Task):
         return np.flatnonzero(found)
 
     def seen(self, answer: np.ndarray, names: Sequence[str]) -> str:
-        """All classes that are likelier than not."""
+        """Return all classes with a probability above one half."""
         return SEPARATOR.join(name for name, share in zip(names, answer, strict=True) if share > _HALF) or "none"
 
 
 def _lists(labels: np.ndarray, predictions: np.ndarray) -> list[list[int]]:
-    """The classes of each example; of what is not known, what the heads say: nothing is held against it."""
+    """Return the classes of each example; for unknown labels the predicted ones, so that they count as agreement."""
     return [np.flatnonzero(row > 0).tolist() for row in np.where(labels == UNKNOWN, predictions > _HALF, labels)]

@@ -1,4 +1,4 @@
-"""Task: numbers, one or several an image."""
+"""Task: one or several numbers per image."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     import keras
     from matplotlib.figure import Figure
 
-_LOW = 0.05  # of the median quality of labels, as cleanlab's Datalab has it
+_LOW = 0.05  # of the median quality of labels, as in cleanlab's Datalab
 
 
 def _mae_interval(one: Metrics) -> str:
     if one["mae_ci95"] is None:
-        return "unknown"  # of one image
+        return "unknown"  # for one image
     low, high = one["mae_ci95"]
     return f"{low:.4g} – {high:.4g}"
 
 
 class RegressionTask(Task):
-    """Numbers: what the last layer gives is the answer."""
+    """Numbers: the output of the last layer is the prediction."""
 
     name = REGRESSION
     description = "numbers, such as a weight or an age"
@@ -74,7 +74,7 @@ class RegressionTask(Task):
         return labels.astype(np.float32)
 
     def smooth(self, targets: np.ndarray, share: float) -> np.ndarray:
-        """Numbers have no other classes to be spread over."""
+        """Return the targets unchanged, since numbers have no other classes."""
         return targets
 
     def scaling(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -82,25 +82,25 @@ class RegressionTask(Task):
         return standardization(labels)
 
     def check_cutmix(self) -> None:
-        """Numbers are of the whole image."""
+        """Refuse CutMix, since a number describes the whole image."""
         raise UsageError("--cutmix is for classes: a part of an image has no part of its numbers; take --mixup")
 
     # --- Decisions ------------------------------------------------------------------------------------------------------
 
     def check_operating_point(self, point: OperatingPoint, option: str, source: str) -> None:
-        """Numbers have no thresholds."""
+        """Refuse goals, since numbers have no thresholds."""
         raise UsageError(f"{option} is about classes, and {source} has numbers; leave it out")
 
     def choose_thresholds(self, predictions: np.ndarray, labels: np.ndarray, point: OperatingPoint) -> None:
-        """Numbers have none."""
+        """Return None, since numbers have no thresholds."""
         return None
 
     def choose(self, predictions: np.ndarray, thresholds: np.ndarray | None, least: float) -> list[tuple[int, ...]]:
-        """No classes."""
+        """Return no classes."""
         return [()] * len(predictions)
 
     def ranked(self, predictions: np.ndarray) -> np.ndarray:
-        """In the order of the labels."""
+        """Return the order of the labels."""
         return np.arange(len(predictions))
 
     def answer_text(self, predictions: Mapping[str, float], chosen: Sequence[str], top: int) -> str:
@@ -120,7 +120,7 @@ class RegressionTask(Task):
         return measure_regression(predictions, labels, class_names)
 
     def highlights(self, test: Metrics) -> list[tuple[str, str]]:
-        """The mean errors, and R²."""
+        """Mean errors and R²."""
         return [
             (
                 f"{test['mae']:.4g}",
@@ -131,7 +131,7 @@ class RegressionTask(Task):
         ]
 
     def details(self, test: Metrics) -> tuple[Sequence[str], list[Sequence[Any]]]:
-        """The errors of each number."""
+        """Errors of each number."""
         names = sorted(test["numbers"], key=lambda name: test["numbers"][name]["r2"])
         rows: list[Sequence[Any]] = [
             (name, f"{one['mae']:.4g}", f"{one['rmse']:.4g}", f"{one['r2']:.3f}")
@@ -143,11 +143,11 @@ class RegressionTask(Task):
     def figures(
         self, predictions: np.ndarray, labels: np.ndarray, class_names: Sequence[str], thresholds: Any
     ) -> dict[str, Figure]:
-        """Answers against the truth."""
+        """Scatter plots of predictions against labels."""
         return {"scatter": plots.scatter(predictions, labels, class_names)}
 
     def caption(self, answer: np.ndarray, label: Any, class_names: Sequence[str], thresholds: Any) -> tuple[str, bool]:
-        """The numbers that are answered, and those of the label below them."""
+        """Return the predicted numbers, and below them the true ones."""
 
         def text(numbers: np.ndarray) -> str:
             return plots.short(", ".join(f"{number:.4g}" for number in numbers), 28)
@@ -155,13 +155,13 @@ class RegressionTask(Task):
         return f"{text(answer)}\nis {text(label)}", True
 
     def per_example_loss(self, predictions: np.ndarray, labels: np.ndarray, thresholds: Any) -> np.ndarray:
-        """The largest error, in standard deviations."""
+        """Return the largest error of each example, in standard deviations."""
         return (np.abs(predictions - labels) / _spread(labels)).max(axis=1)
 
     def overview(
         self, labels: Mapping[str, Labels], images: Sequence[np.ndarray | None], captions: Sequence[str], title: str
     ) -> Figure:
-        """How the numbers of each split are spread."""
+        """Plot the distribution of the numbers in each split."""
         values = {split: some.array for split, some in labels.items()}
         return plots.numbers(values, next(iter(labels.values())).names, images, captions, title)
 
@@ -178,8 +178,8 @@ class RegressionTask(Task):
     ) -> Metrics:
         """Differences are in standard deviations, those of the training images if they are given.
 
-        A few test images may have nearly the same numbers; their own spread would make differences of no importance large.
-        `resolution` is the step from one float32 to the next at the largest of the numbers, in standard deviations too.
+        A few test images may have nearly equal numbers; their own spread would exaggerate unimportant differences.
+        `resolution` is the spacing of float32 values at the largest of the numbers, in standard deviations too.
         """
         own = _spread(labels)
         if spread is not None:
@@ -202,23 +202,23 @@ class RegressionTask(Task):
         }
 
     def unit_of(self, labels: np.ndarray) -> float:
-        """The standard deviation of the number that is spread most."""
+        """Return the standard deviation of the number with the widest spread."""
         return float(labels.std(axis=0).max())
 
     def purpose(self, names: Sequence[str]) -> str:
-        """It answers with numbers."""
+        """Return a phrase: the model predicts numbers."""
         return f"Answers with {', '.join(names)}"
 
     def card_text(self, names: Sequence[str]) -> str:
-        """It answers with numbers."""
+        """Return a sentence: the model predicts the named numbers."""
         return f"It answers with {', '.join(names)}."
 
     def card_output(self, *, has_thresholds: bool) -> str:
-        """Numbers in their units."""
+        """Describe numbers in their units."""
         return "one number each, in the order of `labels.txt` and in the units of the labels"
 
     def output_text(self, names: Sequence[str]) -> str:
-        """The numbers by name."""
+        """Describe the numbers by name."""
         return f"in this order: {', '.join(names)}"
 
     # --- Audits ---------------------------------------------------------------------------------------------------------
@@ -226,50 +226,50 @@ class RegressionTask(Task):
     def evaluated(
         self, labels: np.ndarray, units: np.ndarray, outputs: int, least: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """All numbers of all examples."""
+        """Return all numbers and all examples."""
         return np.arange(outputs), np.ones(len(labels), bool)
 
     def audit_targets(
         self, labels: np.ndarray, outputs: int, evaluated: np.ndarray
     ) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
-        """The numbers, standardised."""
+        """Return the standardised numbers."""
         targets = self.targets(labels, outputs)
-        numbers = targets[evaluated].astype(np.float64)  # squares of large ones are beyond float32
+        numbers = targets[evaluated].astype(np.float64)  # squares of large numbers overflow float32
         mean, scale = numbers.mean(axis=0), _spread(numbers)
         return ((targets - mean) / scale).astype(np.float32), lambda logits: logits * scale + mean
 
     def label_quality(self, labels: np.ndarray, predictions: np.ndarray, outputs: np.ndarray) -> np.ndarray:
-        """How near the predictions are, by the worst of several numbers."""
+        """Return how near the predictions are; with several numbers, by the worst."""
         from cleanlab.regression.rank import get_label_quality_scores
 
         columns = zip(labels.T.astype(np.float64), predictions.T.astype(np.float64), strict=True)
         return np.min([get_label_quality_scores(label, answer) for label, answer in columns], axis=0)
 
     def suspects(self, labels: np.ndarray, predictions: np.ndarray, outputs: np.ndarray) -> np.ndarray:
-        """Those of a much lower quality than most."""
+        """Return the labels with a much lower quality than most."""
         quality = self.label_quality(labels, predictions, outputs)
         return np.flatnonzero(quality < _LOW * np.median(quality))
 
     def seen(self, answer: np.ndarray, names: Sequence[str]) -> str:
-        """The numbers."""
+        """Return the predicted numbers."""
         return SEPARATOR.join(f"{number:.4g}" for number in answer)
 
 
 def _spread(labels: np.ndarray) -> np.ndarray:
-    """The standard deviation of each number over the images; 1 where all are the same."""
+    """Return the standard deviation of each number over the images; 1 where all images have the same number."""
     spread = labels.astype(np.float64).std(axis=0)
     return np.where(spread > 0, spread, 1.0)
 
 
 def standardization(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What numbers are divided by to be learned, and subtracted before: their spread and their mean.
+    """Compute the scale and offset that standardise numbers for training: their standard deviation and mean.
 
-    After that they have a mean of 0 and a standard deviation of 1, whatever their unit.
+    The standardised numbers have a mean of 0 and a standard deviation of 1, whatever their unit.
 
     Args:
         labels: of the training images, (n, numbers).
 
     Returns:
-        Both float32 (numbers,); the spread is 1 where all are the same.
+        Standard deviation and mean, float32 (numbers,) each; the standard deviation is 1 where all images have the same number.
     """
     return _spread(labels).astype(np.float32), labels.astype(np.float64).mean(axis=0).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Task: one class an image."""
+"""Task: one class per image."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     import keras
     from matplotlib.figure import Figure
 
-# A class whose probability is so close to the best one's, or to its threshold, is as good an answer: at most a tenth of what
-# chance gives each class, since of a thousand classes all may be within a hundredth of the best.
+# A class whose probability is this close to the highest one, or to its threshold, is a near tie, up to a tenth of the chance
+# level of each class: of a thousand classes, all may be within a hundredth of the highest.
 TIE = 0.01
 TIE_OF_CHANCE = 0.1
 TOP = 5
 
 _MOST_SAMPLES = 54
-_OF_A_CLASS = (9, 4, 3, 2, 1)  # such as fill a row
+_OF_A_CLASS = (9, 4, 3, 2, 1)  # counts that fill a row
 
 
 class SingleLabelTask(Task):
-    """One class an image: a softmax, and the likeliest class is the answer."""
+    """One class per image: a softmax; the likeliest class is predicted."""
 
     name = SINGLE_LABEL
     description = "one class an image"
@@ -80,15 +80,15 @@ class SingleLabelTask(Task):
         return -(targets * logs).sum(axis=1), np.exp(logs) - targets
 
     def targets(self, labels: np.ndarray, outputs: int) -> np.ndarray:
-        """1 for the class, and else 0."""
+        """Return one-hot targets."""
         return (labels[:, None] == np.arange(outputs)).astype(np.float32)
 
     def smooth(self, targets: np.ndarray, share: float) -> np.ndarray:
-        """A share is spread over all classes."""
+        """Spread a share over all classes."""
         return (1 - share) * targets + share / targets.shape[1]
 
     def class_weights(self, labels: np.ndarray) -> np.ndarray:
-        """In inverse proportion to how many examples a class has."""
+        """Weight classes in inverse proportion to their number of examples."""
         from sklearn.utils.class_weight import compute_sample_weight
 
         return compute_sample_weight("balanced", labels)
@@ -96,7 +96,7 @@ class SingleLabelTask(Task):
     # --- Decisions ------------------------------------------------------------------------------------------------------
 
     def check_operating_point(self, point: OperatingPoint, option: str, source: str) -> None:
-        """Of two classes, one can have a threshold."""
+        """Accept goals for two classes, one of which can have a threshold."""
         if len(point.class_names) != 2:
             raise UsageError(
                 f"{option} takes two classes, or several labels an image; {source} has {len(point.class_names)} "
@@ -110,7 +110,7 @@ class SingleLabelTask(Task):
     def choose_thresholds(
         self, predictions: np.ndarray, labels: np.ndarray, point: OperatingPoint
     ) -> np.ndarray | None:
-        """One for the positive class, if there is a goal."""
+        """Choose a threshold for the positive class, if there is a goal."""
         if point.precision is None and point.recall is None:
             return None
         positive = list(point.class_names).index(point.positive) if point.positive else 1
@@ -124,18 +124,18 @@ class SingleLabelTask(Task):
         return thresholds
 
     def choose(self, predictions: np.ndarray, thresholds: np.ndarray | None, least: float) -> list[tuple[int, ...]]:
-        """The likeliest class, or of two classes the one on the right side of the threshold; none below `least`."""
+        """Return the likeliest class, or of two classes the one on the right side of the threshold; none below `least`."""
         decisive = thresholds is not None and len(thresholds) == 2 and np.isfinite(thresholds).sum() == 1
         decided = decide(predictions, thresholds if decisive else None).tolist()
         return [(label,) if predictions[i, label] >= least else () for i, label in enumerate(decided)]
 
     def answer_text(self, predictions: Mapping[str, float], chosen: Sequence[str], top: int) -> str:
-        """The answer, and the likeliest of the other classes."""
+        """Return the predicted class, and the likeliest of the other classes."""
         text = shares(predictions, list(dict.fromkeys([*chosen, *predictions]))[:top])
         return text if chosen else f"none ({text} is below the score threshold)"
 
     def answer_json(self, predictions: Mapping[str, float], chosen: Sequence[str]) -> dict[str, Any]:
-        """The probabilities, and the class that is answered."""
+        """Return the probabilities and the predicted class."""
         return {"probabilities": predictions, "label": chosen[0] if chosen else None}
 
     # --- Tests ----------------------------------------------------------------------------------------------------------
@@ -178,18 +178,18 @@ class SingleLabelTask(Task):
         return {"confusion": plots.confusion(counts, class_names)}
 
     def caption(self, answer: np.ndarray, label: Any, class_names: Sequence[str], thresholds: Any) -> tuple[str, bool]:
-        """The class that is answered, with its probability; below it that of the label, if it is another."""
+        """Return the predicted class with its probability, and below it that of the true class if they differ."""
         best = int(decide(answer[None], thresholds)[0])
         text = f"{plots.short(class_names[best])}: {answer[best]:.0%}"
         return (text, True) if best == label else (f"{text}\nis {plots.short(class_names[label])}", False)
 
     def per_example_loss(self, predictions: np.ndarray, labels: np.ndarray, thresholds: Any) -> np.ndarray:
-        """How unsure a right answer is, and how sure a wrong one."""
+        """Rate how uncertain a right prediction is, and how certain a wrong one."""
         sureness = predictions.max(axis=1)
         return np.where(decide(predictions, thresholds) == labels, 1 - sureness, 1 + sureness)
 
     def samples(self, labels: Labels, members: np.ndarray) -> tuple[list[int | None], list[str]]:
-        """As many images of each class, as far as it has them, under its name."""
+        """Return equally many images of each class, as far as it has them, captioned by its name."""
         shown = evenly(np.arange(len(labels.names)), _MOST_SAMPLES).tolist()
         places = next(places for places in _OF_A_CLASS if places * len(shown) <= _MOST_SAMPLES)
         chosen: list[int | None] = []
@@ -209,7 +209,7 @@ class SingleLabelTask(Task):
         thresholds: Any,
         spread: np.ndarray | None = None,
     ) -> Metrics:
-        """`top1_agreement` is near ties aside."""
+        """`top1_agreement` leaves near ties aside."""
         decided, expected_decided = decide(predictions, thresholds), decide(expected, thresholds)
         right, expected_right = decided == labels, expected_decided == labels
         difference = np.abs(predictions - expected).max(axis=1)
@@ -232,20 +232,20 @@ class SingleLabelTask(Task):
         }
 
     def purpose(self, names: Sequence[str]) -> str:
-        """It tells classes apart."""
+        """Return a phrase: the model distinguishes classes."""
         return f"Tells {len(names)} classes apart"
 
     def card_text(self, names: Sequence[str]) -> str:
-        """It tells classes apart, by name."""
+        """Return a sentence: the model distinguishes the named classes."""
         return f"It tells apart {len(names)} classes: {', '.join(names)}."
 
     def card_output(self, *, has_thresholds: bool) -> str:
-        """Probabilities, and which class has a threshold."""
+        """Describe probabilities, and the class that has a threshold."""
         text = "one probability a class, in the order of `labels.txt`"
         return f"{text}; the class in `thresholds.json` is the answer from that value up" if has_thresholds else text
 
     def output_text(self, names: Sequence[str]) -> str:
-        """Probabilities that add up to 1."""
+        """Describe probabilities that add up to 1."""
         return "one a class; they add up to 1"
 
     # --- Audits ---------------------------------------------------------------------------------------------------------
@@ -253,34 +253,34 @@ class SingleLabelTask(Task):
     def evaluated(
         self, labels: np.ndarray, units: np.ndarray, outputs: int, least: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The classes with enough examples, and their examples."""
+        """Return the classes with enough examples, and their examples."""
         counts = np.array([len(np.unique(units[labels == label])) for label in range(outputs)])
         enough = np.flatnonzero(counts >= least)
         return enough if len(enough) > 1 else enough[:0], np.isin(labels, enough)
 
     def label_quality(self, labels: np.ndarray, predictions: np.ndarray, outputs: np.ndarray) -> np.ndarray:
-        """How likely the class is."""
+        """Return how likely the labelled class is."""
         from cleanlab.rank import get_label_quality_scores
 
         return get_label_quality_scores(np.searchsorted(outputs, labels), predictions.astype(np.float64))
 
     def suspects(self, labels: np.ndarray, predictions: np.ndarray, outputs: np.ndarray) -> np.ndarray:
-        """What confident learning finds."""
+        """Return the positions that confident learning finds."""
         from cleanlab.filter import find_label_issues
 
-        # "both" lists the fewest and loses the least of them (measured on flowers with a twentieth of its labels swapped).
+        # "both" lists the fewest labels and misses the fewest of them (measured on flowers, a twentieth of its labels swapped).
         options: dict[str, Any] = {"filter_by": "both", "n_jobs": 1}
         return np.flatnonzero(
             find_label_issues(np.searchsorted(outputs, labels), predictions.astype(np.float64), **options)
         )
 
     def seen(self, answer: np.ndarray, names: Sequence[str]) -> str:
-        """The likeliest class."""
+        """Return the likeliest class."""
         return f"{names[int(answer.argmax())]} ({answer.max():.0%})"
 
 
 def _top_agreement(predictions: np.ndarray, expected: np.ndarray) -> dict[str, float]:
-    """For how many images the same `TOP` classes are the likeliest; nothing where there are no others."""
+    """Return the share of images with the same `TOP` likeliest classes; empty if there are no other classes."""
     if predictions.shape[1] <= TOP:
         return {}
     found, wanted = (
@@ -290,8 +290,8 @@ def _top_agreement(predictions: np.ndarray, expected: np.ndarray) -> dict[str, f
 
 
 def _is_tie(expected: np.ndarray, decided: np.ndarray, thresholds: np.ndarray | None) -> np.ndarray:
-    """Whether another class than the expected one is as good an answer, bool (n,)."""
+    """Return whether another class than the expected one is a near tie, bool (n,)."""
     if thresholds is not None:
-        return (np.abs(expected - thresholds) <= TIE).any(axis=1)  # NaN, of the other class, is not
+        return (np.abs(expected - thresholds) <= TIE).any(axis=1)  # False for the NaN of the other class
     tie = min(TIE, TIE_OF_CHANCE / expected.shape[1])
     return np.take_along_axis(expected, decided[:, None], axis=1)[:, 0] >= expected.max(axis=1) - tie

@@ -1,4 +1,4 @@
-"""What a task is: all that training, tests, reports, verification and predictions need to know of it."""
+"""The interface of a task: everything that training, evaluation, reports, verification and prediction need from it."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 Metrics = dict[str, Any]
 
-_SAMPLES = 27  # images that are shown where they are not sorted by class
+_SAMPLES = 27  # images that are shown if they are not sorted by class
 
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """What a threshold is chosen for: at most one of the two is given.
+    """The goal of a threshold: at most one of precision and recall is given.
 
     Attributes:
-        positive: the class to find, of two; None for the second.
-        precision: which part of what is found is to be right, at least.
-        recall: which part of what there is is to be found, at least.
-        class_names: one a label.
+        positive: the class to detect, of two; None for the second.
+        precision: least share of the detected examples that are right.
+        recall: least share of the examples of the class that are detected.
+        class_names: a name for each label.
     """
 
     class_names: Sequence[str]
@@ -42,31 +42,31 @@ class OperatingPoint:
 
 
 class Task(ABC):
-    """What is learned from labels of one kind, and how it is evaluated. Each task is one file and one row of `app.tasks.TASKS`.
+    """What a model learns from one kind of labels, and how it is evaluated: one file and one row of `app.tasks.TASKS` each.
 
-    Predictions are what `models.builder.with_predictions` gives, float (n, outputs); labels, `array` of `data.labels.Labels`.
-    What is implemented here fits tasks that decide between classes by probabilities; others override it.
+    Predictions are the output of `models.builder.with_predictions`, float (n, outputs); labels are the `array` of
+    `data.labels.Labels`. The methods implemented here fit tasks that choose classes by probability; other tasks override them.
 
     Attributes:
         name: key of `TASKS`, `data.labels.LABELS` and `models.heads.OUTPUTS`.
-        description: what it is, in a few words.
-        noun: what a model of it is, in a few words.
-        decides: answers are probabilities by which classes are chosen.
-        metric: what the best weights are chosen by: its name in the history; the higher, the better.
-        averages_outputs: Keras' loss is the mean over the outputs, and not their sum.
-        calibrator: makes probabilities say how often they are right; None where answers are no probabilities.
+        description: short description.
+        noun: what a model of the task is, in a few words.
+        decides: predictions are probabilities by which classes are chosen.
+        metric: name in the history of the metric that chooses the best weights; higher is better.
+        averages_outputs: Keras' loss is the mean over the outputs instead of their sum.
+        calibrator: calibrates probabilities; None if predictions are not probabilities.
         columns: the main figures as a table: title to text.
-        pooled: what is said of all folds together: a metric with an interval, its title and its format.
-        worst_first: in which order test images are shown with the predictions.
-        score: what the accuracy of an exported file is evaluated by: its name in `parity.json`.
-        score_title: the same for people.
-        same_answer: which figure of `agreement` is the part of the images with the same answer, near ties aside; None where
-            answers are numbers.
-        strictly_same: which is the part of `compared_answers` that is the same, near ties or not; None for numbers.
-        strict_text: what differs strictly, with a place for how many differ and of how many.
-        difference: which of these is the largest difference.
-        graph_name: what the metadata of a `.tflite` calls its graph.
-        not_in_mediapipe: why MediaPipe Tasks cannot run a model of it; "" where it can.
+        pooled: figure for all folds together: a metric with an interval, its title and its format.
+        worst_first: describes the order in which test images are shown with their predictions.
+        score: name in `parity.json` of the accuracy by which an exported file is evaluated.
+        score_title: its title for users.
+        same_answer: the figure of `agreement` with the share of images with the same prediction, near ties aside; None if
+            predictions are numbers.
+        strictly_same: the figure with the share of `compared_answers` that is the same, near ties included; None for numbers.
+        strict_text: describes what differs strictly, with a place for how many differ and of how many.
+        difference: the figure with the largest difference.
+        graph_name: name of the graph in the metadata of a `.tflite`.
+        not_in_mediapipe: why MediaPipe Tasks cannot run a model of the task; "" if it can.
         threshold_text: what an app does with `thresholds.json`.
     """
 
@@ -96,46 +96,46 @@ class Task(ABC):
 
     @property
     def labels(self) -> type[Labels]:
-        """The kind of labels that it learns from."""
+        """Kind of labels that the task learns from."""
         return LABELS[self.name]
 
     @property
     def output(self) -> Output:
-        """What a model of it ends with."""
+        """Output of a model of the task."""
         return OUTPUTS[self.name]
 
     # --- Training -------------------------------------------------------------------------------------------------------
 
     @abstractmethod
     def new_metric(self, outputs: int) -> keras.metrics.Metric:
-        """`metric`, as a metric of Keras on the last layer's values, for so many outputs."""
+        """Create `metric` as a Keras metric on the values of the last layer, for a number of outputs."""
 
     @abstractmethod
     def loss(self, label_smoothing: float) -> keras.losses.Loss:
-        """The loss of Keras, on the last layer's values, with so much label smoothing, in [0, 1)."""
+        """Create the Keras loss on the values of the last layer; `label_smoothing` is in [0, 1)."""
 
     @abstractmethod
     def linear_loss(self, logits: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The same loss in NumPy.
+        """Compute the same loss in NumPy.
 
         Args:
             logits: float (n, outputs).
             targets: float (n, outputs), smoothed.
 
         Returns:
-            The losses of the examples, (n,), summed over the outputs, and their gradients, (n, outputs).
+            The per-example losses, (n,), summed over the outputs, and their gradients, (n, outputs).
         """
 
     @abstractmethod
     def targets(self, labels: np.ndarray, outputs: int) -> np.ndarray:
-        """What the last layer is to give for labels, float32 (n, outputs)."""
+        """Return the targets of the last layer for labels, float32 (n, outputs)."""
 
     @abstractmethod
     def smooth(self, targets: np.ndarray, share: float) -> np.ndarray:
-        """Targets with so much label smoothing, in [0, 1)."""
+        """Apply label smoothing to targets; `share` is in [0, 1)."""
 
     def scaling(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-        """What targets are divided by to be learned, and what is subtracted before, both float32 (outputs,); None for nothing.
+        """Return the divisor and the offset that scale targets for training, float32 (outputs,) each; None for no scaling.
 
         Args:
             labels: of the training examples.
@@ -143,10 +143,10 @@ class Task(ABC):
         return None
 
     def class_weights(self, labels: np.ndarray) -> np.ndarray:
-        """Weights by which all classes count the same, float (n,).
+        """Return weights by which all classes count equally, float (n,).
 
         Raises:
-            UsageError: there are none.
+            UsageError: the task has no such weights.
         """
         raise UsageError("--class-weights is for images of one class each; leave it out")
 
@@ -154,7 +154,7 @@ class Task(ABC):
         """Check that parts of two images can be mixed.
 
         Raises:
-            UsageError: what labels say of an image does not hold for a part of it.
+            UsageError: the label of a whole image need not hold for a part of it.
         """
         return None
 
@@ -162,53 +162,53 @@ class Task(ABC):
 
     @abstractmethod
     def check_operating_point(self, point: OperatingPoint, option: str, source: str) -> None:
-        """Check that there are thresholds which can be chosen for a goal.
+        """Check that thresholds can be chosen for a goal.
 
         Raises:
-            UsageError: there is nothing that the option could be about.
+            UsageError: the option does not apply.
         """
 
     @abstractmethod
     def choose_thresholds(
         self, predictions: np.ndarray, labels: np.ndarray, point: OperatingPoint
     ) -> np.ndarray | None:
-        """What to answer from, chosen on the validation split.
+        """Choose the thresholds on the validation split.
 
         Returns:
-            float (outputs,), NaN where there is none; None where nothing is decided by thresholds.
+            float (outputs,), NaN for an output without a threshold; None if the task has no thresholds.
         """
 
     def activate(self, logits: np.ndarray) -> np.ndarray:
-        """The answers that logits, (n, outputs), stand for."""
+        """Return the predictions for logits, (n, outputs)."""
         return logits if self.calibrator is None else self.calibrator.probabilities(logits)
 
     @abstractmethod
     def choose(self, predictions: np.ndarray, thresholds: np.ndarray | None, least: float) -> list[tuple[int, ...]]:
-        """The classes that each example is answered with, the likeliest first.
+        """Return the predicted classes of each example, the likeliest first.
 
         Args:
             predictions: float (n, outputs).
-            thresholds: (outputs,), NaN for those without one; None for none.
+            thresholds: (outputs,), NaN for an output without a threshold; None for no thresholds.
             least: probability below which a class is left out.
         """
 
     def ranked(self, predictions: np.ndarray) -> np.ndarray:
-        """The outputs in the order in which the predictions of one example, (outputs,), are told: int (outputs,)."""
+        """Return the outputs in the order in which the predictions of one example, (outputs,), are shown: int (outputs,)."""
         return np.argsort(-predictions, kind="stable")
 
     @abstractmethod
     def answer_text(self, predictions: Mapping[str, float], chosen: Sequence[str], top: int) -> str:
-        """A prediction in words.
+        """Return a prediction in words.
 
         Args:
-            predictions: by name, as ranked.
-            chosen: the classes that are answered.
-            top: how many classes to name, where an example has one.
+            predictions: by name, in the order of `ranked`.
+            chosen: the predicted classes.
+            top: number of classes to name, if an example has one class.
         """
 
     @abstractmethod
     def answer_json(self, predictions: Mapping[str, float], chosen: Sequence[str]) -> dict[str, Any]:
-        """A prediction as `--json` prints it."""
+        """Return a prediction as `--json` prints it."""
 
     # --- Tests ----------------------------------------------------------------------------------------------------------
 
@@ -216,39 +216,39 @@ class Task(ABC):
     def measure(
         self, predictions: np.ndarray, labels: np.ndarray, class_names: Sequence[str], thresholds: Any
     ) -> Metrics:
-        """What `metrics.json` holds of a split."""
+        """Compute the metrics of a split for `metrics.json`."""
 
     @abstractmethod
     def highlights(self, test: Metrics) -> list[tuple[str, str]]:
-        """The main figures in large: a text and what it is."""
+        """Return the main figures of the report: a text and its title."""
 
     @abstractmethod
     def details(self, test: Metrics) -> tuple[Sequence[str], list[Sequence[Any]]]:
-        """The figures of each class or number, weakest first: columns and rows."""
+        """Return the figures of each class or number, the weakest first: columns and rows."""
 
     @abstractmethod
     def figures(
         self, predictions: np.ndarray, labels: np.ndarray, class_names: Sequence[str], thresholds: Any
     ) -> dict[str, Figure]:
-        """Plots of the test split by name."""
+        """Return plots of the test split by name."""
 
     @abstractmethod
     def caption(self, answer: np.ndarray, label: Any, class_names: Sequence[str], thresholds: Any) -> tuple[str, bool]:
-        """What the model says of an image, and whether that is right."""
+        """Return what the model predicts for an image, and whether that is right."""
 
     @abstractmethod
     def per_example_loss(self, predictions: np.ndarray, labels: np.ndarray, thresholds: Any) -> np.ndarray:
-        """How unexpected each answer is, float (n,): from 0 for what is right or nearly so; mistakes above all others."""
+        """Compute the per-example loss, float (n,): 0 for a right or nearly right prediction; mistakes above all others."""
 
     def samples(self, labels: Labels, members: np.ndarray) -> tuple[list[int | None], list[str]]:
-        """Which training images to show, under which captions.
+        """Select training images to show, and their captions.
 
         Args:
             labels: of all images.
-            members: positions of those that may be shown.
+            members: positions of the images that may be shown.
 
         Returns:
-            Positions, as many for each caption, None for an empty place; and the captions.
+            Positions, the same number for each caption, None for an empty place; and the captions.
         """
         shown: list[int | None] = [*evenly(members[labels.taken(members).order()], _SAMPLES).tolist()]
         return shown, [labels.text(one) for one in shown if one is not None]
@@ -256,13 +256,13 @@ class Task(ABC):
     def overview(
         self, labels: Mapping[str, Labels], images: Sequence[np.ndarray | None], captions: Sequence[str], title: str
     ) -> Figure:
-        """How many examples of what each split has, above `samples`.
+        """Plot the number of examples in each split, above `samples`.
 
         Args:
             labels: by split.
-            images: uint8 (size, size, 3), as many for each caption; None for an empty place.
-            captions: one a sample.
-            title: of the figure.
+            images: uint8 (size, size, 3), the same number for each caption; None for an empty place.
+            captions: a caption for each sample.
+            title: title of the figure.
         """
         counts = {split: some.counts() for split, some in labels.items()}
         return plots.classes(counts, next(iter(labels.values())).classes, images, captions, title)
@@ -279,96 +279,96 @@ class Task(ABC):
         thresholds: Any,
         spread: np.ndarray | None = None,
     ) -> Metrics:
-        """How a file's predictions compare with those of the Keras model; see `app.exporting.parity.agreement`.
+        """Compare a file's predictions with those of the Keras model; see `app.exporting.parity.agreement`.
 
         Args:
             predictions: of the file.
             expected: of the Keras model.
             labels: of the same examples.
-            class_names: one an output.
+            class_names: a name for each output.
             thresholds: from `choose_thresholds`.
-            spread: of numbers in training, (outputs,).
+            spread: standard deviation of numbers in training, (outputs,).
 
         Returns:
-            Figures for `parity.json`: at least the score, `keras_` and it, it and `_drop` and `_drop_ci95`, in parts of 1.
+            Figures for `parity.json`: at least SCORE, `keras_SCORE`, `SCORE_drop` and `SCORE_drop_ci95`, in parts of 1.
         """
 
     def unit_of(self, labels: np.ndarray) -> float:
-        """What differences of answers are measured in: 1 for probabilities."""
+        """Return the unit of differences between predictions: 1 for probabilities."""
         return 1.0
 
     @abstractmethod
     def purpose(self, names: Sequence[str]) -> str:
-        """What a model of it does, the beginning of a sentence."""
+        """Return what a model of the task does, as the beginning of a sentence."""
 
     @abstractmethod
     def card_text(self, names: Sequence[str]) -> str:
-        """What a model of it does, a sentence for the model card."""
+        """Return what a model of the task does, as a sentence for the model card."""
 
     @abstractmethod
     def card_output(self, *, has_thresholds: bool) -> str:
-        """What a model of it answers with, for the model card."""
+        """Describe the output of a model for the model card."""
 
     @abstractmethod
     def output_text(self, names: Sequence[str]) -> str:
-        """What the output of a `.tflite` is, in its metadata."""
+        """Describe the output of a `.tflite` for its metadata."""
 
-    # --- Audits: what a head, fitted without them, thinks of labels -------------------------------------------------------
+    # --- Audits: how a head judges the labels of examples that it was not fitted on -----------------------------------------
 
     @abstractmethod
     def evaluated(
         self, labels: np.ndarray, units: np.ndarray, outputs: int, least: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Which outputs have enough examples to be evaluated, and which examples can be.
+        """Select the outputs that have enough examples to be evaluated, and the examples that can be evaluated.
 
         Args:
             labels: of all examples.
             units: int (n,), the same number for examples that belong together.
-            outputs: how many there are.
-            least: units that are enough.
+            outputs: number of outputs.
+            least: least number of units.
 
         Returns:
-            Positions of the outputs, int (m,), none where there is nothing to compare; and bool (n,).
+            Positions of the outputs, int (m,), empty if there is nothing to compare; and bool (n,).
         """
 
     def audit_targets(
         self, labels: np.ndarray, outputs: int, evaluated: np.ndarray
     ) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
-        """What a head is fitted to, float32 (n, outputs), and what makes answers of its logits.
+        """Return the targets of a head, float32 (n, outputs), and the function from its logits to predictions.
 
         Args:
             labels: of all examples.
-            outputs: how many there are.
+            outputs: number of outputs.
             evaluated: which examples are evaluated, bool (n,).
         """
         return self.targets(labels, outputs), self.activate
 
     @abstractmethod
     def label_quality(self, labels: np.ndarray, predictions: np.ndarray, outputs: np.ndarray) -> np.ndarray:
-        """How well each label fits, from 0 to 1, float (n,).
+        """Return how well each label fits, from 0 to 1, float (n,).
 
         Args:
-            labels: of the examples that are evaluated.
+            labels: of the evaluated examples.
             predictions: of heads, float (n, m).
-            outputs: which these are, int (m,).
+            outputs: positions of these outputs, int (m,).
         """
 
     @abstractmethod
     def suspects(self, labels: np.ndarray, predictions: np.ndarray, outputs: np.ndarray) -> np.ndarray:
-        """Positions of the labels that are probably wrong, int; arguments as for `label_quality`."""
+        """Return the positions of labels that are probably wrong, int; arguments as for `label_quality`."""
 
     @abstractmethod
     def seen(self, answer: np.ndarray, names: Sequence[str]) -> str:
-        """What a head takes an example for, in words: of its answer, (m,), and the names of these outputs."""
+        """Return what a head predicts for an example, in words, from its prediction, (m,), and the names of the outputs."""
 
 
 def shares(predictions: Mapping[str, float], names: Sequence[str]) -> str:
-    """Classes with their probabilities, as text."""
+    """Format classes with their probabilities as text."""
     return ", ".join(f"{name} {predictions[name]:.1%}" for name in names)
 
 
 def evenly(members: np.ndarray, count: int) -> np.ndarray:
-    """At most `count` of the members, evenly spaced."""
+    """Return at most `count` of the members, evenly spaced."""
     if len(members) <= count:
         return members
     return members[((np.arange(count) + 0.5) * len(members) / count).astype(np.int64)]

@@ -1,1 +1,1 @@
-"""Strategies and the loop that carries them out."""
+"""Training strategies, and the loop that carries them out."""

@@ -1,7 +1,7 @@
-"""Runs the frozen part of a network once for each view of an image, and keeps what comes out in the cache.
+"""Run the frozen part of a network once for each view of an image, and keep the activations in the cache.
 
-View 0 of an image is the image as it is; the others are augmented, each in its own way that depends on the image's bytes
-and the view's number only. So another split, seed, head or strategy finds them there.
+View 0 of an image is the image as it is. The other views are augmented; a view depends only on the image's bytes and the
+view's number, so another split, seed, head or strategy reuses the same activations.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ from data.loading import Loader, batches_of, load_views
 from data.timing import StageClock
 from models.splitting import side_by_side
 
-_FORMAT = 1  # of the pixels that data makes of a file and a view's number: raised when these change
+_FORMAT = 1  # version of the pixels that a file and a view's number give; raised when they change
 _BATCH = 32
 _PROBE = 16
 
 
 @dataclass(frozen=True)
 class Views:
-    """Views of images: `images[i]` in each of `numbers`."""
+    """Views of images: each image of `images` in each view of `numbers`."""
 
     examples: np.ndarray
     numbers: tuple[int, ...]
 
     def pairs(self) -> list[tuple[int, int]]:
-        """(image, view number), the views of an image beside each other."""
+        """Return (image, view number) pairs, with the views of an image next to each other."""
         return [(int(image), number) for image in self.examples for number in self.numbers]
 
 
 def view_seed(digest: str, number: int) -> tuple[int, int] | None:
-    """What decides a view of an image, see `Loader.views`: the SHA-256 of its file and the number of the view."""
+    """Return the seed of a view, from the SHA-256 of its file and the number of the view; see `Loader.views`."""
     return (int(digest[:16], 16), number) if number else None
 
 
@@ -54,8 +54,8 @@ class Extractor:
     """Fills the cache with activations of images.
 
     Attributes:
-        report: what the last extraction did, for the user; empty where all was there already.
-        seconds: that all extractions took.
+        report: what the last extraction did, for the user; empty if the cache had all activations.
+        seconds: total time of all extractions.
     """
 
     def __init__(self, loader: Loader, cache: ActivationCache, *, backbone: str, engine: str) -> None:
@@ -66,7 +66,7 @@ class Extractor:
         self._view_key = _digest(dict(loader.transform.view_key))[:12]
 
     def partition(self, bottom: keras.Model) -> Partition:
-        """Where the activations of a bottom from `models.splitting.split` lie."""
+        """Return the cache partition for the activations of a bottom from `models.splitting.split`."""
         transform = self.loader.transform
         content = {
             "description": f"{self.backbone} up to {bottom.name}, {transform}",
@@ -81,15 +81,15 @@ class Extractor:
         return Partition(self.cache, content, tuple(bottom.output_shape[1:]))
 
     def rows(self, bottom: keras.Model, together: Sequence[keras.Model], views: Sequence[Views]) -> list[Rows]:
-        """The activations of views, each in the order of its `pairs()`, extracted where the cache does not hold them.
+        """Return the activations of views, each in the order of its `pairs()`; missing activations are extracted.
 
         Args:
-            bottom: whose activations, from `models.splitting.split`.
-            together: bottoms of the same model, `bottom` among them, that are to be extracted in the same pass.
-            views: of which images.
+            bottom: bottom whose activations are returned, from `models.splitting.split`.
+            together: bottoms of the same model, `bottom` among them, that are extracted in the same pass.
+            views: views of images.
 
         Raises:
-            CacheFull: there is no free space for them.
+            CacheFull: there is not enough free space.
             MissingRows: another process has just removed some of them.
             DataError: an image can no longer be read.
         """
@@ -106,9 +106,9 @@ class Extractor:
         if not lacking:
             return
         started = time.perf_counter()
-        key_bytes = max(map(len, keys)) + 4  # with what JSON puts around it
+        key_bytes = max(map(len, keys)) + 4  # with the characters that JSON adds
         needed = sum(int(missing.sum()) * (partition.row_bytes + key_bytes) for _, partition, missing in lacking)
-        self.cache.make_free(needed)  # to be refused now, and not half way
+        self.cache.make_free(needed)  # raises now instead of half way through
         self.cache.check_writable()
         wanted = np.logical_or.reduce([missing for _, _, missing in lacking])
         self._run(
@@ -155,7 +155,7 @@ class Extractor:
         }
 
     def _requests(self, pairs: Sequence[tuple[int, int]]) -> list[tuple[int, list[tuple[int, ...] | None]]]:
-        """The same by image, with the seed of each view, so that an image is decoded once for all its views."""
+        """Group the pairs by image, with the seed of each view, so that an image is decoded once for all its views."""
         requests: list[tuple[int, list[tuple[int, ...] | None]]] = []
         for index, number in pairs:
             if not requests or requests[-1][0] != index:
@@ -170,13 +170,13 @@ class Extractor:
 
     @property
     def _digests(self) -> tuple[str, ...]:
-        assert self.loader.examples.digests is not None  # `app.interface.sources.open_readable` gives them
+        assert self.loader.examples.digests is not None  # set by `app.interface.sources.open_readable`
         return self.loader.examples.digests
 
 
 def _check_range(predictions: Sequence[np.ndarray]) -> None:
     largest = max(float(np.abs(rows).max()) for rows in predictions)
-    if not largest <= float(np.finfo(np.float16).max):  # nor if it is no number
+    if not largest <= float(np.finfo(np.float16).max):  # true for NaN too
         raise CacheFull(f"float16, which it is kept in, has no room for activations as large as {largest:.4g}")
 
 

@@ -1,6 +1,6 @@
-"""Checkpoints of a fit: how far it has come, and the weights with which it goes on.
+"""Checkpoints of a fit: its progress, and the weights to continue with.
 
-A checkpoint counts when `checkpoints/state.json` names it, and that file is replaced in one step. So a run that is killed at
+A checkpoint is valid once `checkpoints/state.json` names it, and that file is replaced atomically. So a run that is killed at
 any moment, even by `kill -9`, continues after its last finished epoch.
 """
 
@@ -22,16 +22,16 @@ from data.files import atomic_write, write_json
 
 @dataclass
 class FitState:
-    """How far a fit has come: what `checkpoints/state.json` holds.
+    """Progress of a fit, as stored in `checkpoints/state.json`.
 
     Attributes:
-        phase: position of the current phase among the strategy's.
-        epoch: finished epochs of that phase.
-        phase_done: nothing is left to do in it.
+        phase: position of the current phase among the strategy's phases.
+        epoch: number of finished epochs of that phase.
+        phase_done: whether that phase is finished.
         best: (metric, -loss) on validation of the best weights so far, over all phases.
-        waited: epochs of this phase since its last better validation.
+        waited: epochs of this phase since validation last improved.
         phase_best: as `best`, within the current phase.
-        weights: the checkpoint after the last finished epoch, which has the optimizer's state too.
+        weights: the checkpoint after the last finished epoch, including the optimizer's state.
         best_weights: the checkpoint with the best weights, which may be the same.
     """
 
@@ -46,7 +46,7 @@ class FitState:
 
     @classmethod
     def read(cls, run: Run) -> FitState:
-        """The saved state, or that of a fit which has not begun."""
+        """Read the saved state, or return the state of a fit that has not started."""
         path = run.checkpoints / "state.json"
         if not path.exists():
             return cls()
@@ -56,14 +56,14 @@ class FitState:
         return state
 
     def describe(self, phases: Sequence[Phase]) -> str:
-        """Where a fit continues, in words."""
+        """Return where a fit continues, in words."""
         if self.weights is None and not self.phase_done:
             return "from the beginning: no epoch was finished"
         phase = phases[self.phase]
         return f"after epoch {self.epoch} of at most {phase.epochs} of phase {self.phase + 1} ({phase.name})"
 
     def write(self, run: Run) -> None:
-        """Make the checkpoints that it names count, then remove those before them."""
+        """Write the state, which makes the checkpoints that it names valid, then remove earlier checkpoints."""
         write_json(run.checkpoints / "state.json", asdict(self))
         for path in run.checkpoints.iterdir():
             if path.name not in ("state.json", run.starting_model.name, self.weights, self.best_weights):
@@ -71,10 +71,10 @@ class FitState:
 
 
 def write_checkpoint(run: Run, file: str, model: keras.Model, optimizer: keras.Optimizer | None = None) -> None:
-    """Save the weights of a model, and the state of its optimizer if there is one to go on with.
+    """Save the weights of a model, and the state of its optimizer if one is given.
 
-    They are plain arrays, numbered in the model's order: Keras' own weights files take several times as long to write, which
-    after each epoch of a second is felt, and a run has its model in `start.keras`.
+    They are plain arrays, numbered in the model's order. Keras' weights files take several times as long to write, which
+    matters after each epoch of a second, and the run already has the model in `start.keras`.
     """
     with atomic_write(run.checkpoints / file) as temporary:
         values = {name: np.asarray(variable) for name, variable in _variables(model, optimizer).items()}
@@ -82,10 +82,10 @@ def write_checkpoint(run: Run, file: str, model: keras.Model, optimizer: keras.O
 
 
 def read_checkpoint(run: Run, file: str, model: keras.Model, optimizer: keras.Optimizer | None = None) -> None:
-    """Give a model the weights of a checkpoint, and its optimizer the state.
+    """Load the weights of a checkpoint into a model, and the state into its optimizer.
 
     Raises:
-        UsageError: it is damaged, or was written by a version of Graft that has other ones.
+        UsageError: the checkpoint is damaged, or comes from a version of Graft with other variables.
     """
     path = run.checkpoints / file
     try:
@@ -97,6 +97,6 @@ def read_checkpoint(run: Run, file: str, model: keras.Model, optimizer: keras.Op
 
 
 def _variables(model: keras.Model, optimizer: keras.Optimizer | None) -> dict[str, keras.Variable]:
-    """What a checkpoint holds, by the names that it has there."""
+    """Return the variables in a checkpoint, by their names there."""
     kinds = {"weight": model.weights, "optimizer": optimizer.variables if optimizer else []}
     return {f"{kind}{number:04d}": one for kind, variables in kinds.items() for number, one in enumerate(variables)}

@@ -1,6 +1,6 @@
-"""Engines: what runs a frozen network fast. An engine is one function and one row of `ENGINES`.
+"""Engines: fast runtimes for a frozen network. An engine is one function and one row of `ENGINES`.
 
-Training needs TensorFlow; the frozen part below needs no gradients, so that whatever gives the same activations will do.
+Training needs TensorFlow. The frozen part below it needs no gradients, so any engine with the same activations will do.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from app.interface.errors import UsageError
 if TYPE_CHECKING:  # the table is read by `--help`, which must not import TensorFlow
     import keras
 
-# An engine that is ready: pixels, uint8 (n, size, size, 3), to each output of the network, float32 (n, ...).
+# A prepared engine: from pixels, uint8 (n, size, size, 3), to each output of the network, float32 (n, ...).
 Forward = Callable[[np.ndarray], list[np.ndarray]]
 
-# How far activations may be from TensorFlow's, as a part of their root mean square. bfloat16 is 0.04 to 0.06 away, which
-# moved the accuracy of a linear head by +0.1 and -0.3 points (means of 5 seeds on two sets); a wrong network is 1 away.
+# Largest difference of activations from TensorFlow's, relative to their root mean square. bfloat16 differs by 0.04 to 0.06,
+# which moved the accuracy of a linear head by +0.1 and -0.3 points (means of 5 seeds on two sets); a wrong network by 1.
 TOLERANCE = 0.1
 _PROBE_RUNS = 2
 _MOST_INTERPRETERS = 8  # of LiteRT: each has its own copy of the weights
@@ -41,10 +41,10 @@ class Engine:
     """One way to run a frozen network.
 
     Attributes:
-        description: what it is, in a few words.
+        description: short description.
         module: the package that it needs.
-        requirement: how to install that.
-        prepare: makes a frozen network ready.
+        requirement: how to install the package.
+        prepare: prepares a frozen network.
     """
 
     description: str
@@ -54,18 +54,18 @@ class Engine:
 
     @property
     def is_installed(self) -> bool:
-        """Whether its package is there."""
+        """Whether the package is installed."""
         return find_spec(self.module) is not None
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The engine that was chosen.
+    """The chosen engine.
 
     Attributes:
-        name: its key in `ENGINES`.
-        forward: ready to run.
-        rate: images a second of its bare forward pass on the probe.
+        name: key in `ENGINES`.
+        forward: the prepared forward pass.
+        rate: images per second of the bare forward pass on the probe.
     """
 
     name: str
@@ -74,15 +74,15 @@ class Choice:
 
 
 def choose_engine(name: str, network: keras.Model, probe: np.ndarray) -> Choice:
-    """Make the fastest engine ready that agrees with TensorFlow, or the one that is asked for.
+    """Prepare the fastest engine that agrees with TensorFlow, or the requested one.
 
     Args:
-        name: a key of `ENGINES`, or "auto"; that is TensorFlow where there is a GPU.
+        name: a key of `ENGINES`, or "auto", which is TensorFlow if there is a GPU.
         network: from pixels, float32 (batch, size, size, 3), to one or several outputs; run in inference mode.
         probe: some of the images, uint8 (n, size, size, 3).
 
     Raises:
-        UsageError: the engine asked for is not installed, or its predictions are further than `TOLERANCE` from TensorFlow's.
+        UsageError: the requested engine is not installed, or its predictions differ from TensorFlow's by more than `TOLERANCE`.
     """
     import tensorflow as tf
 
@@ -98,7 +98,7 @@ def choose_engine(name: str, network: keras.Model, probe: np.ndarray) -> Choice:
     for other in others if name == "auto" else [name]:
         try:
             choices.append(_try(other, frozen, probe, expected))
-        except Exception as error:  # converters raise nearly anything over an operation that they do not know
+        except Exception as error:  # converters raise nearly anything over an unsupported operation
             if name != "auto":
                 reason = str(error).strip().partition("\n")[0].removesuffix(".") or type(error).__name__
                 raise UsageError(
@@ -109,7 +109,7 @@ def choose_engine(name: str, network: keras.Model, probe: np.ndarray) -> Choice:
 
 
 def _try(name: str, frozen: Frozen, probe: np.ndarray, expected: list[np.ndarray]) -> Choice:
-    """An engine made ready, once it has shown that it agrees with TensorFlow."""
+    """Prepare an engine, and check that it agrees with TensorFlow."""
     forward = ENGINES[name].prepare(frozen)
     found, rate = _measure(forward, probe)
     furthest = max(disagreement(one, other) for one, other in zip(found, expected, strict=True))
@@ -119,7 +119,7 @@ def _try(name: str, frozen: Frozen, probe: np.ndarray, expected: list[np.ndarray
 
 
 def disagreement(found: np.ndarray, expected: np.ndarray) -> float:
-    """Root mean square of the differences, as a part of the root mean square of what is expected; infinite for NaN."""
+    """Return the root mean square of the differences, relative to that of the expected values; infinite for NaN."""
     if found.shape != expected.shape:
         return float("inf")
     error = float(np.sqrt(np.mean(np.square(found - expected, dtype=np.float64))))
@@ -139,7 +139,7 @@ def _measure(forward: Forward, probe: np.ndarray) -> tuple[list[np.ndarray], flo
 class Frozen:
     """A network whose weights are constants, so that normalization is folded into convolutions.
 
-    They are constants from the start: to trace variables and make constants of them takes longer than all else here.
+    They are constants from the start: tracing variables and converting them to constants takes longer than everything else.
     """
 
     def __init__(self, network: keras.Model) -> None:
@@ -155,15 +155,15 @@ class Frozen:
 
         pixels = tf.TensorSpec((None, *network.input_shape[1:]), tf.float32)
         graph = tf.function(answer, input_signature=[pixels], autograph=False).get_concrete_function()
-        # Layers may hold variables that are not Keras', as those of TF Hub do.
+        # Layers may hold variables that are not Keras', such as those of TF Hub.
         self.graph = convert_variables_to_constants_v2(graph) if graph.captured_inputs else graph
 
     @cached_property
     def tflite(self) -> bytes:
-        """The same as a `.tflite`, which several engines read."""
+        """The network as a `.tflite`, which several engines read."""
         import tensorflow as tf
 
-        # TensorFlow 2's converter would make constants of variables once more.
+        # TensorFlow 2's converter would convert variables to constants again.
         converter = tf.compat.v1.lite.TFLiteConverter(
             self.graph.graph.as_graph_def(), self.graph.inputs, self.graph.outputs
         )
@@ -180,7 +180,7 @@ def _tensorflow(frozen: Frozen) -> Forward:
 def _litert(frozen: Frozen) -> Forward:
     from ai_edge_litert.interpreter import Interpreter
 
-    # Each image by one thread and several at once: no thread waits for the others at the end of each layer.
+    # One thread per image and several images at once: no thread waits for the others at the end of each layer.
     processors = os.cpu_count() or 1
     count = min(processors, _MOST_INTERPRETERS)
     interpreters = [Interpreter(model_content=frozen.tflite, num_threads=processors // count) for _ in range(count)]
@@ -192,7 +192,7 @@ def _litert(frozen: Frozen) -> Forward:
 
     def forward(pixels: np.ndarray) -> list[np.ndarray]:
         predictions = [np.empty((len(pixels), *one["shape"][1:]), np.float32) for one in outputs]
-        rows = iter(range(len(pixels)))  # one for all: whoever is ready takes the next
+        rows = iter(range(len(pixels)))  # shared: each idle interpreter takes the next
 
         def work(interpreter: Interpreter) -> None:
             for row in rows:
@@ -208,17 +208,17 @@ def _litert(frozen: Frozen) -> Forward:
 
 
 def _openvino(frozen: Frozen) -> Forward:
-    # Importing OpenVINO tells its makers so over the network. Without this module, which Python takes None for, it does not.
+    # Importing OpenVINO reports to its makers over the network. Python treats a module that is None as missing, which stops it.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
 
-    with tempfile.TemporaryDirectory(prefix="graft-") as folder:  # it reads .tflite from files only
+    with tempfile.TemporaryDirectory(prefix="graft-") as folder:  # OpenVINO reads .tflite from files only
         file = Path(folder) / "network.tflite"
         file.write_bytes(frozen.tflite)
         core = openvino.Core()
         model = core.read_model(file)
         model.reshape([1, *(side.get_length() for side in list(model.inputs[0].partial_shape)[1:])])
-        # It computes in what the processor is fastest in, such as bfloat16.
+        # It computes in the type that is fastest on the processor, such as bfloat16.
         compiled = core.compile_model(model, "CPU", {"PERFORMANCE_HINT": "THROUGHPUT"})
     queue = openvino.AsyncInferQueue(compiled)
     shapes = [tuple(output.shape)[1:] for output in compiled.outputs]

@@ -1,4 +1,4 @@
-"""What a fit reads, whatever it trains: which examples are for training and for validation, and how they are changed."""
+"""The data of a fit: the training and validation examples, and their augmentation."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from data.loading import Loader
 
 @dataclass(frozen=True)
 class FitData:
-    """What a fit reads: the loader, which of its images are for training and for validation, and how they are changed.
+    """The data of a fit: the loader, its training and validation images, and their augmentation.
 
     Attributes:
-        weights: of each image of the loader in the training loss, float32 (n,); None where all count the same.
+        weights: weight of each image of the loader in the training loss, float32 (n,); None if all count equally.
     """
 
     loader: Loader
@@ -32,17 +32,17 @@ class FitData:
     weights: np.ndarray | None = None
 
     def phase_seed(self, position: int) -> int:
-        """Of what is random in the phase at this position: order, live augmentation, mixing, dropout."""
+        """Return the seed of the phase at this position, for its order, live augmentation, mixing and dropout."""
         return self.seed * 1000 + position
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches an epoch, the last one partial."""
+        """Number of batches per epoch; the last one is partial."""
         return -(-len(self.train) // self.batch_size)
 
     @property
     def task(self) -> Task:
-        """What is learned."""
+        """Task of the loader's labels."""
         return TASKS[self.loader.examples.task]
 
     @property
@@ -52,20 +52,20 @@ class FitData:
 
     @cached_property
     def scaling(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """What numbers are divided by to be learned, and subtracted before: both float32 (numbers,); None for classes."""
+        """Divisor and offset that scale numbers for training, float32 (numbers,) each; None for classes."""
         return self.task.scaling(self.loader.examples.labels.array[self.train])
 
     def targets(self, labels: np.ndarray) -> np.ndarray:
-        """What the last layer is to give for labels of the loader's images, float32 (n, outputs)."""
+        """Return the targets of the last layer for labels of the loader's images, float32 (n, outputs)."""
         targets = self.task.targets(labels, self.num_outputs)
         return targets if self.scaling is None else (targets - self.scaling[1]) / self.scaling[0]
 
     def weights_of(self, members: np.ndarray) -> np.ndarray:
-        """The weights of images, float32 (n,)."""
+        """Return the weights of images, float32 (n,)."""
         return np.ones(len(members), np.float32) if self.weights is None else self.weights[members]
 
     @property
     def all_views(self) -> tuple[Views, Views]:
-        """What a cache holds: augmented views of each training image, or each as it is; and the validation images."""
+        """Cached views: the augmented views of each training image, or the image itself; and the validation images."""
         numbers = tuple(range(1, self.views + 1)) if self.loader.transform.is_augmented else (0,)
         return Views(self.train, numbers), Views(self.validation, (0,))

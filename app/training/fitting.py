@@ -1,7 +1,7 @@
-"""Carries out a strategy's phases: best weights by validation, early stopping, and a checkpoint after every epoch.
+"""Carry out a strategy's phases: best weights by validation, early stopping, and a checkpoint after every epoch.
 
-Since order, augmentation and dropout depend on the seed and the epoch only, a run that continues from a checkpoint continues
-as if nothing had happened.
+Order, augmentation and dropout depend only on the seed and the epoch, so a run that resumes from a checkpoint continues as if
+it had not been interrupted.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from models.builder import reseed
 from models.heads import rescale_outputs
 from models.splitting import split
 
-LEAST_GAIN = 0.01  # of the validation loss, in the last epoch of a cycle that another one is worth
+LEAST_GAIN = 0.01  # of the validation loss, in the last epoch of a cycle, that justifies another cycle
 
 
 class Fitted(NamedTuple):
-    """What comes of a fit, besides the model.
+    """Result of a fit, besides the model.
 
     Attributes:
-        best: the record of the epoch whose weights the model has, from `run.history`, without what the clock says.
+        best: the record in `run.history` of the epoch whose weights the model has, without times.
         inputs: of the last phase; its model shares its layers with the fitted one.
     """
 
@@ -49,17 +49,17 @@ class Fitted(NamedTuple):
 def fit(
     model: keras.Model, phases: Sequence[Phase], data: FitData, run: Run, extractor: Extractor | None = None
 ) -> Fitted:
-    """Train a model through all phases; it ends with the best weights, and answers with numbers in the units of the labels.
+    """Train a model through all phases; it ends with the best weights, and predicts numbers in the units of the labels.
 
     Args:
         model: from `models.builder.build_model`.
         phases: of a strategy.
-        data: images to train on and to choose the best weights by.
-        run: where history and checkpoints go, and where an interrupted fit is found.
-        extractor: runs the frozen part of the model once an image; None runs all of it in every epoch.
+        data: images to train on, and to choose the best weights by.
+        run: stores history and checkpoints, including those of an interrupted fit.
+        extractor: runs the frozen part of the model once per image; None runs all of it in every epoch.
 
     Returns:
-        The best epoch, and what the last phase trained on.
+        The best epoch, and the inputs of the last phase.
     """
     state, inputs = FitState.read(run), None
     run.write_history([one for one in run.history if _is_finished(one, phases, state)])
@@ -83,7 +83,7 @@ def fit(
         if continues:
             read_checkpoint(run, str(state.weights), model, optimizer)
         _fit_phase(inputs, phase, data, end)
-    inputs = inputs or _inputs_of(model, [phases[state.phase]], data, extractor)  # resumed when all was trained
+    inputs = inputs or _inputs_of(model, [phases[state.phase]], data, extractor)  # resumed after the last epoch
     read_checkpoint(run, str(state.best_weights), model)
     if data.scaling is not None:
         rescale_outputs(model, *data.scaling)
@@ -92,17 +92,17 @@ def fit(
 
 
 def check_mixing(model: keras.Model, phases: Sequence[Phase], *, mixup: float, cutmix: float, cached: bool) -> None:
-    """Refuse MixUp or CutMix where no phase has anything to mix: they would be asked for in vain.
+    """Refuse MixUp or CutMix if no phase has anything to mix.
 
     Args:
-        model: to train; it is left as the last phase prepares it.
+        model: model to train; it is left as the last phase prepares it.
         phases: of a strategy.
         mixup: as for `mixed`.
         cutmix: as for `mixed`.
-        cached: what is frozen runs once, so that a phase may train on features.
+        cached: whether the frozen part runs once, so that a phase may train on features.
 
     Raises:
-        UsageError: every phase solves for a linear head, or has CutMix alone on features.
+        UsageError: every phase solves for a linear head, or applies only CutMix to features.
     """
     if not cached or not (mixup or cutmix):
         return
@@ -120,12 +120,13 @@ def check_mixing(model: keras.Model, phases: Sequence[Phase], *, mixup: float, c
 
 
 def improves(history: Sequence[dict[str, Any]]) -> bool:
-    """Whether the validation loss was still falling when training reached its last epoch.
+    """Return whether the validation loss was still falling when training reached its last epoch.
 
-    That epoch is the best so far, and better by `LEAST_GAIN` than the one before, though its learning rate is close to zero.
+    The last epoch must be the best so far, and better by `LEAST_GAIN` than the one before, although its learning rate is close
+    to zero.
 
     Args:
-        history: of all finished epochs.
+        history: records of all finished epochs.
     """
     losses = [one["val_loss"] for one in history]
     return len(losses) > 1 and losses[-1] == min(losses) and losses[-1] <= losses[-2] * (1 - LEAST_GAIN)
@@ -139,10 +140,10 @@ def _is_finished(record: dict[str, Any], phases: Sequence[Phase], state: FitStat
 def _inputs_of(
     model: keras.Model, phases: Sequence[Phase], data: FitData, extractor: Extractor | None
 ) -> CachedInputs | LiveInputs:
-    """Prepare a model for the first of the phases, and what it trains on there."""
+    """Prepare a model for the first of the phases, and return the inputs of that phase."""
     objective = phases[0].objective(data)
     bottoms: list[keras.Model] = []
-    for phase in reversed(phases):  # the first comes last, since the model is to stay as that leaves it
+    for phase in reversed(phases):  # the first comes last, so that the model is left as that phase prepares it
         phase.trainable(model)
         if extractor is not None:
             bottom, top = split(model)
@@ -150,7 +151,7 @@ def _inputs_of(
     if extractor is None or not bottom.weights:
         return LiveInputs(model, data, objective)
     bottoms = [one for one in bottoms if one.weights]
-    # The later phases' too in the same pass, if there is room; should their bottoms change until then, they come again.
+    # Extract for later phases in the same pass if there is room; if their bottoms change until then, extract again.
     for together, views in product((bottoms, bottoms[:1]), range(data.views, 0, -1)):
         try:
             rows = extractor.rows(bottom, together, replace(data, views=views).all_views)
@@ -162,7 +163,7 @@ def _inputs_of(
 
 
 def _solve(solver: Callable[[CachedInputs], LinearHead], inputs: CachedInputs, phase: Phase, end: _EpochEnd) -> None:
-    """Solve for a head on features: all epochs of its phase in one."""
+    """Solve for a head on features: all epochs of its phase at once."""
     end.begin()
     with status("fitting the head"):
         head = solver(inputs)
@@ -175,11 +176,11 @@ def _solve(solver: Callable[[CachedInputs], LinearHead], inputs: CachedInputs, p
 
 
 def _compile(inputs: CachedInputs | LiveInputs, model: keras.Model, phase: Phase) -> keras.Optimizer:
-    """Make ready what trains; gives its optimizer, whose variables are the whole model's, wherever that is cut."""
+    """Compile the trained part, and return its optimizer, whose variables are those of the whole model, wherever it is cut."""
     steps, objective = inputs.data.steps_per_epoch, inputs.objective
     optimizer = phase.optimizer(model, steps)
     loss, metric = objective.loss(), objective.metric()
-    # A step of a head alone is shorter than Keras' own work around it, so an epoch is one call there.
+    # A step of a head alone is shorter than Keras' own overhead, so an epoch is a single call there.
     at_once = steps if isinstance(inputs, CachedInputs) and inputs.are_features else 1
     inputs.model.compile(optimizer, loss, metrics=[metric], steps_per_execution=at_once)
     optimizer.build(model.trainable_variables)
@@ -206,7 +207,7 @@ def _fit_phase(inputs: CachedInputs | LiveInputs, phase: Phase, data: FitData, e
 
 
 class _Reseed(keras.callbacks.Callback):
-    """Makes an epoch's dropout depend on its number, not on the epochs that this process happened to run before."""
+    """Makes an epoch's dropout depend on its number, not on how many epochs this process has run."""
 
     def __init__(self, seed: int) -> None:
         super().__init__()
@@ -223,16 +224,16 @@ class _EpochEnd:
         self.model, self.phase, self.run, self.state, self.task = model, phase, run, state, task
 
     def begin(self) -> None:
-        """Start an epoch's clock."""
+        """Start the clock of an epoch."""
         self.started = time.perf_counter()
 
     def finish(self, epoch: int, logs: dict[str, float], optimizer: keras.Optimizer | None = None) -> None:
-        """Note that `epoch` epochs of the phase are finished.
+        """Record that `epoch` epochs of the phase are finished.
 
         Args:
-            epoch: how many are.
-            logs: the loss and the task's metric, and both with `val_` before their names.
-            optimizer: what the phase goes on with; None where nothing is to be continued.
+            epoch: number of finished epochs.
+            logs: the loss and the task's metric, and the same with the prefix `val_`.
+            optimizer: optimizer with which the phase continues; None if there is nothing to continue.
         """
         state = self.state
         if not math.isfinite(logs["loss"] + logs["val_loss"]):
@@ -256,7 +257,7 @@ class _EpochEnd:
         if state.epoch % self.phase.epochs == 0 and not state.phase_done:
             cycle = state.epoch // self.phase.epochs
             state.phase_done = cycle == self.phase.cycles or not improves(self.run.history)
-            state.waited = 0  # the rate rises again, and validation with it
+            state.waited = 0  # the learning rate rises again
         if optimizer is not None:
             state.weights = file
         if file in (state.weights, state.best_weights):
@@ -264,13 +265,13 @@ class _EpochEnd:
         state.write(self.run)
 
     def finish_phase(self) -> None:
-        """Note that nothing is left to do in the phase."""
+        """Record that the phase is finished."""
         self.state.phase_done = True
         self.state.write(self.run)
 
 
 class _Checkpoint(keras.callbacks.Callback):
-    """Calls `_EpochEnd` from within Keras' loop."""
+    """Calls `_EpochEnd` from Keras' training loop."""
 
     def __init__(self, end: _EpochEnd) -> None:
         super().__init__()
@@ -285,7 +286,7 @@ class _Checkpoint(keras.callbacks.Callback):
 
 
 def _file_of(phase: str, epoch: int) -> str:
-    """The checkpoint after an epoch."""
+    """Return the file name of the checkpoint after an epoch."""
     return f"{phase}-{epoch:03d}.npz"
 
 
@@ -295,7 +296,7 @@ def _record(phase: str, epoch: int, seconds: float, logs: dict[str, float], metr
 
 
 class _Progress(keras.callbacks.Callback):
-    """Tells how far a phase is, in images."""
+    """Reports the progress of a phase, in images."""
 
     def __init__(self, stage: Stage, epochs: int, data: FitData) -> None:
         super().__init__()

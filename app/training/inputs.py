@@ -1,4 +1,4 @@
-"""What a phase trains on: activations out of the cache, or live images where there is nothing to be saved."""
+"""The inputs of a phase: activations from the cache, or live images where caching saves nothing."""
 
 from __future__ import annotations
 
@@ -20,39 +20,39 @@ from data.pipeline import UNTUNED, epoch_order, evaluation_batches, training_bat
 from models.builder import forward_pass
 
 _BLOCK = 4096  # rows
-_IN_MEMORY = 256 * 2**20  # bytes of features, as float32, that are held and not read again for each pass
+_IN_MEMORY = 256 * 2**20  # bytes of float32 features that are held in memory instead of read for each pass
 
 
 class Inputs(Protocol):
-    """A model to train and the batches for it: inputs and targets, float32; in training, weights too if there are any."""
+    """A model to train, and batches for it: inputs and targets, float32; in training, also weights if there are any."""
 
     model: keras.Model
     data: FitData
     objective: Objective
 
     def training(self, seed: int, first_epoch: int, epochs: int) -> tf.data.Dataset:
-        """One stream over all epochs from `first_epoch` to `epochs`, each in an order and with views of its own."""
+        """Return one stream over the epochs from `first_epoch` to `epochs`, each with its own order and views."""
         ...
 
     def validation(self) -> tf.data.Dataset:
-        """The validation images as they are, in order."""
+        """Return the validation images without augmentation, in order."""
         ...
 
 
 def validation_logits(inputs: Inputs) -> np.ndarray:
-    """What the model's last layer gives for the validation images now, float32 (n, outputs)."""
+    """Return the current logits of the model for the validation images, float32 (n, outputs)."""
     forward = forward_pass(inputs.model)
     return np.concatenate([forward(batch).numpy() for batch, _ in inputs.validation()])
 
 
 class LiveInputs:
-    """Images through the whole model, augmented again in every epoch."""
+    """Images through the whole model, augmented differently in every epoch."""
 
     def __init__(self, model: keras.Model, data: FitData, objective: Objective) -> None:
         self.model, self.data, self.objective = model, data, objective
 
     def training(self, seed: int, first_epoch: int, epochs: int) -> tf.data.Dataset:
-        """See `Inputs.training`; every epoch has views of its own."""
+        """See `Inputs.training`; every epoch has its own views."""
         data = self.data
         batches = training_batches(
             data.loader,
@@ -78,7 +78,7 @@ class LiveInputs:
         return batches.map(lambda pixels, numbers: (pixels, self._targets(numbers, 0)[0]))
 
     def _targets(self, numbers: tf.Tensor, view: int) -> list[tf.Tensor]:
-        """Targets, and weights if there are any, of the numbers of images in a view."""
+        """Return the targets, and weights if there are any, for the numbers of images in a view."""
         data = self.data
 
         def targets_of(some: np.ndarray) -> np.ndarray:
@@ -90,35 +90,35 @@ class LiveInputs:
 
 
 class CachedInputs:
-    """Activations at the freeze boundary through the part of the model above it; a different view in every epoch.
+    """Activations at the freeze boundary, through the part of the model above it, with a different view in every epoch.
 
     Attributes:
         model: the top, which shares its layers with the whole model.
     """
 
     def __init__(self, top: keras.Model, data: FitData, objective: Objective, train: Rows, validation: Rows) -> None:
-        """Take the rows of the training images, the views of an image beside each other, and of the validation images."""
+        """Store the rows of the training images, the views of an image next to each other, and of the validation images."""
         self.model, self.data, self.objective = top, data, objective
         self.train_rows, self.validation_rows = train, validation
         self.views = len(train) // len(data.train)
 
     @property
     def are_features(self) -> bool:
-        """Whether they are vectors, for a head alone: so little work that the overhead of a step would be most of it."""
+        """Whether the activations are vectors for a head alone: the work is then smaller than the overhead of a step."""
         return len(self.train_rows.shape) == 1
 
     def training(self, seed: int, first_epoch: int, epochs: int) -> tf.data.Dataset:
         """See `Inputs.training`; each epoch takes the next view of an image."""
         data, steps = self.data, self.data.steps_per_epoch
 
-        @lru_cache(maxsize=2)  # a step of the next epoch may be read ahead
+        @lru_cache(maxsize=2)  # a step of the next epoch may be prefetched
         def order_of(epoch: int) -> np.ndarray:
             return epoch_order(len(data.train), seed, epoch)
 
         def read(step: int) -> tuple[np.ndarray, ...]:
             epoch, number = divmod(int(step), steps)
             members = order_of(epoch)[number * data.batch_size :][: data.batch_size]
-            # Half of the images show one view and half another in each epoch, and each image goes round them all.
+            # Half of the images show one view and half another in each epoch, and each image cycles through all of its views.
             rows = members * self.views + (members + epoch) % self.views
             return self.train_rows.take(rows), self._targets(rows), data.weights_of(data.train[members])
 
@@ -153,7 +153,7 @@ class CachedInputs:
         )
 
     def training_blocks(self) -> Blocks:
-        """All views of all training images: features, smoothed targets and weights."""
+        """Return all views of all training images: features, smoothed targets and weights."""
         data = self.data
 
         def blocks() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -168,15 +168,15 @@ class CachedInputs:
         return lambda: all_at_once
 
     def figures(self, logits_of: Callable[[np.ndarray], np.ndarray]) -> dict[str, float]:
-        """What Keras' loop reports, of a head on the features: loss and metric, and both on validation.
+        """Return what Keras' loop reports for a head on the features: loss and metric, on training and validation.
 
-        Weights, which Keras includes in the training loss, are left out.
+        The training loss leaves out weights, which Keras includes.
         """
         loss, metric = self._figures(self.train_rows, self._targets, logits_of)
         return {"loss": loss, self.data.task.metric: metric} | self.validation_figures(logits_of)
 
     def validation_figures(self, logits_of: Callable[[np.ndarray], np.ndarray]) -> dict[str, float]:
-        """The half of `figures` that is about validation."""
+        """Return the part of `figures` about validation."""
         loss, metric = self._figures(self.validation_rows, self._validation_targets, logits_of)
         return {"val_loss": loss, f"val_{self.data.task.metric}": metric}
 
@@ -197,7 +197,7 @@ class CachedInputs:
         return summed / len(rows) / outputs, float(metric.result())
 
     def _targets(self, rows: np.ndarray) -> np.ndarray:
-        """Targets of rows of the training images."""
+        """Return the targets for rows of the training images."""
         first, *_ = self.data.all_views[0].numbers
         return self.objective.targets(self.data.train[rows // self.views], first + rows % self.views)
 
@@ -206,6 +206,6 @@ class CachedInputs:
 
 
 def _in_blocks(count: int) -> Iterator[np.ndarray]:
-    """The numbers below `count`, some thousands at a time."""
+    """Yield the numbers below `count` in blocks."""
     for start in range(0, count, _BLOCK):
         yield np.arange(start, min(start + _BLOCK, count))

@@ -1,7 +1,7 @@
-"""A linear head, fitted directly: logistic or ridge regression, its regularisation chosen on the validation split.
+"""Closed-form solver of a linear head: logistic or ridge regression, with the regularisation chosen on the validation split.
 
-On a frozen backbone a linear head has one best solution. L-BFGS finds it in some dozens of passes over the features, where
-gradient steps only come near it after many epochs.
+On a frozen backbone, a linear head has a unique best solution. L-BFGS finds it in some dozens of passes over the features,
+where gradient steps only approach it after many epochs.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from scipy.linalg import cholesky, solve_triangular
 from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
-# Weights of the squared norm of the kernel, beside the mean loss of features with unit mean variance; strongest first.
+# Weights of the squared norm of the kernel, relative to the mean loss on features with unit mean variance; strongest first.
 PENALTIES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 _MOST_ITERATIONS = 200
-# A solution is good enough where no derivative is larger, about a ten-millionth above the least; float32 leaves 2e-5.
+# A solution is accepted where no derivative is larger, about a ten-millionth above the minimum; float32 reaches 2e-5.
 _LARGEST_DERIVATIVE = 5e-5
-_LEAST_GAIN = 1e-8  # of a step, as a part of the objective, should rounding not let the derivatives get there
+_LEAST_GAIN = 1e-8  # of a step, relative to the objective, if rounding keeps the derivatives from getting there
 
-# Gives the examples in blocks, the same at each call: features, (n, width), targets, (n, outputs), and weights, (n,).
+# Yields the examples in blocks, the same at each call: features, (n, width), targets, (n, outputs), and weights, (n,).
 Blocks = Callable[[], Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]]]
-# Of logits and targets, (n, outputs): the losses, (n,), and their gradients, (n, outputs); see `app.tasks.task.Task`.
+# From logits and targets, (n, outputs), to per-example losses, (n,), and gradients, (n, outputs); see `app.tasks.task.Task`.
 Loss = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True)
 class LinearHead:
-    """A solution.
+    """A fitted linear head.
 
     Attributes:
         kernel: float32 (width, outputs).
         bias: float32 (outputs,).
-        penalty: the one of `PENALTIES` that did best on validation.
+        penalty: the best of `PENALTIES` on validation.
     """
 
     kernel: np.ndarray
@@ -44,25 +44,25 @@ class LinearHead:
     penalty: float
 
     def logits(self, features: np.ndarray) -> np.ndarray:
-        """Answer features, float (n, width), with float32 (n, outputs)."""
+        """Compute logits, float32 (n, outputs), for features, float (n, width)."""
         return features.astype(np.float32) @ self.kernel + self.bias
 
 
 def fit_linear_head(training: Blocks, loss: Loss, validation_loss: Callable[[LinearHead], float]) -> LinearHead:
-    """Fit the head with one penalty after the other, from strong to weak, until validation gets worse.
+    """Fit the head with one penalty after another, from strong to weak, until validation gets worse.
 
-    It minimises mean loss + penalty / 2 * |kernel|^2 over centred features that are scaled by one number to a mean
-    variance of one, so that the penalties mean the same for every backbone; each solution starts from the one before.
+    The objective is mean loss + penalty / 2 * |kernel|^2 over centred features that are scaled by one number to a mean
+    variance of one, so that the penalties mean the same for every backbone. Each solution starts from the previous one.
     L-BFGS: Liu and Nocedal 1989, in variables in which the objective curves about equally in all directions
     (preconditioning: Nocedal and Wright, "Numerical Optimization", 2006, chapter 5.1), so that the number of passes hardly
-    depends on how the features hang together or on the penalty.
+    depends on the correlation of the features or on the penalty.
 
     Args:
         training: the training examples, never held in memory as a whole.
-        loss: of an example; convex in its logits.
+        loss: per-example loss; convex in its logits.
         validation_loss: evaluates a solution; the lowest wins.
     """
-    # Its steps are too short for the threads of BLAS: waiting for each other, two of them took eight times as long as one.
+    # The steps are too short for the threads of BLAS, which wait for each other: two took eight times as long as one.
     with threadpool_limits(1, user_api="blas"):
         return _fit(training, loss, validation_loss)
 
@@ -86,13 +86,13 @@ def _fit(training: Blocks, loss: Loss, validation_loss: Callable[[LinearHead], f
 
 @dataclass(frozen=True)
 class _Moments:
-    """Of the training features.
+    """Moments of the training features.
 
     Attributes:
         mean: float32 (width,).
-        scale: what scales them to a mean variance of one.
-        covariance: of the scaled ones, float32 (width, width).
-        weight: the sum of the examples' weights.
+        scale: factor that scales the features to a mean variance of one.
+        covariance: of the scaled features, float32 (width, width).
+        weight: sum of the examples' weights.
     """
 
     mean: np.ndarray
@@ -101,7 +101,7 @@ class _Moments:
     weight: float
 
     def unscaled(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Kernel and bias for features as they are, from weights for features that are centred and scaled."""
+        """Return kernel and bias for the original features, from weights for centred and scaled features."""
         kernel = weights[:-1] * np.float32(self.scale)
         return kernel, weights[-1] - self.mean @ kernel
 
@@ -119,13 +119,13 @@ def _moments(training: Blocks) -> _Moments:
         centred = features - mean
         products += centred.T @ centred
     variance = float(np.trace(products, dtype=np.float64)) / width / count
-    least = max(1e-9 * float(np.mean(mean**2)), 1e-12)  # below it there is nothing but float32's rounding
+    least = max(1e-9 * float(np.mean(mean**2)), 1e-12)  # below it, there is only float32's rounding
     scale = 1 / math.sqrt(max(variance, least))
     return _Moments(mean, scale, products * np.float32(scale**2 / count), weight)
 
 
 def _curvature(targets: np.ndarray, loss: Loss) -> float:
-    """About the second derivative of an example's loss by a logit near zero: the mean over these targets and the outputs.
+    """Estimate the second derivative of the per-example loss by a logit near zero: the mean over targets and outputs.
 
     Hutchinson 1990: the mean of z'Hz over random signs z is the sum of the diagonal of H.
     """
@@ -136,8 +136,8 @@ def _curvature(targets: np.ndarray, loss: Loss) -> float:
 def _minimise(
     training: Blocks, loss: Loss, start: np.ndarray, penalty: float, curvature: float, moments: _Moments
 ) -> np.ndarray:
-    """The best weights with a penalty, float32 (width + 1, outputs), the biases last."""
-    # By the weights of one output, w, the objective's second derivatives are about LL'; by L'w, a unit matrix.
+    """Return the best weights with a penalty, float32 (width + 1, outputs), the biases last."""
+    # For the weights w of one output, the objective's second derivatives are about LL'; for L'w, a unit matrix.
     hessian = curvature * moments.covariance.astype(np.float64)
     hessian[np.diag_indices_from(hessian)] += penalty
     lower = np.asfortranarray(cholesky(hessian, lower=True, overwrite_a=True, check_finite=False), np.float32)

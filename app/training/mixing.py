@@ -1,4 +1,4 @@
-"""MixUp and CutMix: a batch is mixed with itself in another order, inputs and labels in the same shares."""
+"""MixUp and CutMix: mix a batch with itself in another order, inputs and labels in the same shares."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import tensorflow as tf
 def mixed(
     inputs: tf.Tensor, labels: tf.Tensor, *, mixup: float, cutmix: float, seed: int, step: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """One batch after MixUp or CutMix; where both are asked for, each batch draws one of them, as timm does.
+    """Apply MixUp or CutMix to a batch; if both are given, each batch draws one of them, as in timm.
 
     MixUp (Zhang et al. 2018, https://arxiv.org/abs/1710.09412) takes weighted means; on activations it is Manifold MixUp (Verma
-    et al. 2019, https://arxiv.org/abs/1806.05236). CutMix (Yun et al. 2019, https://arxiv.org/abs/1905.04899) puts a box of one
-    example into another: of pixels, or of an activation map. Features are vectors and have no place for a box: CutMix leaves
-    them as they are, and where both are asked for, they get MixUp.
+    et al. 2019, https://arxiv.org/abs/1806.05236). CutMix (Yun et al. 2019, https://arxiv.org/abs/1905.04899) pastes a box of
+    one example into another: of pixels, or of an activation map. Features are vectors and have no place for a box: CutMix
+    leaves them as they are, and if both are given, they get MixUp.
 
     Args:
         inputs: float32 (batch, ...): pixels or activations, (batch, height, width, channels), or features.
-        labels: float32 (batch, outputs): one-hot, several-hot or numbers.
+        labels: float32 (batch, outputs): one-hot, multi-hot or numbers.
         mixup: parameter of the Beta distribution that MixUp's share is drawn from; 0: no MixUp.
-        cutmix: parameter of the Beta distribution that the part outside of CutMix's box is drawn from; 0: no CutMix.
-        seed: with the step, of the draws.
+        cutmix: parameter of the Beta distribution that the share outside CutMix's box is drawn from; 0: no CutMix.
+        seed: of the draws, together with the step.
         step: scalar int64, number of the batch in its phase.
 
     Returns:
-        Inputs and labels of the same shapes. A label has the share of its example in the inputs; for CutMix, of the area.
+        Inputs and labels of the same shapes. A label has the share of its example in the inputs; for CutMix, in the area.
     """
     if inputs.shape.rank != 4:
         cutmix = 0.0
@@ -52,15 +52,15 @@ def mixed(
 
 
 def _beta(parameter: float, seeds: tf.Tensor) -> tf.Tensor:
-    """A draw from the symmetric Beta distribution, scalar float32, by two seeds (2, 2)."""
+    """Draw from the symmetric Beta distribution, scalar float32; `seeds` is (2, 2)."""
     first, second = (tf.random.stateless_gamma([], seeds[i], parameter) for i in range(2))
     return tf.math.divide_no_nan(first, first + second)  # both draws of a very small parameter may be 0
 
 
 def _box(height: tf.Tensor, width: tf.Tensor, area: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Where a box is of about a part `area` of the map, in the map's proportions: bool (height, width).
+    """Return a mask with a box of about a part `area` of the map, in the map's proportions: bool (height, width).
 
-    Its middle may lie anywhere, and what would lie beyond the border is cut off, as in the paper.
+    Its centre may lie anywhere, and the part beyond the border is cut off, as in the paper.
     """
     middles = tf.random.stateless_uniform([2], seed)
 

@@ -1,4 +1,4 @@
-"""A phase: a stretch of training in which the same layers train for the same objective under one optimizer."""
+"""A phase: a part of training in which the same layers train for the same objective under one optimizer."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ class Phase:
     """One phase of a strategy.
 
     Attributes:
-        name: as it is written in the history.
-        epochs: how many in a cycle.
-        patience: epochs without a better validation before the phase ends early.
+        name: name in the history.
+        epochs: epochs in a cycle.
+        patience: epochs without improvement on validation before the phase ends early.
         trainable: freezes and unfreezes the layers of a model.
-        optimizer: makes the optimizer for a model, by the number of steps an epoch has.
-        objective: makes what is learned, by the data.
-        callbacks: of Keras, made for each phase that is fitted in steps.
-        solver: finds the head of a model whose other layers are frozen, where their features are cached; the epochs and the
-            optimizer are then for live images only. None where there is no closed form.
-        cycles: how many at most; another one begins while validation improves.
-        goes_on: the phase takes the place of another cycle of the one before, so it only begins while validation improves.
-        rate_option: the option that lowers the learning rate, named where the loss is no longer a number.
+        optimizer: creates the optimizer for a model, from the number of steps per epoch.
+        objective: creates the objective from the data.
+        callbacks: creates Keras callbacks for each phase that is fitted in steps.
+        solver: closed-form solver of the head of a model whose other layers are frozen, if their features are cached; the
+            epochs and the optimizer then apply only to live images. None if there is no solver.
+        cycles: largest number of cycles; another one begins while validation improves.
+        goes_on: the phase replaces another cycle of the previous one, so it only begins while validation improves.
+        rate_option: the option that lowers the learning rate, named if the loss becomes NaN or infinite.
     """
 
     name: str

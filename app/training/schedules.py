@@ -1,4 +1,4 @@
-"""What makes the optimizer of a phase, for `Phase.optimizer`."""
+"""Optimizers of a phase, for `Phase.optimizer`."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def cosine_adamw(
 
     Args:
         learning_rate: the peak.
-        epochs: of a cycle, those of the warm-up among them.
-        warmup_epochs: of rising learning rate.
-        weight_decay: decoupled.
-        cycles: how many at most.
+        epochs: epochs of a cycle, including the warm-up.
+        warmup_epochs: epochs with a rising learning rate.
+        weight_decay: decoupled weight decay.
+        cycles: largest number of cycles.
 
     Returns:
-        A function from a model and the number of steps an epoch has to a new optimizer.
+        A function from a model and the number of steps per epoch to a new optimizer.
     """
 
     def optimizer(_: keras.Model, steps: int) -> keras.optimizers.Optimizer:

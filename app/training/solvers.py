@@ -1,4 +1,4 @@
-"""What finds a head on cached features without steps, for `Phase.solver`."""
+"""Closed-form solvers of a head on cached features, for `Phase.solver`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from app.training.linear import LinearHead, fit_linear_head
 
 
 def linear_head(inputs: CachedInputs) -> LinearHead:
-    """Logistic or ridge regression by the loss of the objective, its penalty chosen on validation."""
+    """Fit logistic or ridge regression, by the loss of the objective; the penalty is chosen on validation."""
     return fit_linear_head(
         inputs.training_blocks(),
         inputs.objective.linear_loss,

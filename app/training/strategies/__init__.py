@@ -1,4 +1,4 @@
-"""The table of strategies: each is one function that says which phases a model is trained in."""
+"""The table of strategies: each strategy is one function that returns the phases of training."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Strategy:
     """One way to train.
 
     Attributes:
-        description: what it is, in a few words.
-        phases: which phases a plan makes of it, on a backbone.
+        description: short description.
+        phases: returns the phases for a plan and a backbone.
     """
 
     description: str

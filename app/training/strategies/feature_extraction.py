@@ -1,4 +1,4 @@
-"""Strategy: the backbone stays as it is, and only the head trains."""
+"""Strategy: train only the head on the frozen backbone."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ else:
 
 
 def phases(plan: Plan, spec: BackboneSpec) -> list[Phase]:
-    """One phase, in which the head trains on the frozen backbone."""
+    """Return one phase, in which the head trains on the frozen backbone."""
     return [
         Phase(
             name="head",

@@ -1,7 +1,7 @@
-"""Strategy: the head first, on the frozen backbone; then the top of the backbone with it, slowly.
+"""Strategy: train the head on the frozen backbone, then the head and the top of the backbone, slowly.
 
-A new head's first gradients are large and mean nothing to the backbone: trained together from the start they would wreck
-it. So phase 1 trains the head alone, and phase 2 begins with a warm-up (Kumar et al. 2022, https://arxiv.org/abs/2202.10054).
+A new head's first gradients are large and meaningless to the backbone: trained together from the start, they would damage it.
+So phase 1 trains the head alone, and phase 2 begins with a warm-up (Kumar et al. 2022, https://arxiv.org/abs/2202.10054).
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from models.freezing import unfreeze_blocks, unfreeze_from
 if TYPE_CHECKING:
     import keras
 
-RATE_OF_MANY = 3e-4  # peak learning rate of more than the last blocks
+RATE_OF_MANY = 3e-4  # peak learning rate for more than the last blocks
 
 
 def phases(plan: Plan, spec: BackboneSpec) -> list[Phase]:
-    """Feature extraction, then fine-tuning of the backbone's last blocks or from a named layer up.
+    """Return feature extraction, then fine-tuning of the backbone's last blocks or from a named layer up.
 
-    Fine-tuning goes on while validation improves, cycle after cycle: with a deeper part of the backbone where there is one to
-    try, else with the same layers.
+    Fine-tuning continues while validation improves, cycle after cycle: with a deeper part of the backbone if there is one to
+    try, otherwise with the same layers.
     """
     fine_tune = _phase(
         "fine_tune",
@@ -73,7 +73,7 @@ def _phase(
 
 
 def _unfreezing(plan: Plan, spec: BackboneSpec, unfrozen: int | str) -> Callable[[keras.Model], None]:
-    """What unfreezes the last blocks of a model's backbone, or everything from a layer up."""
+    """Return a function that unfreezes the last blocks of a model's backbone, or everything from a layer up."""
 
     def trainable(model: keras.Model) -> None:
         if isinstance(unfrozen, str):
