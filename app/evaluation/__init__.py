@@ -1,1 +1,1 @@
-"""Numbers, figures and the report of a trained model."""
+"""Metrics, plots and the report of a trained model."""

@@ -1,4 +1,4 @@
-"""Which weights a run keeps, and what to try next: sentences that each follow from something the run has measured."""
+"""Which weights a run keeps, and what to try next: each sentence follows from something that the run has measured."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from app.config.plan import Plan
 from data.auditing.groups import find_conflicts
 from data.examples import Examples
 
-MOST = 3  # pieces of advice: more is not read
-_SURE = 0.95  # probability of another class than the label, from which on the label is suspected
+MOST = 3  # pieces of advice: more would not be read
+_SURE = 0.95  # probability of another class than the label, from which the label is suspected
 _GAP = 0.1  # between training and validation, in parts of 1
-_LEAST_CONFUSED = 3  # images: fewer are chance
+_LEAST_CONFUSED = 3  # images: fewer may be chance
 
 PHASES = {"head": "the head", "fine_tune": "fine-tuning", "deeper": "fine-tuning of more blocks"}
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What a run has measured, without its test split: advice that is drawn from it would make it part of training.
+    """Measurements of a run, without its test split: advice that is drawn from it would make it part of training.
 
     Attributes:
-        plan: of the run.
+        plan: plan of the run.
         metric: name of the task's metric in the history.
-        history: one record an epoch.
+        history: one record per epoch.
         best: the record of the epoch whose weights are kept.
-        still_improves: validation was getting better when training reached its last epoch.
-        blocks: how many the backbone has.
+        still_improves: whether validation was still improving when training reached its last epoch.
+        blocks: number of blocks of the backbone.
         seconds: `total` and by phase.
-        examples: of the validation split.
-        validation: its metrics.
-        probabilities: of the validation split, float (n, outputs).
-        mirrored: names of two images that are turned or mirrored to each other and have different labels, as many
-            images of these labels are; None where there are none.
+        examples: examples of the validation split.
+        validation: metrics of the validation split.
+        probabilities: predictions for the validation split, float (n, outputs).
+        mirrored: names of two images that are rotations or mirror images of each other and have different labels, if these
+            labels have the same number of images; None if there are none.
     """
 
     plan: Plan
@@ -53,11 +53,11 @@ class Measured:
 
 
 def describe_best(best: dict[str, Any], history: Sequence[dict[str, Any]], metric: str) -> str:
-    """Which epoch's weights are kept, and which are discarded.
+    """Describe which epoch's weights are kept, and which are discarded.
 
     Args:
-        best: the record of that epoch.
-        history: of all epochs.
+        best: the record of the kept epoch.
+        history: records of all epochs.
         metric: name of the task's metric in the history.
     """
     phase, reached = best["phase"], f"validation {metric} {best[f'val_{metric}']:.3f}"
@@ -73,27 +73,27 @@ def describe_best(best: dict[str, Any], history: Sequence[dict[str, Any]], metri
 
 
 def title_of(phase: str) -> str:
-    """A phase's name in a sentence."""
+    """Return a phase's name as it appears in a sentence."""
     return PHASES.get(phase, phase.replace("_", " "))
 
 
 def advise(measured: Measured) -> list[str]:
-    """What to try next, the most promising first; at most `MOST` sentences."""
+    """Return what to try next, the most promising first; at most `MOST` sentences."""
     return [text for rule in RULES for text in [rule(measured)] if text][:MOST]
 
 
 def find_mirrored(examples: Examples) -> tuple[str, str] | None:
-    """Two images that are turned or mirrored to each other and have different labels, as many images of these labels are.
+    """Find two images that are rotations or mirror images of each other but have different labels of equal size.
 
     Args:
-        examples: with their duplicates.
+        examples: examples with their duplicates.
 
     Returns:
-        Their names; None where there are none.
+        Their names; None if there are none.
     """
     assert (
         examples.duplicates is not None and examples.upright is not None
-    )  # `app.interface.sources.open_readable` gives them
+    )  # set by `app.interface.sources.open_readable`
     for members in find_conflicts(examples, examples.upright, examples.duplicates).orientations:
         (one, *others), labels = members.tolist(), examples.labels.array
         other = next(index for index in others if np.any(labels[index] != labels[one]))
@@ -108,7 +108,7 @@ def _flip(measured: Measured) -> str | None:
 
 
 def flip_advice(mirrored: tuple[str, str]) -> str:
-    """What to do about images that `find_mirrored` has found."""
+    """Return advice about the images that `find_mirrored` found."""
     one, other = mirrored
     return (
         f"{one} and {other} are turned or mirrored to each other and have different labels: train with --no-flip, "
@@ -175,7 +175,7 @@ def _more_data(measured: Measured) -> str | None:
 
 def _confused(measured: Measured) -> str | None:
     counts = np.array(measured.validation.get("confusion", []))
-    if len(counts) < 3:  # of two classes, any mistake confuses both
+    if len(counts) < 3:  # with two classes, any mistake confuses both
         return None
     pairs = np.triu(counts + counts.T, 1)
     one, other = np.unravel_index(pairs.argmax(), pairs.shape)

@@ -1,8 +1,8 @@
-"""Confidence calibration: probabilities that are right as often as they say, without another operation in the model.
+"""Confidence calibration: probabilities that match how often predictions are right, at no cost in the model.
 
-A model that is trained with label smoothing is right more often than its probabilities tell. Temperature scaling (Guo et al.
+A model that is trained with label smoothing is right more often than its probabilities say. Temperature scaling (Guo et al.
 2017, https://arxiv.org/abs/1706.04599) divides the logits by a temperature, fitted on the validation split. Dividing logits is
-dividing the kernel and the bias of the last layer, so `model.keras` and every exported file have it, at no cost.
+the same as dividing the kernel and the bias of the last layer, so `model.keras` and every exported file are calibrated too.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ import numpy as np
 from data.labels import UNKNOWN
 
 BINS = 15
-TEMPERATURES = (0.2, 10.0)  # colder or hotter is what few examples suggest, not what a model needs
+TEMPERATURES = (0.2, 10.0)  # only a few examples would suggest a temperature outside this range
 FOLDS = 5  # of the cross-validation that decides whether to calibrate at all
 _SPREAD = 0.5  # standard deviation of the logarithms of the classes' temperatures around the shared one
-_MOST = 5_000  # examples that are looked at: more change the second digit after the point
+_MOST = 5_000  # examples that are used: more change only the second decimal
 _MOST_DRAWN = 10**7  # decisions
-_LEAST = 1e-7  # probability: float32 has none between 1 - 6e-8 and 1
+_LEAST = 1e-7  # probability: float32 has no value between 1 - 6e-8 and 1
 
 # From logits and labels to temperatures, float64 (outputs,).
 Fit = Callable[[np.ndarray, np.ndarray], np.ndarray]
-# From logits and labels to the losses of the examples, float64 (n,).
+# From logits and labels to per-example losses, float64 (n,).
 Loss = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Calibrator:
-    """How a task's probabilities are calibrated.
+    """Calibration of a task's probabilities.
 
     Attributes:
-        logits: of probabilities; any logits that give these probabilities will do.
-        probabilities: of logits.
-        fit: finds the temperatures.
-        loss: what they are fitted to, and evaluated by.
-        decisions: of probabilities and labels, how sure each decision is, float (decisions,), and whether it is right.
+        logits: maps probabilities to logits; any logits that give these probabilities will do.
+        probabilities: maps logits to probabilities.
+        fit: fits the temperatures.
+        loss: per-example loss that the temperatures are fitted to, and evaluated by.
+        decisions: maps probabilities and labels to the confidence of each decision, float (decisions,), and its correctness.
     """
 
     logits: Callable[[np.ndarray], np.ndarray]
@@ -48,15 +48,15 @@ class Calibrator:
     decisions: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
     def temperatures(self, probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray | None:
-        """The temperatures that make probabilities say how often they are right, as far as cross-validation confirms it.
+        """Fit temperatures that calibrate probabilities, if cross-validation confirms the improvement.
 
         Args:
             probabilities: of the validation split, float (n, outputs).
             labels: of the same examples.
 
         Returns:
-            float32 (outputs,); None where temperatures fitted on four fifths of the examples do not lower the log loss of the
-            last fifth, or there are too few examples to tell.
+            float32 (outputs,); None if temperatures fitted on four fifths of the examples do not lower the log loss of the
+            last fifth, or there are too few examples.
         """
         some = slice(None, None, -(-len(labels) // _MOST))
         logits, labels = self.logits(probabilities[some]), labels[some]
@@ -74,7 +74,7 @@ class Calibrator:
         return float(losses.mean())
 
     def figures(self, probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-        """How well probabilities say how often they are right.
+        """Measure how well probabilities are calibrated.
 
         Returns:
             `log_loss`, in nats; `ece`, see `calibration_error`; and `ece_by_chance`, see `error_by_chance`.
@@ -87,16 +87,16 @@ class Calibrator:
         }
 
     def at(self, probabilities: np.ndarray, temperatures: np.ndarray) -> np.ndarray:
-        """The probabilities of the same logits, divided by temperatures, (outputs,): float32 (n, outputs)."""
+        """Return the probabilities after dividing the logits by temperatures, (outputs,): float32 (n, outputs)."""
         return self.probabilities(self.logits(probabilities) / temperatures).astype(np.float32)
 
 
 class Reliability(NamedTuple):
-    """How sure decisions are, against how often they are right, in bins of equal width.
+    """Confidence of decisions, and the share of them that are right, in bins of equal width.
 
     Attributes:
-        confidence: float (bins,), the mean of each bin; NaN where it is empty.
-        accuracy: the same of what is right.
+        confidence: float (bins,), the mean of each bin; NaN for an empty bin.
+        accuracy: float (bins,), the share that is right; NaN for an empty bin.
         counts: int (bins,).
     """
 
@@ -106,7 +106,7 @@ class Reliability(NamedTuple):
 
 
 def reliability(confidence: np.ndarray, right: np.ndarray) -> Reliability:
-    """Sort decisions by how sure they are.
+    """Sort decisions into bins by confidence.
 
     Args:
         confidence: float (decisions,), in [0, 1].
@@ -120,7 +120,7 @@ def reliability(confidence: np.ndarray, right: np.ndarray) -> Reliability:
 
 
 def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
-    """The expected calibration error: the mean gap between confidence and accuracy, over 15 bins of confidence.
+    """Compute the expected calibration error: the mean gap between confidence and accuracy, over 15 bins of confidence.
 
     Guo et al. 2017, https://arxiv.org/abs/1706.04599.
 
@@ -129,16 +129,16 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
         right: bool (decisions,).
 
     Returns:
-        A number in [0, 1]; 0 for a model that is right as often as it says.
+        A number in [0, 1]; 0 for a perfectly calibrated model.
     """
     bins = reliability(confidence, right)
     return float(np.nansum(np.abs(bins.accuracy - bins.confidence) * bins.counts) / len(right))
 
 
 def error_by_chance(confidence: np.ndarray) -> float:
-    """The calibration error that a model with these confidences has on so few examples though each of them is true.
+    """Compute the calibration error that a perfectly calibrated model with these confidences has by chance.
 
-    It is above 0, since what is right in a bin differs from what is expected by chance; the mean of up to 200 draws.
+    It is above 0, since the accuracy of a bin varies by chance around its expectation; the mean of up to 200 draws.
 
     Args:
         confidence: float (decisions,), in [0, 1].
@@ -154,10 +154,10 @@ def error_by_chance(confidence: np.ndarray) -> float:
 
 
 def _one_temperature(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Of classes that exclude each other: one for all, so that their order stays.
+    """Fit one temperature for mutually exclusive classes, so that their order is preserved.
 
     Each label counts as wrong once in n + 2 times, by the rule of succession, as in Platt (1999): a few examples that are
-    all right do not make a model that is sure of everything.
+    all right do not make a model that is certain of everything.
     """
     count, outputs = logits.shape
     wrong = 1 / (count + 2)
@@ -168,7 +168,7 @@ def _one_temperature(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def _temperature_per_class(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Of classes that are each a yes or no: one each, drawn towards the one that is best for all of them.
+    """Fit one temperature for each independent class, drawn towards the one that is best for all classes together.
 
     Targets are Platt's (1999): (n + 1) / (n + 2) for the n examples that have a class, and 1 / (m + 2) for the m others.
     """
@@ -190,7 +190,7 @@ def _temperature_per_class(logits: np.ndarray, labels: np.ndarray) -> np.ndarray
 
 
 def _minimise(objective: Callable[[float], float]) -> float:
-    """The temperature at whose inverse an objective is least."""
+    """Return the temperature whose inverse minimises an objective."""
     from scipy.optimize import minimize_scalar
 
     coldest, hottest = np.log(TEMPERATURES)
@@ -202,7 +202,7 @@ def _log_loss(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def _log_loss_per_class(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Their mean is that of all that is known."""
+    """Return per-example losses whose mean is the mean over all known labels."""
     known = labels != UNKNOWN
     losses = np.logaddexp(0, logits) - (labels > 0.5) * logits
     return (known * losses).sum(axis=1) * (len(labels) / max(1, known.sum()))

@@ -1,4 +1,4 @@
-"""Fonts for names in any script: those of the system, for letters that the figures' own font lacks."""
+"""Fonts for names in any script: the system's fonts, for letters that the font of the plots lacks."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from matplotlib.ft2font import FT2Font
 from app.interface.events import print_text
 
 _UNSEEN = ("Cc", "Cf", "Zs", "Zl", "Zp")  # categories of Unicode that need no glyph
-_MOST_FONTS = 5  # more scripts than that are hardly in the names of one data set
+_MOST_FONTS = 5  # the names of a data set hardly use more scripts
 
 
 @contextmanager
 def fonts_for(names: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """Within it, figures are drawn with fonts that have the letters of these names.
+    """Draw plots within this context with fonts that have the letters of these names.
 
     Gives:
-        The names as they can be drawn: those with letters that no font has are called "class 3", by their position.
+        The names as they can be drawn: names with letters that no font has become "class 3", by their position.
     """
     families, missing = _find_fonts("".join(sorted(set("".join(names)))))
     shown = tuple(f"class {number}" if missing & set(name) else name for number, name in enumerate(names))
@@ -31,13 +31,13 @@ def fonts_for(names: Sequence[str]) -> Iterator[tuple[str, ...]]:
 
 
 def undrawable(names: Sequence[str]) -> list[str]:
-    """The names with letters that no font of this system has."""
+    """Return the names with letters that no font of this system has."""
     _, missing = _find_fonts("".join(sorted(set("".join(names)))))
     return [name for name in names if missing & set(name)]
 
 
 def print_undrawable(class_names: Sequence[str]) -> None:
-    """Say which names the figures have to do without."""
+    """Print which names the plots cannot show."""
     names = undrawable(class_names)
     if names:
         others = f" and {len(names) - 1:,} other {'name' if len(names) == 2 else 'names'}" if len(names) > 1 else ""
@@ -49,7 +49,7 @@ def print_undrawable(class_names: Sequence[str]) -> None:
 
 @cache
 def _find_fonts(letters: str) -> tuple[list[str], set[str]]:
-    """Families that have the letters which the figures' own font lacks, and the letters that none has."""
+    """Return families with the letters that the plots' own font lacks, and the letters that no family has."""
     missing = {one for one in letters if unicodedata.category(one) not in _UNSEEN}
     missing -= _letters_of(fontManager.findfont(FontProperties(), rebuild_if_missing=False), 0, missing)
     families: list[str] = []
@@ -64,18 +64,18 @@ def _find_fonts(letters: str) -> tuple[list[str], set[str]]:
 
 
 def _upright_fonts() -> list[FontEntry]:
-    """Those that a family's name stands for in a figure, but for the one that has a box for every letter."""
+    """Return the fonts that a family's name stands for in a plot, except the one that has a box for every letter."""
     fonts = [one for one in fontManager.ttflist if not one.name.startswith("Last Resort")]
     return [one for one in fonts if one.style == "normal" and one.weight in (400, "normal", "regular")]
 
 
 def _letters_of(path: str, index: int, letters: set[str]) -> set[str]:
-    """Which of the letters a font file can draw."""
+    """Return the letters that a font file can draw."""
     try:
         font = FT2Font(path, face_index=index)
         known = set(map(chr, font.get_charmap())) & letters
         for one in known:
-            font.load_char(ord(one))  # fonts of emoji hold images, which cannot be drawn
+            font.load_char(ord(one))  # emoji fonts hold images, which cannot be drawn
     except (OSError, RuntimeError):
         return set()
     return known

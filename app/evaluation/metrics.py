@@ -1,4 +1,4 @@
-"""Metrics of a model's predictions, as numbers only: one function a task."""
+"""Metrics of a model's predictions, as numbers only: one function per task."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from app.evaluation.calibration import ANY_CLASSES, ONE_CLASS, calibration_error
 from app.evaluation.thresholds import decide
 from data.labels import UNKNOWN
 
-RESAMPLES = 200  # of a bootstrap: its interval is good to about a tenth of its width
+RESAMPLES = 200  # of a bootstrap: the interval is accurate to about a tenth of its width
 
 
 def measure_single_label(
     probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[str], thresholds: np.ndarray | None = None
 ) -> dict[str, Any]:
-    """Compare a classifier's answers with the truth.
+    """Compute the metrics of a single-label classifier.
 
     Args:
         probabilities: float (n, classes), rows that sum to 1.
         labels: int (n,).
-        class_names: one name a label.
+        class_names: a name for each label.
         thresholds: see `app.evaluation.thresholds.decide`.
 
     Returns:
         `n`; `accuracy` with `accuracy_ci95`, its Wilson score interval (Wilson 1927); `balanced_accuracy` and `macro_f1`,
-        over the classes that are there; `log_loss` in nats; `ece`, the expected calibration error (see
+        over the classes that have examples; `log_loss` in nats; `ece`, the expected calibration error (see
         `app.evaluation.calibration.calibration_error`); `classes`, by name, with n, precision, recall and f1; and `confusion`,
         counts by true class (rows) and predicted class (columns).
     """
@@ -53,25 +53,25 @@ def measure_single_label(
 def measure_multi_label(
     probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[str], thresholds: np.ndarray
 ) -> dict[str, Any]:
-    """Compare the predictions of a model that gives each image any number of classes with the truth.
+    """Compute the metrics of a multi-label classifier.
 
     Args:
         probabilities: float (n, classes), each in [0, 1].
-        labels: (n, classes), 1 for each class of an image, `UNKNOWN` where that is not known, and else 0.
-        class_names: one name a class.
-        thresholds: (classes,), from which probability on a class is answered.
+        labels: (n, classes), 1 for each class of an image, `UNKNOWN` if it is not known, otherwise 0.
+        class_names: a name for each class.
+        thresholds: (classes,), probability from which each class is predicted.
 
     Returns:
         `n`; `map`, the mean of the classes' average precision, with `map_ci95`, from a bootstrap over the images;
-        `accuracy`, the part of the images all of whose classes are answered and no others, with `accuracy_ci95` (Wilson);
-        `label_accuracy`, the part of the yes and no that is right, and `balanced_accuracy`, the mean of its parts among yes
-        and among no, over the classes; `macro_f1` and `micro_f1`; `log_loss`, of a yes or no, in nats; `ece`, of these;
-        `classes`, by name, with n, precision, recall, f1, average_precision and threshold. Means over classes are over
-        those that some images have. What is not known counts nowhere, and `unknown` is how much that is, if it is any.
+        `accuracy`, the share of images whose predicted classes are exactly right, with `accuracy_ci95` (Wilson);
+        `label_accuracy`, the share of right decisions, and `balanced_accuracy`, the mean of the shares of right decisions
+        among yes and among no, over the classes; `macro_f1` and `micro_f1`; `log_loss` of a decision, in nats; `ece` of the
+        decisions; `classes`, by name, with n, precision, recall, f1, average_precision and threshold. Means over classes
+        leave out classes that no image has. Unknown labels are not counted; `unknown` is their number, if there are any.
     """
     from sklearn.metrics import f1_score, precision_recall_fscore_support
 
-    # What is not known is no, answered last and with no: so it is in no precision, recall or average precision.
+    # Unknown labels become no with the lowest probability, so they are in no precision, recall or average precision.
     known = labels != UNKNOWN
     truth, decided = labels > 0.5, (probabilities >= thresholds) & known
     ranks = np.where(known, probabilities, -1.0)
@@ -101,9 +101,9 @@ def measure_multi_label(
 
 
 def average_precisions(probabilities: np.ndarray, truth: np.ndarray, counts: np.ndarray | None = None) -> np.ndarray:
-    """Average precision of each class: the mean of the precision at each image that has it, the likeliest first.
+    """Compute the average precision of each class: the mean precision at each image that has it, the likeliest first.
 
-    Images with the same probability come together, as for scikit-learn.
+    Images with the same probability are ranked together, as in scikit-learn.
 
     Args:
         probabilities: float (n, classes).
@@ -119,7 +119,7 @@ def average_precisions(probabilities: np.ndarray, truth: np.ndarray, counts: np.
     hits = ordered * np.take_along_axis(truth, order, axis=0)
     precision = hits.cumsum(axis=0) / np.maximum(ordered.cumsum(axis=0), 1e-12)
     sorted_probabilities = np.take_along_axis(probabilities, order, axis=0)
-    last = np.full(order.shape, len(truth) - 1)  # of those with the same probability
+    last = np.full(order.shape, len(truth) - 1)  # last rank with the same probability
     last[:-1] = np.where(np.diff(sorted_probabilities, axis=0) != 0, np.arange(len(truth) - 1)[:, None], len(truth) - 1)
     last = np.minimum.accumulate(last[::-1], axis=0)[::-1]
     precision = np.take_along_axis(precision, last, axis=0)
@@ -138,16 +138,16 @@ def _map_interval(probabilities: np.ndarray, truth: np.ndarray) -> list[float]:
 
 
 def measure_regression(predictions: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
-    """Compare numbers with the truth.
+    """Compute the metrics of a regression model.
 
     Args:
         predictions: float (n, numbers).
         labels: float (n, numbers), in the same units.
-        names: one a number.
+        names: a name for each number.
 
     Returns:
-        `n`; `r2`, the part of the variance that is explained, the mean over the numbers; `mae`, the mean absolute error,
-        with `mae_ci95`, the normal interval of that mean (None of one image), and `rmse`, both over all numbers; `numbers`,
+        `n`; `r2`, the explained part of the variance, the mean over the numbers; `mae`, the mean absolute error, with
+        `mae_ci95`, the normal interval of that mean (None for one image), and `rmse`, both over all numbers; `numbers`,
         by name, with mae, rmse and r2 in its units.
     """
     errors = predictions.astype(np.float64) - labels
@@ -178,11 +178,11 @@ def _mean_interval(errors: np.ndarray) -> list[float]:
 def _r2(truth: np.ndarray, predictions: np.ndarray) -> float:
     from sklearn.metrics import r2_score
 
-    if (truth == truth[0]).all():  # one number has no variance to explain
+    if (truth == truth[0]).all():  # equal numbers have no variance to explain
         return 0.0
     return float(
         r2_score(truth.astype(np.float64), predictions.astype(np.float64))
-    )  # squares of large ones are beyond float32
+    )  # squares of large numbers overflow float32
 
 
 def _accuracy(right: np.ndarray) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Figures, made from saved numbers only, so that they can be made again without a model."""
+"""Plots, made only from saved numbers, so that they can be redrawn without a model."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ BLUE, ORANGE, RED, GREY, LIGHT_GREY = "#2563eb", "#ea580c", "#dc2626", "#6b7280"
 METRIC_TITLES = {"map": "mean average precision", "r2": "R²"}
 SPLIT_COLOURS = (BLUE, ORANGE, GREY)  # of training, validation and test
 _WIDTH = 10.0  # of the figures of images, in inches
-_COLUMNS = 9  # images beside each other
-# In sides of an image: around one, between one with its views and the next, and above one for its caption.
+_COLUMNS = 9  # images in a row
+# In sides of an image: around an image, between an image with its views and the next, and above an image for its caption.
 _MARGIN, _GAP, _CAPTION = 0.02, 0.15, 0.17
-_LETTERS = 13  # of a caption, an inch
-_NAMED_BARS = 30  # as many classes can be named
+_LETTERS = 13  # of a caption, per inch
+_NAMED_BARS = 30  # largest number of classes that are named
 _MOST_HISTOGRAMS = 6
 _MOST_CURVES = 10
 
@@ -39,15 +39,15 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 
 def _figure(**options: Any) -> Figure:
-    from matplotlib.figure import Figure  # slow to import, as all of Matplotlib
+    from matplotlib.figure import Figure  # slow to import
 
     return Figure(**options)
 
 
 def curves(history: Sequence[dict[str, Any]], metric: str, best: dict[str, Any]) -> Figure:
-    """A metric of the history and the loss against epochs, in training and validation.
+    """Plot a metric of the history and the loss against epochs, for training and validation.
 
-    A line shows where a phase begins, and a ring the epoch whose weights are kept, `best`.
+    A line marks the start of a phase, and a ring the epoch whose weights are kept, `best`.
     """
     figure = _figure(figsize=(10, 4))
     epochs = np.arange(1, len(history) + 1)
@@ -70,7 +70,7 @@ def curves(history: Sequence[dict[str, Any]], metric: str, best: dict[str, Any])
 
 
 def confusion(counts: Sequence[Sequence[int]], class_names: Sequence[str]) -> Figure:
-    """Confusion matrix: shares of each true class as colour, counts as text while they can be read."""
+    """Plot the confusion matrix: shares of each true class as colour, counts as text while they are readable."""
     matrix = np.array(counts)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     side = float(np.clip(1.5 + 0.5 * len(class_names), 4, 30))
@@ -90,11 +90,11 @@ def confusion(counts: Sequence[Sequence[int]], class_names: Sequence[str]) -> Fi
 
 
 def predictions(examples: np.ndarray, captions: Sequence[tuple[str, bool]]) -> Figure:
-    """A grid of images under what the model says of them; in red where that is wrong.
+    """Plot a grid of images under their predictions, which are red if they are wrong.
 
     Args:
         examples: uint8 (n, size, size, 3).
-        captions: for each the text, of one or two lines, and whether it is right.
+        captions: for each image the text, of one or two lines, and whether the prediction is right.
     """
     columns = min(6, len(examples))
     rows = -(-len(examples) // columns)
@@ -110,12 +110,12 @@ def predictions(examples: np.ndarray, captions: Sequence[tuple[str, bool]]) -> F
 
 
 def reliability(versions: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
-    """How often decisions are right against how sure they are: on the diagonal where probabilities say what they mean.
+    """Plot how often decisions are right against their confidence: on the diagonal if probabilities are calibrated.
 
-    Points are larger the more decisions they stand for, and have 95 % intervals.
+    Larger points stand for more decisions; each point has a 95 % interval.
 
     Args:
-        versions: by name, how sure each decision is, float (n,) in [0, 1], and whether it is right, bool (n,).
+        versions: by name, the confidence of each decision, float (n,) in [0, 1], and whether it is right, bool (n,).
     """
     figure = _figure(figsize=(8, 5), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
@@ -140,7 +140,7 @@ def reliability(versions: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure
 
 
 def _wilson(bins: Reliability, filled: np.ndarray) -> np.ndarray:
-    """How far the 95 % interval of each accuracy (Wilson 1927) reaches below and above it, (2, bins)."""
+    """Return how far the 95 % interval of each accuracy (Wilson 1927) extends below and above it, (2, bins)."""
     from scipy.stats import binomtest
 
     reach = []
@@ -153,12 +153,12 @@ def _wilson(bins: Reliability, filled: np.ndarray) -> np.ndarray:
 def precision_recall(
     probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[str], thresholds: np.ndarray
 ) -> Figure:
-    """The curve of precision and recall of each class, with a dot at its threshold; of many classes, the weakest.
+    """Plot precision against recall for each class, with a dot at its threshold; with many classes, only for the weakest.
 
     Args:
         probabilities: float (n, classes).
-        labels: (n, classes), as `data.labels.MultiLabel` has them; what is not known is left out.
-        class_names: one name a class.
+        labels: (n, classes), as in `data.labels.MultiLabel`; unknown labels are left out.
+        class_names: a name for each class.
         thresholds: (classes,).
     """
     from sklearn.metrics import precision_recall_curve
@@ -189,12 +189,12 @@ def precision_recall(
 
 
 def scatter(predictions: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> Figure:
-    """What the model predictions against the truth, for each number; the better, the nearer to the line.
+    """Plot predictions against labels for each number; right predictions lie on the line.
 
     Args:
         predictions: float (n, numbers).
         labels: float (n, numbers).
-        names: one a number.
+        names: a name for each number.
     """
     shown = names[:_MOST_HISTOGRAMS]
     columns = min(3, len(shown))
@@ -220,14 +220,14 @@ def classes(
     captions: Sequence[str],
     title: str,
 ) -> Figure:
-    """How many images each class has, in each split, above some images.
+    """Plot the number of images of each class in each split, above some images.
 
     Args:
         counts: by split, int (classes,).
-        class_names: one name a class.
+        class_names: a name for each class.
         examples: uint8 (size, size, 3), the same number for each caption; None for an empty place.
-        captions: one for one or several images beside each other.
-        title: of the figure.
+        captions: a caption for each image or group of images in a row.
+        title: title of the figure.
     """
     named = len(class_names) <= _NAMED_BARS
     height = 0.9 + 0.24 * len(class_names) if named else 3.0
@@ -247,14 +247,14 @@ def numbers(
     captions: Sequence[str],
     title: str,
 ) -> Figure:
-    """How the numbers that are to be predicted are spread, in each split, above some images.
+    """Plot the distribution of the target numbers in each split, above some images.
 
     Args:
         values: by split, float (images, numbers).
-        names: one a number.
+        names: a name for each number.
         examples: as for `classes`.
         captions: as for `classes`.
-        title: of the figure.
+        title: title of the figure.
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -270,12 +270,12 @@ def numbers(
 
 
 def views(examples: Sequence[np.ndarray], headings: Sequence[str], title: str) -> Figure:
-    """Images as they are, and what augmentation makes of them.
+    """Plot images and their augmented views.
 
     Args:
-        examples: one array an image, uint8 (1 + views, size, size, 3), the image itself first.
-        headings: one a column of these.
-        title: of the figure.
+        examples: for each image uint8 (1 + views, size, size, 3), the image itself first.
+        headings: headings of the columns.
+        title: title of the figure.
     """
     beside = beside_each_other(len(headings))
     rows = -(-len(examples) // beside)
@@ -290,14 +290,14 @@ def views(examples: Sequence[np.ndarray], headings: Sequence[str], title: str) -
 
 
 def beside_each_other(places: int) -> int:
-    """How many images are beside each other in a figure of `views`, each of them in so many places."""
+    """Return how many images fit in a row of a figure of `views`, if each takes `places` places."""
     return max(1, _COLUMNS // places)
 
 
 def _above_images(
     count: int, height: float, examples: Sequence[np.ndarray | None], captions: Sequence[str], title: str
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with room for charts of this height, in inches, above a wall of images; and the axes of the charts."""
+    """Create a figure with room for charts of this height, in inches, above a grid of images; return the charts' axes too."""
     places = len(examples) // len(captions)
     beside = beside_each_other(places)
     pitch, side = 1 + _CAPTION, _side(places, beside)
@@ -319,12 +319,12 @@ def _above_images(
 
 
 def _side(places: int, beside: int) -> float:
-    """Of an image, in inches, where so many groups of so many places fill the width of a figure."""
+    """Return the side of an image, in inches, if `beside` groups of `places` images fill the width of a figure."""
     return _WIDTH / (beside * (places + _GAP) - _GAP)
 
 
 def _wall(axes: Axes, examples: Sequence[np.ndarray | None], places: int, beside: int, *, above: float) -> None:
-    """Images in groups of `places`, so many groups beside each other, each a square of side 1, with room above it."""
+    """Draw images in groups of `places`, `beside` groups in a row, each image a square of side 1, with room above it."""
     from matplotlib.patches import Rectangle
 
     for number, image in enumerate(examples):
@@ -352,7 +352,7 @@ def _named_bars(axes: Axes, counts: Mapping[str, np.ndarray], class_names: Seque
 
 
 def _ranked_bars(axes: Axes, counts: Mapping[str, np.ndarray], class_names: Sequence[str]) -> None:
-    """The same for more classes than can be named: the largest first, and the names at both ends."""
+    """Draw bars for more classes than can be named: the largest first, with names at both ends."""
     totals = np.sum(list(counts.values()), axis=0)
     order = np.argsort(-totals, kind="stable")
     start = np.zeros(len(order))
@@ -365,6 +365,6 @@ def _ranked_bars(axes: Axes, counts: Mapping[str, np.ndarray], class_names: Sequ
 
 
 def short(name: str, length: int = 20) -> str:
-    """A name as a figure has room for it, and without formulas."""
+    """Shorten a name to fit into a figure, and escape formulas."""
     shown = name if len(name) <= length else name[: length - 1] + "…"
-    return shown.replace("$", r"\$")  # between two of them, Matplotlib would read a formula
+    return shown.replace("$", r"\$")  # Matplotlib would read text between two of them as a formula

@@ -1,4 +1,4 @@
-"""The report and the model card, made from a run folder's files only."""
+"""The report and the model card, made only from the files of a run folder."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SPLITS = ("validation", "test")
 
 @status("writing the report")
 def write_report(run: Run) -> None:
-    """Write `model_card.md` and `report.html`, which is one file with its images inside.
+    """Write `model_card.md` and `report.html`, which is one file with embedded images.
 
     The report is written last: it marks a run as finished.
     """
@@ -80,7 +80,7 @@ def _context(run: Run) -> dict[str, Any]:
         "percent": _percent,
         "environment": run.environment,
         "thresholds": run.thresholds is not None,
-        # Runs of earlier versions have none of these.
+        # Runs of earlier versions lack the following.
         "best_text": describe_best(metrics["best"], run.history, task.metric) if "best" in metrics else "",
         "advice": metrics.get("advice", []),
         "calibration": metrics.get("calibration"),
@@ -90,7 +90,7 @@ def _context(run: Run) -> dict[str, Any]:
 
 
 def _temperatures(calibration: dict[str, Any] | None) -> str:
-    """What logits are divided by, in words."""
+    """Return the divisors of the logits, in words."""
     if not calibration:
         return ""
     found = list(calibration["temperatures"].values())
@@ -109,7 +109,7 @@ def _calibration_rows(calibration: dict[str, Any] | None) -> list[tuple[str, ...
 
 
 def _shareable(config: RunConfig, spec: BackboneSpec) -> dict[str, Any]:
-    """The options that were given, without the folders of this machine: the report and the card are passed on."""
+    """Return the given options without local folders, since the report and the card are shared."""
     options = {name: value for name, value in recorded(config).items() if value not in (None, ())}
     options.pop("cache_folder", None)
     for name in ("source", "validation", "test", "weights"):
@@ -121,7 +121,7 @@ def _shareable(config: RunConfig, spec: BackboneSpec) -> dict[str, Any]:
 
 
 def _confused(counts: list[list[int]], names: Sequence[str]) -> list[tuple[int, str, str]]:
-    """How many times which class was taken for which other, the most frequent ten."""
+    """Return the ten most frequent confusions: the count, the true class and the predicted class."""
     found = [
         (counts[true][predicted], names[true], names[predicted])
         for true in range(len(counts))
@@ -132,7 +132,7 @@ def _confused(counts: list[list[int]], names: Sequence[str]) -> list[tuple[int, 
 
 
 def _phone_file(parity: dict[str, Any]) -> str | None:
-    """The file to recommend for phones: the one that Graft's own search has kept, else the smallest that agrees."""
+    """Return the file to recommend for phones: the one that Graft's search kept, else the smallest that agrees."""
     verified = {
         name: one for name, one in parity["formats"].items() if one["passed"] and one["file"].endswith(".tflite")
     }
@@ -142,7 +142,7 @@ def _phone_file(parity: dict[str, Any]) -> str | None:
 
 
 def _harmful_layers(parity: dict[str, Any]) -> list[dict[str, Any]]:
-    """What a search or the check of a quantised file has found, if either had to look."""
+    """Return the harmful layers that a search or the verification of a quantised file found, if it looked for them."""
     found = [(parity["quantization"] or {}).get("layers"), *(one.get("layers") for one in parity["formats"].values())]
     return next((layers for layers in found if layers), [])
 

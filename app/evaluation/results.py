@@ -1,4 +1,4 @@
-"""What a trained model is worth: its predictions, thresholds and metrics, as numbers, plots and a table."""
+"""Evaluation of a trained model: its predictions, thresholds and metrics, as numbers, plots and a table."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     import keras
     from matplotlib.figure import Figure
 
-_SHOWN = 24  # images with what the model says of them
+_SHOWN = 24  # images shown with their predictions
 
 
 def check_operating_point(examples: Examples, config: ThresholdGroup) -> OperatingPoint:
-    """What thresholds are to be chosen for.
+    """Return the operating point that the options ask for.
 
     Raises:
-        UsageError: there is nothing that the options could be about.
+        UsageError: the options do not apply to the task.
     """
     point = OperatingPoint(examples.class_names, config.positive, config.target_precision, config.target_recall)
     if point.precision is None and point.recall is None:
@@ -43,16 +43,16 @@ def check_operating_point(examples: Examples, config: ThresholdGroup) -> Operati
 
 
 def calibrate(model: keras.Model, inputs: Inputs, labels: np.ndarray) -> np.ndarray | None:
-    """Calibrate a model on the validation split, by the weights of its last layer.
+    """Calibrate a model on the validation split, by changing the weights of its last layer.
 
     Args:
         model: from `models.builder.build_model`, trained; changed in place.
-        inputs: what it was trained on: features of the validation images are at hand there.
+        inputs: inputs of its training, which hold the features of the validation images.
         labels: of the validation split.
 
     Returns:
-        The temperatures of the outputs, float32 (outputs,); None where nothing was changed: there are no probabilities, or the
-        change would be chance.
+        The temperatures of the outputs, float32 (outputs,); None if nothing was changed, because there are no probabilities or
+        the improvement may be chance.
     """
     calibrator = inputs.data.task.calibrator
     if calibrator is None:
@@ -69,16 +69,16 @@ def evaluate(
     predictions: Mapping[str, np.ndarray],
     point: OperatingPoint,
 ) -> tuple[dict[str, Any], np.ndarray | None]:
-    """Compare a model's predictions with the truth.
+    """Compare a model's predictions with the labels.
 
     Args:
-        examples: of the run.
-        indices: which of them are in each split.
+        examples: examples of the run.
+        indices: positions of the examples in each split.
         predictions: for "validation" and "test", float32 (n, outputs).
-        point: what thresholds are chosen for, on validation.
+        point: goal of the thresholds, which are chosen on validation.
 
     Returns:
-        By split the metrics; and the thresholds, (outputs,), or None.
+        The metrics by split; and the thresholds, (outputs,), or None.
     """
     task = TASKS[examples.task]
     thresholds = task.choose_thresholds(predictions["validation"], examples.labels.array[indices["validation"]], point)
@@ -97,11 +97,11 @@ def calibration_figures(
     predictions: Mapping[str, np.ndarray],
     temperatures: np.ndarray | None,
 ) -> dict[str, Any] | None:
-    """What calibration did, for `metrics.json`; None where nothing was calibrated.
+    """Return the effect of calibration, for `metrics.json`; None if nothing was calibrated.
 
     Args:
-        examples: of the run.
-        indices: which of them are in each split.
+        examples: examples of the run.
+        indices: positions of the examples in each split.
         predictions: calibrated, by split, float32 (n, outputs).
         temperatures: from `calibrate`.
 
@@ -141,18 +141,18 @@ def write_plots(
     thresholds: np.ndarray | None,
     temperatures: np.ndarray | None,
 ) -> None:
-    """Draw how the model came about, what it answers about the test split, and images of it with its predictions.
+    """Plot the training history, the evaluation of the test split, and test images with their predictions.
 
     Args:
-        run: where plots go.
-        loader: of the images.
-        test: which of them, int (n,).
-        predictions: (n, outputs).
+        run: run whose plots are written.
+        loader: loader of the images.
+        test: positions of the test images, int (n,).
+        predictions: for the test images, (n, outputs).
         thresholds: (outputs,), or None.
         temperatures: from `calibrate`, (outputs,), or None.
     """
     task, labels = TASKS[loader.examples.task], loader.examples.labels.array[test]
-    # The worst mistakes first; then what was right, the least sure first.
+    # The worst mistakes first; then right predictions, the least certain first.
     shown = np.argsort(-task.per_example_loss(predictions, labels, thresholds), kind="stable")[:_SHOWN]
     with fonts_for(loader.examples.class_names) as names:
         figures = {"curves": plots.curves(run.history, task.metric, run.metrics["best"])}
@@ -175,7 +175,7 @@ def _reliability(
 
 
 def print_metrics(run: Run, task_name: str) -> None:
-    """Print the main figures of validation and test."""
+    """Print the main metrics of validation and test."""
     columns = TASKS[task_name].columns
     rows = [
         (split, one["n"], *(text(one) for text in columns.values()))

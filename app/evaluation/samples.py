@@ -1,4 +1,4 @@
-"""Images for the user to look at: what there is, and what the network sees of it."""
+"""Images for the user to look at: the data set, and its augmented views as the network sees them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from app.training.fit_data import FitData
 from data.loading import Loader, load_ahead, load_views
 from data.transform import Seed
 
-_MOST_VIEWS = 8  # of an image, as many as are shown
+_MOST_VIEWS = 8  # of an image, that are shown
 _VIEWED_ROWS = 5  # rows of images with their views
 
 
@@ -29,11 +29,11 @@ def write_samples(run: Run, plan: Plan, data: FitData, splits: Mapping[str, np.n
     """Write `plots/data.png` and `plots/augmentation.png`.
 
     Args:
-        run: where they go.
-        plan: of the run.
-        data: what is trained on.
-        splits: by name, which images, int (n,).
-        cached: views are kept, and not drawn again in every epoch.
+        run: run whose plots are written.
+        plan: plan of the run.
+        data: training data.
+        splits: by name, the positions of images, int (n,).
+        cached: views are kept instead of drawn again in every epoch.
 
     Raises:
         DataError: an image can no longer be read.
@@ -44,12 +44,12 @@ def write_samples(run: Run, plan: Plan, data: FitData, splits: Mapping[str, np.n
 
 
 def labelled(loader: Loader, splits: Mapping[str, np.ndarray], names: Sequence[str] | None = None) -> Figure:
-    """How many images of each class, or which numbers, each split has; and training images under their labels.
+    """Plot the images of each class, or the numbers, in each split; and training images under their labels.
 
     Args:
-        loader: of the images.
-        splits: by name, which images, int (n,).
-        names: of the classes as they are drawn; None for their own.
+        loader: loader of the images.
+        splits: by name, the positions of images, int (n,).
+        names: class names to draw; None for the original ones.
     """
     labels, task = loader.examples.labels, TASKS[loader.examples.task]
     labels = replace(labels, names=tuple(names or labels.names))
@@ -61,7 +61,7 @@ def labelled(loader: Loader, splits: Mapping[str, np.ndarray], names: Sequence[s
 
 
 def augmented(plan: Plan, data: FitData, *, cached: bool) -> Figure:
-    """Training images as they are, and in the views that the run trains on: those kept, or of its first epochs."""
+    """Plot training images and the views that the run trains on: the kept views, or those of its first epochs."""
     numbers = data.all_views[0].numbers if cached else tuple(range(1, plan.head_epochs + 1))
     numbers = numbers[:_MOST_VIEWS] if data.loader.transform.is_augmented else ()
     headings = ["as it is", *(f"{'view' if cached else 'epoch'} {number}" for number in numbers)]
@@ -74,22 +74,22 @@ def augmented(plan: Plan, data: FitData, *, cached: bool) -> Figure:
 
 
 def views_seen(data: FitData, indices: Sequence[int], numbers: Sequence[int], *, cached: bool) -> list[np.ndarray]:
-    """Images as they are, and in views that the run trains on.
+    """Return images and views of them that the run trains on.
 
     Args:
-        data: what is trained on.
-        indices: which images.
-        numbers: which of the views that are kept, or of the epochs of the first phase, from 1.
+        data: training data.
+        indices: positions of the images.
+        numbers: numbers of the kept views, or of the epochs of the first phase, from 1.
         cached: as for `write_samples`.
 
     Returns:
-        Of each image, uint8 (1 + len(numbers), image_size, image_size, 3).
+        For each image, uint8 (1 + len(numbers), image_size, image_size, 3).
     """
 
     def seed_of(index: int, number: int) -> Seed:
         if not cached:
             return (data.phase_seed(0), number - 1, index)  # as in `data.pipeline.training_batches`
-        assert data.loader.examples.digests is not None  # `app.interface.sources.open_readable` gives them
+        assert data.loader.examples.digests is not None  # set by `app.interface.sources.open_readable`
         return view_seed(data.loader.examples.digests[index], number)
 
     wanted = [(index, [None, *(seed_of(index, number) for number in numbers)]) for index in indices]

@@ -1,4 +1,4 @@
-"""Thresholds: from which probability on a class is answered. They are chosen on the validation split."""
+"""Thresholds: the probability from which a class is predicted, chosen on the validation split."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import numpy as np
 
 
 def decide(probabilities: np.ndarray, thresholds: np.ndarray | None) -> np.ndarray:
-    """The class that is answered: the likeliest, or of two classes the one with a threshold from there up.
+    """Return the predicted class: the likeliest, or, of two classes, the one with a threshold if it is reached.
 
     Args:
         probabilities: float (n, classes).
-        thresholds: (2,), of which one is a probability in [0, 1] and the other NaN; or None.
+        thresholds: (2,), one a probability in [0, 1] and the other NaN; or None.
 
     Returns:
         Labels, int64 (n,).
@@ -24,30 +24,30 @@ def decide(probabilities: np.ndarray, thresholds: np.ndarray | None) -> np.ndarr
 def threshold_for(
     probabilities: np.ndarray, truth: np.ndarray, *, precision: float | None = None, recall: float | None = None
 ) -> float:
-    """The threshold that reaches a precision with the most recall, or a recall with the most precision.
+    """Return the threshold that reaches a precision with the most recall, or a recall with the most precision.
 
-    A precision can be out of reach; then it is the threshold that comes nearest.
+    If a precision is out of reach, the threshold with the highest precision is returned.
 
     Args:
         probabilities: float (n,).
-        truth: bool (n,), with a true one.
-        precision: to reach, in (0, 1]; or
-        recall: to reach, in (0, 1].
+        truth: bool (n,), at least one of them true.
+        precision: precision to reach, in (0, 1]; or
+        recall: recall to reach, in (0, 1].
     """
     from sklearn.metrics import precision_recall_curve  # slow to import, and `--help` reads this module
 
     precisions, recalls, thresholds = precision_recall_curve(truth, probabilities)
-    precisions, recalls = precisions[:-1], recalls[:-1]  # the last point has no threshold: nothing is answered
+    precisions, recalls = precisions[:-1], recalls[:-1]  # the last point has no threshold
     reached = recalls >= (recall or 0.0) if precision is None else precisions >= min(precision, precisions.max())
     gained = np.where(reached, recalls if precision is not None else precisions, -1.0)
-    best = int(np.flatnonzero(gained == gained.max())[-1])  # the highest of those that are as good
+    best = int(np.flatnonzero(gained == gained.max())[-1])  # the highest of equally good thresholds
     return float(thresholds[best])
 
 
 def best_f1_threshold(probabilities: np.ndarray, truth: np.ndarray) -> float:
-    """The threshold with the best F1; a half for a class that all or no images have.
+    """Return the threshold with the best F1; 0.5 if all or no images have the class.
 
-    Between two images it lies in their middle, since neither is a better place.
+    It lies in the middle between two probabilities.
 
     Args:
         probabilities: float (n,).
@@ -57,7 +57,7 @@ def best_f1_threshold(probabilities: np.ndarray, truth: np.ndarray) -> float:
 
     if truth.all() or not truth.any():
         return 0.5
-    # Between two neighbours of float32 there would be no middle.
+    # In float32, neighbouring values would have no middle.
     precisions, recalls, thresholds = precision_recall_curve(truth, probabilities.astype(np.float64))
     sums = np.maximum(precisions + recalls, 1e-12)
     best = int(np.argmax((2 * precisions * recalls / sums)[:-1]))

@@ -1,4 +1,4 @@
-"""Closed-form solver of a linear head: logistic or ridge regression, with the regularisation chosen on the validation split.
+"""Direct solver of a linear head: logistic or ridge regression, with the regularisation chosen on the validation split.
 
 On a frozen backbone, a linear head has a unique best solution. L-BFGS finds it in some dozens of passes over the features,
 where gradient steps only approach it after many epochs.

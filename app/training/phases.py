@@ -27,7 +27,7 @@ class Phase:
         optimizer: creates the optimizer for a model, from the number of steps per epoch.
         objective: creates the objective from the data.
         callbacks: creates Keras callbacks for each phase that is fitted in steps.
-        solver: closed-form solver of the head of a model whose other layers are frozen, if their features are cached; the
+        solver: direct solver of the head of a model whose other layers are frozen, if their features are cached; the
             epochs and the optimizer then apply only to live images. None if there is no solver.
         cycles: largest number of cycles; another one begins while validation improves.
         goes_on: the phase replaces another cycle of the previous one, so it only begins while validation improves.

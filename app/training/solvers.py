@@ -1,4 +1,4 @@
-"""Closed-form solvers of a head on cached features, for `Phase.solver`."""
+"""Direct solvers of a head on cached features, for `Phase.solver`."""
 
 from __future__ import annotations
 
