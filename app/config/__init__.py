@@ -1,8 +1,8 @@
-"""Every option of every verb, with its default, its help and its check, in this one place.
+"""All options of all verbs, with their defaults, help and checks.
 
-The command line is made from these classes, and so are the keyword arguments of the functions in `app`. Options that belong
-together are a group, and a verb inherits the groups that it has. An option that is None is derived from the data
-(`app.config.hyperrule`) or from the backbone.
+The command line and the keyword arguments of the functions in `app` are both made from these classes. Related options form a
+group, and a verb inherits its groups. An option that is None is derived from the data (`app.config.hyperrule`) or from the
+backbone.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Options about exported files. What is None is as in the run's last export; a new run has defaults of its own."""
+"""Options of exported files. None means the value of the run's last export; a new run has its own defaults."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _AS_BEFORE = "as in the run's last export"
 
 @dataclass(frozen=True, kw_only=True)
 class ExportGroup(Options):
-    """Which files are written, and how accurate they have to be."""
+    """Which files are written, and how accurate they must be."""
 
     heading: ClassVar[str] = "export"
 
@@ -40,7 +40,7 @@ class ExportGroup(Options):
     ] = None
 
     def check(self) -> None:
-        """Raise `UsageError` for what cannot be carried out."""
+        """Raise `UsageError` for invalid options."""
         formats, drop = self.formats or (), self.max_drop
         for name in [formats] if isinstance(formats, str) else formats:
             check_choice("formats", name, FORMATS)
@@ -51,7 +51,7 @@ class ExportGroup(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class MetadataGroup(Options):
-    """What exported files say of the model."""
+    """How exported files describe the model."""
 
     heading: ClassVar[str] = "metadata"
 
@@ -73,7 +73,7 @@ class MetadataGroup(Options):
     ] = None
 
     def check(self) -> None:
-        """Raise `UsageError` for what cannot be carried out."""
+        """Raise `UsageError` for invalid options."""
         threshold = self.score_threshold
         require(threshold is None or 0 <= threshold <= 1, f"--score-threshold must be from 0 to 1, not {threshold}")
         super().check()

@@ -1,4 +1,4 @@
-"""Hyper-parameters from the size of the data, in the manner of BiT's HyperRule (https://arxiv.org/abs/1912.11370)."""
+"""Hyper-parameters from the size of the data, similar to BiT's HyperRule (https://arxiv.org/abs/1912.11370)."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from app.exporting.formats import resolve_exports
 from app.training.strategies.two_phase import RATE_OF_MANY
 
 _BLOCKS_PER_UNFROZEN = 12  # the last block alone has a third of the weights, and trains many times as fast as all
-# The last blocks alone bear a higher rate, and get there in few steps: 4 epochs did as well as 5 to 8 on three sets.
+# The last blocks alone tolerate a higher rate and converge in few steps: 4 epochs did as well as 5 to 8 on three sets.
 _STEPS = 500
 _RATE_OF_FEW, _STEPS_OF_FEW = 7e-4, 80
-_BLOCKS_PER_DEEPER = 4  # a quarter of the blocks is tried after the last one, where that takes seconds
-_FEW_PIXELS = 1_500 * 224**2  # of all training images: an epoch of deeper blocks takes some 10 seconds on two cores
+_BLOCKS_PER_DEEPER = 4  # a quarter of the blocks is tried after the last one, if that takes only seconds
+_FEW_PIXELS = 1_500 * 224**2  # of all training images: an epoch of deeper blocks takes about 10 seconds on two cores
 _CYCLES = 3  # of fine-tuning, while validation improves
-_VIEWS = 2  # one did a point worse on flowers; each costs as much time as the first
+_VIEWS = 2  # one view was a point worse on flowers; each view costs as much time as the first
 
 
 def resolve(config: RunConfig, *, train_size: int, blocks: int, image_size: int) -> Plan:
-    """Give a value to the options that the user left to Graft.
+    """Resolve the options that the user left to Graft.
 
     Small sets need many epochs to take enough steps, large ones few: both phases aim at a number of steps, within limits.
 
     Args:
-        config: as the user gave it.
+        config: the user's options.
         train_size: number of training images.
         blocks: number of blocks of the backbone.
         image_size: the backbone's native size, in pixels.
@@ -53,19 +53,19 @@ def resolve(config: RunConfig, *, train_size: int, blocks: int, image_size: int)
 
 
 def resolve_export(config: RunConfig) -> ExportPlan:
-    """Give a value to the options about exports that the user left to Graft."""
+    """Resolve the export options that the user left to Graft."""
     formats, quantize = resolve_exports(config.formats, config.quantize)
     given = {one.name: getattr(config, one.name) for one in fields(ExportPlan)}
     return ExportPlan(**given | {"formats": formats, "quantize": quantize})
 
 
 def resolved(config: RunConfig, plan: ExportPlan) -> RunConfig:
-    """The options of a run with the values of a plan."""
+    """Return the options of a run with the values of a plan."""
     return replace(config, **vars(plan))
 
 
 def _deeper_blocks(config: RunConfig, unfrozen: int | None, blocks: int, pixels: int) -> int:
-    """How many blocks fine-tuning goes on with; 0 for those that it has."""
+    """Return with how many blocks fine-tuning continues; 0 for the same blocks."""
     if config.deeper_blocks is not None:
         return config.deeper_blocks
     asked = config.unfreeze_blocks is not None or unfrozen is None

@@ -1,4 +1,4 @@
-"""Options about the network and its input."""
+"""Options of the network and its input."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from data.image.decoding import RESIZES
 from models.backbones import HUB_PREFIX, find_backbone
 from models.heads import HEADS
 
-MAX_IMAGE_SIZE = 2048  # three times what the largest network was made for; far above it no memory suffices
+MAX_IMAGE_SIZE = 2048  # three times the native size of the largest network; far above it, memory never suffices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,19 +24,19 @@ class SizeGroup(Options):
     ] = None
 
     def check(self) -> None:
-        """Raise `UsageError` for what cannot be carried out."""
+        """Raise `UsageError` for invalid options."""
         check_positive("image_size", self.image_size, most=MAX_IMAGE_SIZE)
         super().check()
 
 
 @dataclass(frozen=True, kw_only=True)
 class InputGroup(SizeGroup):
-    """How images become a network's input."""
+    """How images are converted to a network's input."""
 
     resize: Annotated[str | None, option("how images become square", RESIZES, metavar="STR")] = None
 
     def check(self) -> None:
-        """Raise `UsageError` for what cannot be carried out."""
+        """Raise `UsageError` for invalid options."""
         check_choice("resize", self.resize, RESIZES)
         super().check()
 
@@ -59,9 +59,9 @@ class BackboneGroup(InputGroup):
     resize: str = "stretch"
 
     def check(self) -> None:
-        """Raise `UsageError` or `ModelError` for what cannot be carried out."""
+        """Raise `UsageError` or `ModelError` for invalid options."""
         super().check()
-        if not self.backbone.startswith(HUB_PREFIX):  # what a SavedModel can take is known when it is loaded
+        if not self.backbone.startswith(HUB_PREFIX):  # the sizes that a SavedModel takes are known once it is loaded
             spec = find_backbone(self.backbone)
             spec.check(image_size=self.image_size or spec.image_size, weights=spec.resolve_weights(self.weights))
 
@@ -76,7 +76,7 @@ class HeadGroup(Options):
     dropout: Annotated[float, option("part of the features dropped while training, from 0 to below 1")] = 0.3
 
     def check(self) -> None:
-        """Raise `UsageError` for what cannot be carried out."""
+        """Raise `UsageError` for invalid options."""
         check_choice("head", self.head, HEADS)
         require(0 <= self.dropout < 1, f"--dropout must be from 0 to below 1, not {self.dropout}")
         super().check()

@@ -1,7 +1,7 @@
-"""The resolved configuration of a run: what it does, with a value wherever one is known.
+"""The resolved configuration of a run: every option that can be resolved has a value.
 
-A field has the name of the option that it comes from. `app.config.hyperrule` makes a plan from the options as they were
-given and from the data.
+A field has the name of the option that it comes from. `app.config.hyperrule` makes a plan from the user's options and from
+the data.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class ExportPlan:
-    """What an export writes, and what its files say of the model.
+    """What an export writes, and how its files describe the model.
 
     Attributes:
-        background: colour behind transparent parts; None where transparency is dropped.
-        levels: values of black and white; None where the high byte is kept.
+        background: colour behind transparent parts; None if transparency is dropped.
+        levels: values of black and white; None if the high byte is kept.
     """
 
     task: str
@@ -34,16 +34,16 @@ class ExportPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan(ExportPlan):
-    """How a model is trained, evaluated and exported, once the data is there and divided.
+    """How a model is trained, evaluated and exported, once the data is loaded and split.
 
     Attributes:
-        weights: None for the backbone's own pretrained ones.
-        unfreeze_blocks: None where `unfreeze_from` names a layer.
-        unfreeze_from: None where `unfreeze_blocks` counts blocks.
-        cache_folder: None for the usual place.
+        weights: None for the backbone's own pretrained weights.
+        unfreeze_blocks: None if `unfreeze_from` names a layer.
+        unfreeze_from: None if `unfreeze_blocks` counts blocks.
+        cache_folder: None for the default folder.
         positive: None for the second of two classes.
-        target_precision: None where no threshold is chosen by it.
-        target_recall: None where no threshold is chosen by it.
+        target_precision: None if no threshold is chosen by precision.
+        target_recall: None if no threshold is chosen by recall.
     """
 
     weights: str | None
@@ -87,5 +87,5 @@ class Plan(ExportPlan):
 
     @property
     def unfrozen(self) -> int | str:
-        """How many of the backbone's last blocks are unfrozen, or the name of the layer from which on it is."""
+        """Number of the backbone's last blocks that are unfrozen, or the name of the layer from which it is unfrozen."""
         return self.unfreeze_from or self.unfreeze_blocks or 0

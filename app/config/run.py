@@ -1,4 +1,4 @@
-"""The options of a run: as its folder records them."""
+"""The options of a run, as its folder records them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class RunOptions(
     CacheGroup,
     KeepGroup,
 ):
-    """What there is to say about a run, besides its source and its folder."""
+    """All options of a run besides its source and its folder."""
 
     max_drop: float = 0.5
     author: str = "unknown"
@@ -44,20 +44,20 @@ class RunOptions(
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig(RunOptions):
-    """What `config.json` holds: the source and its task are known. Once a run has begun, all else is resolved, too."""
+    """Content of `config.json`: the source and its task are known. Once a run starts, all else is resolved too."""
 
     source: str
     task: str
 
 
 def load_config(options: Mapping[str, Any]) -> RunConfig:
-    """The options of a run. They are not checked again: what they need, such as a file of weights, may be gone by now.
+    """Load the options of a run. They are not checked again, since files that they name may have been removed.
 
     Args:
-        options: what `config.json` holds, from `app.runs.run.Run.options`.
+        options: content of `config.json`, from `app.runs.run.Run.options`.
 
     Raises:
-        UsageError: an unknown name (the text offers the nearest), or no source.
+        UsageError: an unknown name (the message suggests the nearest), or no source.
     """
     if not options.get("source"):
         raise UsageError("the run's config.json is damaged: it names no source")
@@ -66,5 +66,5 @@ def load_config(options: Mapping[str, Any]) -> RunConfig:
 
 
 def recorded(config: RunConfig) -> dict[str, Any]:
-    """What `config.json` is to hold, in the order of the groups."""
+    """Return the content of `config.json`, in the order of the groups."""
     return {name: getattr(config, name) for names in by_heading(type(config)).values() for name in names}

@@ -1,4 +1,4 @@
-"""What all options are made of: their help, their groups and their checks."""
+"""Building blocks of all options: their help, their groups and their checks."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any, ClassVar, TypeVar
 
 from app.interface.errors import UsageError
 
-MAX_COUNT = 1_000_000  # of epochs, images a step and the like: more is a slip of the hand
+MAX_COUNT = 1_000_000  # of epochs, images per step and similar counts: a larger number is a typing error
 
 
 @dataclass(frozen=True)
 class Option:
-    """What `--help` says of an option.
+    """Help of an option.
 
     Attributes:
-        text: what it is for.
-        metavar: what stands for its value; None for the name of its type.
-        default: what None or nothing stands for.
-        positional: it is given without its name.
+        text: what the option is for.
+        metavar: placeholder of its value; None for the name of its type.
+        default: what None or an empty value stands for.
+        positional: the option is given without its name.
     """
 
     text: str
@@ -38,26 +38,26 @@ def option(
     default: str = "",
     positional: bool = False,
 ) -> Option:
-    """Describe an option, and add the names that it chooses from; the arguments are the fields of `Option`."""
+    """Describe an option and append the names that it chooses from; the arguments are the fields of `Option`."""
     names = ", ".join(table)
     return Option(f"{text}: {names}" if names else text, metavar, default, positional)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Some options: a group that verbs share, or all of a verb, which inherits the groups that it has.
+    """A group of options that verbs share, or all options of a verb, which inherits its groups.
 
-    An option is described where it is first declared, by an `Option` in its annotation. A class that inherits it may declare
-    it again, with another default.
+    An option is described where it is first declared, by an `Option` in its annotation. A subclass may declare it again with
+    another default.
 
     Attributes:
-        heading: of the group in `--help`; empty for a verb's own options, which are shown on top.
+        heading: heading of the group in `--help`; empty for a verb's own options, which come first.
     """
 
     heading: ClassVar[str] = ""
 
     def check(self) -> None:
-        """Raise `UsageError`, `DataError` or `ModelError` for what cannot be carried out."""
+        """Raise `UsageError`, `DataError` or `ModelError` for invalid options."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +65,8 @@ class VerbOptions(Options):
     """All options of a verb.
 
     Attributes:
-        common: those that are used most, of its own and of its groups: they are shown on top, before the rest of its own.
-        defaults: what None stands for in this verb, by option, where that is not what the group says.
+        common: the most used options of the verb and its groups, which come first, before the rest of its own.
+        defaults: what None stands for in this verb, by option, if it differs from the group's text.
         examples: shown below `--help`: what a command does, and its words after the verb.
     """
 
@@ -80,12 +80,12 @@ Kind = TypeVar("Kind", bound=Options)
 
 
 def make_config(kind: type[Kind], **options: Any) -> Kind:
-    """Make a verb's options from keyword arguments.
+    """Create a verb's options from keyword arguments.
 
-    The check is made here and not by the class, since tyro, which makes one too, would wrap its text in a box.
+    The check is called here instead of by the class, since tyro, which creates one too, would wrap its message in a box.
 
     Raises:
-        UsageError, DataError, ModelError: an unknown name (the text offers the nearest), or a value that its check refuses.
+        UsageError, DataError, ModelError: an unknown name (the message suggests the nearest), or an invalid value.
     """
     config = make(kind, options)
     config.check()
@@ -93,10 +93,10 @@ def make_config(kind: type[Kind], **options: Any) -> Kind:
 
 
 def make(kind: type[Kind], options: Mapping[str, Any]) -> Kind:
-    """Make options without a check of their values.
+    """Create options without checking their values.
 
     Raises:
-        UsageError: an unknown name (the text offers the nearest).
+        UsageError: an unknown name (the message suggests the nearest).
     """
     names = [field.name for field in fields(kind)]
     for name in options:
@@ -106,7 +106,7 @@ def make(kind: type[Kind], options: Mapping[str, Any]) -> Kind:
 
 
 def by_heading(kind: type[Options]) -> dict[str, list[str]]:
-    """The names of options by the heading of their group, in the order in which a class inherits its groups."""
+    """Return the names of options by the heading of their group, in the order in which a class inherits its groups."""
     owners: dict[str, type[Options]] = {}
     classes = [one for one in kind.__mro__ if issubclass(one, Options)]
     for one in reversed(classes):  # an option belongs to the class that declares it first
@@ -122,23 +122,23 @@ def by_heading(kind: type[Options]) -> dict[str, list[str]]:
 
 
 def require(holds: bool, text: str) -> None:
-    """Raise `UsageError` with a text unless something holds."""
+    """Raise `UsageError` with a message unless a condition holds."""
     if not holds:
         raise UsageError(text)
 
 
 def check_positive(name: str, value: float | None, *, most: float = MAX_COUNT) -> None:
-    """Refuse a value that is not above 0, or above a limit; None is right."""
+    """Refuse a value that is not above 0, or that is above a limit; None is accepted."""
     limits = f"must be above 0 and at most {most:,}"
     require(value is None or 0 < value <= most, f"--{name.replace('_', '-')} {limits}, not {value}")
 
 
 def check_choice(name: str, value: str | None, table: Collection[str]) -> None:
-    """Refuse a name that is not in a table, and offer the nearest; None is right."""
+    """Refuse a name that is not in a table, and suggest the nearest; None is accepted."""
     require(value is None or value in table, f"--{name} cannot be {value!r}. {nearest(value or '', table)}")
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """What to say of a name that is not among those there are."""
+    """Return a suggestion for an unknown name: the nearest known names, or all of them."""
     near = difflib.get_close_matches(name, list(names), n=1)
     return f"Did you mean {near[0]!r}?" if near else f"Choose from {', '.join(names)}"

@@ -1,4 +1,4 @@
-"""Options about where images and labels come from, and how image files are read."""
+"""Options of the source of images and labels, and of reading image files."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class ListGroup(Options):
 
     @property
     def source_options(self) -> SourceOptions:
-        """How the source is to be read, by all options that are about that."""
+        """Options for reading the source."""
         columns = {}
         for one in self.columns:
             role, _, column = one.partition("=")
@@ -73,14 +73,14 @@ class ListGroup(Options):
         return SourceOptions(**{name: getattr(self, name) for name in names} | {"columns": columns})
 
     def check(self) -> None:
-        """Raise `UsageError` or `DataError` for what cannot be carried out."""
-        _ = self.source_options  # raises what is wrong with them
+        """Raise `UsageError` or `DataError` for invalid options."""
+        _ = self.source_options  # raises if they are invalid
         super().check()
 
 
 @dataclass(frozen=True, kw_only=True)
 class SourceGroup(ListGroup):
-    """What a source is read for, and sources beside it."""
+    """What a source is read for, and additional sources."""
 
     task: Annotated[str | None, option("what to learn", LABELS, metavar="TASK", default="by the labels")] = None
     validation: Annotated[str | None, option("another source, with the images for validation", metavar="SOURCE")] = None
@@ -89,7 +89,7 @@ class SourceGroup(ListGroup):
 
 @dataclass(frozen=True, kw_only=True)
 class ImageGroup(Options):
-    """What is made of image files before they are decoded."""
+    """How image files are prepared before they are decoded."""
 
     heading: ClassVar[str] = "image"
 
@@ -112,17 +112,17 @@ class ImageGroup(Options):
 
     @property
     def preparation(self) -> Preparation:
-        """What is made of image files before they are decoded."""
+        """Preparation of image files before they are decoded."""
         return Preparation.parse(self.background, self.levels)
 
     def check(self) -> None:
-        """Raise `UsageError` or `DataError` for what cannot be carried out."""
-        _ = self.preparation  # raises what is wrong with them
+        """Raise `UsageError` or `DataError` for invalid options."""
+        _ = self.preparation  # raises if they are invalid
         super().check()
 
 
 @dataclass(frozen=True, kw_only=True)
 class UnreadableGroup(ImageGroup):
-    """The same, where image files that cannot be read are an error unless told otherwise."""
+    """Preparation of image files, where unreadable files are an error by default."""
 
     skip_unreadable: Annotated[bool, option("leave out images that cannot be read instead of stopping")] = False

@@ -1,4 +1,4 @@
-"""Options about which images are for training, validation and the test."""
+"""Options of the splits: the images for training, validation and test."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MAX_FOLDS = 100
 
 @dataclass(frozen=True, kw_only=True)
 class SplitGroup(Options):
-    """How the images of a source are divided."""
+    """How the images of a source are split."""
 
     heading: ClassVar[str] = "split"
 
@@ -30,11 +30,11 @@ class SplitGroup(Options):
 
     @property
     def runs_of_folds(self) -> range:
-        """The numbers of the folds that are each trained as a run of its own; empty where this is one run."""
+        """Numbers of the folds that are each trained as a separate run; empty for a single run."""
         return range(1, self.folds + 1) if self.folds is not None and self.fold is None else range(0)
 
     def check(self) -> None:
-        """Raise `UsageError` for what cannot be carried out."""
+        """Raise `UsageError` for invalid options."""
         for name in ("validation_fraction", "test_fraction"):
             check_positive(name, getattr(self, name), most=1)
         require(

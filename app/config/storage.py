@@ -1,4 +1,4 @@
-"""Options about the cache, and about what a run folder keeps."""
+"""Options of the cache, and of the files that a run folder keeps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.training.engines import CHOICES
 
 @dataclass(frozen=True, kw_only=True)
 class CacheFolderGroup(Options):
-    """Where the cache lies."""
+    """Location of the cache."""
 
     heading: ClassVar[str] = "cache"
 
@@ -28,7 +28,7 @@ class CacheFolderGroup(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class CacheGroup(CacheFolderGroup):
-    """What fills the cache, and how large it may be."""
+    """What the cache holds, and how large it may be."""
 
     engine: Annotated[
         str,
@@ -37,7 +37,7 @@ class CacheGroup(CacheFolderGroup):
     cache_limit: Annotated[float, option("largest size of the cache of activations, in GB; 0: no cache")] = 20
 
     def check(self) -> None:
-        """Raise `UsageError` for what cannot be carried out."""
+        """Raise `UsageError` for invalid options."""
         check_choice("engine", self.engine, CHOICES)
         require(0 <= self.cache_limit < math.inf, f"--cache-limit must be a number from 0 up, not {self.cache_limit}")
         super().check()

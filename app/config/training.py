@@ -1,4 +1,4 @@
-"""Options about how a model is trained."""
+"""Options of training."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from app.config.shared import Options, check_choice, check_positive, option, req
 from app.training.strategies import STRATEGIES
 from data.image.augmentation import AUGMENTATIONS
 
-MAX_MIXUP = 10  # nearly a half and a half of every pair
+MAX_MIXUP = 10  # mixes nearly half and half in every pair
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class AugmentationGroup(Options):
     cutmix: Annotated[float, option("put a box of another image, or map, into each: CutMix's Beta; 0: no")] = 0.0
 
     def check(self) -> None:
-        """Raise `UsageError` for what cannot be carried out."""
+        """Raise `UsageError` for invalid options."""
         check_choice("augment", self.augment, AUGMENTATIONS)
         check_positive("views", self.views)
         for name in ("mixup", "cutmix"):
@@ -46,14 +46,14 @@ class AugmentationGroup(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class BatchGroup(Options):
-    """How many images are taken at once."""
+    """How many images are processed at once."""
 
     heading: ClassVar[str] = "training"
 
     batch_size: Annotated[int, option("images a step")] = 32
 
     def check(self) -> None:
-        """Raise `UsageError` for what cannot be carried out."""
+        """Raise `UsageError` for invalid options."""
         check_positive("batch_size", self.batch_size)
         super().check()
 
@@ -120,7 +120,7 @@ class TrainingGroup(Options):
     seed: Annotated[int, option("of splits, initial weights, order and augmentation")] = 0
 
     def check(self) -> None:
-        """Raise `UsageError` for what cannot be carried out."""
+        """Raise `UsageError` for invalid options."""
         check_choice("strategy", self.strategy, STRATEGIES)
         for name in ("head_epochs", "fine_tune_epochs", "fine_tune_cycles", "unfreeze_blocks", "patience"):
             check_positive(name, getattr(self, name))
@@ -143,7 +143,7 @@ class TrainingGroup(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class ThresholdGroup(Options):
-    """From which probability on a class is answered."""
+    """The probability from which a class is predicted."""
 
     heading: ClassVar[str] = "threshold"
 
@@ -162,7 +162,7 @@ class ThresholdGroup(Options):
     ] = None
 
     def check(self) -> None:
-        """Raise `UsageError` for what cannot be carried out."""
+        """Raise `UsageError` for invalid options."""
         for name in ("target_precision", "target_recall"):
             check_positive(name, getattr(self, name), most=1)
         require(

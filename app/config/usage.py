@@ -1,4 +1,4 @@
-"""Reads command lines, and explains them: options in groups, with examples below, and an overview of all verbs."""
+"""Parse command lines, and print help: options in groups, with examples below, and an overview of all verbs."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _FIRST_STEPS = {
 
 
 def parse(kind: type[VerbOptions], verb: str, words: Sequence[str]) -> dict[str, Any]:
-    """The options of a verb from the words after it.
+    """Parse the options of a verb from the words after it.
 
     Raises:
-        SystemExit: with code 0 after printing help that was asked for, or 2 after printing what is wrong with the words.
+        SystemExit: with code 0 after printing requested help, or 2 after printing what is wrong with the words.
     """
     try:
         nested: Any = tyro.cli(_nested(kind), prog=command(verb), description=inspect.getdoc(kind), args=list(words))
@@ -40,7 +40,7 @@ def parse(kind: type[VerbOptions], verb: str, words: Sequence[str]) -> dict[str,
 
 
 def layout(kind: type[VerbOptions]) -> tuple[list[str], dict[str, list[str]]]:
-    """How `--help` shows options: the names of those on top, and of those below each heading."""
+    """Return the layout of `--help`: the names of the options that come first, and of those below each heading."""
     groups = by_heading(kind)
     top = list(dict.fromkeys([*kind.common, *groups.pop("", [])]))
     rest = {title: [name for name in names if name not in top] for title, names in groups.items()}
@@ -48,7 +48,7 @@ def layout(kind: type[VerbOptions]) -> tuple[list[str], dict[str, list[str]]]:
 
 
 def overview(verbs: Mapping[str, type[Options]]) -> str:
-    """What `--help` shows where no verb is given: what Graft does, where to start, and a line for each verb."""
+    """Return the help without a verb: what Graft does, where to start, and a line for each verb."""
     lines = "\n".join(f"  {verb:<11}{inspect.getdoc(kind)}" for verb, kind in verbs.items())
     return (
         f"usage: {command()} VERB [OPTIONS]\n\n{_INTRODUCTION}\n\nstart here:\n{_examples(_FIRST_STEPS)}\n\nverbs:\n{lines}\n\n"
@@ -61,7 +61,7 @@ def _examples(words: Mapping[str, str]) -> str:
 
 
 def _nested(kind: type[VerbOptions]) -> type:
-    """The same options as a class with a class for each group: tyro gives each class in a class a box of its own."""
+    """Return the options as a class with a class for each group: tyro shows each nested class in its own box."""
     members = _members(kind)
     top, groups = layout(kind)
     shown = [members[name] for name in top]
@@ -78,7 +78,7 @@ def _attribute(title: str) -> str:
 
 
 def _members(kind: type[VerbOptions]) -> dict[str, tuple[str, Any, Any]]:
-    """What makes each option in `make_dataclass`: its type is the last that was declared, its help the first."""
+    """Return the arguments of each option for `make_dataclass`: its type is the last declared, its help the first."""
     types: dict[str, Any] = {}
     described: dict[str, Option] = {}
     for one in reversed(kind.__mro__):
@@ -97,7 +97,7 @@ def _members(kind: type[VerbOptions]) -> dict[str, tuple[str, Any, Any]]:
 
 
 def _with_help(declared: Any, option: Option, default: str | None) -> Any:
-    """A type as tyro takes it."""
+    """Return a type annotated for tyro."""
 
     def hint(value: str) -> str:
         shown = (option.default if default is None else default) if value in ("None", "") else value

@@ -1,4 +1,4 @@
-"""All options of each verb: its own, and the groups that it has."""
+"""All options of each verb: its own, and those of its groups."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _OWN_SIZE = {"image_size": "the model's own; give it where a model takes any"}
 class TrainConfig(VerbOptions, RunOptions):
     """Train a model on labelled images, test it and export it."""
 
-    # What a newcomer meets: the run's folder, what the labels are, the size of the network and of what it sees, what images
-    # unlike photographs need, and the files that come out.
+    # The options that a newcomer needs: the run's folder, the kind of labels, the network and its input size, settings for
+    # images that are not photographs, and the exported files.
     common: ClassVar = (
         *("output", "resume", "task", "columns", "backbone", "image_size"),
         *("augment", "flip", "unfreeze_blocks", "formats"),
@@ -73,7 +73,7 @@ class EvaluateConfig(VerbOptions, ListGroup, UnreadableGroup, BatchGroup):
     ] = None
 
     def check(self) -> None:
-        """Raise `UsageError` or `DataError` for what cannot be carried out."""
+        """Raise `UsageError` or `DataError` for invalid options."""
         super().check()
         require(
             self.source is not None or self.source_options == SourceOptions(skip_unreadable=self.skip_unreadable),
@@ -83,7 +83,7 @@ class EvaluateConfig(VerbOptions, ListGroup, UnreadableGroup, BatchGroup):
 
 @dataclass(frozen=True, kw_only=True)
 class FileGroup(InputGroup):
-    """What a model file that is not Graft's may not say of itself."""
+    """What a foreign model file may not say about itself."""
 
     labels: Annotated[
         str | None, option("the class names: one a line, in the order of the model's values", metavar="FILE.txt")
@@ -100,7 +100,7 @@ class FileGroup(InputGroup):
     std: Annotated[tuple[float, ...], option("what to divide them by after that", metavar="FLOAT...")] = ()
 
     def check(self) -> None:
-        """Raise `UsageError` for what cannot be carried out."""
+        """Raise `UsageError` for invalid options."""
         check_choice("task", self.task, LABELS)
         for name, numbers in (("mean", self.mean), ("std", self.std)):
             given = " ".join(map(str, numbers))
@@ -138,7 +138,7 @@ class PredictConfig(VerbOptions, UnreadableGroup, FileGroup, BatchGroup):
     ] = None
 
     def check(self) -> None:
-        """Raise `UsageError` for what cannot be carried out."""
+        """Raise `UsageError` for invalid options."""
         require(bool(self.paths), "name at least one image or folder to predict")
         check_positive("top", self.top)
         require(self.output is None or self.output.endswith(".csv"), f"--output must be a .csv file, not {self.output}")
@@ -163,7 +163,7 @@ class ExportConfig(VerbOptions, ExportGroup, MetadataGroup):
     source: Annotated[str | None, option("where the run's images are now, if they were moved", metavar="SOURCE")] = None
 
     def check(self) -> None:
-        """Raise `UsageError` for what cannot be carried out."""
+        """Raise `UsageError` for invalid options."""
         require(
             self.formats != (), f"--formats needs a name: {', '.join(FORMATS)}; without it, all files are written again"
         )
@@ -207,11 +207,11 @@ class AuditConfig(VerbOptions, SourceGroup, ImageGroup, BackboneGroup, CacheGrou
 
     @property
     def source_options(self) -> SourceOptions:
-        """How the source is to be read; what is not there is reported, and no error."""
+        """Options for reading the source; missing images are reported instead of raising an error."""
         return replace(super().source_options, skip_unreadable=True)
 
     def check(self) -> None:
-        """Raise `UsageError`, `DataError` or `ModelError` for what cannot be carried out."""
+        """Raise `UsageError`, `DataError` or `ModelError` for invalid options."""
         require(self.fix is None or self.fix.endswith(".csv"), f"--fix must be a .csv file, not {self.fix}")
         require(
             not self.drop_suspects or self.fix is not None,
@@ -259,7 +259,7 @@ class BenchmarkConfig(VerbOptions, SizeGroup):
     json: Annotated[bool, option("print the figures as JSON instead of the table")] = False
 
     def check(self) -> None:
-        """Raise `UsageError` for what cannot be carried out."""
+        """Raise `UsageError` for invalid options."""
         require(bool(self.files), "name at least one model file or run folder to measure")
         require(bool(self.threads), "--threads needs at least one number")
         for number in self.threads:
@@ -283,7 +283,7 @@ class ListConfig(VerbOptions):
     what: Annotated[str, option("which list", LISTS, metavar="[LIST]", positional=True)] = "backbones"
 
     def check(self) -> None:
-        """Raise `UsageError` for what cannot be carried out."""
+        """Raise `UsageError` for invalid options."""
         require(self.what in LISTS, f"there is no list {self.what!r}. {nearest(self.what, LISTS)}")
         super().check()
 
@@ -301,7 +301,7 @@ class CacheConfig(VerbOptions, CacheFolderGroup):
     action: Annotated[str, option("what to do", CACHE_ACTIONS, metavar="[ACTION]", positional=True)] = "show"
 
     def check(self) -> None:
-        """Raise `UsageError` for what cannot be carried out."""
+        """Raise `UsageError` for invalid options."""
         near = nearest(self.action, CACHE_ACTIONS)
         require(self.action in CACHE_ACTIONS, f"the cache cannot {self.action!r}. {near}")
         super().check()

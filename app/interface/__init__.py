@@ -1,1 +1,1 @@
-"""How Graft is called and how it speaks: errors, events, and the console that shows them."""
+"""The interface to callers: errors, events, and the console that shows them."""

@@ -1,4 +1,4 @@
-"""How a verb ends when it does not end well. The command line turns each into one sentence and an exit code."""
+"""Errors that end a verb. The command line turns each into one sentence and an exit code."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from models.errors import ModelError
 
 
 class UsageError(ValueError):
-    """Options that cannot be carried out. The text says what was found and how to mend it."""
+    """Invalid options. The message says what was found and how to fix it."""
 
 
 class GateError(RuntimeError):
-    """A quality gate failed: the work is done and saved, and its result is not good enough."""
+    """A quality gate failed: the work is finished and saved, but its result is not good enough."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C or SIGTERM during a run; the text says how to continue it."""
+    """Ctrl-C or SIGTERM during a run; the message says how to continue it."""
 
 
 BAD_INPUT = (UsageError, DataError, ModelError)
@@ -27,7 +27,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether an error, or what it came from, is about a disk without room; libraries in C++ say so in their text only."""
+    """Return whether an error, or its cause, is a full disk; libraries in C++ say so only in their message."""
     seen: set[int] = set()
     one: BaseException | None = error
     while one is not None and id(one) not in seen:

@@ -1,4 +1,4 @@
-"""What happens while a verb works, told to listeners: the console unless another takes its place, a page, a log file.
+"""Events of a running verb, sent to listeners: the console unless another listener replaces it, a page, or a log file.
 
 A listener is a function that takes an event. It is called in the thread in which the event happens:
 
@@ -8,7 +8,7 @@ A listener is a function that takes an event. It is called in the thread in whic
     >>> [type(event).__name__ for event in heard]
     ['Started', 'Advanced', 'Advanced', 'Finished']
 
-This imports nothing of the console, which imports this and listens by default.
+This module imports nothing of the console, which imports this module and listens by default.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from app.interface.errors import Interrupted
 
 Item = TypeVar("Item")
 
-_HELD = "\ue000"  # of Unicode's private use: a space at which a line is not broken
+_HELD = "\ue000"  # from Unicode's private use area: a space at which lines do not break
 
 
 @dataclass(frozen=True)
 class Started:
-    """A stage of the work begins.
+    """A stage of the work starts.
 
     Attributes:
-        stage: number that all events of this stage have, and no other stage of the process.
-        name: what is done.
-        total: how much there is to do; None where nobody knows.
-        unit: what `done` and `total` count; None for a stage that does not advance, as starting TensorFlow.
-        done: how much is done already, as in a resumed run.
-        note: what is worked on.
-        transient: leave nothing of it on display once it is finished.
+        stage: number of the stage, shared by its events and unique in the process.
+        name: name of the stage.
+        total: amount of work; None if unknown.
+        unit: what `done` and `total` count; None for a stage that does not advance, such as starting TensorFlow.
+        done: work that is done already, as in a resumed run.
+        note: the current item.
+        transient: leave nothing on display once the stage is finished.
     """
 
     stage: int
@@ -54,7 +54,7 @@ class Started:
 
 @dataclass(frozen=True)
 class Advanced:
-    """A stage is further than before, or its total or note is another; attributes are as in `Started`."""
+    """A stage has advanced, or its total or note has changed; attributes are as in `Started`."""
 
     stage: int
     name: str
@@ -65,7 +65,7 @@ class Advanced:
 
 @dataclass(frozen=True)
 class Finished:
-    """A stage has ended, or broken off; attributes are as in `Started`."""
+    """A stage has ended, or was interrupted; attributes are as in `Started`."""
 
     stage: int
     name: str
@@ -75,11 +75,11 @@ class Finished:
 
 @dataclass(frozen=True)
 class Said:
-    """A sentence or more for the user.
+    """One or more sentences for the user.
 
     Attributes:
-        marked: the text, with marks where `whole` forbids to break a line.
-        wraps: whether lines may be broken; a command to copy stays whole.
+        marked: the text, with marks where `whole` prevents line breaks.
+        wraps: whether lines may wrap; a command to copy does not.
     """
 
     marked: str
@@ -93,7 +93,7 @@ class Said:
 
 @dataclass(frozen=True)
 class SaidPath:
-    """Where something is: `what` names it."""
+    """The location of something, named by `what`."""
 
     what: str
     path: Path | str
@@ -125,11 +125,11 @@ _telling: ContextVar[bool] = ContextVar("telling", default=False)
 
 @contextlib.contextmanager
 def listening(listener: Listener, *, alone: bool = False) -> Iterator[None]:
-    """Tell a listener what happens in the calls that this thread makes within the `with` block.
+    """Send the events of calls that this thread makes within the `with` block to a listener.
 
     Args:
-        listener: gets each event; what it raises ends the call.
-        alone: leave out the console and the listeners that were there before.
+        listener: receives each event; an exception that it raises ends the call.
+        alone: replace the console and the current listeners.
     """
     added = _added.set((listener,) if alone else (*_added.get(), listener))
     only = _alone.set(alone or _alone.get())
@@ -142,7 +142,7 @@ def listening(listener: Listener, *, alone: bool = False) -> Iterator[None]:
 
 @contextlib.contextmanager
 def cancellable(cancel: threading.Event | None = None) -> Iterator[threading.Event]:
-    """Let another thread end the calls that this thread makes within the `with` block, as Ctrl-C ends a command.
+    """Let another thread cancel the calls that this thread makes within the `with` block, as Ctrl-C ends a command.
 
     A call ends when its next stage starts or advances. It raises `app.interface.errors.Interrupted`; a run can then be resumed.
 
@@ -151,7 +151,7 @@ def cancellable(cancel: threading.Event | None = None) -> Iterator[threading.Eve
             train("my_images")
 
     Args:
-        cancel: the event to set; None makes a new event.
+        cancel: the event to set; None creates a new event.
     """
     cancel = cancel or threading.Event()
     token = _cancel.set(cancel)
@@ -162,17 +162,17 @@ def cancellable(cancel: threading.Event | None = None) -> Iterator[threading.Eve
 
 
 def listen_by_default(listener: Listener) -> None:
-    """Make a listener the one that is told where nobody listens alone, in place of an earlier one."""
+    """Set the listener for threads without a listener that listens alone; it replaces an earlier one."""
     _default[:] = [listener]
 
 
 def is_telling() -> bool:
-    """Whether this thread is within a listener's call: what it prints now is the listener's."""
+    """Return whether this thread is within a listener's call, so that its output is the listener's."""
     return _telling.get()
 
 
 def emit(event: Event) -> None:
-    """Tell an event to whoever listens in this thread."""
+    """Send an event to the listeners of this thread."""
     _tell(_listeners(), event)
 
 
@@ -193,22 +193,22 @@ def _tell(listeners: Iterable[Listener], event: Event) -> None:
 
 
 def whole(text: str | Path) -> str:
-    """A path or a command for a sentence, in which no line is broken though it may hold spaces."""
+    """Mark a path or a command, so that lines do not break at its spaces."""
     return str(text).replace(" ", _HELD)
 
 
 def unmarked(text: str) -> str:
-    """A text without the marks of `whole`."""
+    """Return a text without the marks of `whole`."""
     return text.replace(_HELD, " ")
 
 
 def print_text(text: str, *, wraps: bool = True) -> None:
-    """Print a sentence or more; `wraps` is as in `Said`."""
+    """Print one or more sentences; `wraps` is as in `Said`."""
     emit(Said(text, wraps))
 
 
 def print_path(what: str, path: Path | str) -> None:
-    """Print where something is."""
+    """Print the location of something."""
     emit(SaidPath(what, path))
 
 
@@ -218,33 +218,33 @@ def print_table(
     """Print a table.
 
     Args:
-        title: stands above the table; may be empty.
-        columns: their titles.
-        rows: a cell for each column; cells are text as it is.
-        optional: titles of columns that can be left out where there is no room, the last first.
+        title: printed above the table; may be empty.
+        columns: titles of the columns.
+        rows: a cell for each column; cells are plain text.
+        optional: titles of columns that are left out if there is no room, starting with the last.
     """
     emit(SaidTable(title, tuple(columns), tuple(tuple(map(str, row)) for row in rows), tuple(optional)))
 
 
 class Stage:
-    """A stage that is going on, made by `progress`."""
+    """A running stage, created by `progress`."""
 
     def __init__(self, started: Started) -> None:
-        """Begin as an event says. Whoever listens in this thread is told of all that follows, whichever thread says it."""
+        """Start the stage. The listeners of this thread receive its later events, from any thread."""
         self._listeners, self._cancel = _listeners(), _cancel.get()
         self._check()
         self._now = Advanced(started.stage, started.name, started.total, started.done, started.note)
         _tell(self._listeners, started)
 
     def advance(self, by: float = 1) -> None:
-        """Say that so much more is done."""
+        """Advance the stage by an amount of work."""
         self.update(done=self._now.done + by)
 
     def update(self, *, done: float | None = None, total: float | None = None, note: str | None = None) -> None:
-        """Say how much is done, or that the total or the note is another; None leaves it as it is.
+        """Set the finished work, the total or the note; None leaves it unchanged.
 
         Raises:
-            Interrupted: the work is cancelled.
+            Interrupted: the work was cancelled.
         """
         self._check()
         given = {"done": done, "total": total, "note": note}
@@ -252,7 +252,7 @@ class Stage:
         _tell(self._listeners, self._now)
 
     def finish(self) -> None:
-        """Say that it has ended."""
+        """End the stage."""
         _tell(self._listeners, Finished(self._now.stage, self._now.name, self._now.total, self._now.done))
 
     def _check(self) -> None:
@@ -270,10 +270,10 @@ def progress(
     note: str = "",
     transient: bool = False,
 ) -> Iterator[Stage]:
-    """Tell of a stage, which lasts as long as the `with` block; the arguments are as in `Started`.
+    """Run a stage for the duration of the `with` block; the arguments are as in `Started`.
 
     Raises:
-        Interrupted: the work is cancelled; also when the stage advances.
+        Interrupted: the work was cancelled; raised at the start or when the stage advances.
     """
     stage = Stage(Started(next(_numbers), name, total, unit, done, note, transient))
     try:
@@ -284,7 +284,7 @@ def progress(
 
 @contextlib.contextmanager
 def status(text: str) -> Iterator[None]:
-    """Tell of a stage when nobody knows how long it takes."""
+    """Run a stage of unknown length."""
     with progress(text, unit=None, transient=True):
         yield
 
@@ -292,7 +292,7 @@ def status(text: str) -> Iterator[None]:
 def track(
     items: Iterable[Item], total: int, name: str, *, step: int = 1, unit: str = "img", transient: bool = False
 ) -> Iterator[Item]:
-    """Yield the items of a stage, which advances by `step` with each; the others are as in `progress`."""
+    """Yield the items of a stage, which advances by `step` with each item; the other arguments are as in `progress`."""
     with progress(name, total, unit=unit, transient=transient) as stage:
         done = 0
         for item in items:

@@ -8,10 +8,10 @@ from app.interface.errors import UsageError
 
 
 def output_path(text: str) -> Path:
-    """Where a result is to be written.
+    """Return the path that a result is written to.
 
     Raises:
-        UsageError: it is a folder, or in none.
+        UsageError: the path is a folder, or its folder does not exist.
     """
     output = Path(text).expanduser()
     if output.is_dir() or not output.parent.is_dir():

@@ -1,4 +1,4 @@
-"""How Graft was called: as a command, which works when it is pasted, or as functions in somebody else's process."""
+"""How Graft was called: as a command, or as functions in a foreign process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _owns_process = False
 
 @contextmanager
 def owning_process() -> Iterator[None]:
-    """Within it, nothing but Graft runs in this process: the command line, and no notebook or server."""
+    """Declare that only Graft runs in this process within the context, as on the command line."""
     global _owns_process
     before, _owns_process = _owns_process, True
     try:
@@ -24,17 +24,17 @@ def owning_process() -> Iterator[None]:
 
 
 def owns_process() -> bool:
-    """Whether nothing but Graft runs in this process, so that its file descriptors are Graft's to redirect."""
+    """Return whether only Graft runs in this process, so that it may redirect the process's file descriptors."""
     return _owns_process
 
 
 def command(*words: object) -> str:
-    """A command line of Graft, with quotes where they are needed.
+    """Format a command line of Graft, with quotes where they are needed.
 
-    The launcher says in `GRAFT_PROGRAM` how it was called itself, such as `./graft`.
+    The launcher sets `GRAFT_PROGRAM` to its own name, such as `./graft`.
 
     Args:
-        *words: the verb and what follows it.
+        *words: the verb and its arguments.
     """
     program = os.environ.get("GRAFT_PROGRAM")
     parts = [*([program] if program else ["python", "-m", "app"]), *map(str, words)]
@@ -42,10 +42,10 @@ def command(*words: object) -> str:
 
 
 def missing_package(error: ModuleNotFoundError) -> str:
-    """Name a package that is not installed, and what installs it.
+    """Return a message that names a missing package and how to install it.
 
     Raises:
-        ModuleNotFoundError: it is a module of Graft, so its absence is a defect.
+        ModuleNotFoundError: the module belongs to Graft, so its absence is a defect.
     """
     if (error.name or "").partition(".")[0] in ("app", "data", "models"):
         raise error

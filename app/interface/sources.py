@@ -1,4 +1,4 @@
-"""Opens a source for a person: a progress bar, what was found, and what was left out."""
+"""Open a source with a progress bar, and report what was found and what was left out."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _NAMED = 8  # classes that are listed when a source is opened
 
 @dataclass(frozen=True)
 class CheckedSource:
-    """What one pass over all images of a source has found.
+    """Result of one pass over all images of a source.
 
     Attributes:
-        examples: all of them.
-        audit_data: what is known of those that can be read, whose digests and duplicates are set, and the faults of the others.
-        sha256: one over the names and contents of all.
+        examples: all examples.
+        audit_data: the readable examples with their digests and duplicates, and the faults of the others.
+        sha256: hash over the names and contents of all images.
     """
 
     examples: Examples
@@ -57,15 +57,15 @@ def open_readable(
 
     Args:
         source: a SOURCE string.
-        options: how it is to be read, and where image statistics are kept, so that no image is decoded again.
-        skip_unreadable: leave out what cannot be read.
-        preparation: what is made of each file before it is decoded.
+        options: how to read the source, and where image statistics are kept, so that no image is decoded again.
+        skip_unreadable: leave out unreadable images.
+        preparation: how each file is prepared before it is decoded.
 
     Returns:
-        The readable images with their digests and duplicates, and one SHA-256 over all.
+        The readable examples with their digests and duplicates, and one SHA-256 over all images.
 
     Raises:
-        DataError: no such source, or it holds unreadable images and they are not to be skipped.
+        DataError: the source does not exist, or holds unreadable images that are not skipped.
     """
     examples = _open(source, options)
     examples = replace(examples, read=preparation.applied_to(examples.read))
@@ -89,10 +89,10 @@ def read_source(
     preparation: Preparation = PLAIN,
     unlabelled: bool = False,
 ) -> CheckedSource:
-    """Open a source, or a folder of images without labels, for an audit: images that cannot be read are no error.
+    """Open a source, or a folder of unlabelled images, for an audit, which reports unreadable images instead of raising.
 
     Raises:
-        DataError: no such source, or none of its images can be read.
+        DataError: the source does not exist, or none of its images can be read.
     """
     examples = open_unlabelled(source) if unlabelled else _open_labelled_or_not(source, options)
     examples = replace(examples, read=preparation.applied_to(examples.read))
@@ -115,17 +115,17 @@ def _with_duplicates(examples: Examples, duplicates: Duplicates) -> Examples:
 
 
 def refuse_leakage(examples: Examples, options: SourceOptions, mend: str = "") -> None:
-    """Refuse splits that a source brings if an image is in several of them.
+    """Refuse given splits of a source if an image is in several of them.
 
     Args:
-        examples: with their splits and duplicates.
+        examples: examples with their splits and duplicates.
         options: how they were read, for the command that finds all such images.
-        mend: what to do about it; by default, to clean the source or to go on.
+        mend: what to do about it; by default, to clean the source or to continue anyway.
 
     Raises:
-        UsageError: there is one; the text names it.
+        UsageError: an image is in several splits; the message names it.
     """
-    assert examples.duplicates is not None  # `open_readable` gives them
+    assert examples.duplicates is not None  # set by `open_readable`
     leaked = leaks(examples, examples.duplicates)
     if not leaked:
         return
@@ -143,7 +143,7 @@ def refuse_leakage(examples: Examples, options: SourceOptions, mend: str = "") -
 
 
 def _words(options: SourceOptions) -> list[str]:
-    """The options as they are written behind a command."""
+    """Return the options as words of a command line."""
     words = []
     for field in fields(options):
         value = getattr(options, field.name)
@@ -155,7 +155,7 @@ def _words(options: SourceOptions) -> list[str]:
 
 
 def _open(source: str, options: SourceOptions) -> Examples:
-    """Open a source beside a bar for what has to be fetched or unpacked first."""
+    """Open a source, with a bar for files that are downloaded or extracted first."""
     stages: dict[str, Stage] = {}
     with redirect_output(Path(os.devnull)), status("looking for images"), ExitStack() as stack:
 
@@ -182,7 +182,7 @@ def _check(examples: Examples, cache_folder: str | None) -> list[ImageCheck]:
     try:
         for one in track(check_images(examples, store.read()), len(examples), "checking"):
             checked.append(one)
-    finally:  # what was decoded before Ctrl-C need not be decoded again
+    finally:  # keep what was decoded before Ctrl-C
         store.add(statistics_among([one for one in checked if one.is_new]))
     return checked
 
@@ -219,7 +219,7 @@ def _say_duplicates(examples: Examples) -> None:
 
 
 def _say_lost(examples: Examples, statistics: np.ndarray) -> None:
-    """Say which images show nothing, or hardly anything, as they are decoded."""
+    """Report images that show nothing, or hardly anything, once decoded."""
     for which, what, option in (
         (
             statistics["hidden"] != VISIBLE,
@@ -239,7 +239,7 @@ def _contradicting(examples: Examples, groups: Sequence[np.ndarray]) -> str:
     if not groups:
         return ""
     (one, *others), labels = groups[0].tolist(), examples.labels.array
-    # Not by their texts: numbers may differ in a digit that these leave out.
+    # Not by their texts: numbers may differ in a digit that the texts leave out.
     other = next(index for index in others if np.any(labels[index] != labels[one]))
     times = "once" if len(groups) == 1 else f"{len(groups):,} times"
     return f", {times} with another label ({examples.keys[one]} and {examples.keys[other]})"

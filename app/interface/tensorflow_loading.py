@@ -1,4 +1,4 @@
-"""Starts TensorFlow, which takes longer than anything else of a short run, and less long so."""
+"""Load TensorFlow, which takes longer than anything else in a short run, in less time."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from app.interface.events import status
 
 
 def load_tensorflow() -> None:
-    """Import TensorFlow and Keras, unless they are there, with Python's garbage collector at rest.
+    """Import TensorFlow and Keras, unless they are loaded, with Python's garbage collector paused.
 
-    Hundreds of thousands of objects come with them, and stay. To look for garbage among them takes a quarter of the import, and
-    holds up all threads again and again later; so the collector is told to leave alone what there is now. Objects are freed as
-    ever when nothing refers to them; only circles of such as were there before are kept.
+    They create hundreds of thousands of permanent objects. Searching them for garbage takes a quarter of the import, and
+    pauses all threads repeatedly later; so the collector is told to ignore the objects that exist now. Objects are still freed
+    when nothing refers to them; only reference cycles among the existing objects are kept.
     """
     if "keras" in sys.modules:
         return

@@ -1,6 +1,6 @@
-"""What a person sees: lines, tables and progress, on a terminal, in a notebook, and in a pipe or file.
+"""The console: lines, tables and progress, on a terminal, in a notebook, and in a pipe or file.
 
-This listens to `app.interface.events` by default.
+It listens to `app.interface.events` by default.
 """
 
 from app.interface.console.listener import show

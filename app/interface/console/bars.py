@@ -1,4 +1,4 @@
-"""Progress as the place allows: bars that move on a terminal, HTML in a notebook, and a line now and then in a pipe."""
+"""Progress: moving bars on a terminal, HTML in a notebook, and an occasional line in a pipe."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from rich.text import Text
 
 from app.interface.console.printing import Output
 
-PIPE_SECONDS = 10.0  # between two lines of a stage that takes long
+PIPE_SECONDS = 10.0  # between two lines of a long stage
 NOTEBOOK_SECONDS = 0.25  # between two states of a bar
-BRIEF_SECONDS = 1.0  # of what a notebook does not mention
+BRIEF_SECONDS = 1.0  # stages shorter than this are not shown in a notebook
 
-# Rich would put itself in the place of the standard streams, to print around its bar what others write to them: over its
-# head if that is half a line, and also what has another place to go, as a log.
+# Rich would replace the standard streams to print other programs' output around its bar: above it if it is half a line, and
+# also output with another destination, such as a log.
 _LEAVING_STREAMS: dict[str, Any] = {"redirect_stdout": False, "redirect_stderr": False}
 
 _PAGE = '<div style="font-family:monospace;white-space:pre">{}</div>'
@@ -34,7 +34,7 @@ _BAR = (
 
 @contextlib.contextmanager
 def spinner(text: str, output: Output) -> Iterator[None]:
-    """Show what goes on, when nobody knows for how long; of a short time nothing is left."""
+    """Show a stage of unknown length; a short one leaves nothing on display."""
     if output.is_interactive:
         still = Live(
             Spinner("dots", Text(text)), console=output, refresh_per_second=12.5, transient=True, **_LEAVING_STREAMS
@@ -53,20 +53,20 @@ def spinner(text: str, output: Output) -> Iterator[None]:
 
 
 class Bars(Progress):
-    """Progress bars: rich's bookkeeping of tasks, with their speed and the time they need, and what is shown of it.
+    """Progress bars: rich's bookkeeping of tasks, with their speed and remaining time, and their display.
 
-    A task may have a `note`, which stands beside its bar.
+    A task may have a `note`, which stands next to its bar.
 
     Attributes:
-        kind: what it was made of; stages of one kind can share it.
+        kind: the arguments it was created with; stages of one kind can share it.
     """
 
     def __init__(self, unit: str, transient: bool, output: Output) -> None:
-        """Begin without a bar.
+        """Create the display without a bar.
 
         Args:
-            unit: what they count.
-            transient: leave nothing of them, unless they take long where they cannot be taken away again.
+            unit: what the bars count.
+            transient: remove the bars at the end, except for long stages where they cannot be removed.
             output: where they are shown.
         """
         name = TextColumn("{task.description:<10}", markup=False)
@@ -77,7 +77,7 @@ class Bars(Progress):
         self._ticker: _Ticker | None = None
 
     def start(self) -> None:
-        """Show the tasks from now on."""
+        """Start showing the tasks."""
         if self._output.is_interactive or self.disable:
             super().start()
         else:
@@ -85,7 +85,7 @@ class Bars(Progress):
             self._ticker.start()
 
     def stop(self) -> None:
-        """Show how things are at the end."""
+        """Stop, and show the final state."""
         if self._ticker is None:
             super().stop()
         else:
@@ -101,9 +101,9 @@ class Row(NamedTuple):
     """A bar, or a stage without one, as text.
 
     Attributes:
-        name: what is done.
-        facts: how far it is, how fast, and how long it takes.
-        share: the part that is done, from 0 to 1; None where nobody knows.
+        name: name of the stage.
+        facts: its progress, speed and time.
+        share: finished part, from 0 to 1; None if unknown.
     """
 
     name: str
@@ -112,7 +112,7 @@ class Row(NamedTuple):
 
     @classmethod
     def of_task(cls, task: Task, unit: str, ended: bool = False) -> Row:
-        """The row of a bar; at its end it says how long it took."""
+        """Create the row of a bar; a finished bar shows how long it took."""
         how_far = f"{task.percentage:3.0f}%" if task.total is not None else f"{task.completed:,.0f} {unit}"
         speed = task.finished_speed or task.speed
         rate = f"{speed:,.{0 if speed >= 10 else 1}f} {unit}/s" if speed else ""
@@ -123,16 +123,16 @@ class Row(NamedTuple):
         return f"{self.name:<10} {self.facts}"
 
     def as_html(self) -> str:
-        """The same with a bar, in the colours of whatever theme it is shown in."""
+        """Return the row with a bar as HTML, in the colours of the surrounding theme."""
         bar = "" if self.share is None else _BAR.format(self.share)
         return f"{html.escape(f'{self.name:<10} ')}{bar}{html.escape(self.facts)}"
 
 
 class _Facts(ProgressColumn):
-    """What stands beside a bar on a terminal."""
+    """Column next to a bar on a terminal."""
 
     def __init__(self, unit: str) -> None:
-        super().__init__(Column(no_wrap=True))  # where there is little room, the bar is shorter
+        super().__init__(Column(no_wrap=True))  # if there is little room, the bar is shortened
         self._unit = unit
 
     def render(self, task: Task) -> Text:
@@ -140,7 +140,7 @@ class _Facts(ProgressColumn):
 
 
 def _time_of(task: Task, ended: bool) -> str:
-    """How long it took, or has left, or has taken so far."""
+    """Return how long a task took, or its remaining or elapsed time."""
     so_far = task.elapsed or 0.0
     if task.finished or ended:
         return f"in {clock(task.finished_time or so_far)}"
@@ -150,18 +150,18 @@ def _time_of(task: Task, ended: bool) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Minutes and seconds, and hours where there are any."""
+    """Format seconds as minutes and seconds, with hours if there are any."""
     minutes, rest = divmod(int(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"
 
 
 def _is_long(seconds: float, output: Output) -> bool:
-    """Whether to mention that where it cannot be taken away again."""
+    """Return whether a stage is long enough to be mentioned where its line cannot be removed."""
     return seconds >= (BRIEF_SECONDS if output.in_notebook else PIPE_SECONDS)
 
 
 class _Ticker(threading.Thread):
-    """Shows rows again and again, whether they change or not, and once more at the end."""
+    """A thread that shows rows repeatedly, whether they change or not, and once more at the end."""
 
     def __init__(self, rows: Callable[[bool], Sequence[Row]], seconds: float, output: Output) -> None:
         super().__init__(daemon=True)
@@ -173,13 +173,13 @@ class _Ticker(threading.Thread):
             self.show(self._rows(False), False)
 
     def stop(self) -> None:
-        """Show how things are at the end."""
+        """Stop, and show the final state."""
         self._done.set()
         self.join()
         self.show(self._rows(True), True)
 
     def show(self, rows: Sequence[Row], ended: bool) -> None:
-        """Show rows; `ended` says whether for the last time."""
+        """Show rows; `ended` is true for the last time."""
         raise NotImplementedError
 
     def __enter__(self) -> None:
@@ -190,7 +190,7 @@ class _Ticker(threading.Thread):
 
 
 class _Lines(_Ticker):
-    """A line for the latest task now and then, and one for each at the end."""
+    """Prints a line for the latest task occasionally, and one for each task at the end."""
 
     def show(self, rows: Sequence[Row], ended: bool) -> None:
         for row in rows if ended else rows[-1:]:
@@ -200,7 +200,7 @@ class _Lines(_Ticker):
 
 
 class _Html(_Ticker):
-    """Bars that are changed in place."""
+    """HTML bars that are updated in place."""
 
     shown: Any = None
 

@@ -1,4 +1,4 @@
-"""The console as a listener: it prints what is said, and shows the stages that are going on."""
+"""The console as a listener: it prints messages, and shows the running stages."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class _Bar(NamedTuple):
 
 
 class _Stages:
-    """The stages that are shown now, by their numbers."""
+    """The stages on display, by number."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -48,7 +48,7 @@ class _Stages:
         self._spinners: dict[int, AbstractContextManager[Any]] = {}
 
     def start(self, event: Started, output: Output) -> None:
-        """Show a stage, below those of the same kind that the thread is still busy with."""
+        """Show a stage, below unfinished stages of the same kind in its thread."""
         if event.unit is None:
             self._spinners[event.stage] = spinner(event.name, output)
             self._spinners[event.stage].__enter__()
@@ -62,13 +62,13 @@ class _Stages:
             bars.start()
 
     def advance(self, event: Advanced) -> None:
-        """Show how far a stage is."""
+        """Show the progress of a stage."""
         if event.stage in self.bars:
             bar = self.bars[event.stage]
             bar.bars.update(bar.task, completed=event.done, total=event.total, note=event.note)
 
     def finish(self, event: Finished) -> None:
-        """Show how a stage has ended, once all that stand together have."""
+        """Show the end of a stage, once all stages shown with it have ended."""
         if event.stage in self._spinners:
             self._spinners.pop(event.stage).__exit__(None, None, None)
             return

@@ -1,4 +1,4 @@
-"""Where output goes and how wide it may be: a terminal, a notebook, or a pipe or file."""
+"""Output and its width: a terminal, a notebook, or a pipe or file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.console import Console, ConsoleDimensions
 
 from app.interface.console.wrapping import wrap
 
-PIPE_WIDTH = 100  # columns, where there is no terminal to ask
+PIPE_WIDTH = 100  # columns, without a terminal
 
 
 class Output(Console):
@@ -30,30 +30,30 @@ class Output(Console):
 
     @property
     def is_watched(self) -> bool:
-        """Whether somebody looks at it, instead of a file or another program."""
+        """Whether a person looks at the output, rather than a file or another program."""
         return self.in_notebook or self.is_interactive
 
     @property
     def is_terminal(self) -> bool:
-        """Whether there may be colours. A kernel sets FORCE_COLOR, for the sake of its child processes."""
+        """Whether colours are allowed. A kernel sets FORCE_COLOR, for the sake of its child processes."""
         return not self.in_notebook and super().is_terminal
 
     @property
     def is_interactive(self) -> bool:
-        """Whether a line that is there can be changed, which the stream tells, not a wish for colours."""
+        """Whether printed lines can be changed; this depends on the stream, not on a setting for colours."""
         descriptor = descriptor_of(self.file)
         return self.is_terminal and not self.is_dumb_terminal and descriptor is not None and os.isatty(descriptor)
 
     @is_interactive.setter
     def is_interactive(self, found: bool) -> None:
-        """Rich finds it out once, when the console is made; the stream can be another later."""
+        """Ignore rich's value, which it computes once when the console is created; the stream can change later."""
 
     @property  # type: ignore[misc]
     def size(self) -> ConsoleDimensions:
-        """Columns, which the environment's COLUMNS overrides, and lines."""
+        """Columns, which the environment variable COLUMNS overrides, and lines."""
         width, height = PIPE_WIDTH, 25
         descriptor = descriptor_of(self.file)
-        if descriptor is not None and not self.in_notebook:  # a notebook's leads to wherever its server was started
+        if descriptor is not None and not self.in_notebook:  # in a notebook, it is the terminal of the server
             with contextlib.suppress(OSError):
                 width, height = os.get_terminal_size(descriptor)
         given = os.environ.get("COLUMNS", "")
@@ -61,22 +61,22 @@ class Output(Console):
         return ConsoleDimensions((width or 80) - self.legacy_windows, height or 25)
 
     def print(self, *objects: Any, soft_wrap: bool | None = None, **options: Any) -> None:
-        """Print; sentences are broken between words, and what `app.interface.events.whole` was asked for is not.
+        """Print; sentences wrap between words, and text marked by `app.interface.events.whole` does not wrap.
 
         Args:
-            *objects: texts, as they are, or what rich can draw.
-            soft_wrap: leave a line as long as it is, as a command to copy.
-            **options: as rich has them.
+            *objects: texts, as they are, or rich renderables.
+            soft_wrap: do not wrap a line, such as a command to copy.
+            **options: further options of rich.
         """
         if not soft_wrap:
             objects = tuple("\n".join(self._lines(one)) if isinstance(one, str) else one for one in objects)
         super().print(*objects, soft_wrap=True, **options)
 
     def on_broken_pipe(self) -> None:
-        """Nobody reads what is printed any more, as after `head`: the work goes on in silence."""
+        """Ignore that nobody reads the output any more, as after `head`: the work continues silently."""
         self.quiet = True
         descriptor = descriptor_of(self.file)
-        if descriptor is not None:  # what Python still holds back for it goes nowhere
+        if descriptor is not None:  # discards what Python has buffered for it
             os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
 
     def _lines(self, text: str) -> Iterator[str]:
@@ -85,7 +85,7 @@ class Output(Console):
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Go on writing to where it writes now, whatever becomes of the standard streams and their descriptors."""
+        """Keep writing to the current destination, even if the standard streams and their descriptors change."""
         before, stream = self._file, self.file
         stream.flush()
         with contextlib.ExitStack() as stack:
@@ -103,15 +103,15 @@ class Output(Console):
 
         Args:
             page: the HTML.
-            text: the same for whatever cannot show it.
-            shown: what an earlier call gave, whose place it takes.
+            text: plain text for a frontend without HTML.
+            shown: result of an earlier call, which is replaced.
 
         Returns:
-            What a later call can take the place of.
+            A handle that a later call can replace.
         """
-        from IPython.display import display  # there is one in every kernel
+        from IPython.display import display  # installed in every kernel
 
-        self.file.flush()  # what was printed before comes before
+        self.file.flush()  # keep the order of output
         bundle = {"text/html": page, "text/plain": text}
         if shown is None:
             return display(bundle, raw=True, display_id=True)  # type: ignore[no-untyped-call]
@@ -120,7 +120,7 @@ class Output(Console):
 
 
 def descriptor_of(stream: IO[str] | None) -> int | None:
-    """The file descriptor that a stream writes to; None where it has none, as a notebook's."""
+    """Return the file descriptor that a stream writes to; None if it has none, as in a notebook."""
     try:
         return stream.fileno()  # type: ignore[union-attr]
     except (AttributeError, ValueError, OSError):
@@ -133,13 +133,13 @@ _aside: ContextVar[bool] = ContextVar("aside", default=False)
 
 
 def output() -> Output:
-    """Where this thread's output goes: standard output, or standard error within `aside`."""
+    """Return the output of this thread: standard output, or standard error within `aside`."""
     return _beside if _aside.get() else console
 
 
 @contextlib.contextmanager
 def aside(active: bool = True) -> Iterator[None]:
-    """Write to standard error, if `active`, so that standard output holds nothing but what was asked for."""
+    """Write to standard error, if `active`, so that standard output holds only the requested result."""
     token = _aside.set(_aside.get() or active)
     try:
         yield
@@ -149,6 +149,6 @@ def aside(active: bool = True) -> Iterator[None]:
 
 @contextlib.contextmanager
 def held() -> Iterator[None]:
-    """Go on writing to where it goes now, whatever becomes of the standard streams and their descriptors."""
+    """Keep writing to the current destination, even if the standard streams and their descriptors change."""
     with console.held(), _beside.held():
         yield

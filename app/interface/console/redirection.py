@@ -1,8 +1,8 @@
-"""Keeps what libraries have to say out of a person's sight, and in a log.
+"""Redirect the output of libraries to a log.
 
-Other threads of the process may belong to somebody else, as in a notebook or a server, and what they write stays where it is.
-So only what this thread writes in Python is redirected; the file descriptors of the process, which C++ writes to, are when it
-is the command line's.
+Other threads of the process may belong to other code, as in a notebook or a server, and their output stays where it is. So
+only the output of this thread in Python is redirected; the file descriptors of the process, which C++ writes to, are
+redirected only in a process of the command line.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _log: ContextVar[IO[str] | None] = ContextVar("log", default=None)
 
 @contextlib.contextmanager
 def redirect_output(log: Path) -> Iterator[None]:
-    """Send what libraries write to the end of a log file; what Graft itself prints goes on to where it went.
+    """Append the output of libraries to a log file; Graft's own output keeps its destination.
 
-    That is what they print, log and warn of in Python in this thread, also by logging handlers that were made before. A handler
-    that is made meanwhile writes to the standard stream afterwards, as it would have done. In a process of the command line, it
-    is also what anything writes to the descriptors of standard output and standard error.
+    This covers everything that libraries print, log and warn in Python in this thread, including through existing logging
+    handlers. A handler that is created within the context writes to the standard stream afterwards. In a process of the
+    command line, it also covers everything written to the descriptors of standard output and standard error.
     """
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(open(log, "a", buffering=1, encoding="utf-8", errors="backslashreplace"))
@@ -47,12 +47,12 @@ def redirect_output(log: Path) -> Iterator[None]:
 
 
 def redirected_to() -> IO[str] | None:
-    """The log that this thread's output goes to, for child processes to write to as well; None where it is not redirected."""
+    """Return the log of this thread, for child processes to write to as well; None if its output is not redirected."""
     return _log.get()
 
 
 class _Stream:
-    """Stands for a standard stream: it is the log of a thread that redirects its output, and the stream to all others."""
+    """Replaces a standard stream: writes to the log in a thread that redirects its output, and to the stream in others."""
 
     def __init__(self, name: str) -> None:
         stream = getattr(sys, name)
@@ -66,14 +66,14 @@ class _Stream:
         self._now.flush()
 
     def close(self) -> None:
-        """Leave it open: a handler that closes the stream it was given must not close standard error."""
+        """Do nothing: a handler that closes its stream must not close standard error."""
 
     @property
     def _now(self) -> IO[str]:
         log = _log.get()
         if log is not None and not is_telling():
             return log
-        stream = getattr(sys, self._name)  # a handler may write to this long after it was taken away
+        stream = getattr(sys, self._name)  # a handler may write to this long after the stream was restored
         return self.original if stream is self else stream
 
     def __getattr__(self, name: str) -> Any:
@@ -81,7 +81,7 @@ class _Stream:
 
 
 class _Streams:
-    """Puts a `_Stream` in the place of each standard stream, for as long as any thread redirects its output."""
+    """Replaces each standard stream by a `_Stream` while any thread redirects its output."""
 
     def __init__(self) -> None:
         self._lock, self._users = threading.Lock(), 0
@@ -106,7 +106,7 @@ class _Streams:
         self._placed = [_Stream(name) for name in ("stdout", "stderr")]
         ours = {id(placed.original): placed for placed in self._placed}
         handlers = [handler for reference in logging._handlerList if (handler := reference())]  # type: ignore[attr-defined]
-        # Not `handler.stream`, which some look up each time.
+        # Not `handler.stream`, which some handlers look up each time.
         self._handlers = [(one, ours[id(stream)]) for one in handlers if id(stream := vars(one).get("stream")) in ours]
         for handler, stream in self._handlers:
             handler.setStream(stream)
@@ -114,7 +114,7 @@ class _Streams:
 
     def _remove(self) -> None:
         for name, placed in zip(("stdout", "stderr"), self._placed, strict=True):
-            if getattr(sys, name) is placed:  # else somebody else has put a stream there, and takes it away again
+            if getattr(sys, name) is placed:  # otherwise other code has replaced the stream, and will restore it
                 setattr(sys, name, placed.original)
         for handler, stream in self._handlers:
             if handler.stream is stream:
@@ -126,7 +126,7 @@ _streams = _Streams()
 
 @contextlib.contextmanager
 def _descriptors_to(file: IO[str]) -> Iterator[None]:
-    """Let descriptors 1 and 2 lead to a file: C++ writes to them, and so do child processes."""
+    """Redirect descriptors 1 and 2 to a file: C++ and child processes write to them."""
     streams = [one for one in (sys.stdout, sys.stderr) if descriptor_of(one) in (1, 2)]
     _flush(streams)
     with contextlib.ExitStack() as stack:
@@ -135,7 +135,7 @@ def _descriptors_to(file: IO[str]) -> Iterator[None]:
             stack.callback(os.close, copy)
             stack.callback(os.dup2, copy, descriptor)
             os.dup2(file.fileno(), descriptor)
-        stack.callback(_flush, streams)  # what somebody who kept the stream has written meanwhile
+        stack.callback(_flush, streams)  # output that code which kept the stream has written meanwhile
         yield
 
 
@@ -143,4 +143,4 @@ def _flush(streams: list[Any]) -> None:
     for stream in streams:
         stream.flush()
     with contextlib.suppress(OSError, TypeError, AttributeError):  # Windows has no such library
-        ctypes.CDLL(None).fflush(None)  # what C and C++ have printed and still hold back
+        ctypes.CDLL(None).fflush(None)  # output that C and C++ have buffered

@@ -1,4 +1,4 @@
-"""Tables as wide as there is room: a grid, or a block of lines for each row; in a notebook, HTML."""
+"""Tables that fit the width: a grid, or a block of lines for each row; in a notebook, HTML."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from app.interface.console.printing import Output
 from app.interface.console.wrapping import wrap
 from app.interface.events import SaidTable
 
-_HEAD = 3  # lines of a grid's titles, which do not count when lines are compared
-# Spaces between the columns of a grid, and the padding that makes them.
+_HEAD = 3  # lines of a grid's titles, which are ignored when lines are compared
+# Spaces between the columns of a grid, and the corresponding padding.
 _GAPS: dict[int, tuple[int, int] | tuple[int, int, int, int]] = {3: (0, 1), 2: (0, 1, 0, 0), 1: (0, 0)}
-_NARROW = 24  # a text is not broken into lines that are shorter
+_NARROW = 24  # columns; texts are not wrapped to less
 
 
 def draw_table(said: SaidTable, output: Output) -> None:
-    """Print a table, in which no word is cut.
+    """Print a table without breaking words.
 
-    Where there is no room for all columns beside each other, optional ones are left out, and a line says so. Then titles and
-    long texts are broken between words; or, where that takes fewer lines or nothing else fits, each row becomes a block.
+    If there is no room for all columns, optional columns are left out, and a line says so. Then titles and long texts wrap
+    between words; or, if that takes fewer lines or nothing else fits, each row becomes a block.
     """
     asked = _Table(said.title, said.columns, said.rows, output)
     if output.in_notebook:
@@ -46,7 +46,7 @@ def draw_table(said: SaidTable, output: Output) -> None:
 
 @dataclass(frozen=True)
 class _Table:
-    """What a table shows, and how it is drawn where it is printed."""
+    """Content of a table, and its layout for an output."""
 
     title: str
     columns: tuple[str, ...]
@@ -54,19 +54,19 @@ class _Table:
     output: Output
 
     def without(self, column: str) -> _Table:
-        """The same but for a column."""
+        """Return the table without a column."""
         kept = [index for index, name in enumerate(self.columns) if name != column]
         columns, *rows = (tuple(line[index] for index in kept) for line in (self.columns, *self.rows))
         return _Table(self.title, columns, tuple(rows), self.output)
 
     @cached_property
     def natural(self) -> list[int]:
-        """How wide columns are when nothing is broken."""
+        """Widths of the columns if nothing wraps."""
         return [max(map(cell_len, column)) for column in zip(self.columns, *self.rows, strict=True)]
 
     @cached_property
     def unbroken(self) -> list[int]:
-        """How wide they are when titles are broken between words."""
+        """Widths of the columns if titles wrap between words."""
         return [
             max(_longest_word(title), *map(cell_len, cells), 0)
             for title, *cells in zip(self.columns, *self.rows, strict=True)
@@ -74,7 +74,7 @@ class _Table:
 
     @cached_property
     def broken(self) -> list[int]:
-        """How wide they are when long texts are, too."""
+        """Widths of the columns if long texts wrap too."""
         return [
             max(_longest_word(title), *(min(cell_len(cell), max(_NARROW, _longest_word(cell))) for cell in cells), 0)
             for title, *cells in zip(self.columns, *self.rows, strict=True)
@@ -82,15 +82,15 @@ class _Table:
 
     @staticmethod
     def width(widths: Sequence[int], gap: int) -> int:
-        """That of a grid."""
+        """Return the width of a grid."""
         return sum(widths) + gap * len(widths) + 1
 
     def fits(self, widths: Sequence[int], gap: int) -> bool:
-        """Whether there is room for columns of these widths."""
+        """Return whether columns of these widths fit."""
         return self.width(widths, gap) <= self.output.width
 
     def fitted(self) -> Table | Group:
-        """The best of what fits: texts are broken only where that takes no more lines than blocks, and leaves a gap."""
+        """Return the best layout that fits: texts wrap only if that takes no more lines than blocks, and leaves a gap."""
         for gap in (3, 2):
             if self.fits(self.unbroken, gap):
                 return self.grid(self.unbroken, gap)
@@ -102,7 +102,7 @@ class _Table:
         return self.grid(self.unbroken, 1) if self.fits(self.unbroken, 1) else blocks
 
     def grid(self, least: Sequence[int], gap: int) -> Table:
-        """Columns beside each other, no narrower than `least`, as wide as there is room."""
+        """Lay out columns side by side, no narrower than `least`, as wide as the output allows."""
         widths = list(self.natural)
         while not self.fits(widths, gap) and (wide := [i for i, one in enumerate(widths) if one > least[i]]):
             widths[max(wide, key=widths.__getitem__)] -= 1
@@ -115,7 +115,7 @@ class _Table:
         return grid
 
     def blocks(self) -> Group:
-        """A line for the first cell of each row, and below it the others with their titles."""
+        """Lay out a line for the first cell of each row, and below it the other cells with their titles."""
         lines = [Text(self.title, style="bold")] if self.title else []
         lines.append(Text())
         for first, *others in self.rows:
@@ -126,7 +126,7 @@ class _Table:
         return Group(*lines, Text())
 
     def page(self) -> str:
-        """HTML whose colours are those of the notebook's theme."""
+        """Return HTML in the colours of the notebook's theme."""
         title = f'<caption style="color:inherit;text-align:left">{html.escape(self.title)}</caption>'
         head, body = _line("th", self.columns), "".join(_line("td", row) for row in self.rows)
         table = f"{title if self.title else ''}<thead>{head}</thead><tbody>{body}</tbody>"
@@ -138,7 +138,7 @@ def _longest_word(text: str) -> int:
 
 
 def _packed(texts: Iterable[str], width: int) -> list[str]:
-    """Lines of as many texts as there is room for; one that needs more than a line is by itself."""
+    """Fill lines with as many texts as fit; a text longer than a line gets its own line."""
     lines = [""]
     for text in texts:
         joined = f"{lines[-1]}   {text}"

@@ -1,4 +1,4 @@
-"""Breaks text into lines, never within a word or a path."""
+"""Wrap text into lines, never within a word or a path."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from app.interface.events import unmarked
 
 
 def wrap(text: str, width: int, *, break_words: bool = False) -> list[str]:
-    """Lines of at most `width` columns.
+    """Wrap text into lines of at most `width` columns.
 
     Args:
         text: a paragraph.
         width: columns; a letter may take two.
-        break_words: whether a word, as a path, that is longer than a line is broken after a slash, a dot or the like, or
-            wherever it must be; else it stays whole, on a line that is too long.
+        break_words: whether a word longer than a line, such as a path, is broken after a slash, a dot or similar characters,
+            or anywhere if necessary; otherwise it stays whole, on a line that is too long.
     """
     width = max(width, 2)
     lines, line = [], ""
@@ -29,12 +29,12 @@ def wrap(text: str, width: int, *, break_words: bool = False) -> list[str]:
     return [unmarked(one.rstrip()) for one in (*lines, line)]
 
 
-# What a text is made of, to break it after: words; the folders of a path; parts of a name; letters.
+# Units after which text can be broken: words; the folders of a path; parts of a name; letters.
 _PARTS = (r"^\s+|\S+\s*", r"[^/\\]*[/\\]+\s*|[^/\\]+", r"[^._=,-]*[._=,-]+\s*|[^._=,-]+", r".")
 
 
 def _parts(text: str, width: int | None, level: int = 0) -> Iterator[str]:
-    """Words with the spaces after them, and the parts of those that are too long."""
+    """Yield words with the spaces after them, and the parts of words that are too long."""
     for part in re.findall(_PARTS[level], text):
         if width is None or cell_len(part.rstrip()) <= width:
             yield part
