@@ -1,11 +1,11 @@
-"""Graft: a folder of labelled images becomes a tested model and a file that a phone can run.
+"""Graft: turns a folder of labelled images into a tested model and a file that runs on a phone.
 
     from app import train, predict
 
     run = train("my_images", backbone="efficientnet_lite0")
     predict(run.path, ["image.jpg"])
 
-Importing this imports nothing else: each name below is loaded when it is first used, and TensorFlow when a verb needs it.
+Importing this package imports nothing else: each name is loaded on first use, and TensorFlow when a verb needs it.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from app.verbs.predict import predict
     from app.verbs.train import train
 
-# Read by TensorFlow's C++ code when it is loaded: without it, hundreds of lines before the first of ours. What it calls an
-# error, such as that there is no GPU, is none; real errors come as exceptions.
+# Read by TensorFlow's C++ code when it is loaded; without it, hundreds of lines precede Graft's own. What TensorFlow logs as
+# errors, such as a missing GPU, are not errors; real errors are raised as exceptions.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 _MODULES = {

@@ -1,4 +1,4 @@
-"""The command line: one sub-command is one public function, made from its options in `app.config`."""
+"""The command line: each sub-command is a public function, made from its options in `app.config`."""
 
 from __future__ import annotations
 
@@ -7,24 +7,35 @@ import os
 import select
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from app.config.shared import nearest
-from app.config.usage import overview, parse
 from app.interface.errors import BAD_INPUT, GateError, Interrupted
-from app.interface.program import command, owning_process
+from app.interface.program import command, commands, owning_process
 from app.verbs import VERBS
+from models.lazy import LazyModule
 
-# What the file system refuses is no defect of Graft: no space, no right to write, a name that is too long.
+if TYPE_CHECKING:
+    from app.config import shared, usage
+else:
+    shared, usage = LazyModule("app.config.shared"), LazyModule("app.config.usage")
+
+_INTRODUCTION = "Graft turns a folder of labelled images into a tested model and phone files."
+_FIRST_STEPS = {
+    "a first run, in a minute or two: handwritten digits that come along": "train sample:digits --image-size 96 --no-flip",
+    "your own images: a folder with a folder of images for each class": "train my_images",
+    "what is on a new one?": "predict runs/my_images new.jpg",
+}
+
+# Refusals of the file system are not defects of Graft: no space, no permission, a name that is too long.
 _REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Carry out a command line.
+    """Run a command line.
 
     Returns:
-        The exit code: 0 done, 2 bad input or usage, 3 a quality gate failed, 130 interrupted and resumable. A defect of
-        Graft's own leaves with its traceback, and code 1.
+        The exit code: 0 success, 2 bad input or usage, 3 a quality gate failed, 130 interrupted and resumable. A defect in
+        Graft ends with its traceback and code 1.
     """
     try:
         code = _dispatch(arguments)
@@ -39,15 +50,24 @@ def main(arguments: Sequence[str]) -> int:
 def _dispatch(arguments: Sequence[str]) -> int:
     verb, *words = arguments or [""]
     if verb in ("-h", "--help"):
-        print(overview({name: one.options for name, one in VERBS.items()}))
+        print(_overview())
         return 0
     if verb not in VERBS:
         return _end(f"Error: {_no_verb(verb)}", 2)
     try:
-        options = parse(VERBS[verb].options, verb, words)
-    except SystemExit as ended:  # help was asked for, or the words make no sense; both are said
+        options = usage.parse(VERBS[verb].options, verb, words, VERBS[verb].summary)
+    except SystemExit as ended:  # help or an error in the words, both printed already
         return int(ended.code or 0)
     return _carry_out(VERBS[verb].function, options)
+
+
+def _overview() -> str:
+    """Return the help without a verb: what Graft does, where to start, and a line for each verb."""
+    lines = "\n".join(f"  {name:<11}{verb.summary}" for name, verb in VERBS.items())
+    return (
+        f"usage: {command()} VERB [OPTIONS]\n\n{_INTRODUCTION}\n\nstart here:\n{commands(_FIRST_STEPS)}\n\nverbs:\n{lines}\n\n"
+        f"{command()} VERB --help explains a verb and its options, with examples."
+    )
 
 
 def _carry_out(function: Callable[..., Any], options: dict[str, Any]) -> int:
@@ -70,7 +90,7 @@ def _carry_out(function: Callable[..., Any], options: dict[str, Any]) -> int:
 
 
 def _is_left_alone() -> bool:
-    """Whether nobody reads standard output any more, as after `head`; then what is still to come goes nowhere."""
+    """Return whether nobody reads standard output any more, as after `head`; later output is then discarded."""
     if not hasattr(select, "poll"):  # on Windows
         return False
     pipe = select.poll()
@@ -84,7 +104,7 @@ def _is_left_alone() -> bool:
 def _no_verb(given: str) -> str:
     if not given or given.startswith("-"):
         return f"name a verb first ({', '.join(VERBS)}); {command('--help')} explains them"
-    return f"there is no verb {given!r}; {command('--help')} shows all. {nearest(given, VERBS)}"
+    return f"there is no verb {given!r}; {command('--help')} shows all. {shared.nearest(given, VERBS)}"
 
 
 def _end(text: str, code: int) -> int:

@@ -53,7 +53,8 @@ def positional(verb: str) -> set[str]:
 
 def test_every_verb_is_a_public_function() -> None:
     for verb in VERBS.values():
-        assert verb.function is getattr(app, verb.name) and verb.name in app.__all__
+        name = verb.function.__name__
+        assert verb.function is getattr(app, name) and name in app.__all__
         assert dataclasses.is_dataclass(verb.options)
 
 
@@ -80,7 +81,7 @@ def test_help_has_a_line_for_every_verb_and_says_where_to_start(cli: Cli) -> Non
     lines = ended.out.splitlines()
     assert max(map(len, lines)) <= 80
     for verb, row in VERBS.items():
-        assert sum(line.split() == [verb, *str(row.options.__doc__).split()] for line in lines) == 1
+        assert sum(line.split() == [verb, *row.summary.split()] for line in lines) == 1
     start = lines[lines.index("start here:") + 1 : lines.index("verbs:")]
     for line in (line.strip() for line in start):
         if line and not line.startswith("#"):

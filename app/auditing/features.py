@@ -1,4 +1,4 @@
-"""What a pretrained network makes of each image, kept in the cache that training uses, too."""
+"""Features of a pretrained network for each image, kept in the cache, which training uses too."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ def extract_features(
     resize: str,
     engine: str,
 ) -> Rows:
-    """Features of every image as it is: the rows that a head on the same backbone, frozen, is trained and tested on.
+    """Return features of every image without augmentation: the rows that a head on the same frozen backbone trains on.
 
     Args:
-        examples: with their digests.
-        cache: where they are kept.
+        examples: examples with their digests.
+        cache: cache that keeps the features.
         backbone: a key of `models.backbones.BACKBONES`.
-        weights: a file of weights, "none", or None for pretrained ones.
+        weights: a file of weights, "none", or None for pretrained weights.
         image_size: side of the images, in pixels; None for that of the backbone.
         resize: a key of `data.image.decoding.RESIZES`.
-        engine: what runs the backbone, one of `app.training.engines.CHOICES`.
+        engine: engine that runs the backbone, one of `app.training.engines.CHOICES`.
 
     Returns:
-        float16 (n, width), read from disk as they are taken.
+        float16 (n, width), read from disk on access.
 
     Raises:
-        CacheFull, MissingRows: there is no room for them.
-        ModelError: no such backbone, or weights that do not fit it.
+        CacheFull, MissingRows: there is not enough free space.
+        ModelError: the backbone does not exist, or the weights do not fit it.
         DataError: an image can no longer be read.
     """
     with status("building the backbone"):

@@ -1,4 +1,4 @@
-"""Labels that are probably wrong, and images unlike all others, found by `cleanlab` in out-of-fold predictions and features."""
+"""Labels that are probably wrong, and outliers, found by `cleanlab` in out-of-fold predictions and features."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from data.cache.shards import Rows
 from data.examples import Examples
 
 _NEIGHBOURS = 10
-_MOST = 10_000  # images that all are compared with; with more, the search takes the square of their number
+_MOST = 10_000  # images that are compared with all others; the time of the search is quadratic in their number
 _BLOCK = 4096  # images
-_MEGABYTES = 64  # of distances at once; scikit-learn's own is a gigabyte
-_FAR = 1 / 0.37037 - 1  # interquartile ranges above the third quartile, as cleanlab's Datalab has it
+_MEGABYTES = 64  # of distances at once; scikit-learn's default is a gigabyte
+_FAR = 1 / 0.37037 - 1  # interquartile ranges above the third quartile, as in cleanlab's Datalab
 
 
 @dataclass(frozen=True)
 class LabelAudit:
-    """Images with what a network makes of them.
+    """Images with their features and out-of-fold predictions.
 
     Attributes:
         examples: the images.
-        features: of each, float16 (n, width).
-        out_of_fold: what cross-validated heads say; None where there are too few images to tell.
+        features: of each image, float16 (n, width).
+        out_of_fold: predictions of cross-validated heads; None if there are too few images.
     """
 
     examples: Examples
@@ -37,7 +37,7 @@ class LabelAudit:
 
     @cached_property
     def quality(self) -> np.ndarray:
-        """How well each label fits, from 0 to 1, float (n,); NaN where it was not evaluated. The lowest are probably wrong."""
+        """How well each label fits, from 0 to 1, float (n,); NaN if it was not evaluated. The lowest are probably wrong."""
         quality = np.full(len(self.examples), np.nan)
         if self.out_of_fold is not None:
             quality[self.out_of_fold.evaluated] = TASKS[self.examples.task].label_quality(
@@ -56,7 +56,7 @@ class LabelAudit:
         return found[np.argsort(self.quality[found], kind="stable")]
 
     def _evaluated(self, out_of_fold: OutOfFold) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Labels and predictions of the images that are evaluated, and the outputs that these are of."""
+        """Return labels and predictions of the evaluated images, and the positions of the evaluated outputs."""
         return (
             self.examples.labels.array[out_of_fold.evaluated],
             out_of_fold.predictions[out_of_fold.evaluated],
@@ -65,7 +65,7 @@ class LabelAudit:
 
     @cached_property
     def told_by_turning(self) -> np.ndarray:
-        """Which images only turning or mirroring tells from those of another label, bool (n,): hardly seen in features."""
+        """Which images differ only by orientation from those of another label, bool (n,): features hardly show that."""
         examples = self.examples
         if examples.duplicates is None or examples.upright is None:
             return np.zeros(len(examples), bool)
@@ -90,7 +90,7 @@ def _suspected(evaluated: LabelAudit) -> list[Case]:
 
 
 def _outliers(evaluated: LabelAudit) -> list[Case]:
-    """Images that are far from their nearest ones: Kuan and Mueller 2022, https://arxiv.org/abs/2207.03061."""
+    """Find images that are far from their nearest neighbours: Kuan and Mueller 2022, https://arxiv.org/abs/2207.03061."""
     count = len(evaluated.examples)
     if count < 4 * _NEIGHBOURS:
         return []
@@ -108,7 +108,7 @@ def _outliers(evaluated: LabelAudit) -> list[Case]:
 
 
 def _distances(features: Rows, count: int) -> np.ndarray:
-    """How far each image is from those most like it, in any unit: float (n,)."""
+    """Return how far each image is from its nearest neighbours, in any unit: float (n,)."""
     from cleanlab.outlier import OutOfDistribution
     from sklearn import config_context
 

@@ -1,4 +1,4 @@
-"""What a linear head thinks of images that it has not seen: the head that training would put on the same features."""
+"""Out-of-fold predictions of a linear head: the head that training would fit on the same features."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _BLOCK = 4096  # images
 
 @dataclass(frozen=True)
 class OutOfFold:
-    """What heads, each fitted without them, say of images.
+    """Out-of-fold predictions: each image is predicted by a head that was fitted without it.
 
     Attributes:
         predictions: float32 (n, outputs): probabilities of the classes, or numbers; NaN for images that are not evaluated.
-        evaluated: bool (n,); images of classes with too few images are not.
-        outputs: which classes or numbers are evaluated: positions in `class_names`, as the columns of `predictions`.
+        evaluated: bool (n,); false for images of classes with too few images.
+        outputs: positions in `class_names` of the evaluated classes or numbers, which are the columns of `predictions`.
     """
 
     predictions: np.ndarray
@@ -37,16 +37,16 @@ class OutOfFold:
 
 
 def cross_validate(examples: Examples, features: Rows) -> OutOfFold | None:
-    """Fit a head without each fifth of the images, and ask it about these.
+    """Fit a head without each fifth of the images, and predict that fifth.
 
-    Images that show the same, or are of one group, are in the same fifth: else a wrong label would be confirmed by its copy.
+    Duplicates, and images of one group, are in the same fifth: otherwise the copy of a wrong label would confirm it.
 
     Args:
-        examples: with `duplicates`.
+        examples: examples with `duplicates`.
         features: of each image, float16 (n, width).
 
     Returns:
-        What they say; None if there are too few images to tell.
+        The out-of-fold predictions; None if there are too few images.
     """
     labels, task, units = examples.labels, TASKS[examples.task], units_of(examples)
     outputs, evaluated = task.evaluated(labels.array, units, len(labels.names), FOLDS)
@@ -68,13 +68,13 @@ def cross_validate(examples: Examples, features: Rows) -> OutOfFold | None:
 
 
 def _folds(examples: Examples, units: np.ndarray, evaluated: np.ndarray) -> np.ndarray:
-    """The fold of each image, int (n,); -1 for those that are not evaluated."""
+    """Return the fold of each image, int (n,); -1 for images that are not evaluated."""
     from sklearn.model_selection import KFold, StratifiedKFold
 
     members = np.flatnonzero(evaluated)
     _, first, unit = np.unique(units[members], return_index=True, return_inverse=True)
     labels = examples.labels.taken(members[first])
-    # What shows the same and has several labels counts for the first: too few may be left of each class to be stratified.
+    # Duplicates with several labels count for the first: a class may have too few images left to be stratified.
     if labels.exclusive and labels.counts().max() >= FOLDS:
         parts = StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(labels.array, labels.array)
     else:
@@ -88,7 +88,7 @@ def _folds(examples: Examples, units: np.ndarray, evaluated: np.ndarray) -> np.n
 
 
 def _predict(task: Task, features: Rows, targets: np.ndarray, train: np.ndarray, held_out: np.ndarray) -> np.ndarray:
-    """Logits of the images held out. The penalty is chosen by them too: one number of seven, by all of them."""
+    """Return logits of the held-out images. They also choose the penalty: one number of seven, chosen by all of them."""
     if len(train) > _MOST:
         train = np.sort(np.random.default_rng(0).choice(train, _MOST, replace=False))
     loss = task.linear_loss

@@ -1,4 +1,4 @@
-"""The page about an audit: one HTML file with thumbnails of the worst examples inside."""
+"""The page about an audit: one HTML file with embedded thumbnails of the worst examples."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from data.auditing.checks import class_counts
 from data.auditing.findings import Finding
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_EXAMPLES = 12  # of each finding
-_IMAGES = 4  # of each example
+_EXAMPLES = 12  # per finding
+_IMAGES = 4  # per example
 _SIZE = 144  # pixels
 
 
 def render_page(reading: CheckedSource, findings: Sequence[Finding], not_looked_at: Sequence[str]) -> str:
-    """The page as HTML.
+    """Render the page as HTML.
 
     Args:
-        reading: of the source.
+        reading: reading of the source.
         findings: what was found.
         not_looked_at: what was left out, and why.
     """

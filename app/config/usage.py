@@ -1,37 +1,39 @@
-"""Parse command lines, and print help: options in groups, with examples below, and an overview of all verbs."""
+"""Parse command lines, and print the help of a verb: options in groups, with examples below."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import MISSING, field, fields, make_dataclass
 from typing import Annotated, Any
 
 import tyro
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from app.config.shared import Option, Options, VerbOptions, by_heading
-from app.interface.program import command
-
-_INTRODUCTION = "Graft turns a folder of labelled images into a tested model and phone files."
-_FIRST_STEPS = {
-    "a first run, in a minute or two: handwritten digits that come along": "train sample:digits --image-size 96 --no-flip",
-    "your own images: a folder with a folder of images for each class": "train my_images",
-    "what is on a new one?": "predict runs/my_images new.jpg",
-}
+from app.config.shared import Option, VerbOptions, by_heading
+from app.interface.program import command, commands
 
 
-def parse(kind: type[VerbOptions], verb: str, words: Sequence[str]) -> dict[str, Any]:
+def parse(kind: type[VerbOptions], verb: str, words: Sequence[str], summary: str = "") -> dict[str, Any]:
     """Parse the options of a verb from the words after it.
+
+    Args:
+        kind: class of the options.
+        verb: name of the verb.
+        words: the words after it on the command line.
+        summary: what the verb does, for its help.
+
+    Returns:
+        The given options, and the defaults of the others, by name.
 
     Raises:
         SystemExit: with code 0 after printing requested help, or 2 after printing what is wrong with the words.
     """
     try:
-        nested: Any = tyro.cli(_nested(kind), prog=command(verb), description=inspect.getdoc(kind), args=list(words))
+        nested: Any = tyro.cli(_nested(kind), prog=command(verb), description=summary, args=list(words))
     except SystemExit as ended:
         if not ended.code:
-            print(f"examples:\n{_examples({text: f'{verb} {words}' for text, words in kind.examples.items()})}")
+            print(f"examples:\n{commands({text: f'{verb} {words}' for text, words in kind.examples.items()})}")
         raise
     options = dict(vars(nested))
     for title in layout(kind)[1]:
@@ -45,19 +47,6 @@ def layout(kind: type[VerbOptions]) -> tuple[list[str], dict[str, list[str]]]:
     top = list(dict.fromkeys([*kind.common, *groups.pop("", [])]))
     rest = {title: [name for name in names if name not in top] for title, names in groups.items()}
     return top, {title: names for title, names in rest.items() if names}
-
-
-def overview(verbs: Mapping[str, type[Options]]) -> str:
-    """Return the help without a verb: what Graft does, where to start, and a line for each verb."""
-    lines = "\n".join(f"  {verb:<11}{inspect.getdoc(kind)}" for verb, kind in verbs.items())
-    return (
-        f"usage: {command()} VERB [OPTIONS]\n\n{_INTRODUCTION}\n\nstart here:\n{_examples(_FIRST_STEPS)}\n\nverbs:\n{lines}\n\n"
-        f"{command()} VERB --help explains a verb and its options, with examples."
-    )
-
-
-def _examples(words: Mapping[str, str]) -> str:
-    return "\n".join(f"  # {text}\n  {command()} {line}".rstrip() for text, line in words.items())
 
 
 def _nested(kind: type[VerbOptions]) -> type:

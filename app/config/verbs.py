@@ -27,7 +27,7 @@ _OWN_SIZE = {"image_size": "the model's own; give it where a model takes any"}
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig(VerbOptions, RunOptions):
-    """Train a model on labelled images, test it and export it."""
+    """Options of `train`."""
 
     # The options that a newcomer needs: the run's folder, the kind of labels, the network and its input size, settings for
     # images that are not photographs, and the exported files.
@@ -57,7 +57,7 @@ class TrainConfig(VerbOptions, RunOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateConfig(VerbOptions, ListGroup, UnreadableGroup, BatchGroup):
-    """Test a run's model again, or on other labelled images."""
+    """Options of `evaluate`."""
 
     common: ClassVar = ("columns", "skip_unreadable", "batch_size")
     defaults: ClassVar = _AS_TRAINED
@@ -112,7 +112,7 @@ class FileGroup(InputGroup):
 
 @dataclass(frozen=True, kw_only=True)
 class PredictConfig(VerbOptions, UnreadableGroup, FileGroup, BatchGroup):
-    """Say what is on images."""
+    """Options of `predict`."""
 
     common: ClassVar = ("top", "json", "output", "all_probabilities", "locale", "skip_unreadable", "batch_size")
     defaults: ClassVar = {**_AS_TRAINED, **_OWN_SIZE, "resize": "as the run did, else stretch"}
@@ -151,7 +151,7 @@ class PredictConfig(VerbOptions, UnreadableGroup, FileGroup, BatchGroup):
 
 @dataclass(frozen=True, kw_only=True)
 class ExportConfig(VerbOptions, ExportGroup, MetadataGroup):
-    """Export a run's model to more formats, and check the files."""
+    """Options of `export`."""
 
     common: ClassVar = ("formats",)
     examples: ClassVar = {
@@ -172,7 +172,7 @@ class ExportConfig(VerbOptions, ExportGroup, MetadataGroup):
 
 @dataclass(frozen=True, kw_only=True)
 class AuditConfig(VerbOptions, SourceGroup, ImageGroup, BackboneGroup, CacheGroup):
-    """Find what is wrong with labelled images before you train."""
+    """Options of `audit`."""
 
     common: ClassVar = (
         *("output", "fix", "drop_suspects", "json", "labels", "unlabelled"),
@@ -226,7 +226,7 @@ class AuditConfig(VerbOptions, SourceGroup, ImageGroup, BackboneGroup, CacheGrou
 
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkConfig(VerbOptions, SizeGroup):
-    """Measure the speed and memory of model files on this machine."""
+    """Options of `benchmark`."""
 
     common: ClassVar = ("threads", "seconds", "image_size")
     defaults: ClassVar = _OWN_SIZE
@@ -273,7 +273,7 @@ class BenchmarkConfig(VerbOptions, SizeGroup):
 
 @dataclass(frozen=True, kw_only=True)
 class ListConfig(VerbOptions):
-    """Show what there is to choose from."""
+    """Options of `list`."""
 
     examples: ClassVar = {
         "pretrained networks": "backbones",
@@ -290,7 +290,7 @@ class ListConfig(VerbOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class CacheConfig(VerbOptions, CacheFolderGroup):
-    """Show or empty the cache that makes a second run start at once."""
+    """Options of `cache`."""
 
     common: ClassVar = ("cache_folder",)
     examples: ClassVar = {

@@ -6,7 +6,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 _owns_process = False
@@ -39,6 +39,15 @@ def command(*words: object) -> str:
     program = os.environ.get("GRAFT_PROGRAM")
     parts = [*([program] if program else ["python", "-m", "app"]), *map(str, words)]
     return subprocess.list2cmdline(parts) if os.name == "nt" else shlex.join(parts)
+
+
+def commands(words: Mapping[str, str]) -> str:
+    """Format several command lines, each below a comment with its purpose.
+
+    Args:
+        words: for each purpose, the verb and its arguments.
+    """
+    return "\n".join(f"  # {text}\n  {command()} {line}".rstrip() for text, line in words.items())
 
 
 def missing_package(error: ModuleNotFoundError) -> str:

@@ -1,1 +1,1 @@
-"""The main job: one run, or one for each fold, from a source to a finished folder."""
+"""The training job: one run, or one for each fold, from a source to a finished folder."""

@@ -25,23 +25,23 @@ def train_folds(
     begin: Callable[[RunConfig, Examples, str, str], Run],
     go_on: Callable[[Run, Examples, str], Run],
 ) -> Run:
-    """Train each fold as a run of its own, `fold-1` … in the folder of the whole, and sum up their tests.
+    """Train each fold as a separate run, `fold-1` … in the folder of the whole, and summarise their tests.
 
-    Folds that are finished are not trained again.
+    Finished folds are not trained again.
 
     Args:
         whole: the run that holds the folds.
-        examples: all of them.
-        sha256: over all images.
+        examples: all examples.
+        sha256: hash over all images.
         begin: trains a new run from its options, in a folder.
-        go_on: trains the rest of an interrupted run.
+        go_on: continues an interrupted run.
 
     Returns:
         `whole`, finished.
 
     Raises:
-        DataError: a class has too few images for so many folds, or the images are others than those of earlier folds.
-        GateError: all folds are trained, but an exported file of one does not answer like its model.
+        DataError: a class has too few images for the number of folds, or the images differ from those of earlier folds.
+        GateError: all folds are trained, but an exported file of a fold does not agree with its model.
     """
     config = load_config(whole.options)
     runs = [Run(whole.path / f"fold-{number}") for number in config.runs_of_folds]
@@ -52,7 +52,7 @@ def train_folds(
                 print_text(f"Fold {number} of {len(runs)}:")
                 _train_fold(replace(config, fold=number), run, examples, sha256, begin, go_on)
     except BAD_INPUT:
-        if not any(run.path.exists() for run in runs):  # found bad before anything was trained
+        if not any(run.path.exists() for run in runs):  # refused before anything was trained
             whole.remove()
         raise
     write_json(whole.summary, summarise([run.metrics["test"] for run in runs]))
@@ -74,14 +74,14 @@ def _train_fold(
             with run.in_use():
                 go_on(run, examples, sha256)
         else:
-            shutil.rmtree(run.path, ignore_errors=True)  # it was interrupted before it had begun
+            shutil.rmtree(run.path, ignore_errors=True)  # it was interrupted before training started
             begin(config, examples, sha256, str(run.path))
     except GateError:
         print_text("An exported file failed its check; the other folds are trained first.")
 
 
 def _check_same(runs: Sequence[Run], examples: Examples, sha256: str) -> None:
-    """Other images would make other folds, and an image could be tested twice or never."""
+    """Refuse changed images, which would change the folds, so that an image could be tested twice or never."""
     for run in runs:
         if (run.path / "environment.json").exists() and run.environment["data_sha256"] != sha256:
             raise DataError(
@@ -102,7 +102,7 @@ def _check_parity(runs: Sequence[Run]) -> None:
 
 
 def _say_folds(whole: Run, task: Task) -> None:
-    """Print what the folds have come to."""
+    """Print the summary of the folds."""
     print_table("", *fold_table(whole.folds, task))
     print_text(pooled_text(whole.folds, task))
     print_path("figures", whole.summary)

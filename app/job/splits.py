@@ -1,4 +1,4 @@
-"""Which image is for training, validation and test, as the options of a run have it."""
+"""Splits of a run: the images for training, validation and test, according to its options."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from data.splits import (
 
 
 def choose_splits(examples: Examples, config: RunOptions) -> tuple[Examples, np.ndarray]:
-    """Divide images by fractions or into a fold, and leave out of train what `--shots` does not ask for.
+    """Split images by fractions or into a fold, and leave out training images beyond `--shots`.
 
     Returns:
         The images that are used, and their splits, of `data.examples.SPLITS`.
 
     Raises:
         UsageError: shots of numbers, which have no classes.
-        DataError: a class has too few images, or a number is the same in all of them.
+        DataError: a class has too few images, or a number is the same in all images.
     """
     examples.labels.check_learnable(examples.source)
     if config.shots and not examples.labels.classes:
@@ -66,8 +66,8 @@ def keep_images(run: Run, examples: Examples, indices: Mapping[str, np.ndarray])
 
     Args:
         run: the run.
-        examples: all of its images.
-        indices: which of them are in each split.
+        examples: all of its examples.
+        indices: positions of the images in each split.
     """
     members = export_members(indices).tolist()
     with atomic_write(run.images) as temporary:
@@ -77,15 +77,15 @@ def keep_images(run: Run, examples: Examples, indices: Mapping[str, np.ndarray])
 def open_examples(
     run: Run, *, source: str | None = None, preparation: Preparation | None = None
 ) -> tuple[Examples, np.ndarray]:
-    """The images of a finished run and their splits: those that it keeps, or else those of its source.
+    """Return the images of a finished run and their splits: the images that it keeps, otherwise those of its source.
 
     Args:
         run: the run.
-        source: where its images are now; None for where they were, or those that it keeps.
-        preparation: what is made of image files before they are decoded; None for what was made in training.
+        source: current place of its images; None for the original place, or the images that it keeps.
+        preparation: how image files are prepared before they are decoded; None for the way used in training.
 
     Raises:
-        DataError: they cannot be found, or are not those of the run.
+        DataError: the images cannot be found, or are not those of the run.
     """
     config = load_config(run.options)
     preparation = preparation or config.preparation
@@ -104,14 +104,14 @@ def open_examples(
 
 
 def _say_changed(run: Run, examples: Examples) -> None:
-    """Figures about images that have changed are about other images."""
+    """Report that images have changed, so that figures are about other images."""
     changed = changed_since(run.splits, examples)
     if changed:
         print_text(f"Note: {describe_changed(changed, examples.source)} have changed since the run was trained.")
 
 
 def splits_of(run: Run, examples: Examples) -> tuple[Examples, np.ndarray]:
-    """Give an interrupted run the images that it began with, and say which came later.
+    """Return the images that an interrupted run began with and their splits, and report images that were added later.
 
     Other images under the same names would make a model that no data set explains, or be in two of its splits.
 
@@ -119,7 +119,7 @@ def splits_of(run: Run, examples: Examples) -> tuple[Examples, np.ndarray]:
         The images that are used, and their splits, of `data.examples.SPLITS`.
 
     Raises:
-        DataError: images of the run are gone, have changed or have another label.
+        DataError: images of the run are missing, have changed or have another label.
         UsageError: an image is in several splits.
     """
     chosen, splits = read_splits(run.splits, examples)
@@ -131,6 +131,6 @@ def splits_of(run: Run, examples: Examples) -> tuple[Examples, np.ndarray]:
     if not config.allow_leakage:
         refuse_leakage(replace(chosen, given_splits=tuple(splits.tolist())), config.source_options, mend)
     later = len(examples) - len(chosen)
-    if later and not config.shots:  # which leave out images from the start
+    if later and not config.shots:  # shots leave out images from the start
         print_text(f"Left out {later:,} {'image that is' if later == 1 else 'images that are'} not in splits.csv.")
     return chosen, splits

@@ -1,4 +1,4 @@
-"""The main job, from splits to the finished run: fit on training and validation, then test once, export, verify, report."""
+"""The training job from splits to the finished run: fit on training and validation, test once, export, verify, report."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ class PreparedRun:
     """A run that is ready to be fitted.
 
     Attributes:
-        model: as it is before its first step.
-        plan: the options, as resolved.
-        point: what thresholds are chosen for.
-        phases: of the strategy.
-        blocks: how many blocks the backbone has.
-        mirrored: as `app.evaluation.advice.find_mirrored` gives them.
+        model: the model before its first step.
+        plan: the resolved options.
+        point: goal of the thresholds.
+        phases: phases of the strategy.
+        blocks: number of blocks of the backbone.
+        mirrored: from `app.evaluation.advice.find_mirrored`.
         resumed: the run was interrupted before.
-        started: when the job began, by `time.perf_counter`.
+        started: start of the job, by `time.perf_counter`.
     """
 
     model: keras.Model
@@ -83,15 +83,15 @@ class PreparedRun:
 
 @dataclass(frozen=True)
 class FittedRun:
-    """What `fit_run` leaves to `finish_run`.
+    """Result of `fit_run`, for `finish_run`.
 
     Attributes:
-        prepared: what was fitted; its model has the best weights now, calibrated, and `run.model` holds the same.
-        data: what the model was fitted on.
+        prepared: the fitted run; its model now has the best weights, calibrated, and so has `run.model`.
+        data: data that the model was fitted on.
         best: the record of the epoch whose weights are kept.
         temperatures: of the calibrated outputs, (outputs,), or None.
         seconds: `extract`, and of each phase.
-        extraction: what the extraction did, for the user; empty where nothing was extracted.
+        extraction: what the extraction did, for the user; empty if nothing was extracted.
         is_cached: whether the frozen layers ran once for each view.
     """
 
@@ -105,14 +105,14 @@ class FittedRun:
 
 
 def carry_out(run: Run, examples: Examples, splits: Splits, sha256: str, *, resumed: bool = False) -> None:
-    """From splits to the finished run.
+    """Carry out a run from splits to the end.
 
     Args:
-        run: in whose folder all is written.
-        examples: of the run.
+        run: run whose folder is written.
+        examples: examples of the run.
         splits: positions of the images in "train", "validation" and "test", each int (n,).
-        sha256: over all images.
-        resumed: the run was interrupted before; epochs that it has finished are not trained again.
+        sha256: hash over all images.
+        resumed: the run was interrupted before; finished epochs are not trained again.
 
     Raises:
         UsageError, DataError, ModelError: the options do not fit the images or the backbone; nothing was trained.
@@ -124,13 +124,13 @@ def carry_out(run: Run, examples: Examples, splits: Splits, sha256: str, *, resu
 
 
 def prepare_run(run: Run, examples: Examples, train_size: int, sha256: str, *, resumed: bool = False) -> PreparedRun:
-    """Resolve the options, build the model, and find out whether they fit each other, before anything is trained.
+    """Resolve the options, build the model, and check that they are compatible, before anything is trained.
 
     Args:
-        run: whose folder gets the resolved options and the model.
-        examples: of the run.
+        run: run whose folder gets the resolved options and the model.
+        examples: examples of the run.
         train_size: number of training images.
-        sha256: over all images.
+        sha256: hash over all images.
         resumed: the run was interrupted before.
     """
     started = time.perf_counter()
@@ -145,10 +145,10 @@ def prepare_run(run: Run, examples: Examples, train_size: int, sha256: str, *, r
     plan = resolve(config, train_size=train_size, blocks=blocks, image_size=spec.image_size)
     run.write_options(recorded(resolved(config, plan)))
     if resumed and (run.path / "environment.json").exists():
-        sha256 = run.environment["data_sha256"]  # images that came later are not trained on
+        sha256 = run.environment["data_sha256"]  # images that were added later are not trained on
     run.write_environment(data_sha256=sha256, backbone_weights=model.get_layer(BACKBONE_LAYER).get_weights())
     phases = STRATEGIES[plan.strategy].phases(plan, spec)
-    for phase in phases:  # what does not fit the backbone is to be said now, not when a phase begins
+    for phase in phases:  # raises now if a phase does not fit the backbone
         phase.trainable(model)
     return PreparedRun(model, plan, point, phases, blocks, find_mirrored(examples), resumed, started)
 
@@ -157,10 +157,10 @@ def fit_run(run: Run, prepared: PreparedRun, examples: Examples, splits: Splits)
     """Fit the model of a run, calibrate and save it.
 
     Args:
-        run: whose folder gets the history, checkpoints and the model.
+        run: run whose folder gets the history, checkpoints and the model.
         prepared: from `prepare_run`.
-        examples: of the run.
-        splits: positions of those in "train" and "validation", each int (n,). The test split is no business of a fit.
+        examples: examples of the run.
+        splits: positions of the images in "train" and "validation", each int (n,). A fit must not see the test split.
     """
     model, plan, phases = prepared.model, prepared.plan, prepared.phases
     loader = Loader(examples, _transform(plan, model.input_shape[1]))
@@ -189,7 +189,7 @@ def _fit(
     *,
     calibrates: bool,
 ) -> tuple[dict[str, Any], np.ndarray | None]:
-    """Train and save the model; gives the record of the best epoch, and the temperatures that calibration has found."""
+    """Train and save the model; return the record of the best epoch, and the temperatures of calibration."""
     with naming_errors(data.loader):
         best, inputs = fit(model, phases, data, run, extractor)
     print_text(f"{'kept':<10}{describe_best(best, run.history, data.task.metric)}.")
@@ -203,10 +203,10 @@ def _fit(
 
 
 def finish_run(run: Run, fitted: FittedRun, splits: Splits) -> None:
-    """Test a fitted model, this once; export it, verify the files, and write metrics, plots and the report.
+    """Test a fitted model once; export it, verify the files, and write metrics, plots and the report.
 
     Args:
-        run: of the model.
+        run: run of the model.
         fitted: from `fit_run`.
         splits: positions of the images in "train", "validation" and "test", each int (n,).
     """
@@ -237,7 +237,7 @@ def finish_run(run: Run, fitted: FittedRun, splits: Splits) -> None:
     run.write_metrics(metrics)
     write_samples(run, plan, fitted.data, splits, cached=fitted.is_cached)
     write_plots(run, loader, splits["test"], predictions["test"], thresholds, fitted.temperatures)
-    write_report(run)  # from here on the run is finished
+    write_report(run)  # marks the run as finished
     if not plan.keep_checkpoints:
         run.remove_checkpoints()
 
@@ -268,9 +268,9 @@ def _seconds_of(phases: list[Phase], run: Run) -> dict[str, float]:
 
 @status("building the model")
 def _starting_model(run: Run, config: RunConfig, spec: BackboneSpec, examples: Examples) -> keras.Model:
-    """The model before its first step: built, or as it was built when the run began.
+    """Return the model before its first step: built now, or as it was built when the run started.
 
-    A resumed run reads it back, since the source of pretrained weights may be out of reach by then.
+    A resumed run reads it from its folder, since the source of pretrained weights may not be available any more.
     """
     if run.starting_model.exists():
         return load_model(run.starting_model)
@@ -309,7 +309,7 @@ def _fit_data(plan: Plan, loader: Loader, splits: Splits) -> FitData:
 
 
 def _weights(plan: Plan, examples: Examples, train: np.ndarray) -> np.ndarray | None:
-    """Those of the source and of `--class-weights`, with a mean of 1 over the training images."""
+    """Return the weights of the source and of `--class-weights`, with a mean of 1 over the training images."""
     if not plan.class_weights:
         return None if examples.weights is None else examples.weights / examples.weights[train].mean()
     weights = np.ones(len(examples), np.float32) if examples.weights is None else examples.weights.copy()
@@ -318,7 +318,7 @@ def _weights(plan: Plan, examples: Examples, train: np.ndarray) -> np.ndarray | 
 
 
 def _extractor(plan: Plan, data: FitData) -> Extractor | None:
-    """What runs the frozen layers once an image; None where every epoch is to see new images, or nothing may be kept."""
+    """Return the extractor of the frozen layers; None if every epoch uses new views, or nothing may be kept."""
     if data.loader.transform.is_live or not plan.cache_limit:
         return None
     cache = Cache(plan.cache_folder).activations(plan.cache_limit)
@@ -338,7 +338,7 @@ def _print_plan(run: Run, splits: Splits, prepared: PreparedRun) -> None:
 
 
 def print_results(run: Run, examples: Examples) -> None:
-    """Print what a finished run has come to, where everything is, and what to try next."""
+    """Print the results of a finished run, where everything is, and what to try next."""
     metrics = run.metrics
     print_metrics(run, examples.task)
     print_undrawable(examples.class_names)

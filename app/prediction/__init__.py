@@ -1,1 +1,1 @@
-"""From any model file to predictions, and what they mean."""
+"""Prediction with any model file, and the interpretation of its outputs."""

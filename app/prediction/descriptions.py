@@ -1,4 +1,4 @@
-"""What is known of a model file besides the file itself: by the user, by the run that it belongs to, by what lies beside it."""
+"""Descriptions of a model file from other places: from the user, from its run, and from files beside it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ OF_RUN, BESIDE = "of its run", "beside it"
 
 
 def failure_of(file: Path) -> str | None:
-    """What to say of an exported file that failed its check; None of any other."""
+    """Return a warning about an exported file that failed verification; None for any other file."""
     if not file.stem.endswith(FAILED):
         return None
     reasons: list[str] = []
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # of others, or none
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # foreign, or missing
         formats = json.loads((file.resolve().parent / "parity.json").read_bytes())["formats"].values()
         reasons += [reason for one in formats if one["file"] == file.name for reason in one["failures"]]
     why = f" ({'; '.join(reasons)})" if reasons else ""
@@ -35,12 +35,12 @@ def failure_of(file: Path) -> str | None:
 def given_by_user(
     labels: str | None, mean: tuple[float, ...], std: tuple[float, ...], **others: str | None
 ) -> ModelDescription:
-    """What the user says.
+    """Return the description that the user gives.
 
     Args:
         labels: a file with the class names.
-        mean: what is subtracted from pixels in [0, 255], and
-        std: what they are divided by after that; one number or one a channel, or nothing.
+        mean: number, or one per channel, that is subtracted from pixels in [0, 255]; or empty.
+        std: number, or one per channel, by which the difference is divided; or empty.
         **others: further fields of the description.
 
     Raises:
@@ -58,12 +58,12 @@ def given_by_user(
 
 
 def is_run(path: Path) -> bool:
-    """Whether a folder is that of a run."""
+    """Return whether a folder is a run folder."""
     return (path / "config.json").is_file() and not (path / "saved_model.pb").is_file()
 
 
 def run_of(file: Path) -> Run | None:
-    """The run that a model file was written by."""
+    """Return the run that wrote a model file; None if there is none."""
     for folder in file.resolve().parents[:2]:
         if all((folder / name).is_file() for name in ("config.json", "classes.txt", "splits.csv")):
             run = Run.open(str(folder))
@@ -77,7 +77,7 @@ def _files_of(run: Run) -> set[str]:
 
 
 def of_run(run: Run) -> ModelDescription:
-    """What a run knows of the files that it has written."""
+    """Return the description that a run gives of its files."""
     config, thresholds = load_config(run.options), run.thresholds
     locales = {file.stem.removeprefix("labels_"): read_label_file(file)[0] for file in run.export.glob("labels_*.txt")}
     return ModelDescription.of(
@@ -95,7 +95,7 @@ def of_run(run: Run) -> ModelDescription:
 
 
 def beside(path: Path, given: Sequence[str] | None, packed: Sequence[str] | None) -> ModelDescription:
-    """The labels and thresholds beside a file, unless it has others of its own."""
+    """Return the labels and thresholds beside a file, unless the file packs different labels."""
     folders = (path.parent, path, path / "assets")
     labels = _first(folder / name for folder in folders for name in (LABELS, "classes.txt"))
     thresholds = _first(folder / THRESHOLDS for folder in folders)

@@ -1,4 +1,4 @@
-"""What a Keras model in this process predicts for images of a run."""
+"""Predictions of a Keras model in this process for images of a run."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from models.builder import forward_pass, with_predictions
 
 
 def make_predict_function(model: keras.Model, loader: Loader, batch_size: int) -> Callable[[Indices], np.ndarray]:
-    """Make a function that gives a model's predictions for some of the loader's images.
+    """Create a function that predicts some of the loader's images.
 
     Args:
-        model: from `models.builder.build_model`; when its weights change, so do the predictions.
-        loader: of the images.
-        batch_size: images a step.
+        model: from `models.builder.build_model`; later changes of its weights change the predictions.
+        loader: loader of the images.
+        batch_size: images per batch.
 
     Returns:
-        A function from positions of images, at least one, to what `models.builder.with_predictions` gives: probabilities or
-        numbers, float32 (images, outputs), in the order of the positions.
+        A function from positions of images, at least one, to the outputs of `models.builder.with_predictions`: probabilities
+        or numbers, float32 (images, outputs), in the order of the positions.
     """
     forward = forward_pass(with_predictions(model))
 

@@ -1,4 +1,4 @@
-"""What the values at the end of a model mean: probabilities of classes or of each label by itself, logits, or numbers."""
+"""The meaning of a model's outputs: probabilities of exclusive or independent classes, logits, or numbers."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from app.exporting.description import LINEAR, SIGMOID, SOFTMAX, ModelDescription
 from app.tasks import TASKS, Task
 from data.labels import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 
-_ROUNDING = 1e-3  # of values that are probabilities
+_ROUNDING = 1e-3  # of probabilities
 _SUM_ROUNDING = 0.02  # of their sum, which 8-bit files round by more
 
 
 @dataclass(frozen=True)
 class Interpretation:
-    """What a model says of images.
+    """Interpreted outputs of a model for images.
 
     Attributes:
-        names: one a class, or a number; as the model has them, so that some may be the same.
+        names: a name for each class or number, as the model has them; some may be equal.
         values: float (n, classes): probabilities, or numbers.
-        chosen: the classes that each image is answered with, the likeliest first; none where answers are numbers.
+        chosen: the predicted classes of each image, the likeliest first; empty for numbers.
         task: a key of `app.tasks.TASKS`.
         notes: what was inferred, in a few words each.
     """
@@ -34,13 +34,13 @@ class Interpretation:
 
 
 def interpret(raw: np.ndarray, about: ModelDescription, *, end: str | None, gives_numbers: bool) -> Interpretation:
-    """Find out what a model's values mean, and which classes they answer with.
+    """Interpret a model's outputs, and choose the predicted classes.
 
     Args:
-        raw: float (n, outputs), as the file gives them.
-        about: what is known of the file; its names fit the outputs.
-        end: how the network ends, see `app.exporting.description`; None where nobody knows.
-        gives_numbers: the file says so.
+        raw: float (n, outputs), as the file returns them.
+        about: description of the file; its names fit the outputs.
+        end: kind of final activation, see `app.exporting.description`; None if unknown.
+        gives_numbers: whether the file says that its outputs are numbers.
     """
     kind, told = _kind(raw, end), REGRESSION if gives_numbers else about.task
     name, notes = _guess(raw, about, kind) if told is None else (told, ())
@@ -55,7 +55,7 @@ def interpret(raw: np.ndarray, about: ModelDescription, *, end: str | None, give
 
 
 def _guess(raw: np.ndarray, about: ModelDescription, kind: str) -> tuple[str, tuple[str, ...]]:
-    """The task that values look like, where nobody says it, and what is to be said of that."""
+    """Return the task that outputs look like if no source states it, and notes about that guess."""
     if raw.shape[1] == 1:
         if kind == LINEAR and len(about.names or ()) != 2:
             what = "its one value is no probability, so it is shown as a number (--task single_label: a logit)"
@@ -70,7 +70,7 @@ def _guess(raw: np.ndarray, about: ModelDescription, kind: str) -> tuple[str, tu
 
 
 def _kind(raw: np.ndarray, end: str | None) -> str:
-    """SOFTMAX for values that add up to 1, SIGMOID for others from 0 to 1, LINEAR for the rest."""
+    """Return SOFTMAX for values that add up to 1, SIGMOID for other values from 0 to 1, LINEAR for the rest."""
     if end in (SOFTMAX, SIGMOID):
         return end
     if raw.min() < -_ROUNDING or raw.max() > 1 + _ROUNDING:
@@ -87,7 +87,7 @@ def _numbered(what: str, raw: np.ndarray) -> tuple[str, ...]:
 def _probabilities(
     raw: np.ndarray, about: ModelDescription, names: tuple[str, ...], kind: str, task: Task
 ) -> tuple[tuple[str, ...], np.ndarray, tuple[str, ...]]:
-    """The names of the classes, their probabilities, and what is to be said of how they were made."""
+    """Return the names of the classes, their probabilities, and notes on how they were computed."""
     if raw.shape[1] == 1 and task.labels.exclusive:
         return _of_one_output(raw, about, kind)
     values, notes = raw, []
@@ -102,7 +102,7 @@ def _probabilities(
 def _of_one_output(
     raw: np.ndarray, about: ModelDescription, kind: str
 ) -> tuple[tuple[str, ...], np.ndarray, tuple[str, ...]]:
-    """Two classes: the value is the second one's probability or logit."""
+    """Return two classes: the single value is the second one's probability or logit."""
     named = about.names or ()
     names = named if len(named) == 2 else (f"not {named[0]}", *named) if named else ("negative", "positive")
     positive = _sigmoid(raw) if kind == LINEAR else raw
@@ -113,7 +113,7 @@ def _of_one_output(
 
 
 def _thresholds(about: ModelDescription, classes: int) -> np.ndarray | None:
-    """(classes,), NaN for those without one; None where there are none, or of another number of classes."""
+    """Return thresholds, (classes,), NaN for a class without one; None if there are none, or another number of them."""
     if about.thresholds is None or len(about.thresholds) != classes:
         return None
     return np.array([np.nan if one is None else float(one) for one in about.thresholds])
@@ -128,7 +128,7 @@ def _sigmoid(logits: np.ndarray) -> np.ndarray:
 
 
 def _calibrated(scores: np.ndarray, by: ScoreCalibration) -> np.ndarray:
-    """As MediaPipe Tasks calibrates; float (n, classes)."""
+    """Calibrate scores as MediaPipe Tasks does; float (n, classes)."""
     found = np.full(scores.shape, by.default)
     for label, parameters in enumerate(by.parameters[: scores.shape[1]]):
         if parameters is None:

@@ -1,4 +1,4 @@
-"""Reads label files as people and tools write them: one name a line, in label order, in any of the usual encodings."""
+"""Label files as people and tools write them: one name per line, in label order, in any common encoding."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 
 from app.interface.errors import UsageError
 
-LARGEST = 2**24  # bytes: a million names; packed ones may be made to fill the memory
-# UTF-32 comes first, since its mark begins with that of UTF-16.
+LARGEST = 2**24  # bytes: a million names; packed files may be made to fill the memory
+# UTF-32 comes first, since its byte order mark begins with that of UTF-16.
 _MARKS = {
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
@@ -27,7 +27,7 @@ def read_label_file(path: Path) -> tuple[tuple[str, ...], str]:
         As `parse_names`.
 
     Raises:
-        UsageError: there is no such file, or it cannot be read.
+        UsageError: the file does not exist or cannot be read.
     """
     try:
         with open(path, "rb") as file:
@@ -42,19 +42,19 @@ def read_label_file(path: Path) -> tuple[tuple[str, ...], str]:
 
 
 def parse_names(content: bytes) -> tuple[tuple[str, ...], str]:
-    """The names in a label file, and the encoding that was guessed; "" where nothing had to be guessed."""
+    """Return the names in a label file, and the encoding if it was guessed, otherwise ""."""
     encoding, guessed = _encoding(content)
     text = content.decode(encoding, errors="replace").replace("\r\n", "\n").replace("\r", "\n").rstrip("\n")
-    # Not splitlines(), which also breaks at separators that a class name may hold.
+    # Not splitlines(), which also splits at separators that a class name may contain.
     return tuple(text.split("\n")) if text else (), guessed
 
 
 def unique_names(names: Sequence[str], taken: Sequence[str] = ()) -> tuple[str, ...]:
-    """The same names, with the class's number after each that occurs more than once or is taken, so that none is lost.
+    """Make names unique: names that occur more than once or are taken get the class's number appended.
 
     Args:
-        names: one a class, in label order; an empty one becomes "class NUMBER".
-        taken: names that nothing else may have.
+        names: a name for each class, in label order; an empty name becomes "class NUMBER".
+        taken: reserved names.
     """
     counts = Counter([*names, *taken])
     found = [
@@ -65,12 +65,12 @@ def unique_names(names: Sequence[str], taken: Sequence[str] = ()) -> tuple[str, 
 
 
 def _encoding(content: bytes) -> tuple[str, str]:
-    """The encoding of a text, and what to say of it if it was guessed."""
+    """Return the encoding of a text, and its description if it was guessed."""
     for mark, encoding in _MARKS.items():
         if content.startswith(mark):
             return encoding, ""
     if b"\0" in content:
-        # In UTF-16, most letters have a zero byte: the second one in little-endian order.
+        # In UTF-16, most letters have a zero byte: the second byte in little-endian order.
         encoding = "utf-16-le" if content[1::2].count(0) >= content[::2].count(0) else "utf-16-be"
         return encoding, encoding.upper()
     try:

@@ -1,4 +1,4 @@
-"""What models say of images: one prediction an image, a list of them, and a table on disk."""
+"""Predictions: one per image, a list of them, and a table on disk."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Row(NamedTuple):
     """A line under a predicted image.
 
     Attributes:
-        name: of a class or a number.
+        name: name of a class or a number.
         value: its probability or the number, as text.
-        share: the length of its bar, from 0 to 1; None for no bar.
-        is_answer: whether the model answers with it.
+        share: length of its bar, from 0 to 1; None for no bar.
+        is_answer: whether the class is predicted.
     """
 
     name: str
@@ -40,14 +40,14 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class Prediction:
-    """What a model says of one image.
+    """Prediction of a model for one image.
 
     Attributes:
-        path: of the image.
-        outputs: each class's probability, the likeliest class first; or numbers by name. A name that several classes have
+        path: path of the image.
+        outputs: probability of each class, the likeliest class first; or numbers by name. A name that several classes have
             is followed by the number of the class.
-        labels: the classes that are answered: the likeliest one; or that on the right side of the threshold, or all of
-            several labels that reach theirs. Empty where answers are numbers, or all below the model's score threshold.
+        labels: the predicted classes: the likeliest class, the class on the right side of the threshold, or all classes that
+            reach their thresholds. Empty for numbers, or if all classes are below the model's score threshold.
         task: a key of `app.tasks.TASKS`.
     """
 
@@ -64,30 +64,30 @@ class Prediction:
 
     @property
     def probabilities(self) -> dict[str, float]:
-        """The same, where they are probabilities."""
+        """`outputs` of a model that predicts probabilities."""
         return self.outputs
 
     @property
     def answers(self) -> dict[str, float]:
-        """The same, by the name of earlier versions."""
+        """`outputs`, by its name in earlier versions."""
         return self.outputs
 
     @property
     def label(self) -> str | None:
-        """The class that is answered, of a model that answers with one; None where all are below its score threshold."""
+        """The predicted class of a model with one class per image; None if all are below its score threshold."""
         return self.labels[0] if self.labels else None
 
     def text(self, top: int) -> str:
-        """The answer in words, of one class each image with the `top` likeliest classes."""
+        """Return the prediction in words; with one class per image, the `top` likeliest classes."""
         return _visible(TASKS[self.task].answer_text(self.outputs, self.labels, top))
 
     def as_json(self) -> dict[str, Any]:
-        """What `--json` prints."""
+        """Return the output of `--json`."""
         return {"path": self.path, **TASKS[self.task].answer_json(self.outputs, self.labels)}
 
 
 class Predictions(list[Prediction]):
-    """A list of predictions that shows them in a notebook, beside their images."""
+    """A list of predictions that displays itself in a notebook, next to the images."""
 
     @overload
     def __getitem__(self, index: SupportsIndex) -> Prediction: ...
@@ -110,7 +110,7 @@ class Predictions(list[Prediction]):
 
 
 def prediction_rows(one: Prediction) -> list[Row]:
-    """What a model says of an image, the answer first, then the next best classes."""
+    """Return the lines under a predicted image: the predicted classes first, then the next likeliest."""
     if not TASKS[one.task].decides:
         return [Row(name, f"{number:.4g}", None, True) for name, number in one.outputs.items()]
     names = list(dict.fromkeys([*one.labels, *one.outputs]))[: max(len(one.labels), _MOST_CLASSES)]
@@ -121,12 +121,12 @@ def prediction_rows(one: Prediction) -> list[Row]:
 def write_csv(path: Path, predictions: Sequence[Prediction], names: Sequence[str] = ()) -> None:
     """Write predictions as a table: `path`, `label` and `probability`, or `path` and a column for each number.
 
-    Several labels have "|" between them, and so have their probabilities; where there is no answer, both are empty.
+    Several labels are separated by "|", and so are their probabilities; both are empty if no class is predicted.
 
     Args:
-        path: of the file, which is there only once it is whole.
-        predictions: at least one, of one model.
-        names: classes whose probabilities get a column each, beside that of the answer.
+        path: path of the file, which is written atomically.
+        predictions: predictions of one model, at least one.
+        names: classes whose probabilities get additional columns.
     """
     decides = TASKS[predictions[0].task].decides
     fixed = _COLUMNS if decides else _COLUMNS[:1]
@@ -144,7 +144,7 @@ def _cells(one: Prediction) -> tuple[str, str, str]:
 
 
 def _visible(text: str) -> str:
-    """A text without characters that control a terminal, which names in a file from elsewhere may hold."""
+    """Return a text without characters that control a terminal, which names in a foreign file may contain."""
     return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
 
 

@@ -1,4 +1,4 @@
-"""Turns any model file into predictions: a run's model, what Graft exports, and the files of others."""
+"""Prediction with any model file: a run's model, Graft's exports, and foreign files."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _IDENTIFIERS = ("/m/", "/g/")  # of Google's Knowledge Graph, which some files h
 
 
 class Predictor:
-    """A model file, loaded in a fresh process, and all that is known of it; a context manager.
+    """A model file, loaded in a fresh process, and its description; a context manager.
 
-    What the user says counts first, then the run that a file belongs to, then the file's own description, then the labels
-    and thresholds that lie beside it. Several threads may ask one predictor; it answers them one after another.
+    The user's description takes precedence, followed by that of the run that wrote the file, the file's own description, and
+    the labels and thresholds beside it. Several threads may use one predictor; it serves them one after another.
 
     Attributes:
         file: the model file or folder.
-        process: what has loaded the file, for what only one kind of client can tell.
+        process: the process that has loaded the file, for requests that only one kind of client supports.
 
     Examples:
         The likeliest class of an image, by the model of a run:
@@ -75,22 +75,22 @@ class Predictor:
 
         Args:
             model: a run or its folder, a `.keras`, `.tflite` or `.onnx` file, or a SavedModel folder.
-            client: what runs the file, a key of `app.exporting.runtimes.CLIENTS`; None for the usual one of its kind.
-            threads: of the client; None for one a processor.
-            image_size: side of the images, in pixels, for a file that takes them in any size; another file ignores it.
-            labels: a file with the class names, one a line, in label order.
-            locale: of the names to answer with, such as "de".
+            client: runtime of the file, a key of `app.exporting.runtimes.CLIENTS`; None for the default of its kind.
+            threads: threads of the client; None for one per processor.
+            image_size: side of the images, in pixels, for a file that takes any size; ignored by other files.
+            labels: a file with the class names, one per line, in label order.
+            locale: language of the class names, such as "de".
             task: a key of `app.tasks.TASKS`.
             resize: a key of `data.image.decoding.RESIZES`.
-            background: what shows through where images are transparent, and
-            levels: which values of more than 8 bits become black and white; see `data.image.preparing.Preparation.parse`.
-            mean: what is subtracted from pixels in [0, 255], one number or one a channel.
-            std: what they are divided by after that.
-            plain: give the file RGB pixels in [0, 255] whatever it or its run says, as a check must that is to find out
-                whether that is right.
+            background: colour behind transparent parts of images; see `data.image.preparing.Preparation.parse`.
+            levels: values of more than 8 bits that become black and white; see `data.image.preparing.Preparation.parse`.
+            mean: number, or one per channel, that is subtracted from pixels in [0, 255].
+            std: number, or one per channel, by which the difference is divided.
+            plain: pass RGB pixels in [0, 255], whatever the file or its run says, for a check that must not rely on that
+                description.
 
         Raises:
-            UsageError: no such model or label file, or the model cannot be loaded, or takes no RGB images.
+            UsageError: the model or label file does not exist, or the model cannot be loaded or does not take RGB images.
         """
         path = model.path if isinstance(model, Run) else Path(model).expanduser()
         run = Run.open(str(path)) if is_run(path) else None
@@ -119,7 +119,7 @@ class Predictor:
 
     @cached_property
     def about(self) -> ModelDescription:
-        """What is known of the file: its names, thresholds, task and how images become what it takes.
+        """Description of the file: its names, thresholds and task, and how images become its input.
 
         Raises:
             UsageError: a label file or `thresholds.json` that belongs to it is damaged.
@@ -132,34 +132,34 @@ class Predictor:
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """Height and width of the images that it takes, in pixels; None for a client that takes them in any size."""
+        """Height and width of the input images, in pixels; None for a client that takes any size."""
         given = self.process.input
         return None if given is None else (given.height, given.width)
 
     @property
     def batch(self) -> int | None:
-        """How many images each call of the client takes; None for any number."""
+        """Images per call of the client; None for any number."""
         given = self.process.input
         return None if given is None else given.batch
 
     @property
     def resize(self) -> str:
-        """How images become `size`; what MediaPipe Tasks does where nobody says."""
+        """How images are resized to `size`; if no source states it, as in MediaPipe Tasks."""
         return self.about.resize or "stretch"
 
     @cached_property
     def preparation(self) -> Preparation:
-        """What is made of image files before they are decoded."""
+        """How image files are prepared before they are decoded."""
         return Preparation.parse(self.about.background, self.about.levels)
 
     def load(self, encoded: bytes) -> np.ndarray:
-        """Decode an image file as the model was trained on it; may be called from several threads.
+        """Decode an image file as in the model's training; may be called from several threads.
 
         Args:
-            encoded: the bytes of an image file.
+            encoded: content of an image file.
 
         Returns:
-            uint8 (height, width, 3), RGB: what `predict` takes.
+            uint8 (height, width, 3), RGB: the input of `predict`.
 
         Raises:
             UnreadableImage: see `data.image.decoding.decode`.
@@ -168,17 +168,17 @@ class Predictor:
         return np.asarray(decode(prepared)) if self.size is None else load_to_size(prepared, self.size, self.resize)
 
     def predict(self, pixels: np.ndarray) -> np.ndarray:
-        """What the file gives for images.
+        """Return the file's outputs for images.
 
         Args:
             pixels: uint8 (n, height, width, 3), RGB, of `size`.
 
         Returns:
-            float32 (n, outputs): probabilities, logits or numbers, as the file has them; `interpret` tells what they mean.
+            float32 (n, outputs): probabilities, logits or numbers, as the file returns them; see `interpret`.
 
         Raises:
-            UsageError: pixels of another shape or type; or the file cannot be run, or gives no row of values for each image,
-                or other names than it has values.
+            UsageError: the pixels have another shape or type, the file cannot be run or does not return a row for each image,
+                or the number of its names differs from that of its outputs.
         """
         size = pixels.shape[1:3] if self.size is None else self.size
         if pixels.shape[1:] != (*size, 3) or pixels.dtype != np.uint8:
@@ -187,11 +187,11 @@ class Predictor:
         return self._checked(self.process.predict(pixels))
 
     def predict_encoded(self, images: Sequence[bytes], *, by_client: bool = False) -> np.ndarray:
-        """What the file gives for image files.
+        """Return the file's outputs for image files.
 
         Args:
-            images: the bytes of each file, at least one.
-            by_client: let the client decode and resize them, in place of `load`: a SavedModel with the signature `encoded`,
+            images: content of each file, at least one.
+            by_client: let the client decode and resize them instead of `load`: a SavedModel with the signature `encoded`,
                 or MediaPipe Tasks.
 
         Returns:
@@ -199,22 +199,22 @@ class Predictor:
 
         Raises:
             UnreadableImage: see `load`.
-            UsageError: as `predict`, or the client decodes no images, or refuses one of them.
+            UsageError: as for `predict`, or the client decodes no images, or refuses one of them.
         """
         if by_client:
             return self._checked(self.process.predict_encoded(images, self.resize))
-        if self.size is None:  # images of any size, one by one
+        if self.size is None:  # images of any size, one at a time
             return np.concatenate([self.predict(self.load(one)[None]) for one in images])
         return self.predict(np.stack([self.load(one) for one in images]))
 
     def interpret(self, outputs: np.ndarray) -> Interpretation:
-        """What values from `predict` mean, for all images at once, since how they lie tells of what they are.
+        """Interpret outputs of `predict`, for all images at once, since their range shows what they are.
 
         Args:
             outputs: float32 (n, outputs).
 
         Raises:
-            UsageError: the file has no names in the language that is asked for.
+            UsageError: the file has no names in the requested language.
         """
         gives_numbers = self.process.output == NUMBERS
         predictions = interpret(outputs, self.about, end=self.process.ask("end"), gives_numbers=gives_numbers)
@@ -224,13 +224,13 @@ class Predictor:
     def latencies(self, seconds: float) -> np.ndarray:
         """Time the predictions for single images of noise, one after another, after a warm-up.
 
-        The clock runs in the process, around the client's call; the way there is not measured.
+        The clock runs in the process, around the client's call; communication with the process is not measured.
 
         Args:
-            seconds: how long to measure, in seconds; at least ten images in any case.
+            seconds: duration of the measurement, in seconds; at least ten images are measured.
 
         Returns:
-            Seconds for each image, float64 (images,); where the file takes several at once, each one's share.
+            Seconds per image, float64 (images,); if a call takes several images, its time is divided by their number.
 
         Raises:
             UsageError: the file cannot be run.
@@ -239,11 +239,11 @@ class Predictor:
 
     @property
     def peak_memory(self) -> int | None:
-        """The bytes that the process took at most so far; None where the system does not tell, as on Windows."""
+        """Return the peak memory of the process in bytes; None if the system does not report it, as on Windows."""
         return self.process.ask("peak_memory")
 
     def _checked(self, outputs: np.ndarray) -> np.ndarray:
-        """The values, if there are as many as names."""
+        """Return the outputs, after checking that there are as many as names."""
         names, count = self.about.names, outputs.shape[1]
         if names is None or len(names) == count or (count == 1 and len(names) == 2):
             return outputs
@@ -253,7 +253,7 @@ class Predictor:
         raise UsageError(f"{self.file} knows {what}, but the labels {where} name {len(names)}; {fix}")
 
     def _shown_names(self, names: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The names in the language that is asked for, or in any where the file has only identifiers, and a note of that."""
+        """Return the names in the requested language, or in any if the file has only identifiers, and a note about that."""
         locales = self.about.locales or {}
         if self._locale is not None and self._locale not in locales:
             known = ", ".join(sorted(locales)) or "none"
@@ -269,7 +269,7 @@ class Predictor:
         return tuple(new or old for new, old in zip(shown, names, strict=True)), note
 
     def _notes(self) -> tuple[str, ...]:
-        """What had to be assumed of the file, whatever it answers."""
+        """Return assumptions about the file that hold for any output."""
         about, given = self.about, self.process.input
         notes = list(about.notes)
         if not about.is_ours and given is not None:

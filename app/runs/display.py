@@ -1,6 +1,6 @@
-"""How results show themselves in a notebook.
+"""Display of results in a notebook.
 
-The HTML takes its colours and fonts from the page, so that it fits light and dark themes, and needs nothing from the network.
+The HTML takes its colours and fonts from the page, so that it fits light and dark themes, and needs no network.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ _PLOTS = (
     "precision_recall",
     "scatter",
     "reliability",
-)  # those that can be read when they are small
-_PLOT_WIDTH = 880  # pixels, twice as wide as it is shown, for sharp screens
-THUMBNAIL = 128  # pixels, more than are shown, for sharp screens
+)  # plots that are legible when they are small
+_PLOT_WIDTH = 880  # pixels, twice the displayed width, for sharp screens
+THUMBNAIL = 128  # pixels, more than displayed, for sharp screens
 
 
 def run_html(run: RunFolder) -> str:
-    """A run's figures, exported files and plots, as far as they are there. Damaged files are named and raise nothing."""
+    """Return a run's figures, exported files and plots, as far as they exist. Damaged files are named and raise nothing."""
     try:
         return render("run", run=run, **_run_context(run))
-    except Exception as error:  # a run that cannot be shown must not look like an error of the user's cell
+    except Exception as error:  # a display error must not look like an error in the user's cell
         return render("damaged", run=run, error=error)
 
 
 def render(template: str, **context: Any) -> str:
-    """The HTML of `templates/TEMPLATE.html.jinja`."""
+    """Render `templates/TEMPLATE.html.jinja` as HTML."""
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -115,12 +115,12 @@ def _notes(run: RunFolder, config: RunConfig) -> list[str]:
 
 
 def _source_name(source: str) -> str:
-    """A source as it was named; of a path, which the run keeps from the root on, the last part."""
+    """Return a source as the user named it; of a path, which the run stores as absolute, the last part."""
     return Path(source).name if Path(source).is_absolute() else source
 
 
 def _scaled(path: Path) -> str:
-    """A plot as a smaller PNG, in base64."""
+    """Return a plot as a smaller PNG, in base64."""
     with Image.open(path) as image:
         small = image.convert("RGB")
     small.thumbnail((_PLOT_WIDTH, 2 * _PLOT_WIDTH), Image.Resampling.LANCZOS)

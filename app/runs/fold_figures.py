@@ -1,4 +1,4 @@
-"""What the tests of all folds come to, as figures, rows and a sentence."""
+"""Summary of the tests of all folds, as figures, rows and a sentence."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _NORMAL = 1.959964  # standard errors on each side of a mean, for 95 %
 
 
 def summarise(tests: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Sum up the tests of all folds.
+    """Summarise the tests of all folds.
 
     Args:
-        tests: of each fold, what `metrics.json` holds of the test split.
+        tests: for each fold, the metrics of the test split in `metrics.json`.
 
     Returns:
         `folds`, the numbers of each, and their intervals; `test`, by metric, their `mean` and `std`, the sample standard
@@ -48,10 +48,10 @@ def _pool_accuracy(tests: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _pool_error(tests: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The mean of all images' errors; their variance is that within the folds, which intervals tell, and between them."""
+    """Pool the errors of all images: their variance is that within the folds, from the intervals, plus that between them."""
     counts = np.array([test["n"] for test in tests])
     means = np.array([test["mae"] for test in tests])
-    # Errors of one image have no variance, and no interval.
+    # Errors of a single image have no variance, and no interval.
     halves = np.array([test["mae_ci95"][1] - test["mae"] if test["n"] > 1 else 0.0 for test in tests])
     mean = float(np.average(means, weights=counts))
     within = np.square(halves / _NORMAL) * counts * (counts - 1)
@@ -61,11 +61,11 @@ def _pool_error(tests: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def fold_table(summary: dict[str, Any], task: Task) -> tuple[Sequence[str], list[Sequence[Any]]]:
-    """The main figures of each fold, their mean and standard deviation: titles and rows.
+    """Return the main figures of each fold, their mean and standard deviation: titles and rows.
 
     Args:
-        summary: what `summarise` gives.
-        task: of the run.
+        summary: from `summarise`.
+        task: task of the run.
     """
 
     def cells(values: dict[str, Any]) -> list[str]:
@@ -86,11 +86,11 @@ def fold_table(summary: dict[str, Any], task: Task) -> tuple[Sequence[str], list
 
 
 def pooled_text(summary: dict[str, Any], task: Task) -> str:
-    """What all images together say, each of them tested once: a sentence.
+    """Return a sentence about the result on all images together, each of them tested once.
 
     Args:
-        summary: what `summarise` gives.
-        task: of the run.
+        summary: from `summarise`.
+        task: task of the run.
     """
     name, title, digits = task.pooled
     pooled = summary["pooled"]

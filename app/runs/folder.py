@@ -1,4 +1,4 @@
-"""A run folder: made once, written atomically, readable without Graft, and enough to continue from."""
+"""A run folder: created once, written atomically, readable without Graft, and sufficient to continue a run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from data.labels import SINGLE_LABEL
 
 
 def weights_sha256(weights: Sequence[np.ndarray]) -> str:
-    """The SHA-256 of weights, in hexadecimal."""
+    """Return the SHA-256 of weights, in hexadecimal."""
     digest = hashlib.sha256()
     for one in weights:
         digest.update(np.ascontiguousarray(one).tobytes())
@@ -31,7 +31,7 @@ def weights_sha256(weights: Sequence[np.ndarray]) -> str:
 
 
 class RunFolder:
-    """The paths and records of one run folder, whose files `docs/run-folder.md` describes."""
+    """Paths and records of one run folder, whose files `docs/run-folder.md` describes."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -52,16 +52,16 @@ class RunFolder:
 
     @classmethod
     def create(cls, options: Mapping[str, Any], *, output: str | None = None) -> Self:
-        """Make the folder of a new run.
+        """Create the folder of a new run.
 
-        A run of folds has a folder for each of them, and no model of its own.
+        A run of folds has a folder for each fold, and no model of its own.
 
         Args:
-            options: what `config.json` will hold, from `app.config.recorded`.
+            options: content of `config.json`, from `app.config.recorded`.
             output: the folder; None for a new one under `runs/`, named after the source.
 
         Raises:
-            UsageError: the folder holds something already, or cannot be made.
+            UsageError: the folder is not empty, or cannot be created.
         """
         path = Path(output).expanduser() if output else _free_path(Path("runs"), _name_of(options["source"]))
         check_free(path)
@@ -73,7 +73,7 @@ class RunFolder:
                 folder.mkdir()
             run.write_options(options)
         except OSError as error:
-            if not isinstance(error, FileExistsError) and path.is_dir():  # else another process has just made it
+            if not isinstance(error, FileExistsError) and path.is_dir():  # otherwise another process has just created it
                 run.remove()
             raise UsageError(
                 f"cannot make the run folder {path}: {error.strerror}. Choose another with --output"
@@ -94,13 +94,13 @@ class RunFolder:
 
     @contextmanager
     def in_use(self, refusal: str = "") -> Iterator[None]:
-        """Keep other processes from training or exporting this run meanwhile; within it, this object may ask again.
+        """Keep other processes from training or exporting this run; calls of the same object can be nested.
 
         Args:
-            refusal: what to say where another one does; by default, that it is training.
+            refusal: message if another process uses the run; by default, that it is training.
 
         Raises:
-            UsageError: another one does.
+            UsageError: another process uses the run.
         """
         with ExitStack() as stack:
             try:
@@ -114,90 +114,90 @@ class RunFolder:
 
     @property
     def is_finished(self) -> bool:
-        """Everything was written; the report is the last, or what sums up the folds."""
+        """Whether everything was written; the last file is the report, or the summary of the folds."""
         return self.report.is_file() or self.summary.is_file()
 
     @property
     def state(self) -> str:
-        """What there is of the run, in a word: "finished", "unfinished", or "missing" where the folder holds no run."""
+        """State of the run: "finished", "unfinished", or "missing" if the folder holds no run."""
         if not (self.path / "config.json").is_file():
             return "missing"
         return "finished" if self.is_finished else "unfinished"
 
     @property
     def options(self) -> dict[str, Any]:
-        """What `config.json` holds; `app.config.load_config` makes the run's options of it."""
+        """Content of `config.json`; `app.config.load_config` turns it into the run's options."""
         options = self._json("config.json")
         if not isinstance(options, dict):
             raise UsageError(f"{self.path / 'config.json'} is damaged: it holds no options")
         return options
 
     def write_options(self, options: Mapping[str, Any]) -> None:
-        """Save what `options` gives."""
+        """Save `options`."""
         write_json(self.path / "config.json", options)
 
     @property
     def task(self) -> str:
-        """What the run's model has learned, a key of `app.tasks.TASKS`."""
-        return self.options.get("task") or SINGLE_LABEL  # runs of earlier versions do not say
+        """Task of the run's model, a key of `app.tasks.TASKS`."""
+        return self.options.get("task") or SINGLE_LABEL  # runs of earlier versions have none
 
     @property
     def is_of_folds(self) -> bool:
-        """Whether it holds a run for each of several folds, and no model of its own."""
+        """Whether the run holds a run for each of several folds, and no model of its own."""
         return _is_of_folds(self.options)
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """One name a label, in label order."""
+        """Names of the classes or numbers, in label order."""
         return tuple(self._text("classes.txt").splitlines())
 
     @property
     def thresholds(self) -> np.ndarray | None:
-        """From which probability on each class is answered, (classes,), NaN for those without one; None if the likeliest is."""
+        """Probability from which each class is predicted, (classes,), NaN for classes without one; None if the likeliest is."""
         path = self.path / "thresholds.json"
         return read_thresholds(path, self.class_names) if path.exists() else None
 
     def write_thresholds(self, thresholds: np.ndarray | None) -> None:
-        """Save what `thresholds` gives."""
+        """Save `thresholds`."""
         if thresholds is not None:
             named = zip(self.class_names, thresholds.tolist(), strict=True)
             write_json(self.path / "thresholds.json", {name: one for name, one in named if np.isfinite(one)})
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """What `metrics.json` holds."""
+        """Content of `metrics.json`."""
         return self._json("metrics.json")
 
     @property
     def folds(self) -> dict[str, Any]:
-        """What `folds.json` holds, of a run of folds."""
+        """Content of `folds.json`, of a run of folds."""
         return self._json("folds.json")
 
     @property
     def parity(self) -> dict[str, Any]:
-        """What `export/parity.json` holds."""
+        """Content of `export/parity.json`."""
         return self._json("export/parity.json")
 
     @property
     def environment(self) -> dict[str, Any]:
-        """What `environment.json` holds."""
+        """Content of `environment.json`."""
         return self._json("environment.json")
 
     @property
     def history(self) -> list[dict[str, Any]]:
-        """One object an epoch; empty before the first."""
+        """Records of the finished epochs, one per epoch."""
         path = self.path / "history.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     def write_history(self, records: list[dict[str, Any]]) -> None:
-        """Save the history, one object a line."""
+        """Save the history, one record per line."""
         write_text(self.path / "history.jsonl", "".join(json.dumps(record) + "\n" for record in records))
 
     def require(self, path: Path) -> Path:
-        """A file of the run that is there once the run is finished.
+        """Return the path of a file that a finished run has.
 
         Raises:
-            UsageError: it is not there yet.
+            UsageError: the file does not exist yet.
         """
         if not path.is_file():
             raise UsageError(f"the run {self.path} has no {path.name}: {self._why_missing(path)}")
@@ -216,26 +216,26 @@ class RunFolder:
         return f"it is not finished. Continue it with: {command('train', '--resume', self.path)}"
 
     def new_evaluation(self, source: str) -> Path:
-        """A free file name for the figures of an evaluation on a source."""
+        """Return a free file name for the metrics of an evaluation on a source."""
         folder = self.path / "evaluations"
         folder.mkdir(exist_ok=True)
         return _free_path(folder, _name_of(source), ".json")
 
     @property
     def splits(self) -> str:
-        """The text of `splits.csv`."""
+        """Content of `splits.csv`."""
         return self._text("splits.csv")
 
     def write_metrics(self, metrics: dict[str, Any]) -> None:
-        """Save what `metrics` gives."""
+        """Save `metrics`."""
         write_json(self.path / "metrics.json", metrics)
 
     def write_environment(self, *, data_sha256: str, backbone_weights: Sequence[np.ndarray]) -> None:
         """Save what a run depends on besides its options.
 
         Args:
-            data_sha256: over all images.
-            backbone_weights: as they were before training.
+            data_sha256: hash over all images.
+            backbone_weights: weights before training.
         """
         from importlib.metadata import version  # slow to import, and `--help` reads this module
 
@@ -254,7 +254,7 @@ class RunFolder:
         write_json(self.path / "environment.json", environment)
 
     def check_parity(self, formats: Collection[str] | None = None) -> None:
-        """Raise `GateError` when an exported file failed its check, of all formats or of some."""
+        """Raise `GateError` if an exported file failed verification, of all formats or of the given ones."""
         exported = self.parity["formats"]
         failed = [one for name, one in exported.items() if not one["passed"] and (formats is None or name in formats)]
         if failed:
@@ -262,17 +262,17 @@ class RunFolder:
             raise GateError("\n".join([*texts, f"See {self.export / 'parity.json'}"]))
 
     def remove_checkpoints(self) -> None:
-        """Delete what only an interrupted run goes on from; they are most of the folder."""
-        shutil.rmtree(self.checkpoints, ignore_errors=True)  # if some stay, no harm is done
+        """Delete files that only an interrupted run needs; they are most of the folder."""
+        shutil.rmtree(self.checkpoints, ignore_errors=True)  # leftovers do no harm
 
     def remove(self) -> None:
-        """Delete a run that could not begin, and what was made for it; a folder of the user stays, empty as it was."""
+        """Delete a run that could not start, and the folders created for it; a folder of the user stays, empty as before."""
         self._lock.release()
         shutil.rmtree(self.path)
         if self.path not in self._made:
             self.path.mkdir()
         for parent in self._made[1:]:
-            if not any(parent.iterdir()):  # another run may have come
+            if not any(parent.iterdir()):  # another run may have been created
                 parent.rmdir()
 
     def _text(self, name: str) -> str:
@@ -286,10 +286,10 @@ class RunFolder:
 
 
 def read_thresholds(path: Path, class_names: Sequence[str]) -> np.ndarray:
-    """The thresholds of classes, (classes,), NaN for those without one, from a `thresholds.json`.
+    """Read the thresholds of classes, (classes,), NaN for classes without one, from a `thresholds.json`.
 
     Raises:
-        UsageError: it is damaged, or of other classes.
+        UsageError: the file is damaged, or has other classes.
     """
     try:
         named = json.loads(path.read_text(encoding="utf-8"))
@@ -308,7 +308,7 @@ def check_free(path: Path) -> None:
     """Refuse a folder for a new run that is not empty.
 
     Raises:
-        UsageError: it holds a run, or anything else, or it is a file.
+        UsageError: the folder holds a run or anything else, or is a file.
     """
     if (path / "config.json").exists():
         raise UsageError(f"{path} already holds a run; choose another folder with --output, or {_use_of(path)}")
@@ -319,7 +319,7 @@ def check_free(path: Path) -> None:
 
 
 def _use_of(path: Path) -> str:
-    """What can be done with a run, as it is."""
+    """Return what can be done with a run in its state."""
     run = RunFolder(path)
     if not run.is_finished:
         return f"continue it with: {command('train', '--resume', path)}"
@@ -329,7 +329,7 @@ def _use_of(path: Path) -> str:
 
 
 def _blame(figures: dict[str, Any]) -> str:
-    """Which classes and layers lose most, of a file that failed."""
+    """Return which classes and layers lose most, of a failed file."""
     drops = list(figures.get("class_drops", {}).items())[:5]
     classes = ", ".join(f"{name} ({100 * drop:.0f} points)" for name, drop in drops)
     layers = ", ".join(
@@ -341,7 +341,7 @@ def _blame(figures: dict[str, Any]) -> str:
 
 
 def _name_of(source: str) -> str:
-    """A file's name from a SOURCE string: its last part."""
+    """Return a file name for a SOURCE string: its last part."""
     last = re.split(r"[/\\:]", source.rstrip("/\\"))[-1]
     return re.sub(r"[^\w.-]+", "-", last).strip("-.") or "run"
 

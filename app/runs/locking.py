@@ -1,4 +1,4 @@
-"""A lock on a folder that ends with the process that holds it, however that ends: the system frees it, even after `kill -9`."""
+"""A lock on a folder that the system frees when its process ends, even after `kill -9`."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ _NAME = ".lock"
 _HELD = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
 
 
-class Held(Exception):  # noqa: N818 - no error of its own: the caller says what is in use
+class Held(Exception):  # noqa: N818 - not an error by itself: the caller says what is in use
     """Another process holds the lock."""
 
 
 class FolderLock:
-    """A lock on a folder, by a file in it that is there only while the lock is held, or after a crash.
+    """A lock on a folder, by a file in it that exists only while the lock is held, or after a crash.
 
-    Some network file systems know no locks; there, nothing is locked and nothing is refused.
+    Some network file systems have no locks; there, nothing is locked and nothing is refused.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Name a lock; nothing is locked yet."""
+        """Create the lock object without locking."""
         self.path = folder / _NAME
         self._file: int | None = None
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the lock; within it, further calls of the same object do nothing.
+        """Hold the lock; further calls of the same object within the context do nothing.
 
         Raises:
             Held: another process holds it.
-            OSError: the file cannot be made.
+            OSError: the file cannot be created.
         """
         if self._file is not None:
             yield
@@ -46,11 +46,11 @@ class FolderLock:
             self.release()
 
     def release(self) -> None:
-        """Give the lock up before its time: on Windows, the folder of an open file cannot be removed."""
+        """Release the lock early: on Windows, a folder with an open file cannot be removed."""
         file, self._file = self._file, None
         if file is None:
             return
-        if sys.platform != "win32":  # while it is still held, so that nobody's new file is removed
+        if sys.platform != "win32":  # while the lock is held, so that no other process's new file is removed
             self.path.unlink(missing_ok=True)
         os.close(file)
         if sys.platform == "win32":
@@ -67,7 +67,7 @@ class FolderLock:
             except BaseException:
                 os.close(file)
                 raise
-            os.close(file)  # its holder has removed it in the meantime; the next one is ours or another's
+            os.close(file)  # its holder has removed it meanwhile; try the next file
 
 
 def _lock(file: int) -> None:
@@ -86,7 +86,7 @@ def _lock(file: int) -> None:
 
 
 def _is_at(file: int, path: Path) -> bool:
-    """Whether an open file is still the one of this name."""
+    """Return whether an open file is still the file at this path."""
     try:
         return os.path.samestat(os.fstat(file), os.stat(path))
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""A run, as verbs take and give it."""
+"""A run, as verbs take and return it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from app.runs.folder import RunFolder
 
 
 class Run(RunFolder):
-    """A run folder that shows itself in a notebook.
+    """A run folder that displays itself in a notebook.
 
     >>> Run.open("runs/no_such_run")
     Traceback (most recent call last):

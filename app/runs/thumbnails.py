@@ -1,4 +1,4 @@
-"""Small JPEGs of images, in base64, to stand inside a page or a notebook."""
+"""Small JPEGs of images, in base64, for pages and notebooks."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Place = TypeVar("Place")
 
 
 def thumbnails(examples: Examples, keys: Collection[str], size: int) -> dict[str, str]:
-    """Thumbnails of some images of a source, at most `size` pixels a side, by name; unreadable images are left out."""
+    """Return thumbnails of a source's images, at most `size` pixels a side, by name; unreadable images are left out."""
     places = {key: index for index, key in enumerate(examples.keys) if key in keys}
     return _thumbnails(places, examples.read, size)
 
 
 def thumbnails_of_files(paths: Iterable[str], size: int) -> dict[str, str]:
-    """Thumbnails of image files, at most `size` pixels a side, by path; unreadable files are left out."""
+    """Return thumbnails of image files, at most `size` pixels a side, by path; unreadable files are left out."""
     return _thumbnails({path: path for path in paths}, read_image, size)
 
 

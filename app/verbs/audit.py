@@ -1,4 +1,4 @@
-"""Finds what is wrong with labelled images before anything is trained, and says what to do."""
+"""Find problems in labelled images before anything is trained, and say what to do."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ _NO_LABELS = "labels were not looked at: there are none"
 
 @dataclass(frozen=True, repr=False)
 class Audit:
-    """What an audit has found.
+    """Result of an audit.
 
     Attributes:
         reading: the images, and the statistics of each.
-        findings: those that found something.
+        findings: checks that found something.
         not_looked_at: what was left out, and why, a sentence each.
-        label_quality: how well the label of each readable image fits, from 0 to 1, float (n,), NaN where that was not
-            judged; None if labels were not looked at.
+        label_quality: how well the label of each readable image fits, from 0 to 1, float (n,), NaN if it was not evaluated;
+            None if labels were not evaluated.
         suspects: positions of the readable images whose label is probably wrong, the most suspicious first: int (n,).
     """
 
@@ -80,7 +80,7 @@ class Audit:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """What `audit.json` holds."""
+        """Return the content of `audit.json`."""
         examples = self.reading.examples
         return {
             "source": examples.source,
@@ -104,30 +104,31 @@ class Audit:
 
 
 def audit(source: str, **options: Any) -> Audit:
-    """Look for whatever would ruin a training run on labelled images; the images are only read.
+    """Look for problems that would ruin a training run on labelled images; the images are only read.
 
     Args:
         source: a SOURCE string.
         **options: the fields of `app.config.AuditConfig`.
 
     Returns:
-        What was found.
+        The findings.
 
     Raises:
-        UsageError, DataError, ModelError: no such source, none of its images can be read, or an output cannot be written.
+        UsageError, DataError, ModelError: the source does not exist, none of its images can be read, or an output cannot be
+            written.
     """
     config = make_config(AuditConfig, source=source, **options)
     _check_outputs(config)
-    with aside(config.json):  # standard output is for the JSON alone
+    with aside(config.json):  # standard output holds only the JSON
         audit = _look(config)
         if config.output is not None:
             _write_report(audit, Path(config.output).expanduser())
-        if not (config.json or console.in_notebook):  # in a notebook it shows itself
+        if not (config.json or console.in_notebook):  # a notebook displays the result
             _say(audit)
     if config.json:
         print(json.dumps(audit.as_json(), indent=2, ensure_ascii=False))
     with aside(config.json):
-        if config.fix is not None:  # last, since there may be nothing to be written
+        if config.fix is not None:  # last, since it may raise when there is nothing to write
             _write_list(audit, Path(config.fix).expanduser(), config)
     return audit
 
@@ -180,7 +181,7 @@ def _look(config: AuditConfig) -> Audit:
 
 
 def _not_evaluated(evaluated: LabelAudit) -> tuple[str, ...]:
-    """Whose labels were not looked at, and why, a sentence each."""
+    """Return which labels were not evaluated, and why, a sentence each."""
     if evaluated.out_of_fold is None:
         return (_TOO_FEW if evaluated.examples.class_names else _NO_LABELS,)
     count = int(evaluated.told_by_turning.sum())

@@ -1,4 +1,4 @@
-"""Measures how fast model files answer on this machine, and how much memory they take."""
+"""Measure the speed and memory of model files on this machine."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ _COLUMNS = ("file", "threads", "median ms", "p95 ms", "img/s", "speed", "memory 
 def benchmark(files: Sequence[str], **options: Any) -> dict[str, Any]:
     """Measure model files side by side, each with each number of threads in a fresh process.
 
-    A file answers one image at a time, as in an app, through its usual client: LiteRT's interpreter for a `.tflite` (not
-    MediaPipe Tasks), TensorFlow for a `.keras` file or a SavedModel, ONNX Runtime for an `.onnx`. The figures are of this
-    machine: on a phone, not only the speed but also which file is the fastest can differ. Memory is what the whole process
-    took at most, Python and the client's libraries with it.
+    A file predicts one image at a time, as in an app, through its default client: LiteRT's interpreter for a `.tflite` (not
+    MediaPipe Tasks), TensorFlow for a `.keras` file or a SavedModel, ONNX Runtime for an `.onnx`. The figures apply to this
+    machine: on a phone, the speed and even the order of the files can differ. Memory is the peak of the whole process,
+    including Python and the client's libraries.
 
     Args:
         files: `.tflite`, `.keras` or `.onnx` files, SavedModel folders, or run folders, which stand for their `model.keras`
@@ -43,14 +43,14 @@ def benchmark(files: Sequence[str], **options: Any) -> dict[str, Any]:
         **options: the fields of `app.config.BenchmarkConfig`.
 
     Returns:
-        What the JSON file holds: `machine`, `versions`, `settings`, `rows`, and `failed`, the files that cannot be run, each
+        Content of the JSON file: `machine`, `versions`, `settings`, `rows`, and `failed`, the files that cannot be run, each
         with the `reason`. A row is about one file and number of threads: `file`, `client`, `threads`, `median_ms` and `p95_ms`
-        of an image, `images_per_second`, `peak_memory_mb` (None where the system does not tell it, as on Windows) and
-        `size_mb` in millions of bytes, `image_size` in pixels (height and width where they differ), `runs`, the number of
-        calls measured, and `batch`, the images that each of them took, where these are several.
+        per image, `images_per_second`, `peak_memory_mb` (None if the system does not report it, as on Windows) and
+        `size_mb` in millions of bytes, `image_size` in pixels (height and width if they differ), `runs`, the number of
+        measured calls, and `batch`, the images per call, if there are several.
 
     Raises:
-        UsageError: there is no such file, or it is no model, or none of them can be run; or the figures cannot be written.
+        UsageError: a file does not exist or is not a model, none of the files can be run, or the figures cannot be written.
     """
     config = make_config(BenchmarkConfig, files=tuple(str(file) for file in files), **options)
     clients = _clients(config.files)
@@ -77,7 +77,7 @@ def benchmark(files: Sequence[str], **options: Any) -> dict[str, Any]:
 
 
 def _clients(files: Sequence[str]) -> dict[Path, str]:
-    """The model files that are asked for, each once, with the client that runs it."""
+    """Return the requested model files, each once, with the client that runs it."""
     found: dict[Path, Path] = {}
     for path in (model for file in files for model in _models(Path(file).expanduser())):
         found.setdefault(path.resolve(), path)
@@ -85,7 +85,7 @@ def _clients(files: Sequence[str]) -> dict[Path, str]:
 
 
 def _models(path: Path) -> list[Path]:
-    """The model files that one FILE stands for."""
+    """Return the model files that one FILE stands for."""
     if not is_run(path):
         return [path]
     run = Run.open(str(path))
@@ -94,7 +94,7 @@ def _models(path: Path) -> list[Path]:
 
 
 def _output(config: BenchmarkConfig) -> Path | None:
-    """Where the figures are written; None for nowhere."""
+    """Return where the figures are written; None if they are not."""
     first = Path(config.files[0]).expanduser()
     if config.output is None:
         return first / "benchmark.json" if is_run(first) and not config.json else None
@@ -102,11 +102,11 @@ def _output(config: BenchmarkConfig) -> Path | None:
 
 
 def _measure_all(clients: dict[Path, str], config: BenchmarkConfig) -> tuple[list[Row], list[Row]]:
-    """The rows, and the files that cannot be run with the reason; if none can, it is an error."""
+    """Return the rows, and the files that cannot be run with the reason; raise if none can be run."""
     threads = list(dict.fromkeys(config.threads))
     rows: list[Row] = []
     failed: list[Row] = []
-    # With --json, standard output is for the figures alone.
+    # With --json, standard output holds only the figures.
     with (
         aside(config.json),
         redirect_output(Path(os.devnull)),
@@ -129,7 +129,7 @@ def _measure_all(clients: dict[Path, str], config: BenchmarkConfig) -> tuple[lis
 
 
 def _warn(clients: dict[Path, str], rows: Sequence[Row], failed: Sequence[Row]) -> None:
-    """Say what figures do not tell."""
+    """Print what the figures do not show."""
     for line in filter(None, map(failure_of, clients)):
         print_text(f"Warning: {line}", wraps=False)
     for one in failed:
@@ -169,7 +169,7 @@ def _machine() -> dict[str, Any]:
 
 
 def _cpu_name() -> str | None:
-    """What the processor calls itself; None where the system does not tell."""
+    """Return the processor's name; None if the system does not report it."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.is_file() else []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
@@ -195,14 +195,14 @@ def _say(rows: Sequence[Row]) -> None:
 
 def _say_how_on_a_phone(file: str) -> None:
     folder = "/data/local/tmp"
-    tool, model = f"{folder}/benchmark_model", f"{folder}/model.tflite"  # a name of ours needs no quotes in two shells
+    tool, model = f"{folder}/benchmark_model", f"{folder}/model.tflite"  # a fixed name needs no quotes in two shells
     for line in (
         f"For those of an Android phone, get benchmark_model from {_PHONE_TOOL} and:",
         f"  adb push benchmark_model {tool}",
         f'  adb push "{file}" {model}',
         f'  adb shell "chmod +x {tool} && {tool} --graph={model} --num_threads=4"',
     ):
-        print_text(line, wraps=False)  # a command stays whole
+        print_text(line, wraps=False)  # a command does not wrap
 
 
 def _cells(row: Row, name: str, reference: Row) -> tuple[Any, ...]:
@@ -220,14 +220,14 @@ def _cells(row: Row, name: str, reference: Row) -> tuple[Any, ...]:
 
 
 def _reference(rows: Sequence[Row]) -> dict[int, Row]:
-    """The rows, by threads, of the file that the others are compared with: the float32 `.tflite`, else the first file."""
+    """Return the rows, by threads, of the file that others are compared with: the float32 `.tflite`, else the first file."""
     float32 = FORMATS["tflite_float32"].file
     file = next((row["file"] for row in rows if Path(row["file"]).name == float32), rows[0]["file"])
     return {row["threads"]: row for row in rows if row["file"] == file}
 
 
 def _short_names(rows: Sequence[Row]) -> dict[str, str]:
-    """What a table calls each file: its name, or its whole path where two have the same name."""
+    """Return the name of each file in a table: its name, or its whole path if two files have the same name."""
     files = {row["file"] for row in rows}
     names = [Path(file).name for file in files]
     return {file: Path(file).name if names.count(Path(file).name) == 1 else file for file in files}

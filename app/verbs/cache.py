@@ -1,4 +1,4 @@
-"""Shows what the cache holds, and empties it."""
+"""Show the content of the cache, and empty it."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from data.cache.summaries import PartitionSummary
 
 
 def cache(action: str = "show", **options: Any) -> None:
-    """Show or empty the cache of what is kept between runs.
+    """Show or empty the cache of data that is kept between runs.
 
-    It holds activations, which let a second run with the same backbone begin at once, image statistics, and archives that
-    were downloaded or extracted.
+    It holds activations, which let a second run with the same backbone start at once, image statistics, and downloaded or
+    extracted archives.
 
     Args:
         action: "show" or "clear".
-        **options: as in `CacheConfig`.
+        **options: the fields of `app.config.CacheConfig`.
 
     Raises:
-        UsageError, DataError: there is no such action, or there is a file in place of the cache.
+        UsageError, DataError: the action does not exist, or there is a file in place of the cache.
     """
     config = make_config(CacheConfig, action=action, **options)
     kept = Cache(config.cache_folder)

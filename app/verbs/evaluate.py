@@ -1,4 +1,4 @@
-"""Tests a run's model again, on its own test split or on other images."""
+"""Evaluate a run's model again, on its own test split or on other images."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from data.splits import split_indices
 
 
 def evaluate(run: str, source: str | None = None, **options: Any) -> dict[str, Any]:
-    """Measure a run's model and save the figures under `evaluations/` in its folder.
+    """Evaluate a run's model and save the metrics under `evaluations/` in its folder.
 
     Args:
         run: folder of a finished run.
@@ -35,10 +35,10 @@ def evaluate(run: str, source: str | None = None, **options: Any) -> dict[str, A
         **options: the fields of `app.config.EvaluateConfig`.
 
     Returns:
-        What `app.evaluation.metrics` has for the run's task.
+        The metrics of the run's task, from `app.evaluation.metrics`.
 
     Raises:
-        UsageError, DataError: no such run, or a source that cannot be read or has other classes.
+        UsageError, DataError: the run does not exist, or the source cannot be read or has other classes.
     """
     config = make_config(EvaluateConfig, run=run, source=source, **options)
     opened = Run.open(config.run)
@@ -56,7 +56,7 @@ def evaluate(run: str, source: str | None = None, **options: Any) -> dict[str, A
 
 
 def _outputs(run: Run, examples: Examples, indices: np.ndarray, batch_size: int) -> np.ndarray:
-    """What the run's model gives for images, float32 (n, outputs)."""
+    """Return the predictions of the run's model for images, float32 (n, outputs)."""
     with status("loading the model"):
         predictor = Predictor(run)
     with predictor:
@@ -91,5 +91,5 @@ def _examples(run: Run, config: EvaluateConfig) -> tuple[Examples, np.ndarray]:
 
 
 def _given(options: SourceOptions) -> dict[str, Any]:
-    """The options that differ from their defaults."""
+    """Return the options that differ from their defaults."""
     return {name: value for name in asdict(options) if (value := getattr(options, name)) != getattr(DEFAULTS, name)}

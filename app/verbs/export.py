@@ -1,4 +1,4 @@
-"""Exports a run's model again."""
+"""Export a run's model again."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ _DESCRIBING = ("author", "model_version", "score_threshold", "locales")  # optio
 
 
 def export(run: str, **options: Any) -> dict[str, Any]:
-    """Add files to a run's export folder, or write those that are there again, and verify them.
+    """Add files to a run's export folder, or write them again, and verify them.
 
-    What is not written now stays as it is, the user's own files too. The folder changes only when all is complete.
+    Other files stay as they are, including the user's own. The folder changes only when all files are complete.
 
     Args:
         run: folder of a finished run.
-        **options: the fields of `app.config.ExportConfig`; what is not given is as in the run's last export.
+        **options: the fields of `app.config.ExportConfig`; other options are as in the run's last export.
 
     Returns:
         The content of `parity.json`.
 
     Raises:
-        UsageError, DataError: no such run, or its images, which the check needs, are gone.
-        GateError: a file does not answer like the Keras model.
-        Interrupted: Ctrl-C; the text says what is left.
+        UsageError, DataError: the run does not exist, or its images, which the verification needs, are gone.
+        GateError: a file does not agree with the Keras model.
+        Interrupted: Ctrl-C; the message says what is left.
     """
     config = make_config(ExportConfig, run=run, **options)
     opened = Run.open(config.run)
@@ -72,7 +72,7 @@ def _export(run: Run, config: ExportConfig) -> dict[str, Any]:
         load_tensorflow()
         kept = exports.export_again(run, asked, examples, split_indices(splits), earlier.batch_size)
         run.write_options(recorded(_together(earlier, asked, kept)))
-        if run.is_finished:  # the report tells of the exported files, and is what marks a run as finished
+        if run.is_finished:  # the report describes the exported files, and marks a run as finished
             write_report(run)
     print_exports(run)
     print_devices(run)
@@ -83,15 +83,15 @@ def _export(run: Run, config: ExportConfig) -> dict[str, Any]:
 
 
 def _examples(run: Run, source: str | None) -> tuple[Examples, np.ndarray]:
-    """The run's images and their splits, from where they are now.
+    """Return the run's images and their splits, from their current place.
 
     Raises:
-        DataError: they cannot be found; the text names the option for images that were moved.
+        DataError: the images cannot be found; the message names the option for images that were moved.
     """
     try:
         return open_examples(run, source=source)
     except DataError as error:
-        if source is not None or "\n" in str(error):  # a list of images that are there, but cannot be read
+        if source is not None or "\n" in str(error):  # a list of images that exist, but cannot be read
             raise
         raise DataError(
             f"{error}. The check needs the images of the run; if they were moved, say where they are now: "
@@ -100,7 +100,7 @@ def _examples(run: Run, source: str | None) -> tuple[Examples, np.ndarray]:
 
 
 def _plan(run: Run, earlier: RunConfig, config: ExportConfig) -> ExportPlan:
-    """What is written now; what is not given is as before."""
+    """Return what is written now; options that are not given are as before."""
     given = {name: getattr(config, name) for name in (*_DESCRIBING, "max_drop")}
     given = {name: value for name, value in given.items() if value is not None}
     given["locales"] = absolute_locales(given["locales"]) if "locales" in given else _kept_locales(run, earlier.locales)
@@ -112,7 +112,7 @@ def _plan(run: Run, earlier: RunConfig, config: ExportConfig) -> ExportPlan:
 
 
 def _kept_locales(run: Run, earlier: Sequence[str]) -> tuple[str, ...]:
-    """Those of the earlier export, by its own label files, where these are still there."""
+    """Return the locales of the earlier export, by its own label files, if these still exist."""
     locales = []
     for one in earlier:
         locale = one.partition("=")[0]
@@ -122,7 +122,7 @@ def _kept_locales(run: Run, earlier: Sequence[str]) -> tuple[str, ...]:
 
 
 def _together(earlier: RunConfig, asked: ExportPlan, kept: Kept) -> RunConfig:
-    """The run's options after an export: all formats that are there now."""
+    """Return the run's options after an export: all formats that exist now."""
     stay = [name for name in earlier.formats or () if name in kept.formats]
     formats = tuple(dict.fromkeys([*stay, *asked.formats]))
     return replace(resolved(earlier, asked), formats=formats, quantize="auto" if kept.quantization else asked.quantize)
@@ -143,7 +143,7 @@ def _say_outdated(earlier: RunConfig, asked: ExportPlan, kept: Kept) -> None:
 
 @contextmanager
 def _interruptible(run: Run) -> Iterator[None]:
-    """Turn Ctrl-C into an end that says what is left of the export."""
+    """Turn Ctrl-C into an error that says what is left of the export."""
     parity = run.export / PARITY
 
     def changed() -> tuple[int, int] | None:

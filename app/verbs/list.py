@@ -1,4 +1,4 @@
-"""Shows the tables: what there is to choose from."""
+"""Print the tables of choices."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from models.backbones.spec import BackboneSpec
 from models.heads import HEADS
 
 _Rows = tuple[tuple[str, ...], list[tuple[str, ...]]]
-_OPTIONAL = ("features", "paper", "from")  # columns that are left out where there is no room
+_OPTIONAL = ("features", "paper", "from")  # columns that are left out if there is no room
 
 
 def list_choices(what: str = "backbones", **options: Any) -> None:
@@ -27,7 +27,7 @@ def list_choices(what: str = "backbones", **options: Any) -> None:
         **options: none so far.
 
     Raises:
-        UsageError: there is no such table.
+        UsageError: the table does not exist.
     """
     config = make_config(ListConfig, what=what, **options)
     columns, rows = _TABLES[config.what]()
@@ -86,7 +86,7 @@ def _formats() -> _Rows:
 
 
 def _subject(what: str) -> str:
-    """The tasks whose models answer so, or the backbones with such names."""
+    """Return the tasks whose models have this kind of output, or the backbones that match the expression."""
     return ", ".join(name for name, task in TASKS.items() if task.output.predictions == what) or what
 
 

@@ -1,4 +1,4 @@
-"""Says what is on images, with a run's model or with any file that Graft exports."""
+"""Predict images with a run's model or any model file."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from data.sources.names import check_key
 
 
 def predict(model: str, paths: Sequence[str], **options: Any) -> Predictions:
-    """Ask a model about images.
+    """Predict images with a model.
 
     Args:
         model: a run folder, a `.keras`, `.tflite` or `.onnx` file, or a SavedModel folder.
@@ -38,17 +38,17 @@ def predict(model: str, paths: Sequence[str], **options: Any) -> Predictions:
         **options: the fields of `app.config.PredictConfig`.
 
     Returns:
-        One prediction an image, in the order of `paths`: a list, which shows itself in a notebook.
+        One prediction per image, in the order of `paths`: a list, which displays itself in a notebook.
 
     Raises:
-        UsageError, DataError: no such model or image, or images that cannot be read.
+        UsageError, DataError: the model or an image does not exist, or images cannot be read.
     """
     config = make_config(PredictConfig, model=model, paths=tuple(str(path) for path in paths), **options)
     output = output_path(config.output) if config.output else None
     files = list(_image_files(config.paths))
     for file in files:
         check_key(str(file))
-    # In a pipe, standard output is for the predictions alone.
+    # In a pipe, standard output holds only the predictions.
     with aside(config.json or not console.is_watched), redirect_output(Path(os.devnull)):
         asked = _ask(config, files)
     if output:
@@ -58,7 +58,7 @@ def predict(model: str, paths: Sequence[str], **options: Any) -> Predictions:
 
 
 class _Asked(NamedTuple):
-    """What a model says of the images that can be read, the names of its classes, and what is to be said of all that."""
+    """Predictions for the readable images, the names of the classes, and notes about all of them."""
 
     predictions: Predictions
     names: tuple[str, ...]
@@ -108,7 +108,7 @@ def _predictor(config: PredictConfig) -> Predictor:
 def _outputs(
     predictor: Predictor, config: PredictConfig, files: Sequence[Path]
 ) -> tuple[np.ndarray, list[Path], list[ImageCheck]]:
-    """The model's values, (images, outputs), for the images that can be read, which these are, and the faults of the others."""
+    """Return the model's outputs, (images, outputs), for readable images, their paths, and the faults of the other images."""
     parts, read, faults = [], [], []
     starts = range(0, len(files), config.batch_size)
     for start in track(starts, len(files), "asking", step=config.batch_size, transient=True):
@@ -138,13 +138,13 @@ def _image_files(paths: Sequence[str]) -> Iterator[Path]:
                 file
                 for file in path.rglob("*")
                 if file.suffix.lower() in SUFFIXES
-                and not os.path.isdir(file)  # links that lead nowhere are named, as `train` does
+                and not os.path.isdir(file)  # broken links are named, as in `train`
                 and not any(part.startswith(".") for part in file.relative_to(path).parts)
             )
             if not found:
                 raise UsageError(f"the folder {path} holds no images")
             yield from found
-        elif os.path.lexists(path):  # whatever it is: `read_image` says what is wrong with it
+        elif os.path.lexists(path):  # of any kind: `read_image` says what is wrong with it
             yield path
         else:
             raise UsageError(f"there is no image {path}")
@@ -153,7 +153,7 @@ def _image_files(paths: Sequence[str]) -> Iterator[Path]:
 def _load(
     files: Sequence[Path], decode: Callable[[bytes], np.ndarray]
 ) -> tuple[list[tuple[Path, np.ndarray]], list[ImageCheck]]:
-    """The pixels of readable images, and what is wrong with the others."""
+    """Return the pixels of readable images, and what is wrong with the others."""
 
     def load(path: Path) -> np.ndarray | ImageCheck:
         try:
@@ -175,5 +175,5 @@ def _say(asked: _Asked, config: PredictConfig) -> None:
         print(json.dumps([one.as_json() for one in asked.predictions], indent=2, ensure_ascii=False))
     elif config.output:
         print_path("answers", config.output)
-    elif not console.in_notebook:  # where they show themselves
+    elif not console.in_notebook:  # a notebook displays the result
         print_table("", ("image", "answer"), [(one.path, one.text(config.top)) for one in asked.predictions])

@@ -1,4 +1,4 @@
-"""The main job: labelled images become a tested model and files for phones and servers."""
+"""The main verb: from labelled images to a tested model and files for phones and servers."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def train(source: str | None = None, *, resume: str | None = None, **options: An
 
     Raises:
         UsageError, DataError, ModelError: bad input; nothing is left behind.
-        GateError: the run is complete, but an exported file does not answer like the model.
-        Interrupted: Ctrl-C or SIGTERM; the text says how to continue.
+        GateError: the run is complete, but an exported file does not agree with the model.
+        Interrupted: Ctrl-C or SIGTERM; the message says how to continue.
     """
     given = make_config(TrainConfig, source=source, resume=resume, **options)
     if resume is not None:
@@ -67,7 +67,7 @@ def train(source: str | None = None, *, resume: str | None = None, **options: An
     if not given.allow_leakage:
         refuse_leakage(examples, given.source_options)
     config = _recordable(given.source, given, examples.task)
-    read_locales(config.locales, len(examples.class_names))  # what is wrong with them is to be said now
+    read_locales(config.locales, len(examples.class_names))  # raises now instead of after training
     check_exportable(config.formats or (), backbone=config.backbone, task=examples.task)
     if not config.runs_of_folds:
         return _begin(config, examples, sha256, given.output)
@@ -77,7 +77,7 @@ def train(source: str | None = None, *, resume: str | None = None, **options: An
 
 
 def _recordable(source: str, given: TrainConfig, task: str) -> RunConfig:
-    """The options as the run keeps them, with which it may be continued from another folder."""
+    """Return the options as the run records them, with which it can be continued from another folder."""
     options = {name: value for name, value in vars(given).items() if name not in ("output", "resume")}
     return RunConfig(
         **options
@@ -110,7 +110,7 @@ def _start(run: Run, examples: Examples, splits: np.ndarray, sha256: str) -> Run
     try:
         return _carry_out(run, examples, splits, sha256)
     except (*BAD_INPUT, OSError):
-        if not run.history:  # found bad before anything was trained: leave no half run in the way of the next try
+        if not run.history:  # refused before anything was trained: leave no run in the way of the next attempt
             run.remove()
         raise
 
@@ -130,14 +130,14 @@ def _take_up(run: Run) -> Run:
         return _train_folds(run, examples, sha256)
     if (run.path / "splits.csv").exists():
         return _go_on(run, examples, sha256)
-    if not config.allow_leakage:  # it was interrupted before it had begun
+    if not config.allow_leakage:  # the run was interrupted before training started
         refuse_leakage(examples, config.source_options)
     return _start(run, *choose_splits(examples, config), sha256)
 
 
 def _go_on(run: Run, examples: Examples, sha256: str) -> Run:
     examples, splits = splits_of(run, examples)
-    run.checkpoints.mkdir(exist_ok=True)  # gone if the run was finished once, and its report deleted
+    run.checkpoints.mkdir(exist_ok=True)  # missing if the run was finished once, and its report deleted
     return _carry_out(run, examples, splits, sha256, resumed=True)
 
 
@@ -147,7 +147,7 @@ def _train_folds(run: Run, examples: Examples, sha256: str) -> Run:
 
 
 def _open_source(source: str, config: RunOptions) -> tuple[Examples, str]:
-    """The images, each read once; those that were decoded before are not decoded again."""
+    """Open the source and read each image once; images that were decoded earlier are not decoded again."""
     return open_readable(
         source,
         config.source_options,
@@ -157,7 +157,7 @@ def _open_source(source: str, config: RunOptions) -> tuple[Examples, str]:
 
 
 def _carry_out(run: Run, examples: Examples, splits: np.ndarray, sha256: str, *, resumed: bool = False) -> Run:
-    """From splits to the finished run; epochs that an interrupted run has finished are not trained again."""
+    """Carry out the run from splits to the end; epochs that an interrupted run has finished are not trained again."""
     with _resumable(run), redirect_output(run.log):
         load_tensorflow()
         steps.carry_out(run, examples, split_indices(splits), sha256, resumed=resumed)
@@ -168,7 +168,7 @@ def _carry_out(run: Run, examples: Examples, splits: np.ndarray, sha256: str, *,
 
 @contextmanager
 def _resumable(run: Run) -> Iterator[None]:
-    """Turn Ctrl-C, SIGTERM and a full disk into an end that says how to continue."""
+    """Turn Ctrl-C, SIGTERM and a full disk into an error that says how to continue."""
 
     def stop(number: int, frame: Any) -> None:
         raise KeyboardInterrupt
