@@ -36,6 +36,19 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         The exit code: 0 success, 2 bad input or usage, 3 a quality gate failed, 130 interrupted and resumable. A defect in
         Graft ends with its traceback and code 1.
+
+    Examples:
+        >>> main(["list", "heads"])
+        heads
+        <BLANKLINE>
+          name     what it is
+         ─────────────────────────────────────────────────────────────
+          linear   pooling, dropout, one dense layer
+          mlp      a hidden layer of 256 units before the linear head
+        <BLANKLINE>
+        0
+        >>> main(["list", "models"])
+        2
     """
     try:
         code = _dispatch(arguments)

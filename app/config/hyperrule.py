@@ -30,6 +30,14 @@ def resolve(config: RunConfig, *, train_size: int, blocks: int, image_size: int)
         train_size: number of training images.
         blocks: number of blocks of the backbone.
         image_size: the backbone's native size, in pixels.
+
+    Examples:
+        >>> from app.config import load_config
+        >>> config = load_config({"source": "images"})
+        >>> resolve(config, train_size=100, blocks=16, image_size=224).head_epochs
+        10
+        >>> resolve(config, train_size=100_000, blocks=16, image_size=224).head_epochs
+        3
     """
     steps_per_epoch = math.ceil(train_size / config.batch_size)
     unfrozen = None if config.unfreeze_from else config.unfreeze_blocks or max(1, blocks // _BLOCKS_PER_UNFROZEN)
@@ -53,14 +61,31 @@ def resolve(config: RunConfig, *, train_size: int, blocks: int, image_size: int)
 
 
 def resolve_export(config: RunConfig) -> ExportPlan:
-    """Resolve the export options that the user left to Graft."""
+    """Resolve the export options that the user left to Graft.
+
+    Examples:
+        >>> from app.config import load_config
+        >>> resolve_export(load_config({"source": "images"})).quantize
+        'auto'
+        >>> resolve_export(load_config({"source": "images", "formats": ("onnx",)})).formats
+        ('onnx',)
+    """
     formats, quantize = resolve_exports(config.formats, config.quantize)
     given = {one.name: getattr(config, one.name) for one in fields(ExportPlan)}
     return ExportPlan(**given | {"formats": formats, "quantize": quantize})
 
 
 def resolved(config: RunConfig, plan: ExportPlan) -> RunConfig:
-    """Return the options of a run with the values of a plan."""
+    """Return the options of a run with the values of a plan.
+
+    Examples:
+        >>> from app.config import load_config
+        >>> config = load_config({"source": "images"})
+        >>> config.formats is None
+        True
+        >>> resolved(config, resolve_export(config)).formats
+        ('saved_model', 'tflite_float32', 'tflite_float16')
+    """
     return replace(config, **vars(plan))
 
 

@@ -58,6 +58,13 @@ def load_config(options: Mapping[str, Any]) -> RunConfig:
 
     Raises:
         UsageError: an unknown name (the message suggests the nearest), or no source.
+
+    Examples:
+        >>> load_config({"source": "images"}).task
+        'single_label'
+        >>> load_config({"source": "images", "batchsize": 8})
+        Traceback (most recent call last):
+        app.interface.errors.UsageError: unknown option 'batchsize'. Did you mean 'batch_size'?
     """
     if not options.get("source"):
         raise UsageError("the run's config.json is damaged: it names no source")
@@ -66,5 +73,13 @@ def load_config(options: Mapping[str, Any]) -> RunConfig:
 
 
 def recorded(config: RunConfig) -> dict[str, Any]:
-    """Return the content of `config.json`, in the order of the groups."""
+    """Return the content of `config.json`, in the order of the groups.
+
+    Examples:
+        >>> config = load_config({"source": "images", "batch_size": 8})
+        >>> recorded(config)["batch_size"]
+        8
+        >>> load_config(recorded(config)) == config
+        True
+    """
     return {name: getattr(config, name) for names in by_heading(type(config)).values() for name in names}

@@ -38,7 +38,14 @@ def option(
     default: str = "",
     positional: bool = False,
 ) -> Option:
-    """Describe an option and append the names that it chooses from; the arguments are the fields of `Option`."""
+    """Describe an option and append the names that it chooses from; the arguments are the fields of `Option`.
+
+    Examples:
+        >>> option("side of the images").text
+        'side of the images'
+        >>> option("what to train", ("head", "all")).text
+        'what to train: head, all'
+    """
     names = ", ".join(table)
     return Option(f"{text}: {names}" if names else text, metavar, default, positional)
 
@@ -86,6 +93,14 @@ def make_config(kind: type[Kind], **options: Any) -> Kind:
 
     Raises:
         UsageError, DataError, ModelError: an unknown name (the message suggests the nearest), or an invalid value.
+
+    Examples:
+        >>> from app.config import ListConfig
+        >>> make_config(ListConfig, what="heads").what
+        'heads'
+        >>> make_config(ListConfig, what="head")
+        Traceback (most recent call last):
+        app.interface.errors.UsageError: there is no list 'head'. Did you mean 'heads'?
     """
     config = make(kind, options)
     config.check()
@@ -97,6 +112,14 @@ def make(kind: type[Kind], options: Mapping[str, Any]) -> Kind:
 
     Raises:
         UsageError: an unknown name (the message suggests the nearest).
+
+    Examples:
+        >>> from app.config import CacheConfig
+        >>> make(CacheConfig, {"action": "clear"}).action
+        'clear'
+        >>> make(CacheConfig, {"folder": "cache"})
+        Traceback (most recent call last):
+        app.interface.errors.UsageError: unknown option 'folder'. Did you mean 'cache_folder'?
     """
     names = [field.name for field in fields(kind)]
     for name in options:
@@ -106,7 +129,16 @@ def make(kind: type[Kind], options: Mapping[str, Any]) -> Kind:
 
 
 def by_heading(kind: type[Options]) -> dict[str, list[str]]:
-    """Return the names of options by the heading of their group, in the order in which a class inherits its groups."""
+    """Return the names of options by the heading of their group, in the order in which a class inherits its groups.
+
+    Examples:
+        >>> from app.config.model import SizeGroup
+        >>> by_heading(SizeGroup)
+        {'model': ['image_size']}
+        >>> from app.config.storage import CacheGroup
+        >>> by_heading(CacheGroup)
+        {'cache': ['engine', 'cache_limit', 'cache_folder']}
+    """
     owners: dict[str, type[Options]] = {}
     classes = [one for one in kind.__mro__ if issubclass(one, Options)]
     for one in reversed(classes):  # an option belongs to the class that declares it first
@@ -122,23 +154,54 @@ def by_heading(kind: type[Options]) -> dict[str, list[str]]:
 
 
 def require(holds: bool, text: str) -> None:
-    """Raise `UsageError` with a message unless a condition holds."""
+    """Raise `UsageError` with a message unless a condition holds.
+
+    Examples:
+        >>> require(True, "must hold") is None
+        True
+        >>> require(2 > 3, "two must be larger")
+        Traceback (most recent call last):
+        app.interface.errors.UsageError: two must be larger
+    """
     if not holds:
         raise UsageError(text)
 
 
 def check_positive(name: str, value: float | None, *, most: float = MAX_COUNT) -> None:
-    """Refuse a value that is not above 0, or that is above a limit; None is accepted."""
+    """Refuse a value that is not above 0, or that is above a limit; None is accepted.
+
+    Examples:
+        >>> check_positive("shots", None) is None
+        True
+        >>> check_positive("shots", 0)
+        Traceback (most recent call last):
+        app.interface.errors.UsageError: --shots must be above 0 and at most 1,000,000, not 0
+    """
     limits = f"must be above 0 and at most {most:,}"
     require(value is None or 0 < value <= most, f"--{name.replace('_', '-')} {limits}, not {value}")
 
 
 def check_choice(name: str, value: str | None, table: Collection[str]) -> None:
-    """Refuse a name that is not in a table, and suggest the nearest; None is accepted."""
+    """Refuse a name that is not in a table, and suggest the nearest; None is accepted.
+
+    Examples:
+        >>> check_choice("resize", "pad", ("pad", "crop")) is None
+        True
+        >>> check_choice("resize", "pat", ("pad", "crop"))
+        Traceback (most recent call last):
+        app.interface.errors.UsageError: --resize cannot be 'pat'. Did you mean 'pad'?
+    """
     require(value is None or value in table, f"--{name} cannot be {value!r}. {nearest(value or '', table)}")
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """Return a suggestion for an unknown name: the nearest known names, or all of them."""
+    """Return a suggestion for an unknown name: the nearest known names, or all of them.
+
+    Examples:
+        >>> nearest("aple", ["apple", "banana"])
+        "Did you mean 'apple'?"
+        >>> nearest("x", ["apple", "banana"])
+        'Choose from apple, banana'
+    """
     near = difflib.get_close_matches(name, list(names), n=1)
     return f"Did you mean {near[0]!r}?" if near else f"Choose from {', '.join(names)}"

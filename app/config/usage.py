@@ -28,6 +28,13 @@ def parse(kind: type[VerbOptions], verb: str, words: Sequence[str], summary: str
 
     Raises:
         SystemExit: with code 0 after printing requested help, or 2 after printing what is wrong with the words.
+
+    Examples:
+        >>> from app.config import CacheConfig, ListConfig
+        >>> parse(ListConfig, "list", ["heads"])
+        {'what': 'heads'}
+        >>> parse(CacheConfig, "cache", ["clear"])["action"]
+        'clear'
     """
     try:
         nested: Any = tyro.cli(_nested(kind), prog=command(verb), description=summary, args=list(words))
@@ -42,7 +49,15 @@ def parse(kind: type[VerbOptions], verb: str, words: Sequence[str], summary: str
 
 
 def layout(kind: type[VerbOptions]) -> tuple[list[str], dict[str, list[str]]]:
-    """Return the layout of `--help`: the names of the options that come first, and of those below each heading."""
+    """Return the layout of `--help`: the names of the options that come first, and of those below each heading.
+
+    Examples:
+        >>> from app.config import CacheConfig, ListConfig
+        >>> layout(ListConfig)
+        (['what'], {})
+        >>> layout(CacheConfig)
+        (['cache_folder', 'action'], {})
+    """
     groups = by_heading(kind)
     top = list(dict.fromkeys([*kind.common, *groups.pop("", [])]))
     rest = {title: [name for name in names if name not in top] for title, names in groups.items()}

@@ -59,6 +59,13 @@ def describe_best(best: dict[str, Any], history: Sequence[dict[str, Any]], metri
         best: the record of the kept epoch.
         history: records of all epochs.
         metric: name of the task's metric in the history.
+
+    Examples:
+        >>> history = [{"phase": "head", "epoch": epoch, "val_accuracy": 0.8 + epoch / 100} for epoch in (1, 2)]
+        >>> describe_best(history[1], history, "accuracy")
+        'the weights of epoch 2 of 2 of the head: validation accuracy 0.820'
+        >>> describe_best(history[1], [*history, {"phase": "fine_tune", "epoch": 1, "val_accuracy": 0.7}], "accuracy")
+        'the weights of epoch 2 of 2 of the head: validation accuracy 0.820; those of fine-tuning (0.700) are discarded'
     """
     phase, reached = best["phase"], f"validation {metric} {best[f'val_{metric}']:.3f}"
     names = list(dict.fromkeys(one["phase"] for one in history))
@@ -73,7 +80,14 @@ def describe_best(best: dict[str, Any], history: Sequence[dict[str, Any]], metri
 
 
 def title_of(phase: str) -> str:
-    """Return a phase's name as it appears in a sentence."""
+    """Return a phase's name as it appears in a sentence.
+
+    Examples:
+        >>> title_of("head")
+        'the head'
+        >>> title_of("fine_tune")
+        'fine-tuning'
+    """
     return PHASES.get(phase, phase.replace("_", " "))
 
 
@@ -108,7 +122,15 @@ def _flip(measured: Measured) -> str | None:
 
 
 def flip_advice(mirrored: tuple[str, str]) -> str:
-    """Return advice about the images that `find_mirrored` found."""
+    """Return advice about the images that `find_mirrored` found.
+
+    Examples:
+        >>> flip_advice(("left/1.png", "right/1.png"))
+        'left/1.png and right/1.png are turned or mirrored to each other and have different labels: train with --no-flip,
+        unless a mirrored image keeps its label.'
+        >>> "--no-flip" in flip_advice(("b.png", "d.png"))
+        True
+    """
     one, other = mirrored
     return (
         f"{one} and {other} are turned or mirrored to each other and have different labels: train with --no-flip, "

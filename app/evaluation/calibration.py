@@ -111,6 +111,13 @@ def reliability(confidence: np.ndarray, right: np.ndarray) -> Reliability:
     Args:
         confidence: float (decisions,), in [0, 1].
         right: bool (decisions,).
+
+    Examples:
+        >>> bins = reliability(np.array([0.5, 0.97, 0.99]), np.array([True, True, False]))
+        >>> bins.counts
+        array([0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 2])
+        >>> float(bins.accuracy[-1])
+        0.5
     """
     place = np.minimum((confidence * BINS).astype(int), BINS - 1)
     counts = np.bincount(place, minlength=BINS)
@@ -130,6 +137,12 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
 
     Returns:
         A number in [0, 1]; 0 for a perfectly calibrated model.
+
+    Examples:
+        >>> calibration_error(np.array([0.5, 0.5]), np.array([True, False]))
+        0.0
+        >>> calibration_error(np.array([1.0, 1.0]), np.array([True, False]))
+        0.5
     """
     bins = reliability(confidence, right)
     return float(np.nansum(np.abs(bins.accuracy - bins.confidence) * bins.counts) / len(right))
@@ -145,6 +158,12 @@ def error_by_chance(confidence: np.ndarray) -> float:
 
     Returns:
         A number in [0, 1], the same for the same confidences.
+
+    Examples:
+        >>> error_by_chance(np.ones(10))
+        0.0
+        >>> error_by_chance(np.full(10, 0.5)) > error_by_chance(np.full(1000, 0.5))
+        True
     """
     random = np.random.default_rng(0)
     draws = max(5, min(200, _MOST_DRAWN // len(confidence)))

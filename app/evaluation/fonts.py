@@ -31,7 +31,14 @@ def fonts_for(names: Sequence[str]) -> Iterator[tuple[str, ...]]:
 
 
 def undrawable(names: Sequence[str]) -> list[str]:
-    """Return the names with letters that no font of this system has."""
+    """Return the names with letters that no font of this system has.
+
+    Examples:
+        >>> undrawable(["apple", "pear"])
+        []
+        >>> undrawable(["Äpfel", "naïve"])
+        []
+    """
     _, missing = _find_fonts("".join(sorted(set("".join(names)))))
     return [name for name in names if missing & set(name)]
 

@@ -30,6 +30,15 @@ def measure_single_label(
         over the classes that have examples; `log_loss` in nats; `ece`, the expected calibration error (see
         `app.evaluation.calibration.calibration_error`); `classes`, by name, with n, precision, recall and f1; and `confusion`,
         counts by true class (rows) and predicted class (columns).
+
+    Examples:
+        >>> probabilities = np.array([[0.9, 0.1], [0.6, 0.4]])
+        >>> metrics = measure_single_label(probabilities, np.array([0, 1]), ["apple", "pear"])
+        >>> metrics["accuracy"], metrics["confusion"]
+        (0.5, [[1, 0], [1, 0]])
+        >>> thresholds = np.array([np.nan, 0.3])
+        >>> measure_single_label(probabilities, np.array([0, 1]), ["apple", "pear"], thresholds)["accuracy"]
+        1.0
     """
     from sklearn.metrics import confusion_matrix, f1_score, log_loss, precision_recall_fscore_support
 
@@ -68,6 +77,14 @@ def measure_multi_label(
         among yes and among no, over the classes; `macro_f1` and `micro_f1`; `log_loss` of a decision, in nats; `ece` of the
         decisions; `classes`, by name, with n, precision, recall, f1, average_precision and threshold. Means over classes
         leave out classes that no image has. Unknown labels are not counted; `unknown` is their number, if there are any.
+
+    Examples:
+        >>> probabilities, thresholds = np.array([[0.9, 0.1], [0.6, 0.4]]), np.array([0.5, 0.5])
+        >>> metrics = measure_multi_label(probabilities, np.array([[1, 0], [1, 1]]), ["dog", "cat"], thresholds)
+        >>> metrics["map"], metrics["accuracy"]
+        (1.0, 0.5)
+        >>> metrics["classes"]["cat"]["recall"]
+        0.0
     """
     from sklearn.metrics import f1_score, precision_recall_fscore_support
 
@@ -112,6 +129,13 @@ def average_precisions(probabilities: np.ndarray, truth: np.ndarray, counts: np.
 
     Returns:
         float (classes,); 0 for a class that no image has.
+
+    Examples:
+        >>> truth = np.array([[True], [False], [True]])
+        >>> average_precisions(np.array([[0.9], [0.5], [0.7]]), truth)
+        array([1.])
+        >>> average_precisions(np.array([[0.9], [0.5], [0.7]]), ~truth).round(3)
+        array([0.333])
     """
     order = np.argsort(-probabilities, axis=0, kind="stable")
     counts = np.ones(len(truth)) if counts is None else counts
@@ -149,6 +173,14 @@ def measure_regression(predictions: np.ndarray, labels: np.ndarray, names: Seque
         `n`; `r2`, the explained part of the variance, the mean over the numbers; `mae`, the mean absolute error, with
         `mae_ci95`, the normal interval of that mean (None for one image), and `rmse`, both over all numbers; `numbers`,
         by name, with mae, rmse and r2 in its units.
+
+    Examples:
+        >>> labels = np.array([[1.0], [2.0], [3.0]])
+        >>> metrics = measure_regression(labels + 0.5, labels, ["weight"])
+        >>> metrics["mae"], metrics["r2"]
+        (0.5, 0.625)
+        >>> measure_regression(labels[:1], labels[:1], ["weight"])["mae_ci95"] is None
+        True
     """
     errors = predictions.astype(np.float64) - labels
     absolute = np.abs(errors).mean(axis=1)

@@ -33,7 +33,15 @@ _MOST_CURVES = 10
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, atomically."""
+    """Write a figure as PNG, atomically.
+
+    Examples:
+        >>> save_figure(confusion([[3, 1], [0, 4]], ["apple", "pear"]), Path("confusion.png"))
+        >>> Path("confusion.png").read_bytes()[1:4]
+        b'PNG'
+        >>> sorted(path.name for path in Path().glob("confusion*"))
+        ['confusion.png']
+    """
     with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=120, bbox_inches="tight", format="png")
 
@@ -70,7 +78,15 @@ def curves(history: Sequence[dict[str, Any]], metric: str, best: dict[str, Any])
 
 
 def confusion(counts: Sequence[Sequence[int]], class_names: Sequence[str]) -> Figure:
-    """Plot the confusion matrix: shares of each true class as colour, counts as text while they are readable."""
+    """Plot the confusion matrix: shares of each true class as colour, counts as text while they are readable.
+
+    Examples:
+        >>> figure = confusion([[3, 1], [0, 4]], ["apple", "pear"])
+        >>> [axes.get_xlabel() for axes in figure.axes][:1]
+        ['predicted']
+        >>> [text.get_text() for text in figure.axes[0].texts]
+        ['3', '1', '4']
+    """
     matrix = np.array(counts)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     side = float(np.clip(1.5 + 0.5 * len(class_names), 4, 30))
@@ -290,7 +306,14 @@ def views(examples: Sequence[np.ndarray], headings: Sequence[str], title: str) -
 
 
 def beside_each_other(places: int) -> int:
-    """Return how many images fit in a row of a figure of `views`, if each takes `places` places."""
+    """Return how many images fit in a row of a figure of `views`, if each takes `places` places.
+
+    Examples:
+        >>> beside_each_other(1)
+        9
+        >>> beside_each_other(3)
+        3
+    """
     return max(1, _COLUMNS // places)
 
 
@@ -365,6 +388,13 @@ def _ranked_bars(axes: Axes, counts: Mapping[str, np.ndarray], class_names: Sequ
 
 
 def short(name: str, length: int = 20) -> str:
-    """Shorten a name to fit into a figure, and escape formulas."""
+    """Shorten a name to fit into a figure, and escape formulas.
+
+    Examples:
+        >>> short("apple")
+        'apple'
+        >>> short("a very long name of a class", length=10)
+        'a very lo…'
+    """
     shown = name if len(name) <= length else name[: length - 1] + "…"
     return shown.replace("$", r"\$")  # Matplotlib would read text between two of them as a formula

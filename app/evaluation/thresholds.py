@@ -14,6 +14,13 @@ def decide(probabilities: np.ndarray, thresholds: np.ndarray | None) -> np.ndarr
 
     Returns:
         Labels, int64 (n,).
+
+    Examples:
+        >>> probabilities = np.array([[0.6, 0.4], [0.1, 0.9]])
+        >>> decide(probabilities, None)
+        array([0, 1])
+        >>> decide(probabilities, np.array([np.nan, 0.3]))
+        array([1, 1])
     """
     if thresholds is None:
         return probabilities.argmax(axis=1)
@@ -33,6 +40,13 @@ def threshold_for(
         truth: bool (n,), at least one of them true.
         precision: precision to reach, in (0, 1]; or
         recall: recall to reach, in (0, 1].
+
+    Examples:
+        >>> probabilities, truth = np.array([0.2, 0.4, 0.6, 0.8]), np.array([False, True, False, True])
+        >>> threshold_for(probabilities, truth, precision=1.0)
+        0.8
+        >>> threshold_for(probabilities, truth, recall=1.0)
+        0.4
     """
     from sklearn.metrics import precision_recall_curve  # slow to import, and `--help` reads this module
 
@@ -52,6 +66,12 @@ def best_f1_threshold(probabilities: np.ndarray, truth: np.ndarray) -> float:
     Args:
         probabilities: float (n,).
         truth: bool (n,).
+
+    Examples:
+        >>> best_f1_threshold(np.array([0.25, 0.5, 1.0]), np.array([False, True, True]))
+        0.375
+        >>> best_f1_threshold(np.array([0.25, 0.5]), np.array([True, True]))
+        0.5
     """
     from sklearn.metrics import precision_recall_curve
 

@@ -153,7 +153,14 @@ def worst_layers(context: ExportContext) -> list[dict[str, Any]]:
 
 
 def readable(name: str) -> str:
-    """Return the Keras layer and operation in a name from the converter, such as "block7a_project_bn/batchnorm/sub"."""
+    """Return the Keras layer and operation in a name from the converter, such as "block7a_project_bn/batchnorm/sub".
+
+    Examples:
+        >>> readable("colours/narrow/Relu;colours/narrow/BiasAdd")
+        'narrow/BiasAdd'
+        >>> readable("StatefulPartitionedCall:0")
+        'probabilities'
+    """
     # A name lists everything that was fused into one operation; the last part is the operation it ends with.
     parts = max(name.split(";")[-1:] + name.split(";"), key=lambda part: "/" in part).split("/")
     return "/".join(part for part in parts[1:] if not part.startswith("backbone")) or "probabilities"

@@ -23,6 +23,14 @@ def convert(model: keras.Model, types: list[Any] | None = None, *, dense_per_cha
 
     Returns:
         The content of the `.tflite`, with the signature `serving_default`.
+
+    Examples:
+        >>> import keras
+        >>> layers = [keras.Input((8, 8, 3), name="pixels"), keras.layers.GlobalAveragePooling2D(name="probabilities")]
+        >>> convert(keras.Sequential(layers))[4:8]
+        b'TFL3'
+        >>> convert(keras.Sequential(layers), types=[])[4:8]
+        b'TFL3'
     """
     import keras
     import tensorflow as tf

@@ -164,6 +164,13 @@ def device_rows(parity: dict[str, Any]) -> list[tuple[str, ...]]:
 
     Args:
         parity: content of `parity.json`; files of versions that did not record this are left out.
+
+    Examples:
+        >>> device_rows({"formats": {}})
+        []
+        >>> from app.runs.run import Run
+        >>> device_rows(Run.open("runs/fruit").parity)
+        [('model_float32.tflite', '1.6', 'nothing', 'nothing', 'nothing')]
     """
     return [
         (

@@ -73,12 +73,25 @@ def calibration_members(indices: Mapping[str, np.ndarray]) -> np.ndarray:
 
     Args:
         indices: positions of the images in each split.
+
+    Examples:
+        >>> calibration_members({"train": np.arange(5)})
+        array([0, 1, 2, 3, 4])
+        >>> len(calibration_members({"train": np.arange(10_000)}))
+        200
     """
     return indices["train"][evenly_chosen(len(indices["train"]), CALIBRATION_IMAGES)]
 
 
 def more_members(indices: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return the training and validation images that decide where the test images are too few: positions, int (n,)."""
+    """Return the training and validation images that decide where the test images are too few: positions, int (n,).
+
+    Examples:
+        >>> more_members({"train": np.array([0, 1]), "validation": np.array([3])})
+        array([0, 1, 3])
+        >>> len(more_members({"train": np.arange(10_000), "validation": np.arange(10_000, 12_000)}))
+        1000
+    """
     members = np.concatenate([indices["train"], indices["validation"]])
     return members[evenly_chosen(len(members), MORE_IMAGES)]
 
@@ -88,6 +101,12 @@ def export_members(indices: Mapping[str, np.ndarray]) -> np.ndarray:
 
     Args:
         indices: positions of the images in "train", "validation" and, optionally, "test".
+
+    Examples:
+        >>> export_members({"train": np.array([0, 1]), "validation": np.array([3]), "test": np.array([2])})
+        array([0, 1, 2, 3])
+        >>> export_members({"train": np.array([0, 1]), "validation": np.array([3])})
+        array([0, 1, 3])
     """
     whole = [indices[split] for split in ("validation", "test") if split in indices]
     return np.unique(np.concatenate([*whole, calibration_members(indices), more_members(indices)]))

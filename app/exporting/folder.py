@@ -73,13 +73,29 @@ def new_export(run: Run) -> Iterator[Path]:
 
 
 def failed_name(file: str) -> str:
-    """Return the name of a file that failed verification."""
+    """Return the name of a file that failed verification.
+
+    Examples:
+        >>> failed_name("model_int8.tflite")
+        'model_int8_FAILED.tflite'
+        >>> failed_name("saved_model")
+        'saved_model_FAILED'
+    """
     path = Path(file)
     return f"{path.stem}{FAILED}{path.suffix}"
 
 
 def users_files(run: Run) -> list[str]:
-    """Return the names of the files in a run's export folder that Graft did not write."""
+    """Return the names of the files in a run's export folder that Graft did not write.
+
+    Examples:
+        >>> run = Run.open("runs/fruit")
+        >>> users_files(run)
+        []
+        >>> _ = (run.export / "notes.txt").write_text("mine")
+        >>> users_files(run)
+        ['notes.txt']
+    """
     ours = {PARITY, GOLDEN, LABELS, THRESHOLDS, *_label_files(run), *_files(_parity(run.export))}
     return sorted(path.name for path in run.export.iterdir() if path.name not in ours)
 

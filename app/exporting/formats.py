@@ -102,7 +102,14 @@ DEFAULT_FORMATS = ("saved_model", "tflite_float32", "tflite_float16")
 
 
 def resolve_exports(formats: Sequence[str] | None, quantize: str | None) -> tuple[tuple[str, ...], str]:
-    """Resolve what to export: by default the usual files and a quantised one; if formats are named, only those."""
+    """Resolve what to export: by default the usual files and a quantised one; if formats are named, only those.
+
+    Examples:
+        >>> resolve_exports(None, None)
+        (('saved_model', 'tflite_float32', 'tflite_float16'), 'auto')
+        >>> resolve_exports(("onnx",), None)
+        (('onnx',), 'none')
+    """
     if formats is None:
         return DEFAULT_FORMATS, quantize or "auto"
     names = [formats] if isinstance(formats, str) else formats
@@ -119,6 +126,13 @@ def check_exportable(formats: Iterable[str], *, backbone: str, task: str) -> Non
 
     Raises:
         UsageError: a format cannot hold the model; the first one is named.
+
+    Examples:
+        >>> check_exportable(["onnx"], backbone="efficientnet_lite0", task="regression") is None
+        True
+        >>> check_exportable(["tflite_edge"], backbone="efficientnet_lite0", task="regression")
+        Traceback (most recent call last):
+        app.interface.errors.UsageError: tflite_edge cannot hold a model for regression: numbers need more than 256 ...
     """
     for name in formats:
         for what, why in FORMATS[name].cannot.items():

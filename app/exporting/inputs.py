@@ -93,6 +93,14 @@ def model_input(
 
     Raises:
         UsageError: the file does not take RGB images, or takes any size and the size is not given.
+
+    Examples:
+        >>> model_input([1, 224, 224, 3], "float32", Path("model.tflite"))
+        ModelInput(height=224, width=224, dtype='float32', channels_first=False, batch=1, mean=None, std=(1.0,), bgr=False,
+        scale=0.0, zero_point=0)
+        >>> model_input([1, 10], "float32", Path("model.tflite"))
+        Traceback (most recent call last):
+        app.interface.errors.UsageError: model.tflite does not take RGB images; its input has shape (1, 10)
     """
     sides = [None if side is None else int(side) for side in shape]
     channels_first = len(sides) == 4 and sides[1] == 3 and sides[3] != 3
@@ -109,7 +117,14 @@ def model_input(
 
 
 def as_rows(predictions: np.ndarray, count: int) -> np.ndarray:
-    """Reshape predictions for `count` images to (count, outputs) if all other axes have length 1; else return them as is."""
+    """Reshape predictions for `count` images to (count, outputs) if all other axes have length 1; else return them as is.
+
+    Examples:
+        >>> as_rows(np.zeros((2, 1, 1, 3)), 2).shape
+        (2, 3)
+        >>> as_rows(np.zeros(3), 1).shape
+        (1, 3)
+    """
     predictions = np.asarray(predictions)
     if predictions.ndim == 1 and len(predictions) != count:
         predictions = predictions[None]  # one image, without an axis for the batch

@@ -93,7 +93,14 @@ class Description:
 
 
 def absolute_locales(locales: Iterable[str]) -> tuple[str, ...]:
-    """Return the options with absolute file paths, which are valid from any folder."""
+    """Return the options with absolute file paths, which are valid from any folder.
+
+    Examples:
+        >>> [one.startswith("de=") for one in absolute_locales(["de=german.txt"])]
+        [True]
+        >>> absolute_locales([])
+        ()
+    """
     parts = (one.partition("=") for one in locales)
     return tuple(f"{locale}={Path(file).expanduser().resolve()}" if file else locale for locale, _, file in parts)
 
@@ -107,6 +114,14 @@ def read_locales(locales: Iterable[str], classes: int) -> dict[str, list[str]]:
 
     Raises:
         UsageError: an option has another form, or its file does not exist or holds another number of names.
+
+    Examples:
+        >>> _ = Path("german.txt").write_text("Apfel")
+        >>> read_locales(["de=german.txt"], 1)
+        {'de': ['Apfel']}
+        >>> read_locales(["de=german.txt"], 3)
+        Traceback (most recent call last):
+        app.interface.errors.UsageError: german.txt names 1 classes, not 3: one a line, in label order
     """
     names = {}
     for one in locales:
@@ -168,7 +183,14 @@ def properties(description: Description) -> dict[str, Any]:
 
 @cache
 def metadata_schema() -> Any:
-    """Return MediaPipe's code for the schema, without its package, which takes seconds to import."""
+    """Return MediaPipe's code for the schema, without its package, which takes seconds to import.
+
+    Examples:
+        >>> metadata_schema().ModelMetadataT().name is None
+        True
+        >>> metadata_schema() is metadata_schema()
+        True
+    """
     package = importlib.util.find_spec("mediapipe")
     assert package is not None and package.submodule_search_locations is not None
     name = "metadata_schema_py_generated"

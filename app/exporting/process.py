@@ -154,6 +154,13 @@ def usual_client(file: Path) -> str:
 
     Raises:
         UsageError: the file does not exist, or is not a model.
+
+    Examples:
+        >>> usual_client(Path("runs/fruit/export/model_float32.tflite"))
+        'litert'
+        >>> usual_client(Path("apple.png"))
+        Traceback (most recent call last):
+        app.interface.errors.UsageError: apple.png is not a model: give a run folder, a .keras, .tflite or .onnx ...
     """
     if not file.exists():
         raise UsageError(f"there is no model {file}")

@@ -46,7 +46,15 @@ _ENDS = {
 
 
 def describe_tflite(path: Path) -> ModelDescription:
-    """Read a `.tflite`'s metadata and the files packed into it."""
+    """Read a `.tflite`'s metadata and the files packed into it.
+
+    Examples:
+        >>> about = describe_tflite(Path("runs/fruit/export/model_float32.tflite"))
+        >>> about.names
+        ('apple', 'banana', 'cherry')
+        >>> about.task
+        'single_label'
+    """
     from ai_edge_litert import schema_py_generated as schema
 
     # Memory-mapped: the file can be large, and the memory of the process that runs it is measured.
@@ -63,7 +71,14 @@ def describe_tflite(path: Path) -> ModelDescription:
 
 
 def end_of_tflite(path: Path) -> str | None:
-    """Return the kind of final activation in a `.tflite`: SOFTMAX, SIGMOID, LINEAR, or None if unknown."""
+    """Return the kind of final activation in a `.tflite`: SOFTMAX, SIGMOID, LINEAR, or None if unknown.
+
+    Examples:
+        >>> end_of_tflite(Path("runs/fruit/export/model_float32.tflite"))
+        'softmax'
+        >>> end_of_tflite(Path("runs/fruit/export/model_float32.tflite")) in (SOFTMAX, SIGMOID, LINEAR)
+        True
+    """
     from ai_edge_litert import schema_py_generated as schema
 
     names = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
@@ -205,7 +220,14 @@ def _unpacked(path: Path, names: list[str]) -> Iterator[tuple[str, bytes]]:
 
 
 def describe_onnx(properties: Mapping[str, str]) -> ModelDescription:
-    """Read an `.onnx` file's metadata properties: those of Graft, of the standard, and class names in other conventions."""
+    """Read an `.onnx` file's metadata properties: those of Graft, of the standard, and class names in other conventions.
+
+    Examples:
+        >>> describe_onnx({"labels": '["apple", "pear"]'}).names
+        ('apple', 'pear')
+        >>> describe_onnx({"names": "{0: 'apple', 1: 'pear'}"}).names
+        ('apple', 'pear')
+    """
     found = {key: _parsed(value) for key, value in properties.items()}
     lowered = {key.lower(): value for key, value in found.items()}
     names = (_listed(lowered.get(key)) for key in ("names", "classes", "class_names"))
@@ -231,7 +253,14 @@ def end_of_onnx(path: Path) -> str | None:
 
 
 def describe_saved_model(path: Path) -> ModelDescription:
-    """Read the properties that Graft stores in a SavedModel folder."""
+    """Read the properties that Graft stores in a SavedModel folder.
+
+    Examples:
+        >>> describe_saved_model(Path("images")).names is None
+        True
+        >>> describe_saved_model(Path("no_such_folder")) == ModelDescription()
+        True
+    """
     file = path / SAVED_MODEL_PROPERTIES
     return (
         _of_properties(json.loads(file.read_bytes()), f"in its {file.name}") if file.is_file() else ModelDescription()

@@ -12,7 +12,15 @@ _COARSE = 0.01  # standard deviations
 
 
 def export_columns(task: Task) -> tuple[str, ...]:
-    """Return the titles of `export_cells`."""
+    """Return the titles of `export_cells`.
+
+    Examples:
+        >>> from app.tasks import TASKS
+        >>> export_columns(TASKS["single_label"])[:3]
+        ('exported file', 'size', 'accuracy')
+        >>> export_columns(TASKS["regression"])[2]
+        'R²'
+    """
     titles = ("exported file", "size", task.score_title, "through MediaPipe", "same answer", "largest difference")
     return (*titles, "left out", "")
 
@@ -23,6 +31,14 @@ def export_cells(task: Task, figures: dict[str, Any]) -> tuple[str, ...]:
     Args:
         task: task of the run.
         figures: figures of the file, from `parity.json`.
+
+    Examples:
+        >>> from app.tasks import TASKS
+        >>> figures = {"file": "model.tflite", "bytes": 4e6, "passed": True}
+        >>> export_cells(TASKS["single_label"], figures)
+        ('model.tflite', '4.0 MB', '-', '-', '-', '-', '-', 'agrees')
+        >>> export_cells(TASKS["single_label"], {**figures, "passed": False})[-1]
+        'FAILED'
     """
     return (
         figures["file"],
@@ -53,7 +69,15 @@ def _verdict(figures: dict[str, Any]) -> str:
 
 
 def score_text(task: Task, figures: dict[str, Any]) -> str:
-    """Return the score with its difference from the Keras model's, in points, and whether a loss was accepted as chance."""
+    """Return the score with its difference from the Keras model's, in points, and whether a loss was accepted as chance.
+
+    Examples:
+        >>> from app.tasks import TASKS
+        >>> score_text(TASKS["single_label"], {"accuracy": 0.9, "accuracy_drop": 0.01})
+        '0.900 (-1.0)'
+        >>> score_text(TASKS["single_label"], {})
+        '-'
+    """
     if task.score not in figures:
         return "-"
     points = -100 * figures[f"{task.score}_drop"]
@@ -62,7 +86,18 @@ def score_text(task: Task, figures: dict[str, Any]) -> str:
 
 
 def verdicts(task: Task, parity: dict[str, Any]) -> str:
-    """Return how files were verified, in a sentence for the report and the card."""
+    """Return how files were verified, in a sentence for the report and the card.
+
+    Examples:
+        >>> from app.tasks import TASKS
+        >>> from app.runs.run import Run
+        >>> verdicts(TASKS["single_label"], Run.open("runs/fruit").parity)
+        'A file that computes in float must give the same predictions as the model; a quantised file may lose 0.5 points of
+        accuracy (--max-drop), or more where so few images cannot tell a loss from chance. Through MediaPipe Tasks, a larger
+        loss fails a file only beyond chance: if its 95 % interval is above 0.'
+        >>> "--max-drop" in verdicts(TASKS["regression"], Run.open("runs/fruit").parity)
+        True
+    """
     score = f"{parity['max_drop']:g} points of {task.score_title}"
     client = " Through MediaPipe Tasks, a larger loss fails a file only beyond chance: if its 95 % interval is above 0."
     return (
@@ -79,18 +114,45 @@ def remarks(task: Task, parity: dict[str, Any], *, of_clients: bool = False) -> 
         task: task of the run.
         parity: content of `parity.json`.
         of_clients: also explain a loss through MediaPipe that is within chance, which `verdicts` explains in the report.
+
+    Examples:
+        >>> from app.runs.run import Run
+        >>> from app.tasks import TASKS
+        >>> remarks(TASKS["single_label"], Run.open("runs/fruit").parity)
+        []
+        >>> remarks(TASKS["single_label"], Run.open("runs/fruit").parity, of_clients=True)
+        []
     """
     chance = _within_chance(parity) if of_clients else ()
     return [*_too_few(task, parity), *chance, *_coarse(parity), *_left_out(parity)]
 
 
 def refused(parity: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the steps of the search for a quantised file before the kept one, which is the last."""
+    """Return the steps of the search for a quantised file before the kept one, which is the last.
+
+    Examples:
+        >>> steps = [{"format": "tflite_int8"}, {"format": "tflite_float16"}]
+        >>> refused({"quantization": {"steps": steps}})
+        [{'format': 'tflite_int8'}]
+        >>> refused({"quantization": {"steps": steps[:1]}})
+        []
+    """
     return (parity["quantization"] or {"steps": []})["steps"][:-1]
 
 
 def search_steps(parity: dict[str, Any]) -> Iterator[str]:
-    """Yield what the search for a quantised file tried and kept, unless it kept the first."""
+    """Yield what the search for a quantised file tried and kept, unless it kept the first.
+
+    Examples:
+        >>> kept = {"format": "tflite_int8", "what": "full integer", "failures": []}
+        >>> list(search_steps({"quantization": {"steps": [kept]}}))
+        []
+        >>> tried = {**kept, "failures": ["loses 3.0 points"]}
+        >>> quantization = {"steps": [tried, {**kept, "what": "float16"}], "kept": "tflite_float16"}
+        >>> files = {"tflite_float16": {"file": "model_float16.tflite"}}
+        >>> list(search_steps({"quantization": quantization, "formats": files}))
+        ['Not kept: full integer, loses 3.0 points.', 'Kept: float16 (model_float16.tflite).']
+    """
     for step in refused(parity):
         yield f"Not kept: {step['what']}, {'; '.join(step['failures'])}."
     if refused(parity):

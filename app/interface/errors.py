@@ -27,7 +27,14 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Return whether an error, or its cause, is a full disk; libraries in C++ say so only in their message."""
+    """Return whether an error, or its cause, is a full disk; libraries in C++ say so only in their message.
+
+    Examples:
+        >>> is_disk_full(OSError(errno.ENOSPC, "no space"))
+        True
+        >>> is_disk_full(ValueError("no number"))
+        False
+    """
     seen: set[int] = set()
     one: BaseException | None = error
     while one is not None and id(one) not in seen:

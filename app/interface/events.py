@@ -130,6 +130,16 @@ def listening(listener: Listener, *, alone: bool = False) -> Iterator[None]:
     Args:
         listener: receives each event; an exception that it raises ends the call.
         alone: replace the console and the current listeners.
+
+    Examples:
+        >>> with listening(lambda event: print(type(event).__name__), alone=True):
+        ...     print_text("hello")
+        Said
+        >>> heard = []
+        >>> with listening(heard.append, alone=True), status("thinking"):
+        ...     pass
+        >>> [event.name for event in heard]
+        ['thinking', 'thinking']
     """
     added = _added.set((listener,) if alone else (*_added.get(), listener))
     only = _alone.set(alone or _alone.get())
@@ -152,6 +162,16 @@ def cancellable(cancel: threading.Event | None = None) -> Iterator[threading.Eve
 
     Args:
         cancel: the event to set; None creates a new event.
+
+    Examples:
+        >>> with cancellable() as cancel:
+        ...     cancel.set()
+        ...     list(track("ab", 2, "reading"))
+        Traceback (most recent call last):
+        app.interface.errors.Interrupted: Cancelled.
+        >>> with cancellable() as cancel:
+        ...     cancel.is_set()
+        False
     """
     cancel = cancel or threading.Event()
     token = _cancel.set(cancel)
@@ -167,12 +187,29 @@ def listen_by_default(listener: Listener) -> None:
 
 
 def is_telling() -> bool:
-    """Return whether this thread is within a listener's call, so that its output is the listener's."""
+    """Return whether this thread is within a listener's call, so that its output is the listener's.
+
+    Examples:
+        >>> is_telling()
+        False
+        >>> with listening(lambda event: print(is_telling()), alone=True):
+        ...     print_text("hello")
+        True
+    """
     return _telling.get()
 
 
 def emit(event: Event) -> None:
-    """Send an event to the listeners of this thread."""
+    """Send an event to the listeners of this thread.
+
+    Examples:
+        >>> with listening(print, alone=True):
+        ...     emit(Said("hello"))
+        Said(marked='hello', wraps=True)
+        >>> with listening(lambda event: print(event.text), alone=True):
+        ...     emit(Said("hello"))
+        hello
+    """
     _tell(_listeners(), event)
 
 
@@ -193,22 +230,54 @@ def _tell(listeners: Iterable[Listener], event: Event) -> None:
 
 
 def whole(text: str | Path) -> str:
-    """Mark a path or a command, so that lines do not break at its spaces."""
+    """Mark a path or a command, so that lines do not break at its spaces.
+
+    Examples:
+        >>> len(whole("my images"))
+        9
+        >>> " " in whole("my images")
+        False
+    """
     return str(text).replace(" ", _HELD)
 
 
 def unmarked(text: str) -> str:
-    """Return a text without the marks of `whole`."""
+    """Return a text without the marks of `whole`.
+
+    Examples:
+        >>> unmarked(whole("my images"))
+        'my images'
+        >>> unmarked("hello")
+        'hello'
+    """
     return text.replace(_HELD, " ")
 
 
 def print_text(text: str, *, wraps: bool = True) -> None:
-    """Print one or more sentences; `wraps` is as in `Said`."""
+    """Print one or more sentences; `wraps` is as in `Said`.
+
+    Examples:
+        >>> with listening(lambda event: print(event.text), alone=True):
+        ...     print_text("Trained in 3 s.")
+        Trained in 3 s.
+        >>> with listening(lambda event: print(event.wraps), alone=True):
+        ...     print_text("python -m app train images", wraps=False)
+        False
+    """
     emit(Said(text, wraps))
 
 
 def print_path(what: str, path: Path | str) -> None:
-    """Print the location of something."""
+    """Print the location of something.
+
+    Examples:
+        >>> with listening(print, alone=True):
+        ...     print_path("report", "runs/fruit/report.html")
+        SaidPath(what='report', path='runs/fruit/report.html')
+        >>> with listening(lambda event: print(event.what), alone=True):
+        ...     print_path("report", "runs/fruit/report.html")
+        report
+    """
     emit(SaidPath(what, path))
 
 
@@ -222,6 +291,14 @@ def print_table(
         columns: titles of the columns.
         rows: a cell for each column; cells are plain text.
         optional: titles of columns that are left out if there is no room, starting with the last.
+
+    Examples:
+        >>> with listening(lambda event: print(event.rows), alone=True):
+        ...     print_table("classes", ["class", "images"], [("apple", 8), ("pear", 3)])
+        (('apple', '8'), ('pear', '3'))
+        >>> with listening(lambda event: print(event.optional), alone=True):
+        ...     print_table("", ["class", "note"], [("apple", "")], optional=["note"])
+        ('note',)
     """
     emit(SaidTable(title, tuple(columns), tuple(tuple(map(str, row)) for row in rows), tuple(optional)))
 
@@ -274,6 +351,15 @@ def progress(
 
     Raises:
         Interrupted: the work was cancelled; raised at the start or when the stage advances.
+
+    Examples:
+        >>> heard = []
+        >>> with listening(heard.append, alone=True), progress("reading", 2) as stage:
+        ...     stage.advance()
+        >>> [event.done for event in heard]
+        [0, 1, 1]
+        >>> heard[0].unit
+        'img'
     """
     stage = Stage(Started(next(_numbers), name, total, unit, done, note, transient))
     try:
@@ -284,7 +370,17 @@ def progress(
 
 @contextlib.contextmanager
 def status(text: str) -> Iterator[None]:
-    """Run a stage of unknown length."""
+    """Run a stage of unknown length.
+
+    Examples:
+        >>> heard = []
+        >>> with listening(heard.append, alone=True), status("loading the model"):
+        ...     pass
+        >>> [type(event).__name__ for event in heard]
+        ['Started', 'Finished']
+        >>> heard[0].total is None
+        True
+    """
     with progress(text, unit=None, transient=True):
         yield
 
@@ -292,7 +388,17 @@ def status(text: str) -> Iterator[None]:
 def track(
     items: Iterable[Item], total: int, name: str, *, step: int = 1, unit: str = "img", transient: bool = False
 ) -> Iterator[Item]:
-    """Yield the items of a stage, which advances by `step` with each item; the other arguments are as in `progress`."""
+    """Yield the items of a stage, which advances by `step` with each item; the other arguments are as in `progress`.
+
+    Examples:
+        >>> heard = []
+        >>> with listening(heard.append, alone=True):
+        ...     letters = list(track("abc", 3, "reading"))
+        >>> letters
+        ['a', 'b', 'c']
+        >>> [event.done for event in heard]
+        [0, 1, 2, 3, 3]
+    """
     with progress(name, total, unit=unit, transient=transient) as stage:
         done = 0
         for item in items:

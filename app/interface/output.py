@@ -12,6 +12,13 @@ def output_path(text: str) -> Path:
 
     Raises:
         UsageError: the path is a folder, or its folder does not exist.
+
+    Examples:
+        >>> output_path("table.csv").name
+        'table.csv'
+        >>> output_path("images")
+        Traceback (most recent call last):
+        app.interface.errors.UsageError: cannot write images: it is a folder; choose another --output
     """
     output = Path(text).expanduser()
     if output.is_dir() or not output.parent.is_dir():

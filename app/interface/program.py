@@ -14,7 +14,15 @@ _owns_process = False
 
 @contextmanager
 def owning_process() -> Iterator[None]:
-    """Declare that only Graft runs in this process within the context, as on the command line."""
+    """Declare that only Graft runs in this process within the context, as on the command line.
+
+    Examples:
+        >>> with owning_process():
+        ...     owns_process()
+        True
+        >>> owns_process()
+        False
+    """
     global _owns_process
     before, _owns_process = _owns_process, True
     try:
@@ -24,7 +32,15 @@ def owning_process() -> Iterator[None]:
 
 
 def owns_process() -> bool:
-    """Return whether only Graft runs in this process, so that it may redirect the process's file descriptors."""
+    """Return whether only Graft runs in this process, so that it may redirect the process's file descriptors.
+
+    Examples:
+        >>> owns_process()
+        False
+        >>> with owning_process():
+        ...     owns_process()
+        True
+    """
     return _owns_process
 
 
@@ -55,6 +71,13 @@ def missing_package(error: ModuleNotFoundError) -> str:
 
     Raises:
         ModuleNotFoundError: the module belongs to Graft, so its absence is a defect.
+
+    Examples:
+        >>> missing_package(ModuleNotFoundError(name="keras")).endswith("it sets up all of them")
+        True
+        >>> missing_package(ModuleNotFoundError("no app.nothing", name="app.nothing"))
+        Traceback (most recent call last):
+        ModuleNotFoundError: no app.nothing
     """
     if (error.name or "").partition(".")[0] in ("app", "data", "models"):
         raise error

@@ -66,6 +66,16 @@ def open_readable(
 
     Raises:
         DataError: the source does not exist, or holds unreadable images that are not skipped.
+
+    Examples:
+        >>> from app.interface.events import listening
+        >>> with listening([].append, alone=True):  # prints nothing
+        ...     examples, sha256 = open_readable("images", skip_unreadable=False)
+        >>> examples.class_names
+        ('apple', 'banana', 'cherry')
+        >>> open_readable("no_such_folder", skip_unreadable=False)
+        Traceback (most recent call last):
+        data.errors.DataError: there is no folder no_such_folder. Check the path
     """
     examples = _open(source, options)
     examples = replace(examples, read=preparation.applied_to(examples.read))
@@ -93,6 +103,16 @@ def read_source(
 
     Raises:
         DataError: the source does not exist, or none of its images can be read.
+
+    Examples:
+        >>> from app.interface.events import listening
+        >>> with listening([].append, alone=True):  # prints nothing
+        ...     reading = read_source("images")
+        >>> len(reading.examples)
+        24
+        >>> read_source("no_such_folder")
+        Traceback (most recent call last):
+        data.errors.DataError: there is no folder no_such_folder. Check the path
     """
     examples = open_unlabelled(source) if unlabelled else _open_labelled_or_not(source, options)
     examples = replace(examples, read=preparation.applied_to(examples.read))

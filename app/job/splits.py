@@ -86,6 +86,15 @@ def open_examples(
 
     Raises:
         DataError: the images cannot be found, or are not those of the run.
+
+    Examples:
+        >>> from app.interface.events import listening
+        >>> with listening([].append, alone=True):  # prints nothing
+        ...     examples, splits = open_examples(Run.open("runs/fruit"), source="images")
+        >>> len(examples)
+        24
+        >>> [int((splits == split).sum()) for split in np.unique(splits)]
+        [3, 18, 3]
     """
     config = load_config(run.options)
     preparation = preparation or config.preparation

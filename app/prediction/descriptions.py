@@ -21,7 +21,14 @@ OF_RUN, BESIDE = "of its run", "beside it"
 
 
 def failure_of(file: Path) -> str | None:
-    """Return a warning about an exported file that failed verification; None for any other file."""
+    """Return a warning about an exported file that failed verification; None for any other file.
+
+    Examples:
+        >>> failure_of(Path("model_int8.tflite")) is None
+        True
+        >>> failure_of(Path("model_int8_FAILED.tflite"))
+        'model_int8_FAILED.tflite failed its check when it was exported, so its predictions may be wrong'
+    """
     if not file.stem.endswith(FAILED):
         return None
     reasons: list[str] = []
@@ -45,6 +52,12 @@ def given_by_user(
 
     Raises:
         UsageError: the label file cannot be read.
+
+    Examples:
+        >>> given_by_user("runs/fruit/export/labels.txt", (), ()).names
+        ('apple', 'banana', 'cherry')
+        >>> given_by_user(None, (127.5,), (127.5,), task="single_label").mean
+        (127.5,)
     """
     names, guessed = read_label_file(Path(labels).expanduser()) if labels else (None, "")
     return ModelDescription.of(
@@ -58,12 +71,26 @@ def given_by_user(
 
 
 def is_run(path: Path) -> bool:
-    """Return whether a folder is a run folder."""
+    """Return whether a folder is a run folder.
+
+    Examples:
+        >>> is_run(Path("runs/fruit"))
+        True
+        >>> is_run(Path("images"))
+        False
+    """
     return (path / "config.json").is_file() and not (path / "saved_model.pb").is_file()
 
 
 def run_of(file: Path) -> Run | None:
-    """Return the run that wrote a model file; None if there is none."""
+    """Return the run that wrote a model file; None if there is none.
+
+    Examples:
+        >>> run_of(Path("runs/fruit/export/model_float32.tflite"))
+        Run('.../runs/fruit', finished)
+        >>> run_of(Path("apple.png")) is None
+        True
+    """
     for folder in file.resolve().parents[:2]:
         if all((folder / name).is_file() for name in ("config.json", "classes.txt", "splits.csv")):
             run = Run.open(str(folder))
@@ -77,7 +104,15 @@ def _files_of(run: Run) -> set[str]:
 
 
 def of_run(run: Run) -> ModelDescription:
-    """Return the description that a run gives of its files."""
+    """Return the description that a run gives of its files.
+
+    Examples:
+        >>> about = of_run(Run.open("runs/fruit"))
+        >>> about.task
+        'single_label'
+        >>> about.names
+        ('apple', 'banana', 'cherry')
+    """
     config, thresholds = load_config(run.options), run.thresholds
     locales = {file.stem.removeprefix("labels_"): read_label_file(file)[0] for file in run.export.glob("labels_*.txt")}
     return ModelDescription.of(
@@ -95,7 +130,14 @@ def of_run(run: Run) -> ModelDescription:
 
 
 def beside(path: Path, given: Sequence[str] | None, packed: Sequence[str] | None) -> ModelDescription:
-    """Return the labels and thresholds beside a file, unless the file packs different labels."""
+    """Return the labels and thresholds beside a file, unless the file packs different labels.
+
+    Examples:
+        >>> beside(Path("runs/fruit/export/model_float32.tflite"), None, None).names
+        ('apple', 'banana', 'cherry')
+        >>> beside(Path("apple.png"), None, None).names is None
+        True
+    """
     folders = (path.parent, path, path / "assets")
     labels = _first(folder / name for folder in folders for name in (LABELS, "classes.txt"))
     thresholds = _first(folder / THRESHOLDS for folder in folders)

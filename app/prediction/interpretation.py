@@ -41,6 +41,13 @@ def interpret(raw: np.ndarray, about: ModelDescription, *, end: str | None, give
         about: description of the file; its names fit the outputs.
         end: kind of final activation, see `app.exporting.description`; None if unknown.
         gives_numbers: whether the file says that its outputs are numbers.
+
+    Examples:
+        >>> about = ModelDescription(names=("apple", "pear"))
+        >>> interpret(np.array([[0.9, 0.1]]), about, end=SOFTMAX, gives_numbers=False).chosen
+        ((0,),)
+        >>> interpret(np.array([[0.9, 0.8]]), about, end=None, gives_numbers=False).task
+        'multi_label'
     """
     kind, told = _kind(raw, end), REGRESSION if gives_numbers else about.task
     name, notes = _guess(raw, about, kind) if told is None else (told, ())

@@ -28,6 +28,13 @@ def read_label_file(path: Path) -> tuple[tuple[str, ...], str]:
 
     Raises:
         UsageError: the file does not exist or cannot be read.
+
+    Examples:
+        >>> read_label_file(Path("runs/fruit/export/labels.txt"))
+        (('apple', 'banana', 'cherry'), '')
+        >>> read_label_file(Path("no_such.txt"))
+        Traceback (most recent call last):
+        app.interface.errors.UsageError: there is no label file no_such.txt
     """
     try:
         with open(path, "rb") as file:
@@ -42,7 +49,14 @@ def read_label_file(path: Path) -> tuple[tuple[str, ...], str]:
 
 
 def parse_names(content: bytes) -> tuple[tuple[str, ...], str]:
-    """Return the names in a label file, and the encoding if it was guessed, otherwise ""."""
+    """Return the names in a label file, and the encoding if it was guessed, otherwise "".
+
+    Examples:
+        >>> parse_names(b"apple")
+        (('apple',), '')
+        >>> parse_names("Äpfel".encode("utf-16-le"))
+        (('Äpfel',), 'UTF-16-LE')
+    """
     encoding, guessed = _encoding(content)
     text = content.decode(encoding, errors="replace").replace("\r\n", "\n").replace("\r", "\n").rstrip("\n")
     # Not splitlines(), which also splits at separators that a class name may contain.
@@ -55,6 +69,12 @@ def unique_names(names: Sequence[str], taken: Sequence[str] = ()) -> tuple[str, 
     Args:
         names: a name for each class, in label order; an empty name becomes "class NUMBER".
         taken: reserved names.
+
+    Examples:
+        >>> unique_names(["crane", "apple", "crane"])
+        ('crane (class 0)', 'apple', 'crane (class 2)')
+        >>> unique_names(["apple", ""])
+        ('apple', 'class 1')
     """
     counts = Counter([*names, *taken])
     found = [

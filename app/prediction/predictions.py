@@ -49,6 +49,12 @@ class Prediction:
         labels: the predicted classes: the likeliest class, the class on the right side of the threshold, or all classes that
             reach their thresholds. Empty for numbers, or if all classes are below the model's score threshold.
         task: a key of `app.tasks.TASKS`.
+
+    Examples:
+        >>> Prediction("apple.png", {"apple": 0.9, "pear": 0.1}, ("apple",), "single_label").label
+        'apple'
+        >>> Prediction("room.png", {"chair": 0.9, "table": 0.8}, ("chair", "table"), "multi_label").text(top=2)
+        'chair 90.0%, table 80.0%'
     """
 
     path: str
@@ -110,7 +116,15 @@ class Predictions(list[Prediction]):
 
 
 def prediction_rows(one: Prediction) -> list[Row]:
-    """Return the lines under a predicted image: the predicted classes first, then the next likeliest."""
+    """Return the lines under a predicted image: the predicted classes first, then the next likeliest.
+
+    Examples:
+        >>> one = Prediction("apple.png", {"apple": 0.9, "pear": 0.1}, ("apple",), "single_label")
+        >>> [row.value for row in prediction_rows(one)]
+        ['90.0%', '10.0%']
+        >>> prediction_rows(Prediction("apple.png", {"weight": 12.5}, (), "regression"))
+        [Row(name='weight', value='12.5', share=None, is_answer=True)]
+    """
     if not TASKS[one.task].decides:
         return [Row(name, f"{number:.4g}", None, True) for name, number in one.outputs.items()]
     names = list(dict.fromkeys([*one.labels, *one.outputs]))[: max(len(one.labels), _MOST_CLASSES)]
@@ -127,6 +141,17 @@ def write_csv(path: Path, predictions: Sequence[Prediction], names: Sequence[str
         path: path of the file, which is written atomically.
         predictions: predictions of one model, at least one.
         names: classes whose probabilities get additional columns.
+
+    Examples:
+        >>> one = Prediction("apple.png", {"apple": 0.9, "pear": 0.1}, ("apple",), "single_label")
+        >>> write_csv(Path("table.csv"), [one])
+        >>> print(Path("table.csv").read_text())
+        path,label,probability
+        apple.png,apple,0.9
+        >>> write_csv(Path("table.csv"), [one], names=["apple", "pear"])
+        >>> print(Path("table.csv").read_text())
+        path,label,probability,apple,pear
+        apple.png,apple,0.9,0.9,0.1
     """
     decides = TASKS[predictions[0].task].decides
     fixed = _COLUMNS if decides else _COLUMNS[:1]

@@ -36,7 +36,14 @@ THUMBNAIL = 128  # pixels, more than displayed, for sharp screens
 
 
 def run_html(run: RunFolder) -> str:
-    """Return a run's figures, exported files and plots, as far as they exist. Damaged files are named and raise nothing."""
+    """Return a run's figures, exported files and plots, as far as they exist. Damaged files are named and raise nothing.
+
+    Examples:
+        >>> "accuracy" in run_html(RunFolder(Path("runs/fruit")))
+        True
+        >>> isinstance(run_html(RunFolder(Path("no_such_run"))), str)
+        True
+    """
     try:
         return render("run", run=run, **_run_context(run))
     except Exception as error:  # a display error must not look like an error in the user's cell

@@ -23,6 +23,14 @@ def summarise(tests: Sequence[dict[str, Any]]) -> dict[str, Any]:
         `folds`, the numbers of each, and their intervals; `test`, by metric, their `mean` and `std`, the sample standard
         deviation over the folds; and `pooled`, over the images of all folds: `n`, and `accuracy` with its Wilson score
         interval `accuracy_ci95`, or for numbers `mae` with its normal interval `mae_ci95`.
+
+    Examples:
+        >>> tests = [{"n": 10, "accuracy": 0.8}, {"n": 10, "accuracy": 1.0}]
+        >>> summary = summarise(tests)
+        >>> summary["pooled"]["accuracy"]
+        0.9
+        >>> round(summary["test"]["accuracy"]["mean"], 3)
+        0.9
     """
     numbers = [name for name, value in tests[0].items() if isinstance(value, int | float) and name != "n"]
     names = [name for name in numbers if all(name in test for test in tests)]
@@ -91,6 +99,13 @@ def pooled_text(summary: dict[str, Any], task: Task) -> str:
     Args:
         summary: from `summarise`.
         task: task of the run.
+
+    Examples:
+        >>> from app.tasks import TASKS
+        >>> pooled_text(summarise([{"n": 10, "accuracy": 0.8}, {"n": 10, "accuracy": 1.0}]), TASKS["single_label"])
+        'Accuracy 0.900 (95 % interval 0.699 – 0.972) of all 20 images, each tested once.'
+        >>> pooled_text(summarise([{"n": 1, "accuracy": 1.0}] * 2), TASKS["single_label"])
+        'Accuracy 1.000 (95 % interval 0.342 – 1.000) of all 2 images, each tested once.'
     """
     name, title, digits = task.pooled
     pooled = summary["pooled"]

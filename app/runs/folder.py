@@ -23,7 +23,14 @@ from data.labels import SINGLE_LABEL
 
 
 def weights_sha256(weights: Sequence[np.ndarray]) -> str:
-    """Return the SHA-256 of weights, in hexadecimal."""
+    """Return the SHA-256 of weights, in hexadecimal.
+
+    Examples:
+        >>> weights_sha256([np.zeros(2)])[:8]
+        '374708ff'
+        >>> weights_sha256([np.zeros(2)]) == weights_sha256([np.ones(2)])
+        False
+    """
     digest = hashlib.sha256()
     for one in weights:
         digest.update(np.ascontiguousarray(one).tobytes())
@@ -290,6 +297,14 @@ def read_thresholds(path: Path, class_names: Sequence[str]) -> np.ndarray:
 
     Raises:
         UsageError: the file is damaged, or has other classes.
+
+    Examples:
+        >>> _ = Path("thresholds.json").write_text('{"apple": 0.7}')
+        >>> read_thresholds(Path("thresholds.json"), ["apple", "pear"])
+        array([0.7, nan])
+        >>> read_thresholds(Path("thresholds.json"), ["fig", "pear"])
+        Traceback (most recent call last):
+        app.interface.errors.UsageError: thresholds.json is damaged: it names other classes
     """
     try:
         named = json.loads(path.read_text(encoding="utf-8"))
@@ -309,6 +324,13 @@ def check_free(path: Path) -> None:
 
     Raises:
         UsageError: the folder holds a run or anything else, or is a file.
+
+    Examples:
+        >>> check_free(Path("runs/new")) is None
+        True
+        >>> check_free(Path("images"))
+        Traceback (most recent call last):
+        app.interface.errors.UsageError: images is a folder that is not empty; choose another --output
     """
     if (path / "config.json").exists():
         raise UsageError(f"{path} already holds a run; choose another folder with --output, or {_use_of(path)}")

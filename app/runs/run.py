@@ -12,6 +12,12 @@ class Run(RunFolder):
     >>> Run.open("runs/no_such_run")
     Traceback (most recent call last):
     app.interface.errors.UsageError: runs/no_such_run is not a run folder: it has no config.json
+
+    Examples:
+        >>> Run.open("runs/fruit")
+        Run('runs/fruit', finished)
+        >>> Run.open("runs/fruit").class_names
+        ('apple', 'banana', 'cherry')
     """
 
     def _repr_html_(self) -> str:

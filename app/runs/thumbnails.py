@@ -24,7 +24,14 @@ def thumbnails(examples: Examples, keys: Collection[str], size: int) -> dict[str
 
 
 def thumbnails_of_files(paths: Iterable[str], size: int) -> dict[str, str]:
-    """Return thumbnails of image files, at most `size` pixels a side, by path; unreadable files are left out."""
+    """Return thumbnails of image files, at most `size` pixels a side, by path; unreadable files are left out.
+
+    Examples:
+        >>> list(thumbnails_of_files(["apple.png"], 16))
+        ['apple.png']
+        >>> thumbnails_of_files(["runs/fruit/metrics.json"], 16)
+        {}
+    """
     return _thumbnails({path: path for path in paths}, read_image, size)
 
 

@@ -271,5 +271,11 @@ def standardization(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Returns:
         Standard deviation and mean, float32 (numbers,) each; the standard deviation is 1 where all images have the same number.
+
+    Examples:
+        >>> standardization(np.array([[1.0], [3.0]]))
+        (array([1.], dtype=float32), array([2.], dtype=float32))
+        >>> standardization(np.array([[2.0], [2.0]]))
+        (array([1.], dtype=float32), array([2.], dtype=float32))
     """
     return _spread(labels).astype(np.float32), labels.astype(np.float64).mean(axis=0).astype(np.float32)

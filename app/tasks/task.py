@@ -363,12 +363,26 @@ class Task(ABC):
 
 
 def shares(predictions: Mapping[str, float], names: Sequence[str]) -> str:
-    """Format classes with their probabilities as text."""
+    """Format classes with their probabilities as text.
+
+    Examples:
+        >>> shares({"apple": 0.9, "pear": 0.1}, ["apple"])
+        'apple 90.0%'
+        >>> shares({"apple": 0.9, "pear": 0.1}, ["apple", "pear"])
+        'apple 90.0%, pear 10.0%'
+    """
     return ", ".join(f"{name} {predictions[name]:.1%}" for name in names)
 
 
 def evenly(members: np.ndarray, count: int) -> np.ndarray:
-    """Return at most `count` of the members, evenly spaced."""
+    """Return at most `count` of the members, evenly spaced.
+
+    Examples:
+        >>> evenly(np.arange(10), 3)
+        array([1, 5, 8])
+        >>> evenly(np.arange(2), 3)
+        array([0, 1])
+    """
     if len(members) <= count:
         return members
     return members[((np.arange(count) + 0.5) * len(members) / count).astype(np.int64)]

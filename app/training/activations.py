@@ -46,7 +46,14 @@ class Views:
 
 
 def view_seed(digest: str, number: int) -> tuple[int, int] | None:
-    """Return the seed of a view, from the SHA-256 of its file and the number of the view; see `Loader.views`."""
+    """Return the seed of a view, from the SHA-256 of its file and the number of the view; see `Loader.views`.
+
+    Examples:
+        >>> view_seed("ff" * 32, 0) is None
+        True
+        >>> view_seed("00" * 32, 1) == view_seed("00" * 32, 2)
+        False
+    """
     return (int(digest[:16], 16), number) if number else None
 
 

@@ -75,6 +75,16 @@ def write_checkpoint(run: Run, file: str, model: keras.Model, optimizer: keras.O
 
     They are plain arrays, numbered in the model's order. Keras' weights files take several times as long to write, which
     matters after each epoch of a second, and the run already has the model in `start.keras`.
+
+    Examples:
+        >>> run, model = Run.open("runs/fruit"), keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> run.checkpoints.mkdir()
+        >>> write_checkpoint(run, "head-1.npz", model)
+        >>> [path.name for path in run.checkpoints.iterdir()]
+        ['head-1.npz']
+        >>> with np.load(run.checkpoints / "head-1.npz") as arrays:
+        ...     len(arrays)
+        2
     """
     with atomic_write(run.checkpoints / file) as temporary:
         values = {name: np.asarray(variable) for name, variable in _variables(model, optimizer).items()}
@@ -86,6 +96,16 @@ def read_checkpoint(run: Run, file: str, model: keras.Model, optimizer: keras.Op
 
     Raises:
         UsageError: the checkpoint is damaged, or comes from a version of Graft with other variables.
+
+    Examples:
+        >>> run, model = Run.open("runs/fruit"), keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> run.checkpoints.mkdir(exist_ok=True)
+        >>> write_checkpoint(run, "one.npz", model)
+        >>> read_checkpoint(run, "one.npz", model) is None
+        True
+        >>> read_checkpoint(run, "two.npz", model)
+        Traceback (most recent call last):
+        app.interface.errors.UsageError: runs/fruit/checkpoints/two.npz is damaged, or of another version of Graft; ...
     """
     path = run.checkpoints / file
     try:

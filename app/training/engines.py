@@ -119,7 +119,14 @@ def _try(name: str, frozen: Frozen, probe: np.ndarray, expected: list[np.ndarray
 
 
 def disagreement(found: np.ndarray, expected: np.ndarray) -> float:
-    """Return the root mean square of the differences, relative to that of the expected values; infinite for NaN."""
+    """Return the root mean square of the differences, relative to that of the expected values; infinite for NaN.
+
+    Examples:
+        >>> disagreement(np.array([1.0, 1.1]), np.array([1.0, 1.1]))
+        0.0
+        >>> disagreement(np.array([np.nan]), np.array([1.0]))
+        inf
+    """
     if found.shape != expected.shape:
         return float("inf")
     error = float(np.sqrt(np.mean(np.square(found - expected, dtype=np.float64))))

@@ -127,6 +127,12 @@ def improves(history: Sequence[dict[str, Any]]) -> bool:
 
     Args:
         history: records of all finished epochs.
+
+    Examples:
+        >>> improves([{"val_loss": 0.5}, {"val_loss": 0.4}])
+        True
+        >>> improves([{"val_loss": 0.5}, {"val_loss": 0.499}])
+        False
     """
     losses = [one["val_loss"] for one in history]
     return len(losses) > 1 and losses[-1] == min(losses) and losses[-1] <= losses[-2] * (1 - LEAST_GAIN)

@@ -61,6 +61,16 @@ def fit_linear_head(training: Blocks, loss: Loss, validation_loss: Callable[[Lin
         training: the training examples, never held in memory as a whole.
         loss: per-example loss; convex in its logits.
         validation_loss: evaluates a solution; the lowest wins.
+
+    Examples:
+        >>> from app.tasks import TASKS
+        >>> features, loss = np.array([[-1.0], [1.0]], np.float32), TASKS["single_label"].linear_loss
+        >>> targets, weights = np.eye(2, dtype=np.float32), np.ones(2, np.float32)
+        >>> head = fit_linear_head(lambda: [(features, targets, weights)], loss, lambda head: head.penalty)
+        >>> head.logits(features).argmax(axis=1)
+        array([0, 1])
+        >>> head.penalty
+        0.001
     """
     # The steps are too short for the threads of BLAS, which wait for each other: two took eight times as long as one.
     with threadpool_limits(1, user_api="blas"):

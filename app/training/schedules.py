@@ -29,6 +29,16 @@ def cosine_adamw(
 
     Returns:
         A function from a model and the number of steps per epoch to a new optimizer.
+
+    Examples:
+        >>> import keras
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> optimizer = cosine_adamw(1e-3, epochs=2)(model, 10)
+        >>> round(float(optimizer.learning_rate), 4)
+        0.001
+        >>> warming = cosine_adamw(1e-3, epochs=2, warmup_epochs=1)(model, 10)
+        >>> float(warming.learning_rate) < 1e-3
+        True
     """
 
     def optimizer(_: keras.Model, steps: int) -> keras.optimizers.Optimizer:

@@ -116,6 +116,16 @@ def audit(source: str, **options: Any) -> Audit:
     Raises:
         UsageError, DataError, ModelError: the source does not exist, none of its images can be read, or an output cannot be
             written.
+
+    Examples:
+        >>> from app.interface.events import listening
+        >>> with listening([].append, alone=True):  # prints nothing
+        ...     found = audit("images", labels=False)
+        >>> found
+        Audit('images', 24 images: 3 classes with fewer than 20 images, 8 dark images, 24 images of less than 32 pixels)
+        >>> audit("no_such_folder")
+        Traceback (most recent call last):
+        data.errors.DataError: there is no folder no_such_folder. Check the path
     """
     config = make_config(AuditConfig, source=source, **options)
     _check_outputs(config)

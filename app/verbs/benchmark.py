@@ -51,6 +51,14 @@ def benchmark(files: Sequence[str], **options: Any) -> dict[str, Any]:
 
     Raises:
         UsageError: a file does not exist or is not a model, none of the files can be run, or the figures cannot be written.
+
+    Examples:
+        >>> benchmark(["apple.png"])
+        Traceback (most recent call last):
+        app.interface.errors.UsageError: apple.png is not a model: give a run folder, a .keras, .tflite or .onnx ...
+        >>> benchmark(["runs/fruit"], threads=(0,))
+        Traceback (most recent call last):
+        app.interface.errors.UsageError: --threads must be above 0 and at most 256, not 0
     """
     config = make_config(BenchmarkConfig, files=tuple(str(file) for file in files), **options)
     clients = _clients(config.files)

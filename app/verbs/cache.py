@@ -25,6 +25,12 @@ def cache(action: str = "show", **options: Any) -> None:
 
     Raises:
         UsageError, DataError: the action does not exist, or there is a file in place of the cache.
+
+    Examples:
+        >>> cache("show", cache_folder="cache")
+        The cache cache is empty.
+        >>> cache("clear", cache_folder="cache")
+        Freed 0.0 MB in cache.
     """
     config = make_config(CacheConfig, action=action, **options)
     kept = Cache(config.cache_folder)

@@ -39,6 +39,16 @@ def evaluate(run: str, source: str | None = None, **options: Any) -> dict[str, A
 
     Raises:
         UsageError, DataError: the run does not exist, or the source cannot be read or has other classes.
+
+    Examples:
+        >>> from app.interface.events import listening
+        >>> with listening([].append, alone=True):  # prints nothing
+        ...     metrics = evaluate("runs/fruit", "images")
+        >>> metrics["accuracy"]
+        1.0
+        >>> evaluate("runs/apple")
+        Traceback (most recent call last):
+        app.interface.errors.UsageError: runs/apple is not a run folder: it has no config.json
     """
     config = make_config(EvaluateConfig, run=run, source=source, **options)
     opened = Run.open(config.run)

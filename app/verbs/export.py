@@ -53,6 +53,14 @@ def export(run: str, **options: Any) -> dict[str, Any]:
         UsageError, DataError: the run does not exist, or its images, which the verification needs, are gone.
         GateError: a file does not agree with the Keras model.
         Interrupted: Ctrl-C; the message says what is left.
+
+    Examples:
+        >>> export("runs/fruit", formats=("tflite",))
+        Traceback (most recent call last):
+        app.interface.errors.UsageError: --formats cannot be 'tflite'. Did you mean 'tflite_int8'?
+        >>> export("runs/apple")
+        Traceback (most recent call last):
+        app.interface.errors.UsageError: runs/apple is not a run folder: it has no config.json
     """
     config = make_config(ExportConfig, run=run, **options)
     opened = Run.open(config.run)

@@ -28,6 +28,18 @@ def list_choices(what: str = "backbones", **options: Any) -> None:
 
     Raises:
         UsageError: the table does not exist.
+
+    Examples:
+        >>> list_choices("heads")
+        heads
+        <BLANKLINE>
+          name     what it is
+         ─────────────────────────────────────────────────────────────
+          linear   pooling, dropout, one dense layer
+          mlp      a hidden layer of 256 units before the linear head
+        >>> list_choices("models")
+        Traceback (most recent call last):
+        app.interface.errors.UsageError: there is no list 'models'. Choose from tasks, backbones, heads, ...
     """
     config = make_config(ListConfig, what=what, **options)
     columns, rows = _TABLES[config.what]()

@@ -42,6 +42,18 @@ def predict(model: str, paths: Sequence[str], **options: Any) -> Predictions:
 
     Raises:
         UsageError, DataError: the model or an image does not exist, or images cannot be read.
+
+    Examples:
+        >>> predict("runs/fruit", ["apple.png"])[0].label
+        <BLANKLINE>
+          image       answer
+         ─────────────────────────
+          apple.png   apple 98.8%
+        <BLANKLINE>
+        'apple'
+        >>> predict("runs/fruit", ["pear.png"])
+        Traceback (most recent call last):
+        app.interface.errors.UsageError: there is no image pear.png
     """
     config = make_config(PredictConfig, model=model, paths=tuple(str(path) for path in paths), **options)
     output = output_path(config.output) if config.output else None

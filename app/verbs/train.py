@@ -52,6 +52,14 @@ def train(source: str | None = None, *, resume: str | None = None, **options: An
         UsageError, DataError, ModelError: bad input; nothing is left behind.
         GateError: the run is complete, but an exported file does not agree with the model.
         Interrupted: Ctrl-C or SIGTERM; the message says how to continue.
+
+    Examples:
+        >>> train("no_such_folder")
+        Traceback (most recent call last):
+        data.errors.DataError: there is no folder no_such_folder. Check the path
+        >>> train("images", output="runs/fruit")
+        Traceback (most recent call last):
+        app.interface.errors.UsageError: runs/fruit already holds a run; choose another folder with --output, or ...
     """
     given = make_config(TrainConfig, source=source, resume=resume, **options)
     if resume is not None:

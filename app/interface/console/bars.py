@@ -150,7 +150,14 @@ def _time_of(task: Task, ended: bool) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Format seconds as minutes and seconds, with hours if there are any."""
+    """Format seconds as minutes and seconds, with hours if there are any.
+
+    Examples:
+        >>> clock(75)
+        '1:15'
+        >>> clock(3675)
+        '1:01:15'
+    """
     minutes, rest = divmod(int(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"
 

@@ -120,7 +120,16 @@ class Output(Console):
 
 
 def descriptor_of(stream: IO[str] | None) -> int | None:
-    """Return the file descriptor that a stream writes to; None if it has none, as in a notebook."""
+    """Return the file descriptor that a stream writes to; None if it has none, as in a notebook.
+
+    Examples:
+        >>> import io
+        >>> descriptor_of(io.StringIO()) is None
+        True
+        >>> with open("apple.png") as file:
+        ...     descriptor_of(file) == file.fileno()
+        True
+    """
     try:
         return stream.fileno()  # type: ignore[union-attr]
     except (AttributeError, ValueError, OSError):
@@ -133,13 +142,30 @@ _aside: ContextVar[bool] = ContextVar("aside", default=False)
 
 
 def output() -> Output:
-    """Return the output of this thread: standard output, or standard error within `aside`."""
+    """Return the output of this thread: standard output, or standard error within `aside`.
+
+    Examples:
+        >>> output() is console
+        True
+        >>> with aside():
+        ...     output() is console
+        False
+    """
     return _beside if _aside.get() else console
 
 
 @contextlib.contextmanager
 def aside(active: bool = True) -> Iterator[None]:
-    """Write to standard error, if `active`, so that standard output holds only the requested result."""
+    """Write to standard error, if `active`, so that standard output holds only the requested result.
+
+    Examples:
+        >>> with aside():
+        ...     output().stderr
+        True
+        >>> with aside(False):
+        ...     output().stderr
+        False
+    """
     token = _aside.set(_aside.get() or active)
     try:
         yield

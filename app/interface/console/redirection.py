@@ -32,6 +32,16 @@ def redirect_output(log: Path) -> Iterator[None]:
     This covers everything that libraries print, log and warn in Python in this thread, including through existing logging
     handlers. A handler that is created within the context writes to the standard stream afterwards. In a process of the
     command line, it also covers everything written to the descriptors of standard output and standard error.
+
+    Examples:
+        >>> with redirect_output(Path("log.txt")):
+        ...     print("from a library")
+        >>> print(Path("log.txt").read_text())
+        from a library
+        >>> with redirect_output(Path("log.txt")):
+        ...     print("once more")
+        >>> Path("log.txt").read_text().splitlines()
+        ['from a library', 'once more']
     """
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(open(log, "a", buffering=1, encoding="utf-8", errors="backslashreplace"))
@@ -47,7 +57,16 @@ def redirect_output(log: Path) -> Iterator[None]:
 
 
 def redirected_to() -> IO[str] | None:
-    """Return the log of this thread, for child processes to write to as well; None if its output is not redirected."""
+    """Return the log of this thread, for child processes to write to as well; None if its output is not redirected.
+
+    Examples:
+        >>> redirected_to() is None
+        True
+        >>> with redirect_output(Path("log.txt")):
+        ...     log = redirected_to()
+        >>> log is None
+        False
+    """
     return _log.get()
 
 

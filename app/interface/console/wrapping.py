@@ -18,6 +18,12 @@ def wrap(text: str, width: int, *, break_words: bool = False) -> list[str]:
         width: columns; a letter may take two.
         break_words: whether a word longer than a line, such as a path, is broken after a slash, a dot or similar characters,
             or anywhere if necessary; otherwise it stays whole, on a line that is too long.
+
+    Examples:
+        >>> wrap("Train a model on labelled images.", 16)
+        ['Train a model on', 'labelled images.']
+        >>> wrap("runs/fruit/export/model.tflite", 16, break_words=True)
+        ['runs/fruit/', 'export/', 'model.tflite']
     """
     width = max(width, 2)
     lines, line = [], ""
