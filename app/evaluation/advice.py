@@ -104,6 +104,14 @@ def find_mirrored(examples: Examples) -> tuple[str, str] | None:
 
     Returns:
         Their names; None if there are none.
+
+    Examples:
+        >>> from app.interface.events import listening
+        >>> from app.interface.sources import open_readable
+        >>> with listening([].append, alone=True):  # prints nothing
+        ...     examples, _ = open_readable("images", skip_unreadable=False)
+        >>> find_mirrored(examples) is None
+        True
     """
     assert (
         examples.duplicates is not None and examples.upright is not None

@@ -23,6 +23,14 @@ def fonts_for(names: Sequence[str]) -> Iterator[tuple[str, ...]]:
 
     Gives:
         The names as they can be drawn: names with letters that no font has become "class 3", by their position.
+
+    Examples:
+        >>> with fonts_for(["apple", "pear"]) as names:
+        ...     names
+        ('apple', 'pear')
+        >>> with fonts_for([]) as names:
+        ...     names
+        ()
     """
     families, missing = _find_fonts("".join(sorted(set("".join(names)))))
     shown = tuple(f"class {number}" if missing & set(name) else name for number, name in enumerate(names))

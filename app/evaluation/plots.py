@@ -56,6 +56,14 @@ def curves(history: Sequence[dict[str, Any]], metric: str, best: dict[str, Any])
     """Plot a metric of the history and the loss against epochs, for training and validation.
 
     A line marks the start of a phase, and a ring the epoch whose weights are kept, `best`.
+
+    Examples:
+        >>> record = {"phase": "head", "epoch": 1, "loss": 0.5, "val_loss": 0.6, "accuracy": 0.8, "val_accuracy": 0.7}
+        >>> history = [record, {**record, "epoch": 2}]
+        >>> len(curves(history, "accuracy", best=history[1]).axes)
+        2
+        >>> [axes.get_xlabel() for axes in curves(history, "accuracy", best=history[1]).axes]
+        ['epoch', 'epoch']
     """
     figure = _figure(figsize=(10, 4))
     epochs = np.arange(1, len(history) + 1)
@@ -111,6 +119,15 @@ def predictions(examples: np.ndarray, captions: Sequence[tuple[str, bool]]) -> F
     Args:
         examples: uint8 (n, size, size, 3).
         captions: for each image the text, of one or two lines, and whether the prediction is right.
+
+    Examples:
+        >>> images = np.zeros((2, 8, 8, 3), np.uint8)
+        >>> figure = predictions(images, [("apple 90%", True), ("pear 60%", False)])
+        >>> texts = [text for axes in figure.axes for text in [axes.title, *axes.texts] if text.get_text()]
+        >>> [text.get_text() for text in texts]
+        ['apple 90%', 'pear 60%']
+        >>> texts[0].get_color() == texts[1].get_color()
+        False
     """
     columns = min(6, len(examples))
     rows = -(-len(examples) // columns)
@@ -132,6 +149,13 @@ def reliability(versions: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure
 
     Args:
         versions: by name, the confidence of each decision, float (n,) in [0, 1], and whether it is right, bool (n,).
+
+    Examples:
+        >>> figure = reliability({"test": (np.array([0.9, 0.8, 0.7]), np.array([True, True, False]))})
+        >>> figure.axes[0].get_ylabel() == figure.axes[1].get_ylabel()
+        False
+        >>> len(figure.axes)
+        2
     """
     figure = _figure(figsize=(8, 5), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
@@ -176,6 +200,14 @@ def precision_recall(
         labels: (n, classes), as in `data.labels.MultiLabel`; unknown labels are left out.
         class_names: a name for each class.
         thresholds: (classes,).
+
+    Examples:
+        >>> probabilities, labels = np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([[1, 0], [0, 1]])
+        >>> figure = precision_recall(probabilities, labels, ["dog", "cat"], np.array([0.5, 0.5]))
+        >>> figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()
+        ('recall', 'precision')
+        >>> len(figure.axes)
+        1
     """
     from sklearn.metrics import precision_recall_curve
 
@@ -211,6 +243,13 @@ def scatter(predictions: np.ndarray, labels: np.ndarray, names: Sequence[str]) -
         predictions: float (n, numbers).
         labels: float (n, numbers).
         names: a name for each number.
+
+    Examples:
+        >>> labels = np.array([[1.0], [2.0], [3.0]])
+        >>> len(scatter(labels + 0.1, labels, ["weight"]).axes)
+        1
+        >>> len(scatter(np.zeros((3, 2)), np.ones((3, 2)), ["weight", "length"]).axes) >= 2
+        True
     """
     shown = names[:_MOST_HISTOGRAMS]
     columns = min(3, len(shown))
@@ -244,6 +283,14 @@ def classes(
         examples: uint8 (size, size, 3), the same number for each caption; None for an empty place.
         captions: a caption for each image or group of images in a row.
         title: title of the figure.
+
+    Examples:
+        >>> images, counts = [np.zeros((8, 8, 3), np.uint8)] * 2, {"train": np.array([5, 3]), "test": np.array([1, 1])}
+        >>> figure = classes(counts, ["apple", "pear"], images, ["apple", "pear"], "Two fruits")
+        >>> [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+        ['train', 'test']
+        >>> len(figure.axes)
+        2
     """
     named = len(class_names) <= _NAMED_BARS
     height = 0.9 + 0.24 * len(class_names) if named else 3.0
@@ -271,6 +318,14 @@ def numbers(
         examples: as for `classes`.
         captions: as for `classes`.
         title: title of the figure.
+
+    Examples:
+        >>> images, values = [np.zeros((8, 8, 3), np.uint8)], {"train": np.array([[1.0], [2.0]]), "test": np.array([[1.5]])}
+        >>> figure = numbers(values, ["weight"], images, ["1.0"], "Weights")
+        >>> [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+        ['train', 'test']
+        >>> len(figure.axes)
+        2
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -292,6 +347,13 @@ def views(examples: Sequence[np.ndarray], headings: Sequence[str], title: str) -
         examples: for each image uint8 (1 + views, size, size, 3), the image itself first.
         headings: headings of the columns.
         title: title of the figure.
+
+    Examples:
+        >>> figure = views([np.zeros((3, 8, 8, 3), np.uint8)], ["image", "view 1", "view 2"], "Augmentation")
+        >>> figure.get_suptitle()
+        'Augmentation'
+        >>> len(figure.axes)
+        1
     """
     beside = beside_each_other(len(headings))
     rows = -(-len(examples) // beside)

@@ -44,6 +44,13 @@ def find_kept(run: Run, formats: Collection[str], *, searched: bool) -> Kept:
         run: with the options of the earlier export.
         formats: formats that are written now.
         searched: whether a quantised file is searched for; it replaces the file of an earlier search.
+
+    Examples:
+        >>> run = Run.open("runs/fruit")
+        >>> list(find_kept(run, ["onnx"], searched=False).formats)
+        ['tflite_float32']
+        >>> find_kept(run, ["tflite_float32"], searched=False).replaced.keys()
+        dict_keys(['tflite_float32'])
     """
     parity = _parity(run.export)
     search = parity["quantization"]
@@ -62,6 +69,15 @@ def new_export(run: Run) -> Iterator[Path]:
     """Yield an empty folder to export to, where `parity.json` is written last; it replaces the earlier one on success.
 
     Other files of the earlier folder move along, except those that `parity.json` no longer names.
+
+    Examples:
+        >>> run = Run.open("runs/fruit")
+        >>> with new_export(run) as folder:
+        ...     _ = (folder / "parity.json").write_text('{"formats": {}}')
+        >>> sorted(path.name for path in run.export.iterdir())
+        ['golden', 'labels.txt', 'parity.json']
+        >>> run.parity
+        {'formats': {}}
     """
     _clear_leftovers(run)
     with atomic_write(run.export) as folder:

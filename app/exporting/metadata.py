@@ -149,6 +149,14 @@ def with_metadata(file: bytes, description: Description) -> bytes:
 
     Returns:
         Content of the new file: a FlatBuffer with the label files appended as a zip archive.
+
+    Examples:
+        >>> about = Description("fruit", "Tells fruit.", "1", "A. Author", "Apache-2.0", ("apple", "banana", "cherry"))
+        >>> file = Path("runs/fruit/export/model_float32.tflite").read_bytes()
+        >>> with_metadata(file, about)[4:8]
+        b'TFL3'
+        >>> b"Tells fruit." in with_metadata(file, about)
+        True
     """
     from ai_edge_litert import schema_py_generated as schema
     from ai_edge_litert.tools import flatbuffer_utils
@@ -172,7 +180,15 @@ def with_metadata(file: bytes, description: Description) -> bytes:
 
 
 def properties(description: Description) -> dict[str, Any]:
-    """Return a description as JSON values, for formats without metadata of their own; lists are in label order."""
+    """Return a description as JSON values, for formats without metadata of their own; lists are in label order.
+
+    Examples:
+        >>> about = Description("fruit", "Tells fruit.", "1", "A. Author", "Apache-2.0", ("apple", "pear"))
+        >>> properties(about)["labels"]
+        ['apple', 'pear']
+        >>> sorted(properties(about))[:3]
+        ['labels', 'resize', 'score_threshold']
+    """
     found: dict[str, Any] = {"task": description.task, **description.of_images}
     found |= {"labels": list(description.class_names), "score_threshold": description.score_threshold}
     found |= {f"labels_{locale}": list(names) for locale, names in description.locales.items()}

@@ -166,9 +166,11 @@ def cancellable(cancel: threading.Event | None = None) -> Iterator[threading.Eve
     Examples:
         >>> with cancellable() as cancel:
         ...     cancel.set()
-        ...     list(track("ab", 2, "reading"))
-        Traceback (most recent call last):
-        app.interface.errors.Interrupted: Cancelled.
+        ...     try:
+        ...         list(track("ab", 2, "reading"))
+        ...     except Interrupted as error:
+        ...         print(error)
+        Cancelled.
         >>> with cancellable() as cancel:
         ...     cancel.is_set()
         False
@@ -182,7 +184,17 @@ def cancellable(cancel: threading.Event | None = None) -> Iterator[threading.Eve
 
 
 def listen_by_default(listener: Listener) -> None:
-    """Set the listener for threads without a listener that listens alone; it replaces an earlier one."""
+    """Set the listener for threads without a listener that listens alone; it replaces an earlier one.
+
+    Examples:
+        >>> before = list(_default)
+        >>> listen_by_default(lambda event: print("event:", event.text))
+        >>> print_text("hello")
+        event: hello
+        >>> listen_by_default(*before)
+        >>> _default == before
+        True
+    """
     _default[:] = [listener]
 
 

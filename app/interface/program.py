@@ -51,6 +51,12 @@ def command(*words: object) -> str:
 
     Args:
         *words: the verb and its arguments.
+
+    Examples:
+        >>> command("train", "my images").partition(" train ")[2]
+        "'my images'"
+        >>> command("predict", "runs/fruit", "apple.png").endswith("predict runs/fruit apple.png")
+        True
     """
     program = os.environ.get("GRAFT_PROGRAM")
     parts = [*([program] if program else ["python", "-m", "app"]), *map(str, words)]
@@ -62,6 +68,12 @@ def commands(words: Mapping[str, str]) -> str:
 
     Args:
         words: for each purpose, the verb and its arguments.
+
+    Examples:
+        >>> commands({"a first run": "train images"}).splitlines()[0]
+        '  # a first run'
+        >>> len(commands({"a first run": "train images", "predict": "predict runs/images"}).splitlines())
+        4
     """
     return "\n".join(f"  # {text}\n  {command()} {line}".rstrip() for text, line in words.items())
 

@@ -37,6 +37,19 @@ def choose_splits(examples: Examples, config: RunOptions) -> tuple[Examples, np.
     Raises:
         UsageError: shots of numbers, which have no classes.
         DataError: a class has too few images, or a number is the same in all images.
+
+    Examples:
+        >>> from app.config import load_config
+        >>> from app.interface.events import listening
+        >>> from app.interface.sources import open_readable
+        >>> with listening([].append, alone=True):  # prints nothing
+        ...     examples, _ = open_readable("images", skip_unreadable=False)
+        ...     used, splits = choose_splits(examples, load_config({"source": "images"}))
+        ...     few, _ = choose_splits(examples, load_config({"source": "images", "shots": 2}))
+        >>> np.unique(splits, return_counts=True)[1].tolist()
+        [3, 18, 3]
+        >>> len(few)
+        12
     """
     examples.labels.check_learnable(examples.source)
     if config.shots and not examples.labels.classes:

@@ -51,7 +51,14 @@ def run_html(run: RunFolder) -> str:
 
 
 def render(template: str, **context: Any) -> str:
-    """Render `templates/TEMPLATE.html.jinja` as HTML."""
+    """Render `templates/TEMPLATE.html.jinja` as HTML.
+
+    Examples:
+        >>> "fruit" in render("damaged", run=RunFolder(Path("runs/fruit")), error="no config.json")
+        True
+        >>> render("damaged", run=RunFolder(Path("runs/fruit")), error="no config.json")
+        '<div><b>Run runs/fruit</b>: some of its files are damaged, or of another version of Graft (no config.json)</div>'
+    """
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,

@@ -74,6 +74,16 @@ def fold_table(summary: dict[str, Any], task: Task) -> tuple[Sequence[str], list
     Args:
         summary: from `summarise`.
         task: task of the run.
+
+    Examples:
+        >>> from app.tasks import TASKS
+        >>> same = {"n": 10, "accuracy_ci95": [0.5, 1.0], "balanced_accuracy": 0.9, "macro_f1": 0.9, "log_loss": 0.1, "ece": 0.1}
+        >>> tests = [{**same, "accuracy": share} for share in (0.8, 1.0)]
+        >>> titles, rows = fold_table(summarise(tests), TASKS["single_label"])
+        >>> titles[:3]
+        ('fold', 'images', 'accuracy')
+        >>> [row[:3] for row in rows]
+        [(1, 10, '0.800'), (2, 10, '1.000'), ('mean', '', '0.900'), ('± std', '', '0.141')]
     """
 
     def cells(values: dict[str, Any]) -> list[str]:

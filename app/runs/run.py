@@ -9,15 +9,12 @@ from app.runs.folder import RunFolder
 class Run(RunFolder):
     """A run folder that displays itself in a notebook.
 
-    >>> Run.open("runs/no_such_run")
-    Traceback (most recent call last):
-    app.interface.errors.UsageError: runs/no_such_run is not a run folder: it has no config.json
-
     Examples:
-        >>> Run.open("runs/fruit")
-        Run('runs/fruit', finished)
         >>> Run.open("runs/fruit").class_names
         ('apple', 'banana', 'cherry')
+        >>> Run.open("runs/no_such_run")
+        Traceback (most recent call last):
+        app.interface.errors.UsageError: runs/no_such_run is not a run folder: it has no config.json
     """
 
     def _repr_html_(self) -> str:

@@ -83,6 +83,16 @@ def choose_engine(name: str, network: keras.Model, probe: np.ndarray) -> Choice:
 
     Raises:
         UsageError: the requested engine is not installed, or its predictions differ from TensorFlow's by more than `TOLERANCE`.
+
+    Examples:
+        >>> import keras
+        >>> network = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.GlobalAveragePooling2D()])
+        >>> pixels = np.full((2, 8, 8, 3), 255, np.uint8)
+        >>> choice = choose_engine("tensorflow", network, pixels)
+        >>> choice.name
+        'tensorflow'
+        >>> choice.forward(pixels)[0].tolist()
+        [[255.0, 255.0, 255.0], [255.0, 255.0, 255.0]]
     """
     import tensorflow as tf
 

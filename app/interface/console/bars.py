@@ -34,7 +34,18 @@ _BAR = (
 
 @contextlib.contextmanager
 def spinner(text: str, output: Output) -> Iterator[None]:
-    """Show a stage of unknown length; a short one leaves nothing on display."""
+    """Show a stage of unknown length; a short one leaves nothing on display.
+
+    Examples:
+        >>> from app.interface.console.printing import console
+        >>> with spinner("loading the model", console):
+        ...     1 + 1
+        2
+        >>> with spinner("loading the model", console):
+        ...     raise ValueError("no model")
+        Traceback (most recent call last):
+        ValueError: no model
+    """
     if output.is_interactive:
         still = Live(
             Spinner("dots", Text(text)), console=output, refresh_per_second=12.5, transient=True, **_LEAVING_STREAMS

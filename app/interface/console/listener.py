@@ -15,7 +15,15 @@ from app.interface.events import Advanced, Event, Finished, Said, SaidPath, Said
 
 
 def show(event: Event) -> None:
-    """Print or show an event."""
+    """Print or show an event.
+
+    Examples:
+        >>> from app.interface.events import Said, SaidPath
+        >>> show(Said("Trained in 3 s."))
+        Trained in 3 s.
+        >>> show(SaidPath("report", "runs/fruit/report.html"))
+        report    runs/fruit/report.html
+    """
     match event:
         case Said():
             output().print(event.marked, soft_wrap=not event.wraps)

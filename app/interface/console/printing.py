@@ -175,6 +175,15 @@ def aside(active: bool = True) -> Iterator[None]:
 
 @contextlib.contextmanager
 def held() -> Iterator[None]:
-    """Keep writing to the current destination, even if the standard streams and their descriptors change."""
+    """Keep writing to the current destination, even if the standard streams and their descriptors change.
+
+    Examples:
+        >>> with held():
+        ...     output() is console
+        True
+        >>> with held(), aside():
+        ...     output() is console
+        False
+    """
     with console.held(), _beside.held():
         yield

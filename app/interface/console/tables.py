@@ -28,6 +28,21 @@ def draw_table(said: SaidTable, output: Output) -> None:
 
     If there is no room for all columns, optional columns are left out, and a line says so. Then titles and long texts wrap
     between words; or, if that takes fewer lines or nothing else fits, each row becomes a block.
+
+    Examples:
+        >>> from app.interface.console.printing import console
+        >>> draw_table(SaidTable("", ("class", "images"), (("apple", "8"), ("pear", "3")), ()), console)
+        <BLANKLINE>
+          class   images
+         ────────────────
+          apple   8
+          pear    3
+        >>> draw_table(SaidTable("fruit", ("class", "images"), (("apple", "8"),), ()), console)
+        fruit
+        <BLANKLINE>
+          class   images
+         ────────────────
+          apple   8
     """
     asked = _Table(said.title, said.columns, said.rows, output)
     if output.in_notebook:

@@ -21,7 +21,18 @@ else:
 
 
 def phases(plan: Plan, spec: BackboneSpec) -> list[Phase]:
-    """Return one phase, in which the head trains on the frozen backbone."""
+    """Return one phase, in which the head trains on the frozen backbone.
+
+    Examples:
+        >>> from app.config import load_config
+        >>> from app.config.hyperrule import resolve
+        >>> from models.backbones import BACKBONES
+        >>> plan = resolve(load_config({"source": "images"}), train_size=100, blocks=16, image_size=224)
+        >>> [phase.name for phase in phases(plan, BACKBONES["efficientnet_lite0"])]
+        ['head']
+        >>> phases(plan, BACKBONES["efficientnet_lite0"])[0].solver is None
+        False
+    """
     return [
         Phase(
             name="head",

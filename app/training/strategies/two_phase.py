@@ -30,6 +30,16 @@ def phases(plan: Plan, spec: BackboneSpec) -> list[Phase]:
 
     Fine-tuning continues while validation improves, cycle after cycle: with a deeper part of the backbone if there is one to
     try, otherwise with the same layers.
+
+    Examples:
+        >>> from app.config import load_config
+        >>> from app.config.hyperrule import resolve
+        >>> from models.backbones import BACKBONES
+        >>> plan = resolve(load_config({"source": "images"}), train_size=100, blocks=16, image_size=224)
+        >>> [phase.name for phase in phases(plan, BACKBONES["efficientnet_lite0"])]
+        ['head', 'fine_tune', 'deeper']
+        >>> [phase.cycles for phase in phases(plan, BACKBONES["efficientnet_lite0"])]
+        [1, 1, 2]
     """
     fine_tune = _phase(
         "fine_tune",
