@@ -16,7 +16,7 @@ from data.labels import Labels
 from data.sources.names import spellings
 
 _TINY = 32  # pixels; backbones take 96 or more, and an image that is enlarged so much is blurred
-_FEW = 20  # images of a class: three of them are in the test split
+_FEW = 20  # images of a class, three of which are in the test split
 _RARE = 0.1  # share of the mean number of images per class; cleanlab's Datalab uses the same limit for imbalance
 # The limits of brightness and shape are cleanvision's; its blur score took a third of sharp photographs for blurred.
 _DARK, _BRIGHT = 0.32, 0.95

@@ -115,7 +115,7 @@ def _first_of_each(numbers: np.ndarray, members: np.ndarray) -> np.ndarray:
 
 
 def _telling(labels: np.ndarray, groups: list[np.ndarray]) -> np.ndarray:
-    """Return for each label whether its images mirror other labels' too often for a mistake, bool (labels,)."""
+    """Return for each label whether too many of its images are turned copies of others to be mistakes, bool (labels,)."""
     counts = np.bincount(labels)
     members = np.concatenate([*groups, np.zeros(0, np.int64)])
     turned = np.bincount(labels[members], minlength=len(counts))

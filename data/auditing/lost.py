@@ -14,7 +14,7 @@ _CONTRAST = 8.0  # levels; less contrast is not a drawing
 _WHOLE = 2**16 - 1
 _UNUSED = 0.5  # share of the 16-bit range; images that use less are too dark
 _DARK = 0.1  # share of the highest value; a lowest value below it counts as black
-_MOST_VALUES = 2**20  # of an image that are looked at
+_MOST_VALUES = 2**20  # the most values of an image that are examined
 
 
 def note_lost(statistics: np.void, encoded: bytes) -> None:
@@ -103,6 +103,6 @@ def levels_for(statistics: np.ndarray) -> str | None:
     if not len(deep):
         return None
     low, high = float(deep["low"].min()), float(deep["high"].max())
-    if low < _DARK * high:  # a sensor with fewer bits
+    if low < _DARK * high:  # as from a sensor with fewer bits
         return f"0-{2 ** int(np.ceil(np.log2(high + 1))) - 1}"
     return f"{int(low)}-{int(np.ceil(high))}"

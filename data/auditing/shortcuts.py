@@ -17,7 +17,7 @@ from data.labels import Labels
 
 _FOLDS = 5
 _LEAST = 10  # images of a class; results for fewer may be chance
-_MOST = 20_000  # images that are looked at
+_MOST = 20_000  # the most images that are examined
 _TELLING = 0.7  # share of a class that is found, minus the share of the others taken for it; chance gives 0
 _TELLING_R2 = 0.5  # share of a number's variance that is explained
 _DEPTH = 4

@@ -39,7 +39,7 @@ MISSING = frozenset(
 _GROUPED = r"[+-]?(?:\d{{1,3}}(?:{0}\d{{3}})+|\d+)(?:{1}\d+)?"
 _DECIMAL_COMMA, _DECIMAL_POINT = (re.compile(_GROUPED.format(*signs)) for signs in ((r"\.", ","), (",", r"\.")))
 _ENTITY = re.compile(r"&(?:[A-Za-z]\w*|#\d+|#x[\da-fA-F]+);")
-_FEWEST_WORDS = 8  # cells of several words; from here on the words may be labels separated by spaces
+_FEWEST_WORDS = 8  # cells of several words; with fewer, the words are not taken for labels
 
 
 def cleaned(cells: Sequence[object]) -> list[object]:

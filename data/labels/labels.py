@@ -17,7 +17,7 @@ Indices = Sequence[int] | np.ndarray
 
 
 class Strata(NamedTuple):
-    """Groups of examples of which each split gets its share.
+    """Groups of examples that are divided proportionally among the splits.
 
     Attributes:
         members: for each stratum, the positions of its examples, int64 (n,); an example may be in several strata or in none.
@@ -81,7 +81,7 @@ class Labels(ABC):
     @classmethod
     @abstractmethod
     def parse(cls, texts: Sequence[str], names: Sequence[str]) -> Self:
-        """Return the labels that `text` wrote, from one text per example."""
+        """Return labels from texts in the form of `text`, one per example."""
 
     @abstractmethod
     def text(self, index: int) -> str:
@@ -120,7 +120,7 @@ class Labels(ABC):
 
     @abstractmethod
     def strata(self) -> Strata:
-        """Return the groups of which each split gets its share: the classes, or ranges of numbers."""
+        """Return the groups that are divided among the splits: the classes, or ranges of numbers."""
 
     def contradict(self, members: np.ndarray) -> bool:
         """Return whether the labels of examples that show the same cannot all be right."""
@@ -155,7 +155,7 @@ class Labels(ABC):
         """Return the same labels for other names or another order. Names may be added, but every used name must be kept."""
 
     def _moves(self, names: Sequence[str]) -> tuple[list[int], list[int]]:
-        """Return the positions of the own names that are in `names`, and their positions there."""
+        """Return the positions in `self.names` of the names that are also in `names`, and their positions in `names`."""
         position_of = {name: position for position, name in enumerate(names)}
         kept = [label for label, name in enumerate(self.names) if name in position_of]
         assert set(self.used().tolist()) <= set(kept), "an example would lose its class"
@@ -188,4 +188,4 @@ class Labels(ABC):
 
     @abstractmethod
     def unknown_to(self, names: Sequence[str]) -> str:
-        """Return, in words, which of the own names a model with `names` does not predict; "" if it predicts all."""
+        """Return, in words, which labels a model that predicts `names` cannot predict; "" if there are none."""

@@ -73,7 +73,7 @@ class MultiLabel(ClassLabels):
 
     @classmethod
     def parse(cls, texts: Sequence[str], names: Sequence[str]) -> Self:
-        """Return the labels that `text` wrote."""
+        """Return labels from texts in the form of `text`."""
         position_of = {name: position for position, name in enumerate(names)}
         array = np.zeros((len(texts), len(names)), np.float32)
         for row, text in zip(array, texts, strict=True):

@@ -58,7 +58,7 @@ class Regression(Labels):
 
     @classmethod
     def parse(cls, texts: Sequence[str], names: Sequence[str]) -> Self:
-        """Return the labels that `text` wrote."""
+        """Return labels from texts in the form of `text`."""
         return cls(np.array([text.split(SEPARATOR) for text in texts], np.float32), tuple(names))
 
     def text(self, index: int) -> str:

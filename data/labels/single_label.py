@@ -69,7 +69,7 @@ class SingleLabel(ClassLabels):
 
     @classmethod
     def parse(cls, texts: Sequence[str], names: Sequence[str]) -> Self:
-        """Return the labels that `text` wrote: names of classes."""
+        """Return labels from names of classes."""
         position_of = {name: position for position, name in enumerate(names)}
         return cls(np.array([position_of[text] for text in texts], np.int64), tuple(names))
 

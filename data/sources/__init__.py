@@ -123,7 +123,7 @@ def absolute_source(text: str) -> str:
 
 
 def source_name(text: str) -> str:
-    """Return the name of a source without the folders it lies in, which is safe to publish.
+    """Return the name of a source without the folders it lies in, for showing it to others.
 
     Examples:
         >>> source_name("/home/ada/photos/fruit.zip")

@@ -125,7 +125,7 @@ def _open_extracted(root: Path, options: SourceOptions) -> Examples:
     try:
         return _open_list_within(lists[0], options)
     except DataError as error:
-        if options.columns:  # columns are about the list
+        if options.columns:  # an option of lists
             raise
         try:
             examples = open_folder(str(root), options)

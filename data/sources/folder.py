@@ -170,7 +170,7 @@ def _class_folders(root: Path, found: _Found) -> list[_ClassFolder]:
         return _under_splits(top, named, others, found)
     if any(_has_folders(path) for path, _ in named) or len({split for _, split in named}) > 1 or (named and not others):
         _refuse_splits(top, named, others)
-    if len(named) == 1 and others and named[0][0].name.lower() != "train":  # "train" may be a class, a vehicle
+    if len(named) == 1 and others and named[0][0].name.lower() != "train":  # among vehicles, "train" is a class
         path = named[0][0]
         raise DataError(
             f"{path} looks like a split, beside the class folders {_listed(others)}; move it out of {top}, or rename it if it "

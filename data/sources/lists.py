@@ -58,7 +58,7 @@ def open_list(text: str, options: SourceOptions) -> Examples:
         options: all but `label_pattern` are used.
 
     Returns:
-        The images, keyed by their normalised paths from the list; relative paths start at its folder.
+        The images, keyed by their normalised paths from the list; relative paths start at its folder or `image_folder`.
 
     Raises:
         DataError: the list cannot be read, lacks a column, or has a line that cannot be used.

@@ -20,7 +20,7 @@ from data.sources.options import SourceOptions
 _NAMED = 3  # files in an error message
 _NEAR = ("", "*/", "*/*/")  # where a missing image is looked for; deeper levels may be a whole disk
 
-_Listing = Callable[[str], dict[str, list[str]]]  # of a folder: name without case -> files
+_Listing = Callable[[str], dict[str, list[str]]]  # folder -> name as by `_plain` -> files
 
 
 class Paths(NamedTuple):

@@ -118,7 +118,7 @@ def _quiet_and_brisk() -> Iterator[None]:
     from tensorflow_datasets.core.download import downloader
 
     retries, downloader.MAX_RETRIES = downloader.MAX_RETRIES, _RETRIES
-    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # for good, as its threads may outlive it
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # for good: its threads may outlive a failure
     try:
         with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             yield

@@ -121,7 +121,7 @@ class _Index:
         for record, (offset, data) in enumerate(_records(file, options)):
             features = _features(data, f"record {record} of {file}")
             names, numbers = _labels(features, self.texts), _labels(features, self.numbers)
-            if any(value < 0 for value in numbers if isinstance(value, int)):  # TFDS' mark of a contest's test
+            if any(value < 0 for value in numbers if isinstance(value, int)):  # marks a contest's test in TFDS
                 self.ignored["without a label"] += 1
                 continue
             if not _values(features, self.images):
