@@ -124,10 +124,10 @@ def training_batches(
     first_epoch: int,
     epochs: int,
 ) -> tf.data.Dataset:
-    """Return one stream over the epochs from `first_epoch` up to, but without, `epochs`: each shuffled and augmented afresh.
+    """Return one stream over the epochs from `first_epoch` to `epochs - 1`, each with its own order, resizing and augmentation.
 
     Order, resizing and augmentation depend on the seed and the epoch's number only, so a stream that starts at epoch 5
-    gives what a stream from the beginning gives there.
+    has the batches that a stream from the beginning has there.
 
     Args:
         loader: of the images.
@@ -135,7 +135,7 @@ def training_batches(
         batch_size: images per batch.
         seed: from 0.
         first_epoch: the number of the first epoch, from 0.
-        epochs: the number after that of the last epoch.
+        epochs: the number of the last epoch plus 1.
 
     Returns:
         `ceil(len(indices) / batch_size)` batches per epoch, as from `batches`.

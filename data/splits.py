@@ -240,7 +240,7 @@ def write_splits(examples: Examples, splits: Sequence[str] | np.ndarray) -> str:
 
 
 def read_splits(text: str, examples: Examples) -> tuple[Examples, np.ndarray]:
-    """Assign the splits of an earlier run.
+    """Restore the splits of an earlier run.
 
     Args:
         text: the text of a `splits.csv`.

@@ -57,7 +57,7 @@ class Units:
 
     @property
     def may_be_empty(self) -> bool:
-        """Whether a part may have no images of a stratum other than the last, since these strata are bins."""
+        """Whether a part may have no images of a stratum other than the last: if these strata are bins."""
         return self.required.start == self.whole
 
     def whole_targets(self, targets: np.ndarray) -> np.ndarray:
@@ -215,7 +215,7 @@ class _Division:
             waiting = [unit for unit in orders[stratum].tolist() if self.part_of[unit] == FREE]
             for left, unit in zip(range(len(waiting), 0, -1), waiting, strict=True):
                 lacking = self._lacking(stratum)
-                # Once no more units are left than parts without one, these parts get them.
+                # The last units go to the parts that have none yet.
                 self._put(unit, self._choose(unit, stratum, lacking if left <= len(lacking) else self.parts))
 
     def complete(self) -> None:

@@ -161,8 +161,7 @@ def files_of_partition(folder: Path) -> dict[Path, os.stat_result]:
 
     Examples:
         >>> Path("partition").mkdir()
-        >>> Path("partition/space.json").touch(), Path("partition/note.txt").touch()
-        (None, None)
+        >>> _ = Path("partition/space.json").touch(), Path("partition/note.txt").touch()
         >>> [path.name for path in files_of_partition(Path("partition"))]
         ['space.json']
         >>> files_of_partition(Path("missing"))

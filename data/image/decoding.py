@@ -137,7 +137,7 @@ def opened(encoded: bytes) -> Iterator[Image.Image]:
         raise UnreadableImage(TOO_LONG)
     if encoded.startswith(_JPEG_START):
         _check_segments(encoded)
-    # A switch for the whole process, which TensorFlow Datasets turns on: half an image would pass.
+    # TensorFlow Datasets turns on this switch, for the whole process: half an image would be accepted.
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     with _faults_named():
         image = _open(encoded)
@@ -170,7 +170,7 @@ def _faults_named() -> Iterator[None]:
         raise UnreadableImage(_TOO_LARGE) from error
     except MemoryError as error:
         raise UnreadableImage("there is not enough memory to decode it") from error
-    except Exception as error:  # a damaged file can make a decoder raise nearly anything, and all of it means the same
+    except Exception as error:  # a damaged file can make a decoder raise nearly anything
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UnreadableImage(f"{_DAMAGED} ({reason})") from error
 

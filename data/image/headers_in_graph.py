@@ -87,7 +87,7 @@ def orientation(encoded: tf.Tensor) -> tf.Tensor:
 
 
 def refusals(encoded: tf.Tensor, preparation: Preparation = PLAIN) -> dict[str, tf.Tensor]:
-    """Return for each reason why TensorFlow's decoders refuse a file, or read it otherwise than Pillow, whether it holds.
+    """Return the reasons why TensorFlow may refuse a file or read it otherwise than Pillow, each with whether it holds.
 
     Args:
         encoded: the file.

@@ -72,7 +72,7 @@ class Preparation:
             assert self.levels is not None
             low, high = self.levels
             values = (deep_values(image, encoded) - low) / (high - low)
-            if values.ndim == 3 and values.shape[2] == 4:  # alpha has levels of its own
+            if values.ndim == 3 and values.shape[2] == 4:  # alpha keeps its full range
                 values[..., 3] = deep_values(image, encoded)[..., 3] / (2.0**16 - 1)
             image = Image.fromarray(np.rint(np.clip(np.nan_to_num(values), 0, 1) * 255).astype(np.uint8))
         if self.background is None or not is_transparent(image):

@@ -65,7 +65,7 @@ def hub_spec(handle: str) -> BackboneSpec:
 
     layer = HubLayer(folder)
     backbone = _backbone(layer, layer.image_size or _DEFAULT_IMAGE_SIZE)
-    name = handle if _is_address(handle) else Path(handle).name  # not its folder: exported files hold the name
+    name = handle if _is_address(handle) else Path(handle).name  # not its folder: the name is passed on
     return BackboneSpec(
         name=f"hub:{name}",
         builder=builder,
