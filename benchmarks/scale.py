@@ -96,17 +96,23 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("data", metavar="DATA", help="a folder of images, a folder in it for each class")
     parser.add_argument(
-        "--images", nargs="+", type=int, default=[1000, 5000, 20000], metavar="N", help="(default: 1000 5000 20000)"
+        "--images",
+        "--pictures",
+        nargs="+",
+        type=int,
+        default=[1000, 5000, 20000],
+        metavar="N",
+        help="(default: 1000 5000 20000)",
     )
     parser.add_argument("--output", metavar="FILE.json", help="where to write the figures")
     options, of_train = parser.parse_known_args(arguments)
     # Ends here over an option that train does not know either, before any image is written.
     parse(TrainConfig, "train", [options.data, *of_train])
     try:
-        if min(options.examples) < 1:
-            raise UsageError(f"--images must be positive, not {min(options.examples)}")
+        if min(options.images) < 1:
+            raise UsageError(f"--images must be positive, not {min(options.images)}")
         examples = open_folder(options.data)
-        figures = [measure(examples, number, of_train) for number in sorted(options.examples)]
+        figures = [measure(examples, number, of_train) for number in sorted(options.images)]
     except BAD_INPUT as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2

@@ -66,6 +66,7 @@ class Result:
     def read(cls, path: Path) -> Result:
         """A result file of the driver."""
         saved = json.loads(path.read_text(encoding="utf-8"))
+        saved["examples"] = saved.pop("pictures")
         saved["epochs"] = tuple(Epoch(**epoch) for epoch in saved["epochs"])
         return cls(**{name: saved[name] for name in cls.__dataclass_fields__ if name in saved})
 

@@ -1,1 +1,1 @@
-"""From a SOURCE to batches of tensors."""
+"""Data: from a SOURCE to batches of tensors."""

@@ -1,6 +1,6 @@
-"""Reads every image once before a run starts, so that a damaged file is named at once and not after an hour.
+"""Check every image once before a run starts, so that a damaged file is reported at once and not after an hour.
 
-What that pass sees of an image is noted (`data.auditing.statistics`), so that an audit costs no other.
+The same pass computes the statistics of each image (`data.auditing.statistics`), so that an audit needs no other pass.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _LISTED = 20  # names in an error message
 
 @dataclass(frozen=True)
 class ImageCheck:
-    """What one image is worth.
+    """The result of checking one image.
 
     Attributes:
-        key: its name.
-        sha256: of its file, in hexadecimal; empty if that cannot be read.
-        fault: why it cannot be read, if it cannot.
-        statistics: a record of `data.auditing.statistics.STATISTICS`, if it can.
-        is_new: whether it was decoded now; else its statistics were known.
+        key: name of the image.
+        sha256: SHA-256 of the file, in hexadecimal; empty if the file cannot be read.
+        fault: why the image cannot be read; None if it can.
+        statistics: a record of `data.auditing.statistics.STATISTICS`; None if the image cannot be read.
+        is_new: whether the image was decoded now; False if its statistics were known.
     """
 
     key: str
@@ -42,11 +42,19 @@ class ImageCheck:
 
 
 def check_images(examples: Examples, known: KnownStatistics | None = None) -> Iterator[ImageCheck]:
-    """Read every image and decode it, several at a time; yields in the order of the set.
+    """Read and decode every image, several at a time; yield the results in the order of the set.
 
     Args:
         examples: the images.
-        known: statistics of images that were decoded before, which need not be decoded again.
+        known: statistics of images that were decoded before and are not decoded again.
+
+    Examples:
+        >>> from data.sources.folder import open_folder
+        >>> examples = open_folder("images")
+        >>> next(check_images(examples)).fault is None
+        True
+        >>> next(check_images(replace(examples, read=lambda index: b""))).fault
+        'the file is empty'
     """
     known = known or KnownStatistics()
 
@@ -67,10 +75,24 @@ def check_images(examples: Examples, known: KnownStatistics | None = None) -> It
 
 
 def readable_only(examples: Examples, checked: Sequence[ImageCheck], *, skip_unreadable: bool) -> Examples:
-    """The set without its unreadable images, and with the digests of the others.
+    """Return the set without its unreadable images, and with the digests of the others.
 
     Raises:
-        DataError: there are unreadable images and `skip_unreadable` is False; the text names them.
+        DataError: there are unreadable images and `skip_unreadable` is False, or a class has no readable image.
+
+    Examples:
+        >>> from data.sources.folder import open_folder
+        >>> examples = open_folder("images").subset([0, 1, 8])
+        >>> checked = [ImageCheck(key, "", None) for key in examples.keys]
+        >>> checked[0] = replace(checked[0], fault="truncated")
+        >>> readable_only(examples, checked, skip_unreadable=True).keys
+        ('apple/01.png', 'banana/00.png')
+        >>> readable_only(examples, checked, skip_unreadable=False)
+        Traceback (most recent call last):
+            ...
+        data.errors.DataError: 1 image cannot be read:
+          apple/00.png: truncated
+        Repair or remove them, or leave them out with --skip-unreadable
     """
     faults = [one for one in checked if one.fault]
     examples = replace(examples, digests=tuple(one.sha256 for one in checked))
@@ -87,18 +109,44 @@ def readable_only(examples: Examples, checked: Sequence[ImageCheck], *, skip_unr
 
 
 def lost_classes(examples: Examples, kept: Sequence[int]) -> list[str]:
-    """The classes that have images, and none among those at `kept`."""
+    """Return the classes that have images, but none among those at `kept`.
+
+    Examples:
+        >>> from data.sources.folder import open_folder
+        >>> examples = open_folder("images")
+        >>> lost_classes(examples, kept=range(8, 24))
+        ['apple']
+        >>> lost_classes(examples, kept=range(7, 24))
+        []
+    """
     lost = np.setdiff1d(examples.labels.used(), examples.labels.taken(kept).used())
     return [examples.class_names[label] for label in lost]
 
 
 def statistics_among(checked: Sequence[ImageCheck]) -> np.ndarray:
-    """The statistics of the images that can be read, in their order: `STATISTICS` (n,)."""
+    """Return the statistics of the readable images, in their order: `STATISTICS` (n,).
+
+    Examples:
+        >>> from data.sources.folder import open_folder
+        >>> checked = list(check_images(open_folder("images")))
+        >>> statistics_among(checked).shape
+        (24,)
+        >>> statistics_among([ImageCheck("torn.png", "", "truncated")]).shape
+        (0,)
+    """
     return np.array([one.statistics for one in checked if one.statistics is not None], STATISTICS)
 
 
 def describe(faults: Sequence[ImageCheck]) -> str:
-    """The unreadable images and their faults, one a line."""
+    """Return a text with the unreadable images and their faults, one per line; at most 20 are named.
+
+    Examples:
+        >>> print(describe([ImageCheck("apple/00.png", "", "the file is empty")]))
+        1 image cannot be read:
+          apple/00.png: the file is empty
+        >>> describe([ImageCheck(f"{number}.png", "", "truncated") for number in range(25)]).splitlines()[-1]
+        '  … and 5 more'
+    """
     lines = [f"  {one.key}: {one.fault}" for one in faults[:_LISTED]]
     if len(faults) > _LISTED:
         lines.append(f"  … and {len(faults) - _LISTED} more")
@@ -107,6 +155,14 @@ def describe(faults: Sequence[ImageCheck]) -> str:
 
 
 def fingerprint(checked: Sequence[ImageCheck]) -> str:
-    """One SHA-256 over the names and contents of all images, whatever their order."""
+    """Return one SHA-256 over the names and contents of all images, independent of their order.
+
+    Examples:
+        >>> one, other = ImageCheck("a.png", "01", None), ImageCheck("b.png", "02", None)
+        >>> fingerprint([one, other]) == fingerprint([other, one])
+        True
+        >>> fingerprint([one]) == fingerprint([replace(one, key="c.png")])
+        False
+    """
     lines = sorted(f"{one.key}\0{one.sha256}\n" for one in checked)
     return hashlib.sha256("".join(lines).encode()).hexdigest()

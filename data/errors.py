@@ -1,5 +1,5 @@
-"""The error of this package that a user can mend: the command line shows its text alone and exits with 2."""
+"""The error for problems that the user can fix: the command line prints its message alone and exits with status 2."""
 
 
 class DataError(ValueError):
-    """Images, labels or a split that cannot be used. The text says what was found and how to mend it."""
+    """Images, labels or a split cannot be used. The message says what was found and how to fix it."""

@@ -1,4 +1,4 @@
-"""What every source gives: a `Examples`, labelled images with random access, still encoded."""
+"""`Examples`: what every source gives, labelled images with random access, still encoded."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from data.labels import Indices, Labels
 
 SPLITS = ("train", "validation", "test")
 
-# Gives the bytes of the file of an example. A function or an instance of a class at the top of a module, so that another
-# process can be handed it.
+# Returns the bytes of an example's file. It is a function or an instance of a class at the top of a module, so that it can be
+# pickled for another process.
 Reader = Callable[[int], bytes]
 
 
@@ -26,27 +26,27 @@ class SubsetReader:
     indices: np.ndarray
 
     def __call__(self, index: int) -> bytes:
-        """The bytes of the file of an example."""
+        """Return the bytes of an example's file."""
         return self.read(int(self.indices[index]))
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Labelled images. Nothing is read until `read` is called, so a set of any size is cheap to hold.
+    """Labelled images. Nothing is read until `read` is called, so a set of any size takes little memory.
 
     Attributes:
-        source: the SOURCE string that gave it.
-        keys: one unique, stable name an image: its path within the source.
+        source: the SOURCE string that the examples come from.
+        keys: a unique, stable name per image: its path within the source.
         labels: of the images, of one of the kinds in `data.labels.LABELS`.
-        read: gives the bytes of the file of example `i`; may be called from several threads, and can be pickled.
-        given_splits: one of `SPLITS` an image where the source brings its own splits, else None.
+        read: returns the bytes of the file of example `i`; may be called from several threads, and can be pickled.
+        given_splits: one of `SPLITS` per image if the source has its own splits, else None.
         ignored: what was found beside the images, by kind, for the user to see.
         digests: SHA-256 of each image file's bytes, in hexadecimal, once `data.checking` has read them.
-        groups: of each image, what it comes from (a patient, a video, a camera), where the source says so; "" for none.
-        weights: of each image in training, float32 (n,), above 0; None where all count the same.
+        groups: origin of each image (a patient, a video, a camera), if the source names it; "" for none.
+        weights: weight of each image in training, float32 (n,), above 0; None if all count the same.
         duplicates: int64 (n,), the same number for images that show the same, once they have been compared.
-        upright: the same, but for images that are neither turned nor mirrored to each other.
-        notes: what was inferred about the source, in sentences, for the user to see before anything is trained.
+        upright: as `duplicates`, but only for images that are neither turned nor mirrored to each other.
+        notes: what was inferred about the source, in sentences, for the user to see before training.
     """
 
     source: str
@@ -71,16 +71,16 @@ class Examples:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """One name a class, or a number, in label order; none where there are no labels."""
+        """The names of the classes or numbers, in label order; empty without labels."""
         return self.labels.names
 
     @property
     def task(self) -> str:
-        """What is learned from the labels: a key of `data.labels.LABELS`."""
+        """The task that the labels are for: a key of `data.labels.LABELS`."""
         return self.labels.task
 
     def subset(self, indices: Indices) -> Examples:
-        """The same set with only the images at `indices`, in that order."""
+        """Return the same set with only the images at `indices`, in that order."""
         chosen = np.asarray(indices, dtype=np.int64)
 
         def of_chosen(values: tuple[str, ...] | None) -> tuple[str, ...] | None:
@@ -100,5 +100,5 @@ class Examples:
         )
 
     def with_classes(self, class_names: Sequence[str]) -> Examples:
-        """The same images with their labels as positions in `class_names`, which has the class of every image."""
+        """Return the same images with labels as positions in `class_names`, which contains the class of every image."""
         return replace(self, labels=self.labels.renamed(class_names))

@@ -1,4 +1,4 @@
-"""Files and folders that are written whole or not at all."""
+"""Atomic writing of files and folders: complete or not at all."""
 
 from __future__ import annotations
 
@@ -17,22 +17,29 @@ _TEMPORARY = re.compile(r"\.[0-9a-f]{8}-(.+)", re.DOTALL)
 
 @contextmanager
 def atomic_write(path: Path, *, durable: bool = False, keep_existing: bool = False) -> Iterator[Path]:
-    """Give a temporary name to write a file or folder under; it takes the place of `path` only when all went well.
+    """Yield a temporary path to write a file or folder to; it replaces `path` only if no error occurs.
 
-    The temporary name lies beside `path`, is hidden, and has the same suffix, since Keras and NumPy choose a format by it.
+    The temporary path is a hidden name in the same folder, with the same suffix, by which Keras and NumPy choose a format.
 
     Args:
-        path: the file or folder to write; what is there is replaced.
-        durable: have the system write the file to the disk before it gets its name. Without this, a power failure may leave
-            an empty file of the right name. It takes milliseconds, and is for files that are not checked when they are read.
-        keep_existing: leave what another process has put there meanwhile. For content that is equal by its name: another
+        path: the file or folder to write; an existing one is replaced.
+        durable: flush the file to the disk before it is renamed. Without this, a power failure may leave an empty file of the
+            right name. It takes milliseconds, and is for files that are not checked when they are read.
+        keep_existing: keep what another process has put there meanwhile. For content that is equal if its name is: another
             process may be reading it.
 
     Yields:
-        The temporary name. Nothing is there yet.
+        The temporary path. Nothing exists there yet.
 
     Raises:
-        OSError: it cannot be put in place; `path` is as it was.
+        OSError: the file or folder cannot be renamed; `path` is unchanged.
+
+    Examples:
+        >>> with atomic_write(Path("names.txt")) as temporary:
+        ...     temporary.write_text("apple"), Path("names.txt").exists()
+        (5, False)
+        >>> Path("names.txt").read_text()
+        'apple'
     """
     temporary = _temporary_name(path)
     try:
@@ -49,18 +56,45 @@ def atomic_write(path: Path, *, durable: bool = False, keep_existing: bool = Fal
 
 
 def write_text(path: Path, text: str, *, durable: bool = False) -> None:
-    """Write a text file atomically, in UTF-8; `durable` is that of `atomic_write`."""
+    """Write a text file atomically, in UTF-8; `durable` as in `atomic_write`.
+
+    Examples:
+        >>> write_text(Path("note.txt"), "apple")
+        >>> Path("note.txt").read_text()
+        'apple'
+        >>> write_text(Path("note.txt"), "banana", durable=True)  # replaces the file
+        >>> Path("note.txt").read_text()
+        'banana'
+    """
     with atomic_write(path, durable=durable) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any, *, durable: bool = False) -> None:
-    """Write a JSON file for people to read, atomically; `durable` is that of `atomic_write`."""
+    """Write an indented JSON file atomically; `durable` as in `atomic_write`.
+
+    Examples:
+        >>> write_json(Path("note.json"), {"épis": 3})
+        >>> print(Path("note.json").read_text(encoding="utf-8"), end="")
+        {
+          "épis": 3
+        }
+        >>> write_json(Path("note.json"), {"épis": {1, 2}})
+        Traceback (most recent call last):
+        TypeError: Object of type set is not JSON serializable
+    """
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n", durable=durable)
 
 
 def target_name(path: Path) -> str | None:
-    """The name that a temporary file or folder of `atomic_write` is written for; None for any other path."""
+    """Return the name that a temporary file or folder of `atomic_write` will get; None for any other path.
+
+    Examples:
+        >>> target_name(Path("runs/.0a1b2c3d-model.keras"))
+        'model.keras'
+        >>> target_name(Path("runs/model.keras")) is None
+        True
+    """
     match = _TEMPORARY.fullmatch(path.name)
     return match[1] if match else None
 
@@ -85,5 +119,5 @@ def _put_in_place(temporary: Path, path: Path, *, keep_existing: bool) -> None:
     try:
         os.replace(temporary, path)
     except OSError:
-        if not (keep_existing and path.is_dir()):  # another process has just made it
+        if not (keep_existing and path.is_dir()):  # another process may have just made it
             raise

@@ -1,4 +1,4 @@
-"""Arrays of examples on disk, so that an example that several stages of a run look at is decoded once."""
+"""Arrays of examples in a temporary file, so that an example used by several stages of a run is decoded once."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ import numpy as np
 
 
 class KeptArrays:
-    """A temporary file with the arrays of those examples that are asked for again; may be used from several threads.
+    """A temporary file with the arrays of the examples that are needed again; may be used from several threads.
 
-    The file has no name and vanishes with the process, however that ends. Memory holds a few bytes an example.
+    The file has no name and vanishes with the process, however that ends. It takes a few bytes of memory per example.
     """
 
     def __init__(self, shape: tuple[int, ...], dtype: str) -> None:
-        """Start with nothing to keep.
+        """Start without arrays.
 
         Args:
             shape: of each array.
-            dtype: of its values, as NumPy calls it.
+            dtype: NumPy's name of the values' type.
         """
         self._shape, self._dtype = shape, np.dtype(dtype)
         self._bytes = math.prod(shape) * self._dtype.itemsize
@@ -34,15 +34,15 @@ class KeptArrays:
         self._file: IO[bytes] | None = None
 
     def want(self, indices: Iterable[int]) -> None:
-        """Keep the arrays of these examples once they are there."""
+        """Keep the arrays of these examples once they are added."""
         self._wanted.update(map(int, indices))
 
     def lacks(self, index: int) -> bool:
-        """Whether the array of an example is wanted and not there yet."""
+        """Whether the array of an example is wanted and not kept yet."""
         return index in self._wanted and index not in self._rows
 
     def get(self, index: int) -> np.ndarray | None:
-        """The array of an example; None if it is not there."""
+        """Return the array of an example, or None if it is not kept."""
         with self._lock:
             if index not in self._rows or self._file is None:
                 return None
@@ -50,7 +50,7 @@ class KeptArrays:
             return np.frombuffer(bytearray(self._file.read(self._bytes)), self._dtype).reshape(self._shape)
 
     def add(self, index: int, values: np.ndarray) -> None:
-        """Keep an array, if it is wanted; on a full disk nothing is kept, and the example is decoded again later."""
+        """Keep an array, if it is wanted. On a full disk nothing is kept, and the example is decoded again later."""
         if not self.lacks(index):
             return
         with self._lock, suppress(OSError):

@@ -1,4 +1,4 @@
-"""From `Examples` to arrays: examples by index, as they are or in augmented views, by threads that run ahead."""
+"""From `Examples` to arrays: examples by index, unchanged or in augmented views, loaded ahead by threads."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from data.timing import StageClock
 from data.transform import Seed, Transform
 
 PARALLEL = os.cpu_count() or 1
-_AHEAD = 4 * PARALLEL  # examples that wait in memory: enough that a slow one holds up nobody
+_AHEAD = 4 * PARALLEL  # examples that wait in memory: enough that a slow example does not stall the threads
 
 
 class Loader:
-    """Loads examples by index, and remembers why it failed: an error that crosses TensorFlow loses its type.
+    """Loads examples by index, and remembers its last error, since an error that crosses TensorFlow loses its type.
 
     Attributes:
         error: the last failure.
-        stages: times "read" and what the transform does.
+        stages: times "read" and the stages of the transform.
     """
 
     def __init__(self, examples: Examples, transform: Transform) -> None:
@@ -36,30 +36,30 @@ class Loader:
         self._kept = KeptArrays(transform.shape, transform.dtype)
 
     def keep(self, indices: Indices) -> None:
-        """Keep the arrays of examples on disk once they are decoded, so that to load them again costs no other decode.
+        """Keep the arrays of examples on disk once they are decoded, so that they are not decoded again.
 
         Args:
-            indices: examples that are loaded more than once, as they are; besides those that are kept already.
+            indices: examples that are loaded more than once, unchanged; added to those kept already.
         """
         self._kept.want(indices)
 
     def load(self, index: int) -> np.ndarray:
-        """The array of one example as it is, of the transform's shape.
+        """Return the array of one unchanged example, of the transform's shape.
 
         Raises:
-            DataError: the example was there when the run started and cannot be read now.
+            DataError: the example existed when the run started and cannot be read now.
         """
         return self.views(index, [None])[0]
 
     def views(self, index: int, seeds: Sequence[Seed]) -> np.ndarray:
-        """Several views of one example, which is read and decoded once.
+        """Return several views of one example, which is read and decoded once.
 
         Args:
             index: which example.
-            seeds: what decides each view; None for the example as it is, which is `load(index)`.
+            seeds: the seed of each view; None for the unchanged example, as from `load(index)`.
 
         Returns:
-            An array (len(seeds), *shape). A seed gives the same view in any company.
+            An array (len(seeds), *shape). A seed gives the same view whatever the other seeds are.
 
         Raises:
             DataError: as for `load`.
@@ -81,39 +81,64 @@ class Loader:
 
 
 def load_ahead(loader: Loader, indices: Indices) -> Iterator[np.ndarray]:
-    """The pixels of many images as they are, in order, by threads that run ahead by a bounded number of images.
+    """Load many unchanged images in order, by threads that run ahead by a bounded number of images.
 
     Args:
         loader: of the images.
         indices: which images.
 
     Yields:
-        What `Loader.load` gives, for each of `indices`.
+        The result of `Loader.load` for each of `indices`.
 
     Raises:
         DataError: an image cannot be read; raised when its turn comes.
+
+    Examples:
+        >>> from data.image.transform import ImageTransform
+        >>> from data.sources import open_source
+        >>> loader = Loader(open_source("images"), ImageTransform(image_size=8, resize="crop"))
+        >>> [pixels.shape for pixels in load_ahead(loader, [5, 0])]
+        [(8, 8, 3), (8, 8, 3)]
+        >>> next(load_ahead(loader, [5])).tolist() == loader.load(5).tolist()
+        True
     """
     return _run_ahead(loader.load, ((int(index),) for index in indices))
 
 
 def load_views(loader: Loader, wanted: Sequence[tuple[int, Sequence[Seed]]]) -> Iterator[np.ndarray]:
-    """The views of many images, in order, as `load_ahead` loads them.
+    """Load views of many images in order, by threads as in `load_ahead`.
 
     Args:
         loader: of the images.
-        wanted: which image, and the seeds of its views; see `Loader.views`.
+        wanted: pairs of an image and the seeds of its views; see `Loader.views`.
 
     Yields:
-        What `Loader.views` gives, for each of `wanted`.
+        The result of `Loader.views` for each of `wanted`.
 
     Raises:
         DataError: an image cannot be read; raised when its turn comes.
+
+    Examples:
+        >>> from data.image.transform import ImageTransform
+        >>> from data.sources import open_source
+        >>> loader = Loader(open_source("images"), ImageTransform(image_size=8, resize="crop"))
+        >>> [views.shape for views in load_views(loader, [(0, [(1,), (2,)]), (5, [(1,)])])]
+        [(2, 8, 8, 3), (1, 8, 8, 3)]
+        >>> next(load_views(loader, [(5, [None])]))[0].tolist() == loader.load(5).tolist()
+        True
     """
     return _run_ahead(loader.views, wanted)
 
 
 def batches_of(images: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
-    """Images of one shape in batches of `size`; the last one may be smaller."""
+    """Yield images of one shape in batches of `size`; the last batch may be smaller.
+
+    Examples:
+        >>> [batch.shape for batch in batches_of([np.zeros((8, 8, 3))] * 5, size=2)]
+        [(2, 8, 8, 3), (2, 8, 8, 3), (1, 8, 8, 3)]
+        >>> list(batches_of([], size=2))
+        []
+    """
     waiting: list[np.ndarray] = []
     for one in images:
         waiting.append(one)
@@ -134,5 +159,5 @@ def _run_ahead(call: Callable[..., np.ndarray], arguments: Iterable[tuple[Any, .
                     yield ahead.popleft().result()
             while ahead:
                 yield ahead.popleft().result()
-        finally:  # an error, or nobody wants the rest
+        finally:  # an error, or the caller stops early
             pool.shutdown(cancel_futures=True)

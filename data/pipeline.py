@@ -1,4 +1,4 @@
-"""From a `Examples` to `tf.data`: RGB pixels, float32 in [0, 255], and which image of the set they are."""
+"""From `Examples` to `tf.data`: RGB pixels, float32 in [0, 255], and the index of each image."""
 
 from __future__ import annotations
 
@@ -11,15 +11,27 @@ import tensorflow as tf
 from data.labels import Indices
 from data.loading import PARALLEL, Loader
 
-# How parallel a stream is, is said where it is made. The thread of tf.data that would tune it sleeps for up to ten seconds at a
-# time, and a stream that ends may have to wait until it wakes up: seven to ten seconds at the end of every other run.
+# Each stream sets its own parallelism. The autotuning thread of tf.data sleeps for up to ten seconds at a time, and a stream
+# that ends may have to wait for it: seven to ten seconds at the end of every other run.
 UNTUNED = tf.data.Options()
 UNTUNED.autotune.enabled = False
 
 
 @contextmanager
 def naming_errors(loader: Loader) -> Iterator[None]:
-    """Around whatever reads batches: raise the `DataError` of an image instead of TensorFlow's error about it."""
+    """While batches are read, raise the `DataError` of an image instead of TensorFlow's error about it.
+
+    Examples:
+        >>> from types import SimpleNamespace
+        >>> with naming_errors(SimpleNamespace(error=ValueError("apple.png can no longer be read"))):
+        ...     raise tf.errors.UnknownError(None, None, "ValueError")
+        Traceback (most recent call last):
+        ValueError: apple.png can no longer be read
+        >>> with naming_errors(SimpleNamespace(error=None)):  # not an error of an image
+        ...     raise tf.errors.UnknownError(None, None, "out of memory")
+        Traceback (most recent call last):
+        tensorflow.python.framework.errors_impl.UnknownError: out of memory
+    """
     try:
         yield
     except tf.errors.OpError as error:
@@ -35,18 +47,27 @@ def batches(
     load: Callable[..., np.ndarray],
     *arguments: tf.Tensor,
 ) -> tf.data.Dataset:
-    """Batches of images and their numbers.
+    """Return batches of images and their indices.
 
     Args:
         loader: of the images.
         indices: int64 (n,), which images, in which order.
-        batch_size: images a batch; the last one may be smaller.
-        load: gives pixels of an image, uint8 (size, size, 3), from its index and `arguments`.
-        *arguments: the same for all.
+        batch_size: images per batch; the last batch may be smaller.
+        load: returns the pixels of an image, uint8 (size, size, 3), from its index and `arguments`.
+        *arguments: the same for all images.
 
     Returns:
-        Batches of (float32 (batch, size, size, 3) in [0, 255], int64 (batch,)); a number is an index of the loader's
+        Batches of (float32 (batch, size, size, 3) in [0, 255], int64 (batch,)); the integers are indices of the loader's
         images.
+
+    Examples:
+        >>> from data.image.transform import ImageTransform
+        >>> from data.sources import open_source
+        >>> loader = Loader(open_source("images"), ImageTransform(image_size=8, resize="crop"))
+        >>> [numbers.numpy().tolist() for _, numbers in batches(loader, np.array([5, 0, 1]), 2, loader.load)]
+        [[5, 0], [1]]
+        >>> batches(loader, np.array([5, 0, 1]), 2, loader.load).element_spec[0]
+        TensorSpec(shape=(None, 8, 8, 3), dtype=tf.float32, name=None)
     """
     shape, dtype = loader.transform.shape, tf.as_dtype(loader.transform.dtype)
 
@@ -62,24 +83,34 @@ def batches(
 
 
 def evaluation_batches(loader: Loader, indices: Indices, batch_size: int) -> tf.data.Dataset:
-    """Images as they are, in the order of `indices`, none left out.
+    """Return batches of unchanged images, all of them, in the order of `indices`.
 
     Returns:
-        Batches as of `batches`; the last one may be smaller.
+        Batches as from `batches`; the last batch may be smaller.
+
+    Examples:
+        >>> from data.image.transform import ImageTransform
+        >>> from data.sources import open_source
+        >>> loader = Loader(open_source("images"), ImageTransform(image_size=8, resize="crop"))
+        >>> [numbers.numpy().tolist() for _, numbers in evaluation_batches(loader, [5, 0, 1], batch_size=2)]
+        [[5, 0], [1]]
+        >>> [pixels.shape for pixels, _ in evaluation_batches(loader, [5], batch_size=2)]
+        [TensorShape([1, 8, 8, 3])]
     """
     images = batches(loader, np.asarray(indices, dtype=np.int64), batch_size, loader.load)
     return images.prefetch(2).with_options(UNTUNED)
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
-    """The order in which an epoch takes its examples: positions, int64 (count,), each once.
+    """Return the order in which an epoch takes its examples: positions, int64 (count,), each once.
 
-    It depends on the seed and the epoch's number only, so that a fit that is resumed goes on as it would have.
+    It depends on the seed and the epoch's number only, so that a resumed fit continues as it would have.
 
-    >>> epoch_order(4, seed=0, epoch=1).tolist()
-    [3, 0, 2, 1]
-    >>> sorted(epoch_order(4, seed=0, epoch=2).tolist())
-    [0, 1, 2, 3]
+    Examples:
+        >>> epoch_order(4, seed=0, epoch=1).tolist()
+        [3, 0, 2, 1]
+        >>> sorted(epoch_order(4, seed=0, epoch=2).tolist())
+        [0, 1, 2, 3]
     """
     return np.random.default_rng([seed, epoch]).permutation(count)
 
@@ -93,21 +124,32 @@ def training_batches(
     first_epoch: int,
     epochs: int,
 ) -> tf.data.Dataset:
-    """One stream over all epochs from `first_epoch` to `epochs`: each epoch shuffled, resized and augmented again.
+    """Return one stream over the epochs from `first_epoch` to `epochs - 1`, each with its own order, resizing and augmentation.
 
     Order, resizing and augmentation depend on the seed and the epoch's number only, so a stream that starts at epoch 5
-    gives what a stream from the beginning gives there.
+    has the batches that a stream from the beginning has there.
 
     Args:
         loader: of the images.
         indices: which images.
-        batch_size: images a batch.
+        batch_size: images per batch.
         seed: from 0.
         first_epoch: the number of the first epoch, from 0.
-        epochs: the number of the epoch that is not given any more.
+        epochs: the number of the last epoch plus 1.
 
     Returns:
-        `ceil(len(indices) / batch_size)` batches an epoch, as of `batches`.
+        `ceil(len(indices) / batch_size)` batches per epoch, as from `batches`.
+
+    Examples:
+        >>> from data.image.transform import ImageTransform
+        >>> from data.sources import open_source
+        >>> loader = Loader(open_source("images"), ImageTransform(image_size=8, resize="crop"))
+        >>> whole = training_batches(loader, range(4), 4, seed=0, first_epoch=0, epochs=3)
+        >>> [numbers.numpy().tolist() for _, numbers in whole]
+        [[2, 0, 1, 3], [3, 0, 2, 1], [2, 1, 0, 3]]
+        >>> resumed = training_batches(loader, range(4), 4, seed=0, first_epoch=2, epochs=3)
+        >>> [numbers.numpy().tolist() for _, numbers in resumed]
+        [[2, 1, 0, 3]]
     """
     members = np.asarray(indices, dtype=np.int64)
 

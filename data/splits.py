@@ -1,4 +1,4 @@
-"""Train, validation and test: seeded, stratified, an image of every class in each, and nothing in two of them."""
+"""Train, validation and test splits: seeded, stratified, with every class in each split and nothing in two of them."""
 
 from __future__ import annotations
 
@@ -14,26 +14,36 @@ from data.examples import SPLITS, Examples
 from data.stratification import FREE, IndivisibleError, Units, divide, gather, units_of
 
 _COLUMNS = ("path", "label", "split")
-_DIGEST = "sha256"  # a further column, which runs of earlier versions lack
+_DIGEST = "sha256"  # an additional column, which runs of earlier versions lack
 
 
 def split_examples(examples: Examples, *, validation_fraction: float, test_fraction: float, seed: int) -> np.ndarray:
-    """Give every image a split.
+    """Assign a split to every image.
 
-    Splits that the source brings are kept; one of them that is missing is taken out of train. What belongs together, by
-    `groups` and `duplicates`, comes into one split, unless the source itself has it in several.
+    Splits of the source are kept; a missing validation or test split is taken from train. Images that belong together, by
+    `groups` and `duplicates`, go to one split, unless the source itself has them in several.
 
     Args:
-        examples: the images, with or without splits of their own.
+        examples: the images, with or without splits of the source.
         validation_fraction: of each class, or of each range of numbers, in (0, 1).
-        test_fraction: the same; the two together are below 1.
+        test_fraction: as `validation_fraction`; their sum is below 1.
         seed: the same seed gives the same splits for the same images.
 
     Returns:
-        An array of `SPLITS` names, one an image.
+        An array of `SPLITS` names, one per image.
 
     Raises:
-        DataError: a class has too few images, or groups of them, for one in each split.
+        DataError: a class has too few images, or groups of images, for one in each split.
+
+    Examples:
+        >>> from data.sources import open_source
+        >>> examples = open_source("images")
+        >>> splits = split_examples(examples, validation_fraction=0.25, test_fraction=0.125, seed=0)
+        >>> [int((splits == split).sum()) for split in SPLITS]
+        [15, 6, 3]
+        >>> split_examples(examples.subset([0, 8, 9]), validation_fraction=0.25, test_fraction=0.125, seed=0)
+        Traceback (most recent call last):
+        data.errors.DataError: class 'apple' has 1 image, but needs 3 (one for train and one for each of ...
     """
     given = np.array(examples.given_splits or ["train"] * len(examples), dtype=object)
     fractions = {"validation": validation_fraction, "test": test_fraction}
@@ -43,7 +53,7 @@ def split_examples(examples: Examples, *, validation_fraction: float, test_fract
     available = np.flatnonzero(given == "train")
     units = gather(examples, together, available)
     fixed = np.full(len(units.holds), FREE)
-    # What reaches into a split that is kept cannot be kept out of it; it stays where the source has it.
+    # Images that belong together with images of a kept split stay in train, where the source has them.
     fixed[units.of_image[np.isin(together[available], together[given != "train"])]] = parts.index("train")
     _check_enough(examples, units, fixed, parts, where=" in train" if examples.given_splits else "")
     targets = _split_targets(units, list(wanted.values()))
@@ -53,20 +63,30 @@ def split_examples(examples: Examples, *, validation_fraction: float, test_fract
 
 
 def fold_examples(examples: Examples, *, folds: int, fold: int, validation_fraction: float, seed: int) -> np.ndarray:
-    """Give every image a split for one of several folds, whose test splits have every image once.
+    """Assign a split to every image for one of several folds, whose test splits together contain every image once.
 
     Args:
-        examples: the images, without validation and test splits of their own.
-        folds: how many, at least 2.
-        fold: which, from 1 to `folds`: it is the test split.
-        validation_fraction: of what the other folds have of each class, or of each range of numbers, in (0, 1).
+        examples: the images, without validation and test splits of the source.
+        folds: number of folds, at least 2.
+        fold: the fold that is the test split, from 1 to `folds`.
+        validation_fraction: of each class, or of each range of numbers, in the other folds, in (0, 1).
         seed: the same seed gives the same folds for the same images.
 
     Returns:
         As `split_examples`.
 
     Raises:
-        DataError: a class has too few images, or groups of them, or the source brings its own splits.
+        DataError: a class has too few images, or groups of images, or the source has its own splits.
+
+    Examples:
+        >>> from data.sources import open_source
+        >>> examples = open_source("images")
+        >>> splits = fold_examples(examples, folds=4, fold=1, validation_fraction=0.25, seed=0)
+        >>> [int((splits == split).sum()) for split in SPLITS]
+        [12, 6, 6]
+        >>> fold_examples(examples, folds=9, fold=1, validation_fraction=0.25, seed=0)
+        Traceback (most recent call last):
+        data.errors.DataError: class 'apple' has 8 images, but needs 9 (one for each fold); add images or take fewer folds
     """
     if set(examples.given_splits or ()) - {"train"}:
         raise DataError(
@@ -88,26 +108,34 @@ def fold_examples(examples: Examples, *, folds: int, fold: int, validation_fract
 
 
 def few_shot_subset(examples: Examples, splits: np.ndarray, *, shots: int, seed: int) -> tuple[Examples, np.ndarray]:
-    """Leave out of train all but a fixed number of images of each class.
+    """Keep only a fixed number of images of each class in train.
 
     Args:
         examples: of one or several classes each.
         splits: (n,) of `SPLITS` names.
-        shots: how many images of each class train keeps; where an image has several classes, at least so many.
-        seed: the same seed gives the same images, and among them those of any smaller number of shots, if each has one
-            class.
+        shots: number of images of each class that train keeps; if an image has several classes, at least this number.
+        seed: the same seed gives the same images. If each image has one class, more shots keep the images of fewer shots.
 
     Returns:
-        The images that stay, and their splits; those of validation and test all stay.
+        The images kept, and their splits; all of validation and test are kept.
 
     Raises:
-        DataError: a class has fewer in train.
+        DataError: a class has fewer images in train.
+
+    Examples:
+        >>> from data.sources import open_source
+        >>> few, splits = few_shot_subset(open_source("images"), np.array(["train", "test"] * 12), shots=1, seed=0)
+        >>> [int((splits == split).sum()) for split in SPLITS]
+        [3, 0, 12]
+        >>> few_shot_subset(open_source("images"), np.array(["train"] * 24), shots=9, seed=0)
+        Traceback (most recent call last):
+        data.errors.DataError: class 'apple' has 8 images in train, but needs 9 for 9 shots; take fewer shots, or add images
     """
     random = np.random.default_rng(seed)
     train = splits == "train"
     members = [np.flatnonzero(train & examples.labels.has(label)) for label in range(len(examples.class_names))]
     kept = ~train
-    for label in sorted(range(len(members)), key=lambda one: len(members[one])):  # the rarest have the least choice
+    for label in sorted(range(len(members)), key=lambda one: len(members[one])):  # the rarest first
         if len(members[label]) < shots:
             raise DataError(
                 f"class {examples.class_names[label]!r} has {_plural(len(members[label]), 'image')} in train, "
@@ -133,11 +161,11 @@ def _divide(
 
 
 def _split_targets(units: Units, fractions: Sequence[float]) -> np.ndarray:
-    """How many images of each class or bin each wanted split gets, and train: float (fractions + 1, strata - 1)."""
+    """Return the images of each class or bin for each wanted split, and train: float (fractions + 1, strata - 1)."""
     totals = units.totals[:-1]
     left, targets = totals.copy(), []
     for index, fraction in enumerate(fractions):
-        if units.may_be_empty:  # what one bin loses by rounding, the next gets
+        if units.may_be_empty:  # what one bin loses by rounding, the next bin gets
             targets.append(np.diff(np.round(fraction * np.cumsum(totals)), prepend=0))
             continue
         spare = left - (len(fractions) - index)  # one for train and each split to come
@@ -147,7 +175,7 @@ def _split_targets(units: Units, fractions: Sequence[float]) -> np.ndarray:
 
 
 def _fold_targets(units: Units, folds: int) -> np.ndarray:
-    """The same for folds, float (folds, strata - 1); what cannot be shared out evenly goes round from fold to fold."""
+    """Return the images of each class or bin for each fold, float (folds, strata - 1); remainders go to the folds in turn."""
     totals = units.totals[:-1]
     first = np.cumsum(totals) - totals
     turn = (np.arange(folds)[:, None] - first) % folds
@@ -179,7 +207,7 @@ def _too_few(examples: Examples, units: Units, stratum: int, found: int, where: 
 
 
 def _subject(examples: Examples, units: Units, stratum: int) -> str:
-    """A stratum that has to be in every part, in words."""
+    """Describe a stratum that must be in every part."""
     return examples.source if stratum == units.whole else f"class {examples.class_names[stratum]!r}"
 
 
@@ -188,7 +216,20 @@ def _plural(count: int, name: str) -> str:
 
 
 def write_splits(examples: Examples, splits: Sequence[str] | np.ndarray) -> str:
-    """The text of `splits.csv`: path,label,split, with the label as text, and sha256 once the images have been read."""
+    """Return the text of `splits.csv`: path, label as text, split, and sha256 if the images have been read.
+
+    Examples:
+        >>> from data.sources import open_source
+        >>> examples = open_source("images").subset([0, 8])
+        >>> print(write_splits(examples, ["train", "test"]), end="")
+        path,label,split
+        apple/00.png,apple,train
+        banana/00.png,banana,test
+        >>> print(write_splits(replace(examples, digests=("6ca1", "f02b")), ["train", "test"]), end="")
+        path,label,split,sha256
+        apple/00.png,apple,train,6ca1
+        banana/00.png,banana,test,f02b
+    """
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     digests = [[one] for one in examples.digests] if examples.digests else [[]] * len(examples)
@@ -199,17 +240,28 @@ def write_splits(examples: Examples, splits: Sequence[str] | np.ndarray) -> str:
 
 
 def read_splits(text: str, examples: Examples) -> tuple[Examples, np.ndarray]:
-    """Give images the splits of an earlier run.
+    """Restore the splits of an earlier run.
 
     Args:
-        text: a `splits.csv`.
+        text: the text of a `splits.csv`.
         examples: the source of that run, opened again.
 
     Returns:
-        The images named in the file, in its order, and their splits. Images and classes that came later are left out.
+        The images named in the file, in its order, and their splits. Images and classes added later are left out.
 
     Raises:
-        DataError: the file is damaged, or images of it are gone or have another class now.
+        DataError: the file is damaged, or some of its images are gone or have another class now.
+
+    Examples:
+        >>> from data.sources import open_source
+        >>> examples = open_source("images")
+        >>> text = write_splits(examples.subset([8, 0]), ["train", "test"])
+        >>> chosen, splits = read_splits(text, examples)
+        >>> chosen.keys, splits.tolist()
+        (('banana/00.png', 'apple/00.png'), ['train', 'test'])
+        >>> read_splits(text, examples.subset([0]))
+        Traceback (most recent call last):
+        data.errors.DataError: 1 image is of this run no longer in images (banana/00.png); put back what is missing
     """
     rows = read_rows(text)
     index_of = {key: index for index, key in enumerate(examples.keys)}
@@ -230,11 +282,20 @@ def read_splits(text: str, examples: Examples) -> tuple[Examples, np.ndarray]:
 
 
 def changed_since(text: str, examples: Examples) -> list[str]:
-    """The images whose files are no longer those of an earlier run.
+    """Return the images whose files have changed since an earlier run.
 
     Args:
-        text: a `splits.csv`; without digests, as earlier versions wrote it, nothing can be told.
-        examples: what `read_splits` gives for it.
+        text: the text of a `splits.csv`. Without digests, as earlier versions wrote it, the result is empty.
+        examples: the images from `read_splits`, with digests.
+
+    Examples:
+        >>> from data.sources import open_source
+        >>> examples = replace(open_source("images").subset([0, 8]), digests=("6ca1", "f02b"))
+        >>> text = write_splits(examples, ["train", "test"])
+        >>> changed_since(text, replace(examples, digests=("6ca1", "9d3e")))
+        ['banana/00.png']
+        >>> changed_since(text, examples)
+        []
     """
     digests = examples.digests or ()
     return [
@@ -243,15 +304,29 @@ def changed_since(text: str, examples: Examples) -> list[str]:
 
 
 def describe_changed(names: Sequence[str], source: str) -> str:
-    """A clause that says which images have changed."""
+    """Return a clause about images that have changed.
+
+    Examples:
+        >>> describe_changed(["apple/00.png"], "images")
+        'the files of 1 image of images (apple/00.png)'
+        >>> describe_changed(["apple/00.png", "banana/00.png"], "images")
+        'the files of 2 images of images (apple/00.png, …)'
+    """
     return f"the files of {len(names):,} {'image' if len(names) == 1 else 'images'} of {source} ({_first(names)})"
 
 
 def read_rows(text: str) -> list[dict[str, str]]:
-    """The lines of a `splits.csv`: path, label, split, and sha256 where the images had been read.
+    r"""Return the lines of a `splits.csv`: path, label, split, and sha256 if the images had been read.
 
     Raises:
         DataError: the file is damaged.
+
+    Examples:
+        >>> read_rows("path,label,split\napple/00.png,apple,train")
+        [{'path': 'apple/00.png', 'label': 'apple', 'split': 'train'}]
+        >>> read_rows("path,label")
+        Traceback (most recent call last):
+        data.errors.DataError: the run's splits.csv is damaged; every line of it is path,label,split
     """
     rows = list(csv.DictReader(io.StringIO(text)))
     if not rows or any(set(row) - {_DIGEST} != set(_COLUMNS) or row["split"] not in SPLITS for row in rows):
@@ -268,10 +343,24 @@ def _first(names: Sequence[str]) -> str:
 
 
 def split_indices(splits: np.ndarray) -> dict[str, np.ndarray]:
-    """Where each split's images are: name -> int64 (n,)."""
+    """Return the positions of each split's images: name -> int64 (n,).
+
+    Examples:
+        >>> {split: found.tolist() for split, found in split_indices(np.array(["train", "test", "train"])).items()}
+        {'train': [0, 2], 'validation': [], 'test': [1]}
+        >>> {split: found.tolist() for split, found in split_indices(np.array([])).items()}
+        {'train': [], 'validation': [], 'test': []}
+    """
     return {split: np.flatnonzero(splits == split) for split in SPLITS}
 
 
 def evenly_chosen(total: int, most: int) -> np.ndarray:
-    """Positions of at most `most` of `total` things, from the first to the last, int64."""
+    """Return at most `most` positions, evenly spread over `total`, from the first to the last, int64.
+
+    Examples:
+        >>> evenly_chosen(10, 4).tolist()
+        [0, 3, 6, 9]
+        >>> evenly_chosen(3, 10).tolist()
+        [0, 1, 2]
+    """
     return np.linspace(0, total - 1, min(total, most)).round().astype(int)

@@ -1,9 +1,9 @@
-"""Divides images into parts: each gets its share of every class, and images that belong together stay together.
+"""Division of images into parts: each part gets its share of every class, and images that belong together stay together.
 
-What is divided are units: images of one group, or that show the same, are one. Like iterative stratification (Sechidis
+The division is into units: images of one group, or that show the same, are one unit. Like iterative stratification (Sechidis
 et al. 2011, https://doi.org/10.1007/978-3-642-23808-6_10) it begins with the rarest class, whose units have the least
-choice, and gives each unit to a part that is still in need of it. Unlike it, a unit may hold several images and
-classes, and a class that has as many units as there are parts comes into each.
+choice, and assigns each unit to a part that still needs it. In addition, a unit may hold several images and classes, and a
+class with as many units as there are parts is in each part.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import numpy as np
 
 from data.examples import Examples
 
-FREE = -1  # in place of a unit's part, while it has none
-_ATTEMPTS = 20  # each with another order of units; the first nearly always does
-_ROUNDS = 10  # each looks at every unit
-_EPSILON = 1e-9  # of an error, in which sums of fractions are the same
+FREE = -1  # the part of a unit without one
+_ATTEMPTS = 20  # each with another order of units; the first nearly always succeeds
+_ROUNDS = 10  # each tries every unit
+_EPSILON = 1e-9  # errors that differ by less are equal, up to rounding
 
 
 class IndivisibleError(Exception):
@@ -32,16 +32,16 @@ class IndivisibleError(Exception):
 
 @dataclass(frozen=True)
 class Units:
-    """What is divided, with what it holds.
+    """Units and their contents.
 
-    The strata are what each part gets its share of: the classes, or bins of each number, and then all images.
+    The strata are what each part gets its share of: the classes, or bins of each number, and finally all images.
 
     Attributes:
         of_image: int64 (images,), the unit of each image, numbered in the order of their first images.
-        holds: of each unit, how many of its images are in each stratum, those of none left out.
-        holders: of each stratum, the units with images in it: int64 (units,).
+        holds: for each unit, the number of its images in each stratum, zeros left out.
+        holders: for each stratum, the units with images in it: int64 (units,).
         totals: int64 (strata,), images in each stratum.
-        required: the strata that have to be in every part: the classes and all images, but no bin.
+        required: the strata that must be in every part: the classes and all images, but no bin.
     """
 
     of_image: np.ndarray
@@ -52,24 +52,33 @@ class Units:
 
     @property
     def whole(self) -> int:
-        """The last stratum: all images."""
+        """Position of the last stratum: all images."""
         return len(self.totals) - 1
 
     @property
     def may_be_empty(self) -> bool:
-        """Whether a part may have no images of a stratum but the last: they are bins."""
+        """Whether a part may have no images of a stratum other than the last: if these strata are bins."""
         return self.required.start == self.whole
 
     def whole_targets(self, targets: np.ndarray) -> np.ndarray:
-        """Add the last stratum, all images, to targets (parts, strata - 1) of the others, in proportion."""
+        """Append the last stratum, all images, to targets (parts, strata - 1) of the other strata, in proportion."""
         shares = targets.sum(axis=1, keepdims=True) / targets.sum()
         return np.hstack([targets, shares * self.totals[-1]])
 
 
 def units_of(examples: Examples) -> np.ndarray:
-    """Which images belong together: int64 (n,), the same number for images of a group or that show the same.
+    """Return which images belong together: int64 (n,), the same number for images of a group or that show the same.
 
-    It holds over several steps: two groups that have an image in common are one unit.
+    The relation is transitive: two groups that have an image in common are one unit.
+
+    Examples:
+        >>> from dataclasses import replace
+        >>> from data.sources import open_source
+        >>> examples = open_source("images").subset(range(4))
+        >>> units_of(replace(examples, groups=("anna", "ben", "anna", ""))).tolist()
+        [0, 1, 0, 2]
+        >>> units_of(replace(examples, groups=("anna", "ben", "anna", ""), duplicates=np.array([0, 1, 2, 1]))).tolist()
+        [0, 1, 0, 1]
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -84,7 +93,7 @@ def units_of(examples: Examples) -> np.ndarray:
     if not ties:
         return every
     members = np.concatenate([tied for tied, _ in ties])
-    # A tie is a node beside the images, which it connects.
+    # Each tie is an additional node, connected to its images.
     nodes = np.concatenate([number + index * len(every) for index, (_, number) in enumerate(ties, start=1)])
     size = (len(ties) + 1) * len(every)
     graph = coo_array((np.ones(len(members), np.int8), (members, nodes)), shape=(size, size))
@@ -92,12 +101,20 @@ def units_of(examples: Examples) -> np.ndarray:
 
 
 def gather(examples: Examples, together: np.ndarray, chosen: np.ndarray) -> Units:
-    """Count what units hold.
+    """Count the contents of units.
 
     Args:
-        examples: some of which are to be divided.
-        together: int (n,), the same number for images that are to stay together.
-        chosen: int64 (m,), positions of those that are to be divided; the units know no others.
+        examples: a set that contains the images to divide.
+        together: int (n,), the same number for images that must stay together.
+        chosen: int64 (m,), positions of the images to divide; the units contain no other images.
+
+    Examples:
+        >>> from data.sources import open_source
+        >>> examples = open_source("images")
+        >>> gather(examples, np.arange(24), np.arange(24)).totals.tolist()  # three classes, and all images
+        [8, 8, 8, 24]
+        >>> gather(examples, np.zeros(24), np.array([0, 1, 8])).holds  # one unit
+        [{0: 2, 1: 1, 3: 3}]
     """
     from scipy.sparse import coo_array
 
@@ -121,7 +138,7 @@ def gather(examples: Examples, together: np.ndarray, chosen: np.ndarray) -> Unit
 
 
 def _numbered(units: np.ndarray) -> np.ndarray:
-    """The same units, numbered from 0 in the order of their first images."""
+    """Renumber units from 0 in the order of their first images."""
     _, first, inverse = np.unique(units, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[inverse]
 
@@ -129,20 +146,30 @@ def _numbered(units: np.ndarray) -> np.ndarray:
 def divide(
     units: Units, targets: np.ndarray, random: np.random.Generator, fixed: np.ndarray | None = None
 ) -> np.ndarray:
-    """Give every unit a part.
+    """Assign a part to every unit.
 
     Args:
-        units: what is divided.
-        targets: float (parts, strata), how many images of each stratum each part is to get. Where units of one image
-            have one class each, and targets are whole numbers, parts get exactly this.
-        random: draws the units.
+        units: the units to divide.
+        targets: float (parts, strata), the number of images of each stratum for each part. If units are single images of one
+            class and targets are whole numbers, parts get exactly these numbers.
+        random: source of the order of units.
         fixed: int64 (units,), the part of units that have one already, else `FREE`.
 
     Returns:
         int64 (images,), the part of each image.
 
     Raises:
-        IndivisibleError: a required stratum is in fewer units than there are parts, or no way was found to have it in each.
+        IndivisibleError: a required stratum is in fewer units than there are parts, or no division with it in each was found.
+
+    Examples:
+        >>> from data.sources import open_source
+        >>> units = gather(open_source("images"), np.arange(24), np.arange(24))
+        >>> targets = np.array([[6.0, 6.0, 6.0, 18.0], [2.0, 2.0, 2.0, 6.0]])
+        >>> np.bincount(divide(units, targets, np.random.default_rng(0))).tolist()
+        [18, 6]
+        >>> fixed = np.repeat([1, FREE], [2, 22])
+        >>> divide(units, targets, np.random.default_rng(0), fixed)[:8].tolist()
+        [1, 1, 0, 0, 0, 0, 0, 0]
     """
     start = np.full(len(units.holds), FREE) if fixed is None else fixed
     for attempt in range(_ATTEMPTS):
@@ -160,12 +187,12 @@ def divide(
 
 
 class _Division:
-    """Parts in the making.
+    """Parts under construction.
 
     Attributes:
         part_of: the part of each unit, or `FREE`.
-        need: by part and stratum, images that are wanting; below 0 where there are too many.
-        present: by part and stratum, units.
+        need: by part and stratum, the number of images missing; below 0 if there are too many.
+        present: by part and stratum, the number of units.
     """
 
     def __init__(self, units: Units, targets: np.ndarray, start: np.ndarray) -> None:
@@ -180,7 +207,7 @@ class _Division:
             self._put(unit, int(start[unit]))
 
     def fill(self, random: np.random.Generator) -> None:
-        """Give every free unit a part, those of the rarest stratum first."""
+        """Assign a part to every free unit, starting with the rarest stratum."""
         orders = [order[[not self.fixed[unit] for unit in order.tolist()]] for order in self.units.holders]
         for order in orders:
             random.shuffle(order)
@@ -188,11 +215,11 @@ class _Division:
             waiting = [unit for unit in orders[stratum].tolist() if self.part_of[unit] == FREE]
             for left, unit in zip(range(len(waiting), 0, -1), waiting, strict=True):
                 lacking = self._lacking(stratum)
-                # As many units are left as parts have none: what is left is for them.
+                # The last units go to the parts that have none yet.
                 self._put(unit, self._choose(unit, stratum, lacking if left <= len(lacking) else self.parts))
 
     def complete(self) -> None:
-        """Bring every required stratum into every part, by moving units that are not missed where they are."""
+        """Bring every required stratum into every part, by moving units that their parts can spare."""
         for stratum in self.units.required:
             for part in self._lacking(stratum):
                 movable = [unit for unit in self.units.holders[stratum].tolist() if self._can_go(unit)]
@@ -203,7 +230,7 @@ class _Division:
                 self._put(unit, part)
 
     def improve(self) -> None:
-        """Move single units to where they bring the parts nearer to their targets, until none does or for some rounds."""
+        """Move single units that bring the parts nearer to their targets, until none does or for some rounds."""
         for _ in range(_ROUNDS):
             moved = False
             for unit, part in enumerate(self.part_of):
@@ -224,7 +251,7 @@ class _Division:
         return [part for part in self.parts if not self.present[part][stratum]]
 
     def _choose(self, unit: int, stratum: int, parts: Sequence[int]) -> int:
-        """The first part that has room for a unit, or else that which it harms least."""
+        """Return the first part that has room for a unit, or else the part with the least cost."""
         costs = [self._cost(unit, part) for part in parts]
         size = self.units.holds[unit][stratum]
         for part, cost in zip(parts, costs, strict=True):
@@ -233,7 +260,7 @@ class _Division:
         return parts[costs.index(min(costs))]
 
     def _cost(self, unit: int, part: int, sign: int = 1) -> float:
-        """What a unit adds to the squared error of a part, in proportion to each stratum; -1 for taking it out."""
+        """Return what a unit adds to a part's squared error, relative to each stratum's size; `sign` -1 for removing it."""
         need = self.need[part]
         held = self.units.holds[unit].items()
         return sum(count * (count - 2 * sign * need[stratum]) * self.weights[stratum] for stratum, count in held)

@@ -1,4 +1,4 @@
-"""Where the time of the input goes: seconds and images of each of its stages."""
+"""Timing of the input: seconds and images of each of its stages."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class StageClock:
     """Times the stages of the input, in any number of threads at once.
 
     Attributes:
-        seconds: by stage, what its passes took by the clock on the wall, summed over threads: with two threads at work
-            it grows by up to two seconds a second.
-        examples: by stage, how many went through.
+        seconds: by stage, the wall-clock time of its passes, summed over threads: with two threads at work it grows by up to
+            two seconds per second.
+        examples: by stage, the number of examples that passed.
     """
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class StageClock:
 
     @contextmanager
     def time(self, stage: str, examples: int = 1) -> Iterator[None]:
-        """Count what happens within as a pass of images through a stage; one that raises is not counted."""
+        """Count what happens within the context as a pass of examples through a stage; a pass that raises is not counted."""
         started = time.perf_counter()
         yield
         seconds = time.perf_counter() - started
@@ -34,6 +34,6 @@ class StageClock:
             self.examples[stage] += examples
 
     def rates(self) -> dict[str, float]:
-        """Images a second of one thread, by stage, in the order in which the stages were first seen."""
+        """Return the images per second of one thread, by stage, in the order in which the stages first occurred."""
         with self._lock:
             return {stage: count / self.seconds[stage] for stage, count in self.examples.items()}

@@ -1,4 +1,4 @@
-"""What makes arrays of the bytes of an example: all that depends on whether it is an image, a sound or a text."""
+"""`Transform`: from the bytes of an example to arrays, with all that depends on whether it is an image, a sound or a text."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 
 from data.timing import StageClock
 
-# What decides a view of an example, as for `np.random.SeedSequence`, which takes integers from 0 of any size, and to which
-# zeros at the end mean nothing; None for the example as it is.
+# The seed of a view of an example, as for `np.random.SeedSequence`, which takes integers of any size from 0 up and ignores
+# zeros at the end; None for the unchanged example.
 Seed = Sequence[int] | None
 
 
@@ -19,17 +19,17 @@ class Transform(Protocol):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of each array."""
+        """Shape of each array."""
         ...
 
     @property
     def dtype(self) -> str:
-        """Of the values, as NumPy calls it."""
+        """NumPy's name of the values' type."""
         ...
 
     @property
     def key(self) -> Mapping[str, Any]:
-        """All that the array of an example as it is depends on, besides the example's bytes."""
+        """All that the array of an unchanged example depends on, besides the example's bytes."""
         ...
 
     @property
@@ -39,12 +39,12 @@ class Transform(Protocol):
 
     @property
     def is_augmented(self) -> bool:
-        """Whether views differ from the example as it is."""
+        """Whether views differ from the unchanged example."""
         ...
 
     @property
     def is_live(self) -> bool:
-        """Whether views are drawn again in every epoch, which rules out a cache of them."""
+        """Whether new views are drawn in every epoch, which rules out a cache of views."""
         ...
 
     def views(
@@ -54,12 +54,12 @@ class Transform(Protocol):
 
         Args:
             encoded: the bytes of its file.
-            seeds: one for each view.
-            stages: times what is done.
-            spare: give the example as it is, too, where that costs no other decode.
+            seeds: one per view.
+            stages: times the stages.
+            spare: return the unchanged example, too, if the same decode serves it.
 
         Returns:
-            The views, (len(seeds), *shape); and the example as it is, or None.
+            The views, (len(seeds), *shape); and the unchanged example, or None.
 
         Raises:
             ValueError: the bytes cannot be used; the text says why in a few words.

@@ -1,1 +1,1 @@
-"""Networks: backbones, heads, and what trains of them."""
+"""Networks: backbones, heads, and the choice of what trains."""

@@ -1,4 +1,4 @@
-"""Joins the parts: pixels -> the backbone's scaling -> backbone -> head -> logits, or numbers."""
+"""Building of models: pixels -> the backbone's scaling -> backbone -> head -> logits, or numbers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def build_model(
         weights: of the backbone, from `spec.resolve_weights`; None for random weights.
         task: a key of `models.heads.OUTPUTS`.
         head: a key of `models.heads.HEADS`.
-        dropout: in the head, in [0, 1).
+        dropout: rate of the head's dropout, in [0, 1).
         seed: of the head's initial weights and dropout.
 
     Returns:
@@ -45,6 +45,14 @@ def build_model(
 
     Raises:
         ModelError: the image size or the weights do not fit the backbone.
+
+    Examples:
+        >>> from models.backbones import find_backbone
+        >>> build_model(find_backbone("mobilenet_v3_small"), num_classes=3, image_size=32).output_shape
+        (None, 3)
+        >>> build_model(find_backbone("mobilenet_v3_small"), num_classes=3, image_size=16)
+        Traceback (most recent call last):
+        models.errors.ModelError: mobilenet_v3_small cannot take images of 16 pixels; its smallest size is 32, ...
     """
     image_size = image_size or spec.image_size
     spec.check(image_size=image_size, weights=weights)
@@ -56,9 +64,19 @@ def build_model(
 
 
 def with_predictions(model: keras.Model) -> keras.Model:
-    """The same model with what it answers, float32 (batch, num_classes), in place of logits; the weights are shared.
+    """Return the same model with predictions, float32 (batch, num_classes), in place of logits; the weights are shared.
 
-    That is a probability a class, or numbers, by `models.heads.OUTPUTS`; a model that was not built here stays as it is.
+    Predictions are one probability per class, or numbers, by `models.heads.OUTPUTS`. A model that was not built here is
+    returned unchanged.
+
+    Examples:
+        >>> features = keras.Input((4,))
+        >>> model = keras.Model(features, keras.layers.Dense(3, name="logits")(features))
+        >>> with_predictions(model).layers[-1].activation.__name__
+        'softmax'
+        >>> model = keras.Model(features, keras.layers.Dense(3, name="numbers")(features))
+        >>> with_predictions(model) is model
+        True
     """
     output = output_of(model)
     if output is None or output.activation == "linear":
@@ -68,9 +86,16 @@ def with_predictions(model: keras.Model) -> keras.Model:
 
 
 def forward_pass(model: keras.Model) -> Callable[[Any], Any]:
-    """What a model makes of batches of any size, as one TensorFlow graph.
+    """Return a model's inference as one TensorFlow graph, for batches of any size.
 
-    It is traced once; Keras' own `predict` does that again for each size of batch, a second or more a time.
+    It is traced once. Keras' own `predict` traces again for each batch size, a second or more each time.
+
+    Examples:
+        >>> predict = forward_pass(keras.Sequential([keras.Input((2,)), keras.layers.Rescaling(0.5)]))
+        >>> predict(keras.ops.ones((3, 2))).numpy().tolist()
+        [[0.5, 0.5], [0.5, 0.5], [0.5, 0.5]]
+        >>> predict(keras.ops.ones((1, 2))).numpy().tolist()  # another batch size, the same graph
+        [[0.5, 0.5]]
     """
     import tensorflow as tf
 
@@ -79,12 +104,20 @@ def forward_pass(model: keras.Model) -> Callable[[Any], Any]:
 
 
 def load_model(path: Path) -> keras.Model:
-    """Load a `.keras` file, without its optimizer; custom code that it may hold is not run.
+    """Load a `.keras` file, without its optimizer; custom code in it is not run.
 
     Raises:
-        ModelError: it cannot be loaded.
+        ModelError: the file cannot be loaded.
+
+    Examples:
+        >>> keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]).save("model.keras")
+        >>> load_model(Path("model.keras")).output_shape
+        (None, 3)
+        >>> load_model(Path("apple.png"))
+        Traceback (most recent call last):
+        models.errors.ModelError: apple.png cannot be loaded: it is not a .keras archive, or it is damaged
     """
-    if not zipfile.is_zipfile(path):  # Keras would say that there is no such file
+    if not zipfile.is_zipfile(path):  # Keras would report that the file does not exist
         raise ModelError(f"{path} cannot be loaded: it is not a .keras archive, or it is damaged")
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
@@ -94,7 +127,18 @@ def load_model(path: Path) -> keras.Model:
 
 
 def reseed(model: keras.Model, seed: int) -> None:
-    """Start all random layers (dropout) of a model from a seed, so that an epoch is random in the same way each time."""
+    """Set the seed of all random layers (dropout) of a model, so that an epoch is random in the same way each time.
+
+    Examples:
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dropout(0.5)])
+        >>> reseed(model, 7)
+        >>> model.layers[0].seed_generator.state.numpy().tolist()[0]
+        7
+        >>> first = model(keras.ops.ones((1, 4)), training=True).numpy().tolist()
+        >>> reseed(model, 7)
+        >>> model(keras.ops.ones((1, 4)), training=True).numpy().tolist() == first
+        True
+    """
     for position, layer in enumerate(model._flatten_layers()):
         generator = getattr(layer, "seed_generator", None)
         if generator is not None:

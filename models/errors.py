@@ -1,5 +1,5 @@
-"""The error of this package that a user can mend: the command line shows its text alone and exits with 2."""
+"""The error of this package that a user can fix: the command line shows its text alone and exits with 2."""
 
 
 class ModelError(ValueError):
-    """A backbone, head, weights file or image size that cannot be used. The text says what was found and how to mend it."""
+    """A backbone, head, weights file or image size that cannot be used. The text says what was found and how to fix it."""

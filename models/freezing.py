@@ -1,8 +1,8 @@
-"""Which layers of a backbone train.
+"""Freezing: which layers of a backbone train.
 
-The BatchNormalization policy is set on the layers themselves: `trainable = False` is what keeps one in inference mode.
+The BatchNormalization policy is set on the layers themselves: `trainable = False` keeps a layer in inference mode.
 Calling the backbone with `training=False` does not: inside `fit` the outer model's `training=True` overrides it (Keras 3,
-issue 20285), and the moving statistics move.
+issue 20285), and the moving statistics change.
 """
 
 from __future__ import annotations
@@ -18,12 +18,34 @@ if TYPE_CHECKING:  # strategies, which `--help` reads, import this
 
 
 def freeze(model: keras.Model) -> None:
-    """Keep the backbone as it is: nothing in it trains, and its BatchNormalization layers are in inference mode."""
+    """Freeze the whole backbone: nothing in it trains, and its BatchNormalization layers are in inference mode.
+
+    Examples:
+        >>> import keras
+        >>> backbone = keras.Sequential([keras.layers.Dense(4)], name="backbone")
+        >>> model = keras.Sequential([keras.Input((8,)), backbone, keras.layers.Dense(2)])
+        >>> len(model.trainable_weights)
+        4
+        >>> freeze(model)
+        >>> len(model.trainable_weights)  # of the head
+        2
+    """
     model.get_layer(BACKBONE_LAYER).trainable = False
 
 
 def blocks_of(model: keras.Model, spec: BackboneSpec) -> list[list[keras.layers.Layer]]:
-    """The backbone's layers, grouped into blocks from the input to the output."""
+    """Return the backbone's layers, grouped into blocks from the input to the output.
+
+    Examples:
+        >>> import keras
+        >>> from models.backbones import find_backbone
+        >>> layers = [keras.layers.Dense(4, name=name) for name in ("block1_a", "block1_b", "block2_a")]
+        >>> model = keras.Sequential([keras.Input((8,)), keras.Sequential(layers, name="backbone")])
+        >>> [[layer.name for layer in block] for block in blocks_of(model, find_backbone("vgg16"))]
+        [['block1_a', 'block1_b'], ['block2_a']]
+        >>> len(blocks_of(model, find_backbone("resnet50")))  # another naming scheme: one block
+        1
+    """
     blocks: list[list[keras.layers.Layer]] = [[]]
     current = None
     for layer in model.get_layer(BACKBONE_LAYER).layers:
@@ -41,11 +63,21 @@ def unfreeze_blocks(model: keras.Model, spec: BackboneSpec, last: int, *, train_
     Args:
         model: from `models.builder.build_model`.
         spec: its backbone.
-        last: number of blocks, at least 1; more than there are means all.
-        train_batch_norm: also adapt the statistics of the BatchNormalization layers in those blocks.
+        last: number of blocks, at least 1; a larger number than there are means all.
+        train_batch_norm: also adapt the statistics of the BatchNormalization layers in these blocks.
 
     Returns:
         The name of the first layer that trains: the freeze boundary lies below it.
+
+    Examples:
+        >>> import keras
+        >>> from models.backbones import find_backbone
+        >>> layers = [keras.layers.Dense(4, name=name) for name in ("block1_a", "block1_b", "block2_a")]
+        >>> model = keras.Sequential([keras.Input((8,)), keras.Sequential(layers, name="backbone")])
+        >>> unfreeze_blocks(model, find_backbone("vgg16"), last=1)
+        'block2_a'
+        >>> unfreeze_blocks(model, find_backbone("vgg16"), last=9)
+        'block1_a'
     """
     boundary = blocks_of(model, spec)[-last:][0][0].name
     unfreeze_from(model, boundary, train_batch_norm=train_batch_norm)
@@ -57,6 +89,17 @@ def unfreeze_from(model: keras.Model, layer_name: str, *, train_batch_norm: bool
 
     Raises:
         ModelError: the backbone has no such layer.
+
+    Examples:
+        >>> import keras
+        >>> layers = [keras.layers.Dense(4, name="stem"), keras.layers.BatchNormalization(name="norm")]
+        >>> model = keras.Sequential([keras.Input((8,)), keras.Sequential(layers, name="backbone")])
+        >>> unfreeze_from(model, "stem")
+        >>> [layer.trainable for layer in layers]
+        [True, False]
+        >>> unfreeze_from(model, "top")
+        Traceback (most recent call last):
+        models.errors.ModelError: the backbone has no layer 'top'; it has stem, norm
     """
     import keras
 

@@ -1,6 +1,6 @@
-"""Heads: from a backbone's features to one logit a class, or one number each. A head is one function and one row of `HEADS`.
+"""Heads: from a backbone's features to one logit per class, or numbers. A head is one function and one row of `HEADS`.
 
-What the last layer's values mean is a row of `OUTPUTS`, by the task that a model is for.
+The meaning of the last layer's values is a row of `OUTPUTS`, chosen by the model's task.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Output:
-    """What the values of a head's last layer are.
+    """Meaning of the values of a head's last layer.
 
     Attributes:
-        layer: name of that layer, by which a saved model tells its task.
-        predictions: name of what the model answers with, in exported files.
-        activation: from the layer's values to the predictions, of Keras.
+        layer: name of that layer, from which a saved model's task is known.
+        predictions: name of the predictions, in exported files.
+        activation: Keras activation from the layer's values to the predictions.
     """
 
     layer: str
@@ -30,7 +30,7 @@ class Output:
     activation: str
 
 
-NUMBERS = "numbers"  # what a model answers with that gives no probabilities
+NUMBERS = "numbers"  # predictions that are not probabilities
 
 OUTPUTS: dict[str, Output] = {
     "single_label": Output("logits", "probabilities", "softmax"),
@@ -41,9 +41,9 @@ OUTPUTS: dict[str, Output] = {
 
 @dataclass(frozen=True)
 class Head:
-    """One kind of head; `build(features, num_classes, layer, dropout, seed)` gives the logits.
+    """A kind of head; `build(features, num_classes, layer, dropout, seed)` returns the logits.
 
-    Where `is_linear`, all of its weights are those of its last layer, on pooled features.
+    If `is_linear`, all of its weights are those of its last layer, on pooled features.
     """
 
     description: str
@@ -52,7 +52,7 @@ class Head:
 
 
 def linear(features: Any, *, num_classes: int, layer: str, dropout: float, seed: int) -> Any:
-    """Global average pooling, dropout and one dense layer.
+    """Apply global average pooling, dropout and one dense layer.
 
     Args:
         features: Keras tensor, (batch, height, width, channels) feature maps or (batch, channels) features.
@@ -63,12 +63,29 @@ def linear(features: Any, *, num_classes: int, layer: str, dropout: float, seed:
 
     Returns:
         Keras tensor of logits, float32 (batch, num_classes).
+
+    Examples:
+        >>> import keras
+        >>> linear(keras.Input((7, 7, 1280)), num_classes=3, layer="logits", dropout=0.3, seed=0).shape
+        (None, 3)
+        >>> linear(keras.Input((1280,)), num_classes=3, layer="logits", dropout=0.3, seed=0).shape  # pooled already
+        (None, 3)
     """
     return _logits(_pool(features), num_classes, layer, dropout, seed)
 
 
 def mlp(features: Any, *, num_classes: int, layer: str, dropout: float, seed: int) -> Any:
-    """Global average pooling, a hidden layer of 256 units with batch normalization and ReLU, then as `linear`."""
+    """Apply global average pooling, a hidden layer of 256 units with batch normalization and ReLU, then as `linear`.
+
+    Examples:
+        >>> import keras
+        >>> features = keras.Input((7, 7, 1280))
+        >>> logits = mlp(features, num_classes=3, layer="logits", dropout=0.3, seed=0)
+        >>> logits.shape
+        (None, 3)
+        >>> keras.Model(features, logits).get_layer("head_hidden").units
+        256
+    """
     from keras import initializers, layers
 
     hidden = layers.Dense(
@@ -93,29 +110,55 @@ def _logits(features: Any, num_classes: int, layer: str, dropout: float, seed: i
 
 
 def output_of(model: keras.Model) -> Output | None:
-    """What the values that a model ends with are; None where it is no model that `models.builder.build_model` built."""
+    """Return the meaning of a model's last values; None for a model that `models.builder.build_model` did not build.
+
+    Examples:
+        >>> import keras
+        >>> output_of(keras.Sequential([keras.layers.Dense(3, name="logits")]))
+        Output(layer='logits', predictions='probabilities', activation='softmax')
+        >>> output_of(keras.Sequential([keras.layers.Dense(3)])) is None
+        True
+    """
     return next((output for output in OUTPUTS.values() if output.layer == model.layers[-1].name), None)
 
 
 def rescale_outputs(model: keras.Model, scale: np.ndarray, offset: np.ndarray) -> None:
-    """Let a model that has learned (y - offset) / scale answer with y, by the weights of its last layer.
+    """Make a model that has learned (y - offset) / scale predict y, by changing the weights of its last layer.
 
     Args:
         model: with a dense layer at the end; changed in place.
         scale: (outputs,), above 0.
         offset: (outputs,).
+
+    Examples:
+        >>> import keras
+        >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="ones")])
+        >>> rescale_outputs(model, scale=np.array([2.0]), offset=np.array([10.0]))
+        >>> [weights.tolist() for weights in model.get_weights()]
+        [[[2.0]], [10.0]]
+        >>> model(np.array([[3.0]])).numpy().tolist()
+        [[16.0]]
     """
     kernel, bias = model.layers[-1].get_weights()
     model.layers[-1].set_weights([kernel * scale, bias * scale + offset])
 
 
 def standardized(model: keras.Model, scale: np.ndarray, offset: np.ndarray) -> keras.Model:
-    """The model that answers with (y - offset) / scale where the given one, which stays as it is, answers with y.
+    """Return a model that predicts (y - offset) / scale where the given model, which is unchanged, predicts y.
 
     Args:
         model: with a dense layer at the end; all other layers are shared.
         scale: (outputs,), above 0.
         offset: (outputs,).
+
+    Examples:
+        >>> import keras
+        >>> number = keras.Input((1,))
+        >>> model = keras.Model(number, keras.layers.Dense(1, kernel_initializer="ones")(number))
+        >>> standardized(model, scale=np.array([2.0]), offset=np.array([1.0]))(np.array([[5.0]])).numpy().tolist()
+        [[2.0]]
+        >>> model(np.array([[5.0]])).numpy().tolist()
+        [[5.0]]
     """
     import keras
 
@@ -128,10 +171,19 @@ def standardized(model: keras.Model, scale: np.ndarray, offset: np.ndarray) -> k
 
 
 def in_units(model: keras.Model, scale: np.ndarray, offset: np.ndarray) -> keras.Model:
-    """The model that answers with y where the given one answers with (y - offset) / scale: `standardized` undone by a layer.
+    """Return a model that predicts y where the given model predicts (y - offset) / scale: it undoes `standardized` by a layer.
 
-    Numbers are far apart beside their spread, such as latitudes or prices; weights of a few bits, or sums that begin with the
-    offset, have no room for both.
+    Some numbers, such as latitudes or prices, are large compared with their spread. Weights of a few bits, or sums that begin
+    with the offset, are too coarse for both.
+
+    Examples:
+        >>> import keras
+        >>> number = keras.Input((1,))
+        >>> model = keras.Model(number, keras.layers.Dense(1, kernel_initializer="ones")(number))
+        >>> in_units(model, scale=np.array([2.0]), offset=np.array([1.0]))(np.array([[2.0]])).numpy().tolist()
+        [[5.0]]
+        >>> in_units(model, scale=np.array([2.0]), offset=np.array([1.0])).layers[-1].name
+        'numbers'
     """
     import keras
 

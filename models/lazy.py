@@ -8,18 +8,19 @@ from typing import Any
 
 
 class LazyModule(ModuleType):
-    """Stands for a module, and imports it when the first of its attributes is asked for.
+    """Stands for a module, and imports it when its first attribute is used.
 
-    >>> statistics = LazyModule("statistics")
-    >>> statistics.mean([1, 2, 3])
-    2
-
-    Give the real import to type checkers, which cannot look into this:
+    Give type checkers, which cannot look into this class, the real import:
 
         if TYPE_CHECKING:
             from app.job import steps
         else:
             steps = LazyModule("app.job.steps")
+
+    Examples:
+        >>> statistics = LazyModule("statistics")
+        >>> statistics.mean([1, 2, 3])
+        2
     """
 
     def __getattr__(self, name: str) -> Any:

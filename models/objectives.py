@@ -1,4 +1,4 @@
-"""Loss and metric of several yes or no per example, some of which may be unknown: NaN among the targets."""
+"""Loss and metric of several yes/no labels per example, some of which may be unknown: NaN among the targets."""
 
 from __future__ import annotations
 
@@ -9,26 +9,27 @@ if TYPE_CHECKING:
 
 
 def known_crossentropy(label_smoothing: float = 0.0) -> keras.losses.Loss:
-    """Binary cross-entropy of logits, of which an unknown target adds nothing.
+    """Return the binary cross-entropy of logits, to which unknown targets add nothing.
 
-    The loss of an example is the sum over its known targets, divided by the number of all: an example of which little is
-    known counts little.
+    The loss of an example is the sum over its known targets, divided by the number of all targets: an example with few known
+    targets has little weight.
 
     Args:
         label_smoothing: the part of each target, in [0, 1), that is moved to the middle between yes and no.
 
-    >>> import numpy as np
-    >>> loss = known_crossentropy()
-    >>> round(float(loss(np.array([[1.0, 0.0]]), np.array([[0.0, 0.0]]))), 3)
-    0.693
-    >>> round(float(loss(np.array([[1.0, np.nan]]), np.array([[0.0, 9.0]]))), 3)
-    0.347
+    Examples:
+        >>> import numpy as np
+        >>> loss = known_crossentropy()
+        >>> round(float(loss(np.array([[1.0, 0.0]]), np.array([[0.0, 0.0]]))), 3)
+        0.693
+        >>> round(float(loss(np.array([[1.0, np.nan]]), np.array([[0.0, 9.0]]))), 3)
+        0.347
     """
     import keras
     from keras import ops
 
     class KnownCrossentropy(keras.losses.Loss):
-        """Of targets and logits, (n, outputs), to the losses of the examples, (n,)."""
+        """From targets and logits, (n, outputs), to per-example losses, (n,)."""
 
         def call(self, y_true: keras.KerasTensor, y_pred: keras.KerasTensor) -> keras.KerasTensor:
             known = _known(y_true)
@@ -40,24 +41,28 @@ def known_crossentropy(label_smoothing: float = 0.0) -> keras.losses.Loss:
 
 
 def known_precision(outputs: int) -> keras.metrics.Metric:
-    """The area under the curve of precision and recall, the mean over the outputs, each over the examples where it is known.
+    """Return the area under the precision-recall curve, averaged over outputs, each over the examples where its label is known.
 
-    It is the average precision, but for the 200 steps that it is computed in.
+    It approximates the average precision, by interpolation between 200 thresholds.
 
     Args:
-        outputs: how many there are; what is measured are their logits.
+        outputs: number of outputs; the metric takes their logits.
 
-    >>> import numpy as np
-    >>> metric = known_precision(outputs=1)
-    >>> metric.update_state(np.array([[1.0], [0.0], [np.nan]]), np.array([[2.0], [-2.0], [5.0]]))
-    >>> round(float(metric.result()), 3)
-    1.0
+    Examples:
+        >>> import numpy as np
+        >>> metric = known_precision(outputs=1)
+        >>> metric.update_state(np.array([[1.0], [0.0], [np.nan]]), np.array([[2.0], [-2.0], [5.0]]))
+        >>> round(float(metric.result()), 3)
+        1.0
+        >>> metric.update_state(np.array([[0.0]]), np.array([[3.0]]))  # a no, with more confidence than the yes
+        >>> round(float(metric.result()), 3)
+        0.307
     """
     import keras
     from keras import ops
 
     class KnownPrecision(keras.metrics.AUC):
-        """Counts batches of targets and logits, (n, outputs), with weights of the examples, (n,)."""
+        """Updated with batches of targets and logits, (n, outputs), and weights of the examples, (n,)."""
 
         def update_state(
             self, y_true: keras.KerasTensor, y_pred: keras.KerasTensor, sample_weight: keras.KerasTensor | None = None

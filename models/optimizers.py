@@ -1,4 +1,4 @@
-"""The optimizer of all phases: AdamW with warm-up and cosine decay, as often as a phase goes on."""
+"""The optimizer of all phases: AdamW with warm-up and cosine decay, in one or several cycles."""
 
 from __future__ import annotations
 
@@ -10,18 +10,26 @@ import keras
 def warmup_cosine_adamw(
     *, learning_rate: float, steps: int, warmup_steps: int = 0, weight_decay: float = 0.0, cycles: int = 1
 ) -> keras.optimizers.Optimizer:
-    """AdamW (Loshchilov and Hutter 2019) whose rate rises linearly to its peak, then falls to zero along a cosine.
+    """Return AdamW (Loshchilov and Hutter 2019) whose rate rises linearly to its peak, then falls to zero along a cosine.
 
     Args:
         learning_rate: the peak.
-        steps: of a cycle, the warm-up among them.
+        steps: steps per cycle, including the warm-up.
         warmup_steps: steps to the peak. Adam's first steps are as long as the rate, whatever the gradient: without a
             warm-up they can wreck pretrained weights.
         weight_decay: decoupled, applied to kernels only.
-        cycles: how often the rate may rise and fall.
+        cycles: largest number of cycles.
 
     Returns:
-        An optimizer that has not seen a model yet; gradients are clipped to a global norm of 1.
+        An optimizer that is not yet bound to a model; gradients are clipped to a global norm of 1.
+
+    Examples:
+        >>> optimizer = warmup_cosine_adamw(learning_rate=0.1, steps=10, warmup_steps=2)
+        >>> round(float(optimizer.learning_rate), 3)
+        0.0
+        >>> _ = optimizer.iterations.assign(2)
+        >>> round(float(optimizer.learning_rate), 3)
+        0.1
     """
     schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0 if warmup_steps else learning_rate,
@@ -37,7 +45,7 @@ def warmup_cosine_adamw(
 
 
 class Cycles(keras.optimizers.schedules.LearningRateSchedule):
-    """A schedule that begins again after some steps, at half the rate each time.
+    """A schedule that restarts after a number of steps, at half the rate each time.
 
     Warm restarts: Loshchilov and Hutter 2017, https://arxiv.org/abs/1608.03983.
     """
@@ -47,10 +55,10 @@ class Cycles(keras.optimizers.schedules.LearningRateSchedule):
         self.schedule, self.steps = schedule, steps
 
     def __call__(self, step: Any) -> Any:
-        """The learning rate at a step."""
+        """Return the learning rate at a step."""
         cycle = keras.ops.cast(keras.ops.floor_divide(step, self.steps), "float32")
         return self.schedule(keras.ops.mod(step, self.steps)) * 0.5**cycle
 
     def get_config(self) -> dict[str, Any]:
-        """What the schedule is made again from."""
+        """Return the arguments of the constructor."""
         return {"schedule": self.schedule, "steps": self.steps}

@@ -1,4 +1,4 @@
-"""Input scalings: from RGB pixels in [0, 255] to what a backbone's weights expect, as layers inside the model's graph.
+"""Input scalings: from RGB pixels in [0, 255] to the input of a backbone's weights, as layers inside the model's graph.
 
 A saved or exported model therefore takes raw pixels, and there is one preprocessing, not two.
 """
@@ -37,14 +37,21 @@ SCALINGS: dict[str, Scaling] = {
 
 
 def apply_scaling(pixels: Any, name: str) -> Any:
-    """Scale symbolic pixels for a backbone.
+    """Scale pixels for a backbone.
 
     Args:
         pixels: Keras tensor, float32 (batch, height, width, 3), RGB in [0, 255].
         name: a key of `SCALINGS`.
 
     Returns:
-        Keras tensor of the same shape, in the range that the scaling's description gives.
+        Keras tensor of the same shape, in the range given by the scaling's description.
+
+    Examples:
+        >>> import numpy as np
+        >>> apply_scaling(np.array([[[[0.0, 127.5, 255.0]]]]), "tf").numpy().tolist()
+        [[[[-1.0, 0.0, 1.0]]]]
+        >>> apply_scaling(np.array([[[[123.68, 116.779, 103.939]]]]), "caffe").numpy().round(3).tolist()  # ImageNet's mean
+        [[[[0.0, 0.0, 0.0]]]]
     """
     import keras
 

@@ -1,6 +1,6 @@
-"""Cuts a model in two at the freeze boundary, so that what is frozen below need run only once an image.
+"""Cuts a model in two at the freeze boundary, so that the frozen part below needs to run only once per image.
 
-The two parts share their layers with the whole model: training the top trains the whole, and nothing has to be joined again.
+The two parts share their layers with the whole model: training the top trains the whole, and they need not be joined again.
 """
 
 from __future__ import annotations
@@ -13,16 +13,31 @@ from models.backbones.spec import BACKBONE_LAYER
 
 
 def split(model: keras.Model) -> tuple[keras.Model, keras.Model]:
-    """Cut a classifier in two, as high as can be below everything that trains.
+    """Cut a classifier in two, as high as possible below everything that trains.
 
     Args:
-        model: from `models.builder.build_model`, its layers frozen and unfrozen as they are to be trained.
+        model: from `models.builder.build_model`, with its layers frozen and unfrozen for training.
 
     Returns:
         The bottom, from pixels, float32 (batch, size, size, 3) in [0, 255], to activations, float32, in which nothing
-        trains; its name is that of the layer that it ends with. And the top, from these to logits. `top(bottom(pixels))` is
-        what the model gives. Random layers that are frozen, such as dropout inside a block, are in the bottom, where
-        nothing is random. A bottom without weights means that there is nothing to be saved: the input trains at once.
+        trains; its name is that of its last layer. And the top, from activations to logits. `top(bottom(pixels))` equals
+        the model's output. Frozen random layers, such as dropout inside a block, are in the bottom, where nothing is
+        random. A bottom without weights means that there is nothing to save: training starts at the input.
+
+    Examples:
+        >>> pixels = features = keras.Input((4, 4, 3))
+        >>> for name in ("block1", "block2"):
+        ...     features = keras.layers.Conv2D(2, 1, name=name)(features)
+        >>> backbone = keras.Model(pixels, features, name="backbone")
+        >>> pixels = keras.Input((4, 4, 3))
+        >>> pooled = keras.layers.GlobalAveragePooling2D(name="pooling")(backbone(pixels))
+        >>> model = keras.Model(pixels, keras.layers.Dense(3)(pooled))
+        >>> backbone.get_layer("block1").trainable = False
+        >>> split(model)[0].name
+        'block1'
+        >>> backbone.trainable = False
+        >>> split(model)[0].name
+        'pooling'
     """
     backbone = model.get_layer(BACKBONE_LAYER)
     if not (isinstance(backbone, keras.Model) and backbone.trainable_weights):
@@ -37,10 +52,19 @@ def split(model: keras.Model) -> tuple[keras.Model, keras.Model]:
 
 
 def side_by_side(bottoms: list[keras.Model]) -> keras.Model:
-    """One model with the outputs of several bottoms of the same classifier.
+    """Return one model with the outputs of several bottoms of the same classifier.
 
-    What they have in common is in it once for each, since each calls it; TensorFlow's graph optimizer and the TFLite converter
-    merge equal operations, so that it runs once (measured).
+    Each bottom calls the layers that they share, so these are in the model several times. TensorFlow's graph optimizer and the
+    TFLite converter merge equal operations, so that they run once (measured).
+
+    Examples:
+        >>> pixels = keras.Input((4, 4, 3))
+        >>> low = keras.layers.Conv2D(2, 3)(pixels)
+        >>> bottoms = [keras.Model(pixels, low), keras.Model(pixels, keras.layers.Flatten()(low))]
+        >>> side_by_side(bottoms).output_shape
+        [(None, 2, 2, 2), (None, 8)]
+        >>> len(side_by_side(bottoms).weights)  # of one convolution, which both share
+        2
     """
     return keras.Model(bottoms[0].input, [bottom.output for bottom in bottoms])
 
@@ -50,7 +74,7 @@ def _name_of(tensor: Any) -> str:
 
 
 def _highest_cut(model: keras.Model) -> Any:
-    """The last tensor that is the only path from the input to the output, and below which nothing trains."""
+    """Return the last tensor that is the only path from the input to the output, and below which nothing trains."""
     nodes = [node for _, level in sorted(model._nodes_by_depth.items(), reverse=True) for node in level]
     last_use = {id(tensor): place for place, node in enumerate(nodes) for tensor in node.input_tensors}
     last_use |= {id(tensor): len(nodes) for tensor in model.outputs}
@@ -68,9 +92,9 @@ def _highest_cut(model: keras.Model) -> Any:
 
 
 def _changes(operation: Any) -> bool:
-    """Whether an operation answers otherwise after a step, or at the next call."""
+    """Whether an operation's output may change after a training step, or at the next call."""
     if getattr(operation, "trainable_weights", None):
         return True
-    # Dropout of nothing has no generator; it is above the cut all the same, so that the cut does not depend on the rate.
+    # Dropout of rate 0 has no generator. It is above the cut all the same, so that the cut does not depend on the rate.
     is_random = hasattr(operation, "seed_generator") or isinstance(operation, keras.layers.Dropout)
     return is_random and operation.trainable

@@ -77,8 +77,8 @@ def test_a_file_instead_of_a_folder(examples: Path, refused: Refused) -> None:
 
 
 def test_a_missing_path_offers_the_nearest(examples: Path, refused: Refused) -> None:
-    sentence = refused("train", "pictres")
-    assert "there is no folder pictres" in sentence and "Did you mean images?" in sentence
+    sentence = refused("train", "imges")
+    assert "there is no folder imges" in sentence and "Did you mean images?" in sentence
 
 
 def test_a_class_with_one_image(examples: Path, refused: Refused) -> None:

@@ -57,7 +57,7 @@ def test_no_file_names_a_folder_of_this_machine(every_format: app.Run, fruit: Pa
 
 def test_parity_tells_of_the_whole_export(every_format: app.Run) -> None:
     parity = every_format.parity
-    assert set(parity) == {"images", "passed", "max_drop", "seconds", "formats", "quantization"}
+    assert set(parity) == {"pictures", "passed", "max_drop", "seconds", "formats", "quantization"}
     assert (parity["pictures"], parity["passed"]) == (every_format.metrics["test"]["n"], True)
     assert (parity["max_drop"], parity["quantization"]) == (100.0, None)
     assert list(parity["formats"]) == list(FORMATS)

@@ -188,7 +188,7 @@ def test_a_failed_export_is_warned_of(foreign_file: bytes, foreign_images: Path,
 def test_answers_are_written_as_a_table(
     everything: bool, told: Path, foreign_images: Path, tmp_path: Path, cli: Cli
 ) -> None:
-    output = tmp_path / "predictions.csv"
+    output = tmp_path / "answers.csv"
     ended = cli("predict", told, foreign_images, "--output", output, *(["--all-probabilities"] if everything else []))
     assert ended.code == 0 and str(output) in ended.out and "red" not in ended.out.replace(str(foreign_images), "")
     rows = list(csv.DictReader(output.read_text(encoding="utf-8").splitlines()))
@@ -198,11 +198,11 @@ def test_answers_are_written_as_a_table(
     for row, one in zip(rows, expected, strict=True):
         assert float(row["probability"]) == pytest.approx(one.probabilities[row["label"]])
         assert not everything or float(row["blue"]) == pytest.approx(one.probabilities["blue"])
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["predictions.csv", "told.tflite"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["answers.csv", "told.tflite"]
 
 
 def test_several_labels_and_numbers_are_written_as_a_table(foreign_images: Path, tmp_path: Path) -> None:
-    output = tmp_path / "predictions.csv"
+    output = tmp_path / "answers.csv"
     ask(written("tflite", tmp_path, end="sigmoid"), foreign_images, output=str(output))
     first = next(csv.DictReader(output.read_text().splitlines()))
     assert first["label"].split("|")[0] == "class 0"

@@ -108,7 +108,7 @@ def test_images_have_the_answers_that_are_written_down(name: str, every_format: 
 
 def test_every_file_has_its_answers(every_format: app.Run, golden: Path) -> None:
     expected = read(golden)
-    assert set(expected) == {"about", "shape", "resize", "tolerance", "tolerances", "images", "outputs"}
+    assert set(expected) == {"about", "shape", "resize", "tolerance", "tolerances", "pictures", "outputs"}
     assert (expected["shape"], expected["resize"]) == ([32, 32, 3], "stretch")
     assert set(expected["outputs"]) == set(expected["tolerances"]) == {one.file for one in FORMATS.values()}
     assert max(expected["tolerances"].values()) == expected["tolerance"]

@@ -45,8 +45,8 @@ def peak_of_extraction(count: int, numbers: tuple[int, ...], bottom: keras.Model
     labels, keys = np.arange(count) % 2, tuple(map(str, range(count)))
     examples = Examples("memory", keys, SingleLabel(labels, ("a", "b")), lambda index: FILE, digests=digests)
     cache = ActivationCache(folder / f"{count}", 10**9)
-    loader = Loader(examples, ImageTransform(SIZE, "stretch"))
-    extractor = Extractor(loader, AUGMENTATIONS["default"], cache, backbone="averages", engine="auto")
+    loader = Loader(examples, ImageTransform(SIZE, "stretch", AUGMENTATIONS["default"]))
+    extractor = Extractor(loader, cache, backbone="averages", engine="auto")
     tracemalloc.start()
     try:
         (rows,) = extractor.rows(bottom, [bottom], [Views(np.arange(count), numbers)])

@@ -35,7 +35,7 @@ for name in files:
     (given,), (answer,) = interpreter.get_input_details(), interpreter.get_output_details()
     scale, zero_point = answer["quantization"]
     found[name] = []
-    for one in expected["images"]:
+    for one in expected["pictures"]:
         tensor = np.fromfile(folder + "/golden/" + one["tensor"], np.uint8).reshape([1] + expected["shape"])
         interpreter.set_tensor(given["index"], tensor.astype(given["dtype"]))
         interpreter.invoke()

@@ -13,9 +13,9 @@ from app.interface.tensorflow_loading import load_tensorflow
 
 IN_A_NEW_PROCESS = """
 import gc
-from app.interface.tensorflow_loading import start_tensorflow
+from app.interface.tensorflow_loading import load_tensorflow
 {before}
-start_tensorflow()
+load_tensorflow()
 assert "keras" in __import__("sys").modules
 print(gc.isenabled(), gc.get_freeze_count() > 100_000)
 """

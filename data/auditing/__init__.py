@@ -1,1 +1,1 @@
-"""What is wrong with a set of images, as far as its files, pixels and labels tell; `app.auditing` asks a network, too."""
+"""Find what is wrong with a set of images from its files, pixels and labels; `app.auditing` also uses a network."""

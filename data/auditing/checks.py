@@ -1,4 +1,4 @@
-"""What an audit finds in files, pixels and labels: a table, one row a kind of finding."""
+"""The table of what an audit finds in files, pixels and labels: one row per kind of finding."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from data.examples import SPLITS
 from data.labels import Labels
 from data.sources.names import spellings
 
-_TINY = 32  # pixels; backbones look at 96 or more, and what was enlarged so much is a blur
-_FEW = 20  # images of a class: three are left for the test
-_RARE = 0.1  # of the images that a class would have if all had as many: what cleanlab's Datalab takes for imbalance
-# Of brightness and shape, cleanvision's; its score for blurred images took a third of sharp photographs for such.
+_TINY = 32  # pixels; backbones take 96 or more, and an image that is enlarged so much is blurred
+_FEW = 20  # images of a class, three of which are in the test split
+_RARE = 0.1  # share of the mean number of images per class; cleanlab's Datalab uses the same limit for imbalance
+# The limits of brightness and shape are cleanvision's; its blur score took a third of sharp photographs for blurred.
 _DARK, _BRIGHT = 0.32, 0.95
-_THIN = 0.35  # of the longer side
-_SOFT = 3.5  # levels; photographs had 3.9 and more; blurred by 3 % of their longer side, 3.8 and less (measured)
-_SHOWN = 8  # images that stand for a class
+_THIN = 0.35  # shorter side / longer side
+_SOFT = 3.5  # levels; photographs had at least 3.9; blurred by 3 % of their longer side, at most 3.8 (measured)
+_SHOWN = 8  # images shown per class
 
 # --- Files that cannot be read ------------------------------------------------------------------------------------------
 
@@ -32,7 +32,7 @@ def _faults(audit_data: AuditData, kind: str) -> list[Case]:
 
 
 def _kind(fault: str) -> str:
-    """What a fault of `data.image.decoding` is about."""
+    """Return the kind of a fault that `data.image.decoding` reports."""
     starts = {"the file is empty": "empty", "truncated": "truncated"}
     return next((kind for start, kind in starts.items() if fault.startswith(start)), "unreadable")
 
@@ -43,7 +43,7 @@ def _kind(fault: str) -> str:
 def _images_where(
     audit_data: AuditData, holds: np.ndarray, worst: np.ndarray, note: Callable[[np.void], str]
 ) -> list[Case]:
-    """The images for which something holds; those with the smallest `worst` come first."""
+    """Return a case for each image where `holds` is true, those with the smallest `worst` first."""
     members = np.flatnonzero(holds)
     members = members[np.argsort(worst[members], kind="stable")]
     return [Case((audit_data.examples.keys[one],), note(audit_data.statistics[one])) for one in members]
@@ -98,7 +98,7 @@ def _tiny(audit_data: AuditData) -> list[Case]:
 
 def _blurred(audit_data: AuditData) -> list[Case]:
     statistics, sharpness = audit_data.statistics, audit_data.statistics["sharpness"]
-    large = np.minimum(statistics["width"], statistics["height"]) >= _TINY  # the others are found already
+    large = np.minimum(statistics["width"], statistics["height"]) >= _TINY  # smaller images are reported as tiny
     lit = (statistics["dark"] >= _DARK) & (statistics["bright"] <= _BRIGHT)
     return _images_where(
         audit_data, (sharpness < _SOFT) & large & lit, sharpness, lambda one: f"sharpness {one['sharpness']:.1f}"
@@ -125,7 +125,7 @@ def _text(name: bytes) -> str:
     return name.decode()
 
 
-# What Pillow calls the kinds of pixels.
+# Pillow mode -> description.
 _MODES = {
     "1": "black and white",
     "L": "grey",
@@ -149,7 +149,7 @@ def _copies(audit_data: AuditData) -> list[Case]:
 
 
 def _near_copies(audit_data: AuditData) -> list[Case]:
-    """Groups that show the same, in more than one file."""
+    """Return groups that show the same in more than one file."""
     exact = audit_data.duplicates.exact
     return [
         _group(audit_data, members, "show the same")
@@ -215,7 +215,7 @@ def _small_classes(audit_data: AuditData) -> list[Case]:
 
 
 def _spelled_alike(audit_data: AuditData) -> list[Case]:
-    """The rarer spellings of what may be one class, a case each."""
+    """Return a case for each rarer spelling of what may be one class."""
     counts = class_counts(audit_data.examples.labels)
     cases = []
     for alike in spellings(counts):
@@ -232,7 +232,15 @@ def _shortcuts(audit_data: AuditData) -> list[Case]:
 
 
 def class_counts(labels: Labels) -> dict[str, int]:
-    """Examples of each class."""
+    """Return the number of examples of each class.
+
+    Examples:
+        >>> from data.labels import Regression, SingleLabel
+        >>> class_counts(SingleLabel.parse(["owl", "cat", "owl"], ["cat", "owl"]))
+        {'cat': 1, 'owl': 2}
+        >>> class_counts(Regression.parse(["1.5", "2"], ["width"]))
+        {}
+    """
     return dict(zip(labels.classes, labels.counts().tolist(), strict=True))
 
 
@@ -246,7 +254,7 @@ def _plural(count: int) -> str:
     return f"{count:,} image" if count == 1 else f"{count:,} images"
 
 
-# The worst first.
+# Ordered by how bad a finding is, the worst first.
 CHECKS: dict[str, Check[AuditData]] = {
     "unreadable": Check(
         "unreadable images",

@@ -14,23 +14,31 @@ from data.auditing.groups import find_conflicts, groups_in
 from data.errors import DataError
 from data.examples import Examples
 
-# Of copies in several splits the one in the first of these stays: a test split is to stay as it is.
+# Of copies in several splits, the copy in the first of these stays, so that the test split keeps its images.
 _STAYS = ("test", "validation", "train")
 
 
 def worth_keeping(
     examples: Examples, shown: np.ndarray, suspects: Collection[int] = (), upright: np.ndarray | None = None
 ) -> np.ndarray:
-    """Which images stay: one of those that show the same, and none of those whose labels contradict each other.
+    """Return which images stay: one of each group that shows the same, and none of those with contradictory labels.
 
     Args:
-        examples: those that can be read.
+        examples: the readable images.
         shown: int64 (n,), the same number for images that show the same.
-        suspects: others that are left out, by position.
-        upright: as `shown`, but for images that are neither turned nor mirrored to each other; `shown` if it is not known.
+        suspects: positions of other images to leave out.
+        upright: as `shown`, but for images that are neither turned nor mirrored to each other; None takes `shown`.
 
     Returns:
-        Positions, ascending.
+        Positions, ascending, int64.
+
+    Examples:
+        >>> from data.sources.folder import open_folder
+        >>> examples = open_folder("images").subset([0, 1, 8])  # two apples and a banana
+        >>> worth_keeping(examples, np.array([0, 0, 2])).tolist()
+        [0, 2]
+        >>> worth_keeping(examples, np.array([0, 1, 0])).tolist()  # an apple and a banana that show the same
+        [1]
     """
     stays = np.ones(len(examples), bool)
     stays[list(suspects)] = False
@@ -50,19 +58,29 @@ def worth_keeping(
 def write_list(
     examples: Examples, kept: Sequence[int] | np.ndarray, folder: Path, others: Mapping[str, str] | None = None
 ) -> str:
-    """A list that is a source: `path,label`, with `split`, `group` and `weight` where the images have them.
+    """Return a CSV list that is a source: `path,label`, with `split`, `group` and `weight` where the images have them.
 
-    Several classes of an image have `|` between them; of several numbers, and of classes some of which are unknown, each
-    has a column with its own name. Of images without labels, it has the paths alone.
+    Several classes of an image are separated by `|`. Several numbers, and classes some of which are unknown, have a column
+    each, with its own name. The list of images without labels has only paths.
 
     Args:
         examples: the images.
-        kept: which of them to list.
-        folder: where the list will lie; the paths are relative to it.
-        others: where splits were kept apart (`data.sources.concatenating`), split -> its SOURCE.
+        kept: positions of the images to list.
+        folder: where the list will be saved; the paths are relative to it.
+        others: split -> its SOURCE, where splits were kept apart (`data.sources.concatenating`).
 
     Raises:
-        DataError: the images do not lie in files of their own.
+        DataError: the images are not files of their own.
+
+    Examples:
+        >>> from data.sources.folder import open_folder
+        >>> examples = open_folder("images")
+        >>> print(write_list(examples, [0, 8], Path(".")), end="")
+        path,label
+        images/apple/00.png,apple
+        images/banana/00.png,banana
+        >>> write_list(examples, [0], Path("images/apple")).splitlines()[1]
+        '00.png,apple'
     """
     labels, in_columns = examples.labels, examples.labels.needs_columns
     given = {"split": examples.given_splits, "group": examples.groups, "weight": examples.weights}
@@ -80,7 +98,7 @@ def write_list(
 
 
 class _Files:
-    """The files that names of images stand for."""
+    """Find the file of an image by its name."""
 
     def __init__(self, source: str, others: Mapping[str, str]) -> None:
         self._source, self._others = source, others
@@ -88,7 +106,7 @@ class _Files:
 
     def find(self, key: str) -> Path:
         source = self._source
-        if self._others:  # names begin with the split that they were joined by
+        if self._others:  # names begin with their split, see `concatenate_splits`
             split, _, key = key.partition("/")
             source = self._others.get(split, source)
         if source not in self._roots:
@@ -97,7 +115,7 @@ class _Files:
 
 
 def _root(source: str, key: str) -> Path:
-    """The folder that names of images start from: the source, or where the list lies that it is."""
+    """Return the folder that names of images start from: the source, or the folder of the list."""
     path = Path(os.path.expanduser(source))
     for root in (path, path.parent):
         if (root / key).is_file():

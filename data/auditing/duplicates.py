@@ -1,8 +1,8 @@
-"""Images that are the same file, or show the same: also turned, mirrored, in another size, or encoded again.
+"""Find images that are the same file, or show the same: also turned, mirrored, resized, or encoded again.
 
 The limits were chosen on 6,850 photographs (flowers and Office-Caltech) and changed copies of 400 of them. Copies in another
-size, quality or format, turned or mirrored, differ in at most 4 of 64 bits and by 4.3 levels; in 10 bits and by 5.8 levels
-if they were made without antialiasing. The pairs of different photographs within the limits show the same thing from the same
+size, quality or format, turned or mirrored, differ in at most 4 of 64 bits and by 4.3 levels, or in 10 bits and by 5.8 levels
+if they were resized without antialiasing. Pairs of different photographs within the limits show the same thing from the same
 place.
 """
 
@@ -15,20 +15,20 @@ import numpy as np
 
 _MOST_BITS = 6  # of 64, in which perceptual hashes differ
 _MOST_LEVELS = 6.0  # of 255, root mean square between thumbnails
-_MOST_CONTRAST = 0.15  # the same, as part of the standard deviation of the flatter image's pixels
-_MOST_BRIGHTNESS = 3.0  # levels, between mean brightnesses: copies in another size differ by up to 2
-_LEAST_CONTRAST = 2.0  # levels; below it an image is one colour, and hashes of such are chance
-_ROWS, _COLUMNS = 64, 4096  # compared at once: 2 MB of bits, which the processor's own memory holds
+_MOST_CONTRAST = 0.15  # the same difference, as a share of the standard deviation of the flatter image's pixels
+_MOST_BRIGHTNESS = 3.0  # levels, between mean brightnesses; resized copies differ by up to 2
+_LEAST_CONTRAST = 2.0  # levels; an image with less is one colour, and its hashes are chance
+_ROWS, _COLUMNS = 64, 4096  # compared at once: 2 MB of bits, which fit the processor's cache
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 class Duplicates(NamedTuple):
-    """Groups of images; images of a group have the same number, which is that of its first image.
+    """Groups of images. All images of a group have the same number: the position of its first image.
 
     Attributes:
-        exact: int64 (n,); a group is the same file, byte for byte.
-        upright: int64 (n,); a group shows the same, neither turned nor mirrored.
-        shown: int64 (n,); a group shows the same: the same files, and near duplicates of these, and so on.
+        exact: int64 (n,); images of a group are the same file, byte for byte.
+        upright: int64 (n,); images of a group show the same, neither turned nor mirrored.
+        shown: int64 (n,); images of a group show the same: equal files, their near duplicates, and so on.
     """
 
     exact: np.ndarray
@@ -39,11 +39,22 @@ class Duplicates(NamedTuple):
 def find_duplicates(statistics: np.ndarray) -> Duplicates:
     """Group images that are the same file, or show the same.
 
-    Perceptual hashes find candidates and thumbnails decide. Candidates are sought among images of about the same mean
-    brightness, which no turn changes: some hundredths of all pairs of photographs, compared by NumPy in blocks.
+    Perceptual hashes find candidates and thumbnails decide. Candidates are sought among images of similar mean brightness,
+    which no turn changes: a few per cent of all pairs of photographs, compared by NumPy in blocks.
 
     Args:
         statistics: `data.auditing.statistics.STATISTICS` (n,).
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from PIL import Image, ImageOps
+        >>> from data.auditing.statistics import STATISTICS, statistics_of
+        >>> ImageOps.mirror(Image.open("apple.png")).save("mirrored.png")
+        >>> apple, mirrored = (statistics_of(Path(name).read_bytes(), name) for name in ("apple.png", "mirrored.png"))
+        >>> find_duplicates(np.array([mirrored, apple, apple], STATISTICS)).exact.tolist()
+        [0, 1, 1]
+        >>> find_duplicates(np.array([mirrored, apple, apple], STATISTICS)).shown.tolist()
+        [0, 0, 0]
     """
     _, first, same = np.unique(statistics["sha256"], return_index=True, return_inverse=True)
     exact = first[same].astype(np.int64)
@@ -58,7 +69,7 @@ def find_duplicates(statistics: np.ndarray) -> Duplicates:
     for rows, columns, turn in _alike(hashes, brightness[order]):
         one, other = files[rows], files[columns]
         groups = (shown,) if turn else (upright, shown)
-        apart = groups[0][one] != groups[0][other]  # many images of one scene would take the square of their number
+        apart = groups[0][one] != groups[0][other]  # skips pairs within a group, whose number is quadratic
         for start in range(0, int(apart.sum()), _COLUMNS):
             some = slice(start, start + _COLUMNS)
             _join(groups, statistics, contrast, one[apart][some], other[apart][some], turn)
@@ -73,7 +84,7 @@ def _join(
     other: np.ndarray,
     turn: int,
 ) -> None:
-    """Make one group of the groups of each pair that shows the same, in each of `groups`."""
+    """Merge the groups of each pair that shows the same, in each array of `groups`."""
     limit = np.minimum(_MOST_LEVELS, _MOST_CONTRAST * np.minimum(contrast[one], contrast[other]))
     thumbnails = statistics["thumbnail"]
     differences = thumbnails[one].astype(np.float32) - _turned(thumbnails[other], turn)
@@ -86,14 +97,14 @@ def _join(
 
 
 def _contrast(statistics: np.ndarray) -> np.ndarray:
-    """Standard deviation of the pixels of each thumbnail, mean of the three colours: float32 (n,), in levels."""
+    """Compute the standard deviation of the pixels of each thumbnail, mean of the three colours: float32 (n,), in levels."""
     blocks = (statistics["thumbnail"][start : start + _COLUMNS] for start in range(0, len(statistics), _COLUMNS))
     contrasts = [block.std(axis=(1, 2), dtype=np.float32).mean(axis=1) for block in blocks]
     return np.concatenate(contrasts) if contrasts else np.zeros(0, np.float32)
 
 
 def _alike(hashes: np.ndarray, brightness: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
-    """Pairs whose hashes are alike, some at a time, and the turn of the second of each in which they are.
+    """Yield pairs with similar hashes, in blocks, and the turn of the second image for which they are similar.
 
     Args:
         hashes: uint64 (n, turns).
@@ -113,7 +124,7 @@ def _alike(hashes: np.ndarray, brightness: np.ndarray) -> Iterator[tuple[np.ndar
 
 
 def _turned(pixels: np.ndarray, turn: int) -> np.ndarray:
-    """What Pillow makes of square images, (n, side, side, 3), by a turn's position in `data.auditing.statistics`."""
+    """Turn square images, (n, side, side, 3), as Pillow does; `turn` is a position in `data.auditing.statistics._TURNS`."""
     match turn:
         case 0:
             return pixels

@@ -1,4 +1,4 @@
-"""What an audit knows, and what it finds: the rows of its tables and what comes out of them."""
+"""What an audit knows and what it finds: the rows of its tables, and their results."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Known = TypeVar("Known")
 
 @dataclass(frozen=True)
 class AuditData:
-    """What is known of a set of images.
+    """What is known about a set of images.
 
     Attributes:
-        examples: those that can be read.
-        statistics: of each of them, `data.auditing.statistics.STATISTICS` (n,).
+        examples: the readable images.
+        statistics: of each readable image, `data.auditing.statistics.STATISTICS` (n,).
         faults: the images that cannot be read.
         duplicates: groups among `examples`.
     """
@@ -39,8 +39,8 @@ class Case:
     """One case of a finding: an image, or several that belong together.
 
     Attributes:
-        keys: their names.
-        note: what is the matter with them, in a few words.
+        keys: names of the images.
+        note: what is wrong with them, in a few words.
     """
 
     keys: tuple[str, ...]
@@ -48,19 +48,19 @@ class Case:
 
     @property
     def pictures(self) -> tuple[str, ...]:
-        """The keys, by the name of earlier versions."""
+        """The keys, under the name of earlier versions."""
         return self.keys
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found of one kind.
+    """All cases of one kind.
 
     Attributes:
-        name: key of the row that found it.
-        title: what it is, for people.
+        name: key of the row that found them.
+        title: what was found, in words.
         severity: one of `SEVERITIES`.
-        advice: what to do, one sentence.
+        advice: what to do, in one sentence.
         cases: all of them, the worst first.
     """
 
@@ -72,7 +72,7 @@ class Finding:
 
     @property
     def examples(self) -> tuple[Case, ...]:
-        """The cases, by the name of earlier versions."""
+        """The cases, under the name of earlier versions."""
         return self.cases
 
     @property
@@ -83,13 +83,13 @@ class Finding:
 
 @dataclass(frozen=True)
 class Check(Generic[Known]):
-    """A row: what may be wrong, and how it is found in what is known.
+    """A row of a table: what may be wrong, and the function that finds it in what is known.
 
     Attributes:
-        title: what it is, for people.
+        title: what may be wrong, in words.
         severity: one of `SEVERITIES`.
-        advice: what to do, one sentence.
-        find: gives all cases, the worst first.
+        advice: what to do, in one sentence.
+        find: returns all cases, the worst first.
     """
 
     title: str
@@ -99,7 +99,17 @@ class Check(Generic[Known]):
 
 
 def find_all(checks: Mapping[str, Check[Known]], known: Known) -> list[Finding]:
-    """What the rows of a table find, without those that find nothing."""
+    """Return the findings of the rows of a table, without rows that find nothing.
+
+    Examples:
+        >>> def short(names):
+        ...     return [Case((name,), "short") for name in names if len(name) < 3]
+        >>> checks = {"short": Check("short names", NOTE, "Choose longer names.", short)}
+        >>> [(finding.title, finding.count) for finding in find_all(checks, ["a", "bc", "tulip"])]
+        [('short names', 2)]
+        >>> find_all(checks, ["tulip"])
+        []
+    """
     found = (
         Finding(name, check.title, check.severity, check.advice, tuple(check.find(known)))
         for name, check in checks.items()

@@ -1,7 +1,7 @@
-"""Whether something besides the subject gives an image's label away: size, format, size of the file, or mean colour.
+"""Find out whether something besides the subject gives a label away: image size, format, file size, or mean colour.
 
-A small decision tree, cross-validated, sees one of these alone. Where it tells a class nearly always, a network can, too, and
-will learn this instead of what is to be seen (Geirhos et al. 2020, https://arxiv.org/abs/2004.07780).
+A small decision tree, cross-validated, sees one of these features alone. Where it nearly always tells a class, a network can,
+too, and learns this instead of the subject (Geirhos et al. 2020, https://arxiv.org/abs/2004.07780).
 """
 
 from __future__ import annotations
@@ -16,22 +16,33 @@ from data.examples import Examples
 from data.labels import Labels
 
 _FOLDS = 5
-_LEAST = 10  # images of a class: what is said of fewer may be chance
-_MOST = 20_000  # images that are looked at
-_TELLING = 0.7  # share of a class that is found, less the share of the others that is taken for it; chance gives 0
-_TELLING_R2 = 0.5  # of a number's variance that is explained
+_LEAST = 10  # images of a class; results for fewer may be chance
+_MOST = 20_000  # the most images that are examined
+_TELLING = 0.7  # share of a class that is found, minus the share of the others taken for it; chance gives 0
+_TELLING_R2 = 0.5  # share of a number's variance that is explained
 _DEPTH = 4
 
 
 def shortcuts(examples: Examples, statistics: np.ndarray) -> list[tuple[str, str]]:
-    """What gives labels away.
+    """Find classes and numbers that one feature besides the subject gives away.
 
     Args:
         examples: the images.
         statistics: of each, `data.auditing.statistics.STATISTICS` (n,).
 
     Returns:
-        (class name, what was found), the most telling first; for regression, the name is empty.
+        (class name, description) of each, the most telling first; for regression, the name is "".
+
+    Examples:
+        >>> from data.auditing.statistics import STATISTICS
+        >>> from data.sources.folder import open_folder
+        >>> examples = open_folder("images").subset([*range(24), *range(24)])
+        >>> statistics = np.ones(48, STATISTICS)
+        >>> statistics["width"] = np.where(examples.labels.has(0), 640, 480)
+        >>> shortcuts(examples, statistics)
+        [('apple', "class 'apple': the size in pixels alone finds 100% of it, and takes 0% of the others for it")]
+        >>> shortcuts(examples.subset(range(24)), statistics[:24])  # too few images per class
+        []
     """
     some = _sample(len(examples))
     labels = examples.labels.taken(some)
@@ -46,7 +57,7 @@ def _sample(count: int) -> np.ndarray:
 
 
 def _telling(labels: Labels, feature: np.ndarray, name: str) -> Iterator[tuple[float, str, str]]:
-    """How telling, of which class, and in words; nothing if a feature is the same for all, or images are too few."""
+    """Yield how telling a feature is, for which class, and in words; nothing if it is constant or images are too few."""
     if len(labels) < 2 * _LEAST or (feature == feature[0]).all():
         return
     if not labels.classes:
@@ -75,7 +86,7 @@ def _telling_numbers(labels: Labels, feature: np.ndarray, name: str) -> Iterator
 
     predicted = _predicted(labels, feature)
     for number, values, found in zip(labels.names, labels.array.T, predicted.T, strict=True):
-        if (values == values[0]).all():  # there is nothing to be explained
+        if (values == values[0]).all():  # there is no variance to explain
             continue
         explained = float(r2_score(values.astype(np.float64), found))
         if explained >= _TELLING_R2:
@@ -83,7 +94,7 @@ def _telling_numbers(labels: Labels, feature: np.ndarray, name: str) -> Iterator
 
 
 def _predicted(labels: Labels, feature: np.ndarray) -> np.ndarray:
-    """What a tree says of each image that it has not seen, as the labels' array."""
+    """Return the out-of-fold predictions of a tree, in the form of the labels' array."""
     from sklearn.model_selection import KFold, StratifiedKFold, cross_val_predict
     from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
@@ -97,9 +108,9 @@ def _predicted(labels: Labels, feature: np.ndarray) -> np.ndarray:
         else DecisionTreeRegressor(**options)
     )
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The least populated class")  # which nothing is said of
+        warnings.filterwarnings("ignore", message="The least populated class")  # no finding is about such classes
         predicted = cross_val_predict(tree, feature, labels.array, cv=folds)
-    return predicted.reshape(labels.array.shape)  # of one column, a tree gives none
+    return predicted.reshape(labels.array.shape)  # for one column, a tree predicts a flat array
 
 
 def _size(statistics: np.ndarray) -> np.ndarray:
@@ -121,7 +132,7 @@ def _colour(statistics: np.ndarray) -> np.ndarray:
     return statistics["colour"].astype(np.float64)
 
 
-# By name, what a tree sees: float (n, features).
+# Name -> what a tree sees: float (n, features).
 FEATURES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "the size in pixels": _size,
     "the file's format": _format,

@@ -1,6 +1,6 @@
-"""A few statistics of an image, small enough to keep of every one that was ever read: what an audit is made from.
+"""A few statistics of an image, small enough to keep for every image ever read: the data of an audit.
 
-They are taken while an image is decoded to check it, mostly from a version of it that is 32 pixels wide.
+They are computed while an image is decoded to check it, mostly from a version that is 32 pixels wide.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from PIL import Image
 from data.auditing.lost import note_lost
 from data.image.decoding import decoded, read_header
 
-# Raised when other statistics are kept, or the same are found in another way; those of other versions are not read.
+# Increased when the statistics or their computation change; statistics of other versions are not read.
 VERSION = 2
 
 THUMBNAIL = 16  # pixels
-_SQUARE = 32  # pixels, as many as a perceptual hash of 64 bits looks at
-_LARGEST = 128  # pixels of the longer side, at which it is seen whether an image is sharp
-_TILES = 4  # a side
+_SQUARE = 32  # pixels, from which a perceptual hash of 64 bits is computed
+_LARGEST = 128  # pixels of the longer side, at which sharpness is measured
+_TILES = 4  # per side
 
 _LOW = 8  # frequencies of a perceptual hash, down and across
 _SIGNS = (-1.0) ** np.arange(_LOW)
 
-# A square as it is, and its seven rotations and reflections.
+# The identity, and the seven other rotations and reflections of a square.
 _TURNS = (None, *Image.Transpose)
 
-# One record an image. Width and height are of the upright image, brightness is from 0 to 1, colours from 0 to 255.
+# One record per image. Width and height are of the upright image, brightness is in [0, 1], colours are in [0, 255].
 STATISTICS = np.dtype(
     [
         ("sha256", "S64"),  # of the file, in hexadecimal
@@ -33,39 +33,47 @@ STATISTICS = np.dtype(
         ("width", "u4"),
         ("height", "u4"),
         ("format", "S8"),
-        ("mode", "S8"),  # of the file's pixels, as Pillow calls it
+        ("mode", "S8"),  # Pillow's mode of the file
         ("animated", "?"),
-        ("orientation", "u1"),  # EXIF's number; 1 is upright
+        ("orientation", "u1"),  # EXIF value; 1 is upright
         ("colour", "f4", 3),  # mean red, green and blue
-        ("dark", "f4"),  # 99 % of the pixels are at most so bright
-        ("bright", "f4"),  # 95 % of them are at least so bright
-        ("sharpness", "f4"),  # of the sharpest part, in levels
-        ("hashes", "u8", len(_TURNS)),  # perceptual, of the image turned in each way
+        ("dark", "f4"),  # 99 % of the pixels are at most this bright
+        ("bright", "f4"),  # 95 % of the pixels are at least this bright
+        ("sharpness", "f4"),  # of the sharpest tile, in levels
+        ("hashes", "u8", len(_TURNS)),  # perceptual hashes, one for each turn in `_TURNS`
         ("thumbnail", "u1", (THUMBNAIL, THUMBNAIL, 3)),
-        ("hidden", "u1"),  # on which ground it can be seen, see `data.auditing.lost`
-        ("low", "f4"),  # of the values of an image with more than 8 bits a channel, but for a thousandth; else 0
-        ("high", "f4"),
+        ("hidden", "u1"),  # the background that shows the image, see `data.auditing.lost`
+        ("low", "f4"),  # 0.1st percentile of the values of an image with more than 8 bits per channel; else 0
+        ("high", "f4"),  # the 99.9th percentile
     ]
 )
 
 
 def statistics_of(encoded: bytes, sha256: str) -> np.void:
-    """Decode an image file and note its statistics.
+    """Decode an image file and compute its statistics.
 
-    Perceptual hashes are pHash's (64 bits: which low frequencies of the image are above their median), as `imagehash` makes
-    them, whose phash of all turned images would take longer than decoding.
+    Perceptual hashes are those of pHash (64 bits: which low frequencies of the image are above their median), as in
+    `imagehash`, whose `phash` of all turned images would take longer than decoding.
     Sharpness is the standard deviation of the Laplacian (Pech-Pacheco et al. 2000) in the sharpest of 16 tiles: a
-    photograph may be blurred but for its subject.
+    photograph may be blurred except for its subject.
 
     Args:
         encoded: the bytes of the file.
-        sha256: of these, in hexadecimal.
+        sha256: SHA-256 of the file, in hexadecimal.
 
     Returns:
         A record of `STATISTICS`.
 
     Raises:
         UnreadableImage: see `data.image.decoding.decode`.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> statistics = statistics_of(Path("apple.png").read_bytes(), sha256="0" * 64)
+        >>> int(statistics["width"]), int(statistics["height"]), statistics["mode"].item()
+        (40, 30, b'RGB')
+        >>> statistics["hashes"].shape, statistics["thumbnail"].shape
+        ((8,), (16, 16, 3))
     """
     with decoded(encoded) as image:
         statistics = _statistics_of(image, encoded, sha256)
@@ -74,7 +82,7 @@ def statistics_of(encoded: bytes, sha256: str) -> np.void:
 
 
 def _statistics_of(image: Image.Image, encoded: bytes, sha256: str) -> np.void:
-    # Antialiased by a triangle: with a box, copies of another size differed three times as much (measured).
+    # Antialiased by a triangle filter: with a box filter, resized copies differed three times as much (measured).
     square = image.resize((_SQUARE, _SQUARE), Image.Resampling.BILINEAR, reducing_gap=3.0)
     statistics = np.zeros(1, STATISTICS)[0]
     statistics["sha256"] = sha256.encode()
@@ -107,7 +115,7 @@ def _sharpness(image: Image.Image) -> float:
 def _hashes(square: Image.Image) -> np.ndarray:
     from scipy.fft import dctn
 
-    # A mirrored image has the same frequencies, those of odd number with the other sign.
+    # A mirrored image has the same frequencies, the odd ones with the opposite sign.
     frequencies = dctn(np.asarray(square, np.float64))[:_LOW, :_LOW]
     swapped, down, across = frequencies.T, _SIGNS[:, None], _SIGNS
     turned = {

@@ -1,13 +1,13 @@
-"""Archives that were downloaded and extracted: kept for all runs, by content.
+"""Downloaded and extracted archives: kept for all runs, by content.
 
-    SHA256-2/about.json     what it was, and what was left out
-    SHA256-2/files/         what the archive SHA256 holds; or, of tar shards that are read in place,
+    SHA256-2/about.json     name of the archive, and what was left out
+    SHA256-2/files/         the contents of the archive SHA256; or, for tar shards that are read in place,
     SHA256-2/archive.tar    the archive itself
-    urls/HASH.json          which SHA256 a URL gave
-    urls/HASH….part         a download that is not finished
+    urls/HASH.json          the SHA256 of the archive at a URL
+    urls/HASH….part         an unfinished download
 
-An entry is made under a temporary name and renamed when it is whole, so that neither two processes nor `kill -9` leave half
-of one. There are no lock files.
+An entry is made under a temporary name and renamed when it is complete, so that neither two processes nor `kill -9` leave
+half an entry. There are no lock files.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from data.errors import DataError
 from data.files import atomic_write, write_json
 
 _CHUNK = 2**20
-_VERSION = 2  # of what extraction makes of an archive: entries of an earlier one are made again
+_VERSION = 2  # of the extraction's result: entries of an earlier version are made again
 _OURS = re.compile(r"[0-9a-f]{64}(-\d+)?|urls")
 
 
 class Extracted(NamedTuple):
-    """What became of an archive, besides files: what was left out, by kind, and what was inferred, in sentences."""
+    """Result of an extraction besides the files: what was left out, by kind, and what was inferred, in sentences."""
 
     ignored: Counter[str]
     notes: list[str]
 
 
 class Entry(NamedTuple):
-    """What the store holds of an archive: the archive itself (tar shards) or the folder it was extracted to."""
+    """A stored archive: the path of the archive itself (tar shards) or of the folder it was extracted to, and `Extracted`."""
 
     path: Path
     ignored: dict[str, int]
@@ -51,40 +51,40 @@ class ArchiveStore:
 
     Attributes:
         folder: may not exist yet.
-        urls: where downloads that are not finished lie, and which SHA-256 each URL gave.
+        urls: folder of unfinished downloads, and of the SHA-256 that each URL gave.
     """
 
     def __init__(self, folder: Path, *, fix: str) -> None:
-        """Name a store.
+        """Set the store's folder.
 
         Args:
-            folder: its folder.
-            fix: what to do if it cannot be used, for errors.
+            folder: the folder of the store.
+            fix: what to do if the folder cannot be used, for error messages.
         """
         self.folder = folder
         self.urls = folder / "urls"
         self._fix = fix
 
     def find(self, sha256: str) -> Entry | None:
-        """What there is of the archive with this SHA-256."""
+        """Return the entry of the archive with this SHA-256, if there is one."""
         folder = self._entry(sha256)
         try:
             about = json.loads((folder / "about.json").read_bytes())
             ignored, notes = dict(about["ignored"]), tuple(about["notes"])
         except (OSError, ValueError, TypeError, KeyError):
             return None
-        with suppress(OSError):  # a cache that may only be read
+        with suppress(OSError):  # the cache is read-only
             os.utime(folder)
         archive = folder / "archive.tar"
         return Entry(archive if archive.is_file() else folder / "files", ignored, notes)
 
     def add(self, sha256: str, name: str, fill: Callable[[Path], Extracted]) -> Entry:
-        """Make an entry, unless another process did meanwhile.
+        """Add an entry, unless another process has added it meanwhile.
 
         Args:
             sha256: of the archive.
             name: of the archive, for people who look into the cache.
-            fill: puts what is to be kept into a new folder, and says what it left out and inferred.
+            fill: writes what is kept into a new folder, and returns what it left out and inferred.
 
         Raises:
             DataError: the disk is full, or the cache cannot be written.
@@ -92,7 +92,7 @@ class ArchiveStore:
         with self.explained():
             self.folder.mkdir(parents=True, exist_ok=True)
             remove_leftovers(path for path in self.files() if is_temporary(path))
-            # Another process may be reading what it has put there: it is equal, and stays.
+            # Another process may be reading the entry that it has put there: it is equal, and stays.
             with atomic_write(self._entry(sha256), keep_existing=True) as folder:
                 folder.mkdir()
                 made = fill(folder)
@@ -104,29 +104,29 @@ class ArchiveStore:
         return entry
 
     def find_url(self, url: str) -> Entry | None:
-        """What there is of the archive that a URL gave."""
+        """Return the entry of the archive that a URL gave, if there is one."""
         try:
             return self.find(str(json.loads(self._note(url).read_bytes())["sha256"]))
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
     def note_url(self, url: str, sha256: str) -> None:
-        """Keep which archive a URL gave."""
+        """Record which archive a URL gave."""
         self.urls.mkdir(parents=True, exist_ok=True)
         write_json(self._note(url), {"url": url, "sha256": sha256})
 
     def files(self) -> list[Path]:
-        """All that is kept, and what killed processes left: files and folders."""
+        """Return all entries, and what killed processes left: files and folders."""
         if not self.folder.is_dir():
             return []
         return sorted(path for path in self.folder.iterdir() if _OURS.fullmatch(final_name(path)))
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """Say in one sentence what the file system has against the store.
+        """Turn errors of the file system within the context into one sentence.
 
         Raises:
-            DataError: for any error of the file system within it.
+            DataError: for any error of the file system within the context.
         """
         try:
             yield
@@ -142,7 +142,16 @@ class ArchiveStore:
 
 
 def sha256_of(path: Path, report: Callable[[str, int, int | None], None]) -> str:
-    """SHA-256 of a file, in hexadecimal; `report` is told of the bytes that are read."""
+    """Return the SHA-256 of a file, in hexadecimal; `report` gets the progress: "reading", bytes read, bytes in total.
+
+    Examples:
+        >>> _ = Path("fruit.zip").write_bytes(b"abc")
+        >>> sha256_of(Path("fruit.zip"), lambda *progress: None)[:8]
+        'ba7816bf'
+        >>> sha256_of(Path("fruit.zip"), print)[:8]
+        reading 3 3
+        'ba7816bf'
+    """
     digest, size, done = hashlib.sha256(), path.stat().st_size, 0
     with open(path, "rb") as file:
         while chunk := file.read(_CHUNK):

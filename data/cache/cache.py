@@ -1,4 +1,4 @@
-"""The folder of the cache, and all that lies in it."""
+"""The folder of the cache, and all of its contents."""
 
 from __future__ import annotations
 
@@ -16,7 +16,17 @@ from data.errors import DataError
 
 
 def default_cache_folder() -> Path:
-    """Where the cache lies unless an option says otherwise: `GRAFT_CACHE`, or the system's folder for caches."""
+    """Return the folder of the cache without `--cache-folder`: `GRAFT_CACHE`, or else the system's folder for caches.
+
+    Examples:
+        >>> from unittest.mock import patch
+        >>> with patch.dict(os.environ, GRAFT_CACHE="/data/cache"):
+        ...     default_cache_folder().as_posix()
+        '/data/cache'
+        >>> with patch.dict(os.environ, GRAFT_CACHE="~/cache"):
+        ...     default_cache_folder() == Path.home() / "cache"
+        True
+    """
     named = os.environ.get("GRAFT_CACHE")
     return Path(named).expanduser() if named else platformdirs.user_cache_path("graft")
 
@@ -27,23 +37,23 @@ class Cache:
     Attributes:
         folder: may not exist yet.
         image_statistics: of all images that were ever checked.
-        archives: downloaded and extracted.
+        archives: downloaded and extracted archives.
     """
 
     def __init__(self, folder: str | None = None) -> None:
-        """Name a cache; nothing is made or read yet.
+        """Set the cache's folder; nothing is written or read yet.
 
         Args:
-            folder: what `--cache-folder` says; None for the default.
+            folder: the value of `--cache-folder`; None for the default.
 
         Raises:
-            DataError: there is a file in its place.
+            DataError: the path is a file.
         """
         self.folder = Path(folder).expanduser() if folder else default_cache_folder()
         if os.path.isfile(self.folder):
             fix = "name the cache's folder with --cache-folder" if folder else "set GRAFT_CACHE to a folder"
             raise DataError(f"{self.folder} is a file; {fix}")
-        # A verb without --cache-folder uses that of its run, so the second fix is one for all verbs.
+        # A verb without --cache-folder uses the folder of its run, so the second fix holds for all verbs.
         other = "name another with --cache-folder, or extract the archive yourself and give the folder"
         self.image_statistics = StatisticsStore(self.folder / "facts")
         self.archives = ArchiveStore(
@@ -51,15 +61,15 @@ class Cache:
         )
 
     def activations(self, gigabytes: float = 0) -> ActivationCache:
-        """The activations of frozen backbones; make one object a run.
+        """Return the activations of frozen backbones; make one object per run.
 
         Args:
-            gigabytes: the largest size of all of them, in 10^9 bytes.
+            gigabytes: largest total size, in 10^9 bytes.
         """
         return ActivationCache(self.folder, int(gigabytes * 1e9))
 
     def clear(self) -> int:
-        """Remove all that is Graft's, and nothing else.
+        """Remove all of Graft's files, and nothing else.
 
         Returns:
             The bytes freed.
@@ -68,6 +78,6 @@ class Cache:
         files = [*activations.files(), *self.image_statistics.files(), *self.archives.files()]
         freed = sum(map(remove, files))
         for folder in (*activations.folders(), self.image_statistics.folder, self.archives.folder):
-            with suppress(OSError):  # something of the user's may lie there
+            with suppress(OSError):  # the folder may hold files of the user
                 folder.rmdir()
         return freed

@@ -1,7 +1,7 @@
-"""Image statistics on disk, found again by the SHA-256 of the image file: no image is decoded twice to be checked.
+"""Image statistics on disk, found by the SHA-256 of the image file, so that no image is decoded twice to be checked.
 
-A store is a folder of NumPy files. Processes need not know of each other: two that check the same images do double work and
-no harm.
+A store is a folder of NumPy files. Processes need no coordination: two processes that check the same images do the work twice,
+without harm.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from data.auditing.statistics import STATISTICS, VERSION
 from data.cache.disk import final_name
 from data.files import atomic_write
 
-_MOST_FILES = 16  # above it they are merged into one file
+_MOST_FILES = 16  # more files are merged into one
 _OURS = re.compile(r"facts-\d+-[0-9a-f]{32}\.npy")
 
 
 class KnownStatistics:
-    """What a store held when it was read; its files are mapped, not copied."""
+    """The contents of a store when it was read; its files are mapped, not copied."""
 
     def __init__(self, arrays: Sequence[np.ndarray] = ()) -> None:
-        """Take arrays of `STATISTICS`; what comes later counts."""
+        """Take arrays of `STATISTICS`; later entries replace earlier ones."""
         self._arrays = arrays
         self._place = {
             digest: (array, row)
@@ -38,7 +38,7 @@ class KnownStatistics:
         return len(self._place)
 
     def get(self, sha256: str) -> np.void | None:
-        """The statistics of the image file with this digest, if they are known."""
+        """Return the statistics of the image file with this digest, or None if they are not known."""
         place = self._place.get(sha256.encode())
         return None if place is None else self._arrays[place[0]][place[1]].copy()
 
@@ -47,15 +47,15 @@ class StatisticsStore:
     """A folder with image statistics."""
 
     def __init__(self, folder: Path) -> None:
-        """Name a store; it may not exist yet."""
+        """Set the store's folder; it may not exist yet."""
         self.folder = folder
 
     def read(self) -> KnownStatistics:
-        """What is known so far; files that are damaged, or of another version, count as not there."""
+        """Return all known statistics. Files that are damaged or of another version are ignored."""
         return KnownStatistics([array for path in self._current() for array in _read(path)])
 
     def add(self, statistics: np.ndarray) -> None:
-        """Keep statistics, an array of `STATISTICS`; where nothing can be written, the next run decodes the images again."""
+        """Keep statistics, an array of `STATISTICS`. If nothing can be written, the next run decodes the images again."""
         if not len(statistics):
             return
         with suppress(OSError):
@@ -63,13 +63,13 @@ class StatisticsStore:
             self._merge()
 
     def files(self) -> list[Path]:
-        """All files, those of other versions and what killed processes left too."""
+        """Return all files, including those of other versions and those that killed processes left."""
         if not self.folder.is_dir():
             return []
         return sorted(path for path in self.folder.iterdir() if _OURS.fullmatch(final_name(path)))
 
     def _current(self) -> list[Path]:
-        """The files of this version, the oldest first."""
+        """Return the files of this version, the oldest first."""
         files = {path: path.stat().st_mtime for path in self.folder.glob(f"facts-{VERSION}-*.npy") if path.exists()}
         return sorted(files, key=lambda path: (files[path], path.name))
 
@@ -79,7 +79,7 @@ class StatisticsStore:
             np.save(temporary, statistics, allow_pickle=False)
 
     def _merge(self) -> None:
-        """Make one file of many, so that a store of many small runs is quick to read."""
+        """Merge many files into one, so that a store of many small runs is quick to read."""
         files = self._current()
         if len(files) <= _MOST_FILES:
             return

@@ -1,6 +1,6 @@
-"""A partition of the cache: the activations of one network, cut at one layer, for images made in one way.
+"""A partition of the cache: the activations of one network, cut at one layer, for one preprocessing of the images.
 
-Its folder is named after a hash of all that, and `space.json` in it says what it is. The rows lie in shards
+Its folder is named after a hash of these, and `space.json` in it describes them. The rows lie in shards
 (`data.cache.shards`).
 """
 
@@ -25,24 +25,24 @@ from data.cache.shards import Rows, Shard, files_of_partition, read_keys, shards
 from data.cache.summaries import read_about
 from data.files import atomic_write, write_json, write_text
 
-SHARD_BYTES = 256 * 2**20  # small enough to be removed one by one, large enough that few files are open at once
+SHARD_BYTES = 256 * 2**20  # small enough to free space in small steps, large enough that few files are open at once
 SHARD_SECONDS = 30.0  # of work that an interrupted writer may lose
 
-_LAYOUT = 1  # of the files; a new one makes new partitions
+_LAYOUT = 1  # version of the files; a new version makes new partitions
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Partition:
-    """Rows of one shape, each under its key.
+    """Rows of one shape, each with a key.
 
-    Each call reads the keys of the whole partition again, since other processes write and remove too: ask for many at once.
+    Each call reads the keys of the whole partition again, since other processes write and remove too: request many at once.
     """
 
     def __init__(self, cache: ActivationCache, content: Mapping[str, Any], shape: tuple[int, ...]) -> None:
-        """Name a partition; nothing is made or read yet.
+        """Set the partition's content; nothing is written or read yet.
 
         Args:
-            cache: that it belongs to.
+            cache: the cache of the partition.
             content: all that rows depend on besides image and view; must be JSON. Its "description", if any, is shown.
             shape: of a row.
         """
@@ -54,21 +54,21 @@ class Partition:
         self.row_bytes = math.prod(shape) * np.dtype(np.float16).itemsize
 
     def missing(self, keys: Sequence[str]) -> np.ndarray:
-        """Which rows are not there, as booleans (n,). From now on those that are there are in use."""
+        """Return which rows are missing, as booleans (n,). The rows found are in use from now on."""
         found = {key for _, held in self._using(keys) for key in held}
         return np.fromiter((key not in found for key in keys), bool, len(keys))
 
     def rows(self, keys: Sequence[str]) -> Rows:
-        """The rows of these keys, in their order; the same key may come again.
+        """Return the rows of these keys, in their order; a key may be repeated.
 
         Raises:
-            MissingRows: not all are there.
+            MissingRows: rows are missing.
         """
         return Rows(keys, self.shape, self._using(keys))
 
     @contextmanager
     def writer(self) -> Iterator[Writer]:
-        """Give a writer; what is added is saved at the end, and now and then before it.
+        """Yield a writer; added rows are saved at the end, and from time to time before it.
 
         Raises:
             CacheFull: the disk is too full for the last rows.
@@ -78,13 +78,13 @@ class Partition:
         try:
             yield writer
         except BaseException:
-            with suppress(CacheFull):  # what ended the writing matters more
+            with suppress(CacheFull):  # the first error matters more
                 writer.finish_shard()
             raise
         writer.finish_shard()
 
     def _using(self, keys: Sequence[str]) -> Iterator[tuple[Shard, list[str]]]:
-        """The shards that hold any of the keys, with all their keys; damaged ones are removed."""
+        """Yield the shards that hold any of the keys, with all their keys; remove damaged shards."""
         wanted = set(keys)
         for shard in shards_among(files_of_partition(self.folder)):
             held = read_keys(shard.manifest)
@@ -103,29 +103,29 @@ class _OpenShard:
         with ExitStack() as stack:
             temporary = stack.enter_context(atomic_write(path, durable=True))
             self._file = stack.enter_context(open(temporary, "xb"))
-            self._open = stack.pop_all()  # closes the file, then puts it in place
+            self._open = stack.pop_all()  # closes the file, then renames it
 
     def add(self, keys: Sequence[str], values: np.ndarray) -> None:
         self._file.write(values.data)
         self.keys.extend(keys)
 
     def finish(self, row_bytes: int) -> Path:
-        """Put it in place, the keys last: then there are no keys without all their rows. Gives the file of the keys."""
+        """Rename the rows' file, then write the keys, so that keys imply all their rows. Return the file of the keys."""
         with self._open:
-            self._file.truncate(len(self.keys) * row_bytes)  # a signal may have ended the last write half way
+            self._file.truncate(len(self.keys) * row_bytes)  # a signal may have interrupted the last write
         manifest = self._path.with_suffix(".keys")
         write_text(manifest, json.dumps(self.keys), durable=True)
         return manifest
 
     def discard(self) -> None:
-        """Remove it, under whichever of its names."""
-        with suppress(OSError), self._open:  # a full disk refuses the rest of the buffer again
+        """Remove the shard, under its temporary or its final name."""
+        with suppress(OSError), self._open:  # a full disk refuses the buffered rest again
             raise OSError("discarded")
         remove_if_possible(self._path)
 
 
 class Writer:
-    """Adds rows to a partition: to a shard that is finished when it is large or old enough."""
+    """Adds rows to a partition's open shard, which is finished once it is large or old enough."""
 
     def __init__(self, partition: Partition) -> None:
         self._partition = partition
@@ -137,11 +137,11 @@ class Writer:
         """Add rows.
 
         Args:
-            keys: one a row.
+            keys: one per row.
             rows: numbers (n, *shape of the partition); they are saved as float16.
 
         Raises:
-            CacheFull: no free space. What was added before is saved as far as the disk takes it.
+            CacheFull: no free space. Rows added before are saved as far as the disk has room.
             ValueError: the rows have another shape, or a number that float16 cannot hold (beyond 65,504, or NaN).
         """
         if rows.shape != (len(keys), *self._partition.shape):
@@ -156,10 +156,10 @@ class Writer:
                 self.finish_shard()
 
     def finish_shard(self) -> None:
-        """Save what was added so far.
+        """Save the rows added so far.
 
         Raises:
-            CacheFull: the disk is too full for it.
+            CacheFull: the disk is too full for them.
         """
         shard, self._shard = self._shard, None
         if shard is None:
@@ -176,12 +176,12 @@ class Writer:
             raise
 
     def _append(self, keys: Sequence[str], rows: np.ndarray) -> int:
-        """Add rows to the open shard, and give how many it holds."""
-        with np.errstate(over="ignore"):  # the next check tells
+        """Add rows to the open shard, and return how many rows it holds."""
+        with np.errstate(over="ignore"):  # the next check finds overflows
             values = np.ascontiguousarray(rows, np.float16)
         if not np.isfinite(values).all():
             raise ValueError(f"float16 cannot hold these activations: the largest is {np.abs(rows).max():.4g}")
-        needed = values.nbytes + sum(map(len, keys)) + 4 * len(keys)  # each key with what JSON puts around it
+        needed = values.nbytes + sum(map(len, keys)) + 4 * len(keys)  # each key with JSON's punctuation
         self._partition.cache.reserve(needed)
         try:
             shard = self._shard = self._shard or self._open_shard()
@@ -201,7 +201,7 @@ class Writer:
             write_json(folder / "space.json", self._partition.about, durable=True)
         shard = _OpenShard(folder / f"shard-{uuid.uuid4().hex}.bin")
         now = time.monotonic()
-        # Readers keep all shards open: where a row takes long, a fixed time would make hundreds.
+        # Readers keep all shards open: for slow rows, a fixed time would make hundreds of shards.
         self._due = now + max(SHARD_SECONDS, (now - self._begun) / 20)
         return shard
 

@@ -1,7 +1,7 @@
-"""The files of a cache of activations: shards of float16 rows, written whole or not at all, and read by mapping them.
+"""The files of a cache of activations: shards of float16 rows, written whole or not at all, and read by memory mapping.
 
-`shard-ID.bin` holds rows one after another, `shard-ID.keys` says whose they are, as a JSON list. A shard counts once its
-keys are there, and they come last; so a reader sees whole shards only, however a writer ended, and no file is ever locked.
+`shard-ID.bin` holds rows one after another, `shard-ID.keys` their keys, as a JSON list. A shard counts once its keys exist,
+and they are written last. Readers therefore see complete shards only, however a writer ended, and no file is ever locked.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _OURS = re.compile(r"space\.json|shard-[0-9a-f]{32}\.(bin|keys)")
 
 
 class MissingRows(LookupError):  # noqa: N818 - no error: they can be made again
-    """Rows that were asked for are not there: never written, or removed meanwhile by another process."""
+    """Requested rows do not exist: they were never written, or another process has removed them meanwhile."""
 
 
 class Rows:
-    """Rows in memory-mapped files; `shape` is that of one row.
+    """Rows in memory-mapped files; `shape` is the shape of one row.
 
     All shards are mapped from the start: a mapping outlives the removal of its file by another process.
     """
@@ -38,12 +38,12 @@ class Rows:
         """Find the rows of keys.
 
         Args:
-            keys: in the order of the rows; one may come again.
+            keys: in the order of the rows; a key may be repeated.
             shape: of a row.
-            shards: with the keys of each.
+            shards: each with its keys.
 
         Raises:
-            MissingRows: not all are there.
+            MissingRows: rows are missing.
         """
         found: dict[str, int] = {}
         starts: list[int] = []
@@ -68,7 +68,7 @@ class Rows:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that a copy of all of them takes."""
+        """Bytes of a copy of all rows."""
         return len(self) * math.prod(self.shape) * np.dtype(np.float16).itemsize
 
     def take(self, positions: np.ndarray) -> np.ndarray:
@@ -92,7 +92,7 @@ class Rows:
 
 
 class _MappedShard:
-    """A shard's rows as an array (count, *shape) that lies on the disk."""
+    """A shard's rows as a memory-mapped array (count, *shape)."""
 
     def __init__(self, path: Path, count: int, shape: tuple[int, ...]) -> None:
         with open(path, "rb") as file:
@@ -105,15 +105,15 @@ class _MappedShard:
         if not hasattr(self._map, "madvise"):  # Windows has none
             return
         first, last = int(rows.min()), int(rows.max())
-        dense = last - first < 2 * len(rows)  # then one call is enough
+        dense = last - first < 2 * len(rows)  # one call is enough
         for start, stop in [(first, last + 1)] if dense else zip(rows.tolist(), (rows + 1).tolist(), strict=True):
             page = start * self._row_bytes // mmap.PAGESIZE * mmap.PAGESIZE
             self._map.madvise(mmap.MADV_WILLNEED, page, stop * self._row_bytes - page)
 
     def let_go(self) -> None:
-        """Give pages back to the system, which keeps them in its cache while there is room.
+        """Return pages to the system, which keeps them in its cache while there is room.
 
-        Else each page ever read would count as this process's memory, until that is as large as the shards.
+        Otherwise each page ever read counts as this process's memory, until that is as large as the shards.
         """
         if hasattr(self._map, "madvise"):
             self._map.madvise(mmap.MADV_DONTNEED)
@@ -130,28 +130,45 @@ class Shard:
     last_used: float
 
     def remove(self) -> int:
-        """Remove it, and give the bytes freed.
+        """Remove the shard, and return the bytes freed.
 
-        Another process may be reading it: on Linux and macOS a file lives on for those who have mapped it, and Windows
-        does not let it be removed. The keys go first, so that nobody new begins to read.
+        Another process may be reading it: on Linux and macOS a mapped file stays readable, and Windows refuses to remove it.
+        The keys are removed first, so that no other reader starts.
         """
         return self.size if remove_if_possible(self.manifest) and remove_if_possible(self.data) else 0
 
 
 def shards_among(paths: Iterable[Path]) -> Iterator[Shard]:
-    """The finished shards among files."""
+    """Yield the finished shards among files.
+
+    Examples:
+        >>> _ = Path("shard-1.bin").write_bytes(bytes(8)), Path("shard-1.keys").write_text('["apple-0"]')
+        >>> [shard.data_size for shard in shards_among([Path("shard-1.bin"), Path("shard-1.keys")])]
+        [8]
+        >>> list(shards_among([Path("shard-1.bin")]))  # no keys yet
+        []
+    """
     for manifest in (path for path in paths if path.suffix == ".keys" and not is_temporary(path)):
         data = manifest.with_suffix(".bin")
         with suppress(FileNotFoundError):  # another process removed it
             keys = manifest.stat()
-            size = data.stat().st_size if data.exists() else 0  # then it is damaged
+            size = data.stat().st_size if data.exists() else 0  # 0 means damaged
             yield Shard(manifest, data, size, size + keys.st_size, keys.st_mtime)
 
 
 def files_of_partition(folder: Path) -> dict[Path, os.stat_result]:
-    """Graft's own files in the folder of a partition; those that vanish meanwhile are left out."""
+    """Return Graft's own files in the folder of a partition, without those that vanish meanwhile.
+
+    Examples:
+        >>> Path("partition").mkdir()
+        >>> _ = Path("partition/space.json").touch(), Path("partition/note.txt").touch()
+        >>> [path.name for path in files_of_partition(Path("partition"))]
+        ['space.json']
+        >>> files_of_partition(Path("missing"))
+        {}
+    """
     found = {}
-    with suppress(FileNotFoundError, NotADirectoryError, PermissionError):  # nothing is there, for this user
+    with suppress(FileNotFoundError, NotADirectoryError, PermissionError):  # nothing that this user can read
         for path in folder.iterdir():
             if _OURS.fullmatch(final_name(path)):
                 with suppress(FileNotFoundError):
@@ -160,7 +177,15 @@ def files_of_partition(folder: Path) -> dict[Path, os.stat_result]:
 
 
 def read_keys(manifest: Path) -> list[str]:
-    """The keys of a shard; none if they are damaged, or if it was removed meanwhile."""
+    """Return the keys of a shard; an empty list if they are damaged or were removed meanwhile.
+
+    Examples:
+        >>> _ = Path("shard-2.keys").write_text('["apple-0", "apple-1"]')
+        >>> read_keys(Path("shard-2.keys"))
+        ['apple-0', 'apple-1']
+        >>> read_keys(Path("missing.keys"))
+        []
+    """
     try:
         keys = json.loads(manifest.read_bytes())
     except (FileNotFoundError, PermissionError, ValueError):

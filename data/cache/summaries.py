@@ -1,4 +1,4 @@
-"""What the partitions of a cache hold, for people: see `data.cache.activations`."""
+"""Summaries of the partitions of a cache, for people: see `data.cache.activations`."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from data.cache.shards import files_of_partition, read_keys, shards_among
 
 @dataclass(frozen=True)
 class PartitionSummary:
-    """What a partition holds.
+    """Summary of a partition.
 
     Attributes:
-        content: what its rows depend on, as `data.cache.partition.Partition` got it; empty if that can no longer be read.
-        images: how many different ones, if keys are `IMAGE-VIEW`.
-        rows: how many different ones.
-        size: in bytes, with leftovers.
+        content: what its rows depend on, as given to `data.cache.partition.Partition`; empty if it cannot be read.
+        images: number of different images, if keys are `IMAGE-VIEW`.
+        rows: number of different rows.
+        size: in bytes, including leftovers.
         last_used: in seconds since 1970; 0 if it holds no rows.
     """
 
@@ -30,7 +30,15 @@ class PartitionSummary:
 
 
 def read_about(folder: Path) -> dict[str, Any]:
-    """What `space.json` says; nothing if it is damaged or not there."""
+    """Return the contents of `space.json`; an empty dict if it is damaged or missing.
+
+    Examples:
+        >>> _ = Path("space.json").write_text('{"layout": 1, "content": {"description": "lite0"}}')
+        >>> read_about(Path("."))
+        {'layout': 1, 'content': {'description': 'lite0'}}
+        >>> read_about(Path("missing"))
+        {}
+    """
     try:
         about = json.loads((folder / "space.json").read_bytes())
     except (OSError, ValueError):
@@ -39,7 +47,16 @@ def read_about(folder: Path) -> dict[str, Any]:
 
 
 def summarise_partition(folder: Path) -> PartitionSummary:
-    """What the partition in a folder holds."""
+    """Return a summary of the partition in a folder.
+
+    Examples:
+        >>> _ = Path(f"shard-{'0' * 32}.keys").write_text('["apple-0", "apple-1"]')
+        >>> summary = summarise_partition(Path("."))
+        >>> summary.images, summary.rows
+        (1, 2)
+        >>> summarise_partition(Path("missing"))
+        PartitionSummary(content={}, images=0, rows=0, size=0, last_used=0.0)
+    """
     files = files_of_partition(folder)
     shards = list(shards_among(files))
     keys = {key for shard in shards for key in read_keys(shard.manifest)}

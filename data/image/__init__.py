@@ -1,1 +1,1 @@
-"""What is an image's own: decoding, resizing, augmentation."""
+"""Images: decoding, resizing and augmentation."""

@@ -1,11 +1,11 @@
 """Random changes to training images that keep their meaning.
 
-Geometry (crop, rotation, flip) is one affine map an image, so each pixel is interpolated once; colour (saturation, contrast,
-brightness) is another; RandAugment and random erasing come after them. All randomness comes from the generator that is handed
-in: the same seed gives the same image in any process, which is what makes an interrupted run continue exactly.
+Geometry (crop, rotation, flip) is one affine map per image, so each pixel is interpolated once. Colour (saturation, contrast,
+brightness) is a second map. RandAugment and random erasing follow. All randomness comes from the generator that is passed in:
+the same seed gives the same image in any process, so an interrupted run continues exactly.
 
-It is done an image at a time, outside of TensorFlow, and not by Keras' layers: views are seeded one by one, so that what the
-frozen layers make of them can be kept, and OpenCV and Pillow are several times as fast.
+Images are augmented one at a time, outside TensorFlow, and not by Keras' layers: each view has its own seed, so the outputs of
+the frozen layers can be cached, and OpenCV and Pillow are several times as fast.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from data.image.randaugment import rand_augment
 
 _GREY = np.array([0.299, 0.587, 0.114])  # luma of ITU-R BT.601
 _LONGEST_RATIO = 4 / 3  # of the sides of a crop
-_SMALLEST_ERASED, _LARGEST_ERASED = 0.02, 0.4  # parts of the image's area, as in the paper of `_erased`, and the next
+_SMALLEST_ERASED, _LARGEST_ERASED = 0.02, 0.4  # parts of the image's area; all from the paper of `_erased`
 _LONGEST_ERASED_RATIO = 1 / 0.3
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far images are changed.
+    """How strongly images are changed.
 
     Attributes:
         flip: mirror half of the images left to right.
         min_area: smallest part of the image that a random crop keeps, in (0, 1]; its aspect ratio varies with it.
-        rotation: largest angle, in degrees, either way.
+        rotation: largest angle in either direction, in degrees.
         brightness: largest shift, as a part of the full range.
         contrast: largest change of contrast and of saturation, as a factor: 0.2 gives factors in [0.8, 1.2].
-        operations: how many operations of `data.image.randaugment.OPERATIONS` are carried out on each image.
-        magnitude: how strong these are, in [0, 1].
-        erasing: part of the images, in [0, 1], in which a rectangle is painted over with noise.
-        antialiased_resize: part of the images, in [0, 1], that are resized with antialiasing; it is for
-            the loader, see `data.loading.Loader.views`.
-        live: drawn again in every epoch, which rules out a cache of views.
+        operations: number of operations of `data.image.randaugment.OPERATIONS` applied to each image.
+        magnitude: strength of these operations, in [0, 1].
+        erasing: part of the images, in [0, 1], in which a rectangle is replaced by noise.
+        antialiased_resize: part of the images, in [0, 1], that are resized with antialiasing. The loader applies it, see
+            `data.loading.Loader.views`.
+        live: draw new views in every epoch, which rules out a cache of views.
     """
 
     flip: bool = False
@@ -53,12 +53,12 @@ class Augmentation:
     live: bool = False
 
     def without_flip(self) -> Augmentation:
-        """The same for images whose mirror image means something else: digits, letters, road signs."""
+        """Return the same augmentation without mirroring, for images such as digits, letters and road signs."""
         return replace(self, flip=False)
 
     @property
     def changes_pixels(self) -> bool:
-        """Whether images are changed after they were loaded."""
+        """Whether images are changed after they are loaded."""
         return replace(self, antialiased_resize=0.0, live=False) != Augmentation()
 
 
@@ -73,15 +73,23 @@ AUGMENTATIONS: dict[str, Augmentation] = {
 
 
 def augment(pixels: np.ndarray, random: np.random.Generator, augmentation: Augmentation) -> np.ndarray:
-    """Change an image in a random way.
+    """Change an image randomly.
 
     Args:
         pixels: uint8 (size, size, 3), RGB.
-        random: gives all draws: those of geometry and colour first, the same number of them whatever the augmentation.
-        augmentation: how far; all but its `antialiased_resize`, which can only be done where images are loaded.
+        random: source of all draws. Those of geometry and colour come first, and their number does not depend on the
+            augmentation.
+        augmentation: how strongly. `antialiased_resize` is ignored, since it applies where images are loaded.
 
     Returns:
-        uint8, the shape of `pixels`; `pixels` itself where nothing is to be changed.
+        uint8, the shape of `pixels`; `pixels` itself if the augmentation changes nothing.
+
+    Examples:
+        >>> pixels = np.arange(27, dtype=np.uint8).reshape(3, 3, 3)
+        >>> augment(pixels, np.random.default_rng(0), AUGMENTATIONS["default"]).shape
+        (3, 3, 3)
+        >>> augment(pixels, np.random.default_rng(0), AUGMENTATIONS["none"]) is pixels
+        True
     """
     if not augmentation.changes_pixels:
         return pixels
@@ -98,7 +106,7 @@ def augment(pixels: np.ndarray, random: np.random.Generator, augmentation: Augme
 
 
 def _geometry(draws: np.ndarray, size: int, augmentation: Augmentation) -> np.ndarray:
-    """Crop, rotate and flip, as an affine map (2, 3) from output to input coordinates, by draws (6,) in [-1, 1)."""
+    """Return crop, rotation and flip as an affine map (2, 3) from output to input coordinates; `draws` is (6,) in [-1, 1)."""
     for_area, for_ratio, for_angle, for_side, for_x, for_y = draws.tolist()
     area = 1 - (1 - augmentation.min_area) * (for_area + 1) / 2
     log_ratio = min(math.log(_LONGEST_RATIO), -math.log(area))  # no crop is longer than the image
@@ -117,16 +125,16 @@ def _geometry(draws: np.ndarray, size: int, augmentation: Augmentation) -> np.nd
 
 
 def _colour(draws: np.ndarray, means: np.ndarray, augmentation: Augmentation) -> np.ndarray:
-    """Saturation about each pixel's grey, then contrast about the image's mean, then brightness, as one map (3, 4).
+    """Return saturation about each pixel's grey, then contrast about the image's mean, then brightness, as one map (3, 4).
 
     Args:
         draws: (3,) in [-1, 1).
-        means: (3,), of the image's channels.
-        augmentation: how far.
+        means: (3,), means of the image's channels.
+        augmentation: how strongly.
     """
     saturation, contrast = 1 + augmentation.contrast * draws[:2]
     saturated = saturation * np.eye(3) + (1 - saturation) * _GREY  # each row adds its part of the grey
-    mean = (saturated @ means).mean()  # what the image's mean is then, since the map is linear
+    mean = (saturated @ means).mean()  # the image's mean after saturation, since the map is linear
     shift = (1 - contrast) * mean + draws[2] * augmentation.brightness * 255
     return np.column_stack([contrast * saturated, np.full(3, shift)])
 

@@ -1,13 +1,13 @@
-"""From the bytes of an image file to RGB pixels at the size asked for: the one decoder of training, evaluation and prediction.
+"""Decoder of image files: from bytes to RGB pixels of a given size, for training, evaluation and prediction alike.
 
-Pillow decodes every colour type, and minds EXIF orientation. Alpha is dropped, not blended, and 16-bit
-channels keep their high byte: so do TensorFlow's decoders and the phone's, and a model should see one image everywhere.
-Where that loses what is to be seen, `data.image.preparing` makes other files of such images before they are decoded.
-It is resized as MediaPipe Tasks does on a phone, so that the accuracy that is reported is the one that a phone gets; training
-also sees antialiased images, as other clients make them.
+Pillow decodes every colour type and applies the EXIF orientation. Alpha is dropped, not blended, and 16-bit channels keep
+their high byte: TensorFlow's decoders and the phone's do the same, and a model should get the same pixels everywhere.
+Where this loses what the image shows, `data.image.preparing` replaces the file before it is decoded.
+Images are resized as MediaPipe Tasks does on a phone, so that the reported accuracy is the accuracy on a phone. Training
+also uses antialiased images, as other clients make them.
 
-Whether an image can be used is a matter of its bytes alone: every way into this module decides alike and gives the same
-reason. Files that are made to exhaust memory or time are refused, and threads share one allowance of memory.
+Whether an image is usable depends on its bytes alone: every function of this module decides alike and gives the same
+reason. Files crafted to exhaust memory or time are refused, and all threads share one memory allowance.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ LARGEST_FILE = 2**28  # bytes
 _MOST_SEGMENTS = 1000  # of a JPEG; those with the longest metadata have a few hundred
 _MOST_SCANS = 100  # of a JPEG; progressive ones have about ten
 _EXIF_ORIENTATION = 0x0112
-_TURNS = {  # by EXIF orientation, what makes an image upright
+_TURNS = {  # from EXIF orientation to the transposition that makes an image upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -45,7 +45,7 @@ _TURNS = {  # by EXIF orientation, what makes an image upright
     8: Image.Transpose.ROTATE_90,
 }
 _JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8\xff", 0xDA, 0xD9
-# Markers that a length stands behind, and the end's; none of them occurs within the data of a scan.
+# Markers that a length follows, and the end marker; none of them occurs within the data of a scan.
 _JPEG_SEGMENT = re.compile(rb"\xff([\xc0-\xc7\xc9-\xcf\xd9-\xef\xfe])")
 _DAMAGED = "truncated or damaged"
 _UNKNOWN = f"not an image in a known format ({', '.join(FORMATS)})"
@@ -56,7 +56,7 @@ _TOO_DEEP = (
 )
 _TOO_OFTEN = f"it has more than {_MOST_SCANS} scans or {_MOST_SEGMENTS:,} segments"
 TOO_LONG = f"the file is larger than {LARGEST_FILE >> 20} MB"
-# How files begin that Pillow does not know, and what is wrong with them.
+# How files that Pillow does not know begin, and what is wrong with them.
 _OTHERS = {
     rb"\xff\xd8\xff|\x89PNG|GIF8|RIFF....WEBP": f"{_DAMAGED} (its header cannot be read)",
     rb"II[*+]\0|MM\0[*+]": f"a TIFF of an unknown kind of pixels, or {_DAMAGED}; save it as 8-bit RGB",
@@ -69,25 +69,33 @@ _OTHERS = {
 CROP_FRACTION = 0.875  # of the shorter side: the centre crop that ImageNet networks are evaluated with
 _SCALES = (8, 4, 2)  # by which JPEG decoders divide an image's size at no cost
 
-# Pillow warns of large or slightly odd images; what cannot be used raises, and the rest is of no interest to the user.
+# Pillow warns about large or slightly odd images. Unusable images raise, and the other warnings do not help the user.
 warnings.filterwarnings("ignore", module=r"PIL\..*")
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 class UnreadableImage(ValueError):  # noqa: N818 - it names the thing
-    """Bytes that are not a whole image in one of `FORMATS`; the text is the reason, in a few words."""
+    """Bytes that are not a complete image in one of `FORMATS`; the text is the reason, in a few words."""
 
 
-# The largest image takes 2 GB while it is decoded and resized, and WebP 3.7 GB. Several at once take no more than one.
+# The largest image takes 2 GB while it is decoded and resized, a WebP 3.7 GB. Several images at once take no more than that.
 _BUDGET = PixelBudget(LARGEST_IMAGE)
 
 
 def decode(encoded: bytes) -> Image.Image:
-    """Decode an image file, upright and in RGB; the first frame of an animation.
+    """Decode an image file to an upright RGB image; of an animation, the first frame.
 
     Raises:
-        UnreadableImage: not an image, truncated, or larger than `LARGEST_IMAGE`, `LARGEST_SIDE` or `LARGEST_FILE`,
-            decided by the header before anything is decoded.
+        UnreadableImage: not an image, truncated, or larger than `LARGEST_IMAGE`, `LARGEST_SIDE` or `LARGEST_FILE`. Size is
+            judged by the header, before decoding.
+
+    Examples:
+        >>> image = decode(open("apple.png", "rb").read())
+        >>> image.size, image.mode
+        ((40, 30), 'RGB')
+        >>> decode(b"%PDF-1.7")
+        Traceback (most recent call last):
+        data.image.decoding.UnreadableImage: PDF, not an image in a known format ...
     """
     with decoded(encoded) as image:
         return image
@@ -95,21 +103,41 @@ def decode(encoded: bytes) -> Image.Image:
 
 @contextmanager
 def decoded(encoded: bytes) -> Iterator[Image.Image]:
-    """As `decode`, for threads that go on with the image: as long as they have it, its memory is not given to others."""
+    """Decode as `decode` does, and hold the image's share of the memory allowance until the context ends.
+
+    Examples:
+        >>> with decoded(open("apple.png", "rb").read()) as image:
+        ...     image.size
+        (40, 30)
+        >>> with decoded(b"") as image:
+        ...     image.size
+        Traceback (most recent call last):
+        data.image.decoding.UnreadableImage: the file is empty
+    """
     with opened(encoded) as image:
         yield loaded(image)
 
 
 @contextmanager
 def opened(encoded: bytes) -> Iterator[Image.Image]:
-    """An image whose header is read and whose pixels are not, with room in memory for them."""
+    """Open an image, reading its header but not its pixels, and reserve memory for the pixels.
+
+    Examples:
+        >>> with opened(open("apple.png", "rb").read()) as image:
+        ...     image.format, image.size
+        ('PNG', (40, 30))
+        >>> with opened(b"<svg/>") as image:
+        ...     image.size
+        Traceback (most recent call last):
+        data.image.decoding.UnreadableImage: SVG, not an image in a known format ...
+    """
     if not encoded:
         raise UnreadableImage("the file is empty")
     if len(encoded) > LARGEST_FILE:
         raise UnreadableImage(TOO_LONG)
     if encoded.startswith(_JPEG_START):
         _check_segments(encoded)
-    # A switch for the whole process, which TensorFlow Datasets turns on: half an image would pass.
+    # TensorFlow Datasets turns on this switch, for the whole process: half an image would be accepted.
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     with _faults_named():
         image = _open(encoded)
@@ -133,7 +161,7 @@ def _open(encoded: bytes) -> Image.Image:
 
 @contextmanager
 def _faults_named() -> Iterator[None]:
-    """Makes whatever Pillow raises within an `UnreadableImage`."""
+    """Turn any error that Pillow raises within the context into an `UnreadableImage`."""
     try:
         yield
     except UnreadableImage:
@@ -142,13 +170,13 @@ def _faults_named() -> Iterator[None]:
         raise UnreadableImage(_TOO_LARGE) from error
     except MemoryError as error:
         raise UnreadableImage("there is not enough memory to decode it") from error
-    except Exception as error:  # a damaged file can make a decoder raise nearly anything, and all of it means the same
+    except Exception as error:  # a damaged file can make a decoder raise nearly anything
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UnreadableImage(f"{_DAMAGED} ({reason})") from error
 
 
 def _check_segments(encoded: bytes) -> None:
-    """Refuses a JPEG that would take hours: each scan passes over the whole image, even if it holds nothing.
+    """Refuse a JPEG that would take hours: each scan passes over the whole image, even if it holds nothing.
 
     Pillow's time for many segments of EXIF data grows with the square of their number.
     """
@@ -156,7 +184,7 @@ def _check_segments(encoded: bytes) -> None:
     while found := _JPEG_SEGMENT.search(encoded, place):
         place, kind = found.end(), found[1][0]
         if kind == _JPEG_END and scans:
-            return  # of the image; phones put a film or a map of depths behind it
+            return  # of the image; phones append a video or a depth map
         segments, scans = segments + 1, scans + (kind == _JPEG_SCAN)
         if segments > _MOST_SEGMENTS or scans > _MOST_SCANS:
             raise UnreadableImage(_TOO_OFTEN)
@@ -165,7 +193,16 @@ def _check_segments(encoded: bytes) -> None:
 
 
 def loaded(image: Image.Image, convert: Callable[[Image.Image], Image.Image] | None = None) -> Image.Image:
-    """The pixels of an image from `opened`, upright and in RGB, or in whatever `convert` makes of them."""
+    """Load the pixels of an image from `opened`, upright and in RGB, or as `convert` converts them.
+
+    Examples:
+        >>> with opened(open("apple.png", "rb").read()) as image:
+        ...     loaded(image).mode
+        'RGB'
+        >>> with opened(open("apple.png", "rb").read()) as image:
+        ...     loaded(image, lambda image: image.convert("L")).mode
+        'L'
+    """
     with _faults_named():
         image.load()
         converted = (convert or _to_rgb)(image)
@@ -174,13 +211,13 @@ def loaded(image: Image.Image, convert: Callable[[Image.Image], Image.Image] | N
 
 
 class Header(NamedTuple):
-    """What stands in an image file before its pixels.
+    """The contents of an image file's header.
 
     Attributes:
         format: one of `FORMATS`.
-        mode: of the file's pixels, as Pillow calls it.
+        mode: Pillow's mode of the file's pixels.
         is_animated: whether more frames follow.
-        orientation: EXIF's number, from 1 to 8; 1 is upright.
+        orientation: EXIF orientation, from 1 to 8; 1 is upright.
     """
 
     format: str
@@ -190,13 +227,22 @@ class Header(NamedTuple):
 
 
 def read_header(encoded: bytes) -> Header:
-    """The header of an image that `decode` can read."""
+    """Return the header of an image that `decode` can read.
+
+    Examples:
+        >>> read_header(open("apple.png", "rb").read())
+        Header(format='PNG', mode='RGB', is_animated=False, orientation=1)
+        >>> file = io.BytesIO()
+        >>> Image.new("L", (4, 4)).save(file, "GIF", save_all=True, append_images=[Image.new("L", (4, 4), 9)])
+        >>> read_header(file.getvalue()).is_animated
+        True
+    """
     with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
         try:
             is_animated = _has_more(image)
         except Exception:  # GIF looks for a second frame, which may be damaged
             is_animated = True
-        if image.format == "MPO":  # a JPEG with other views, or a map of depths, behind it: it does not move
+        if image.format == "MPO":  # a JPEG followed by other views or a depth map, not an animation
             return Header("JPEG", image.mode, False, _orientation(image))
         return Header(image.format or "", image.mode, is_animated, _orientation(image))
 
@@ -204,7 +250,7 @@ def read_header(encoded: bytes) -> Header:
 def _has_more(image: Image.Image) -> bool:
     """Whether further frames or pages follow."""
     if isinstance(image, TiffImagePlugin.TiffImageFile):
-        return image.tag_v2.next != 0  # to count them all, Pillow would read as many headers
+        return image.tag_v2.next != 0  # counting all pages, Pillow would read all headers
     return bool(getattr(image, "is_animated", False))
 
 
@@ -212,7 +258,7 @@ def _orientation(image: Image.Image) -> int:
     try:
         found = image.getexif().get(_EXIF_ORIENTATION)
         return found if found in _TURNS else 1
-    except Exception:  # damaged EXIF data beside sound pixels: shown as stored, as viewers do
+    except Exception:  # damaged EXIF data with intact pixels: shown as stored, as viewers do
         return 1
 
 
@@ -226,7 +272,14 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def bits_of(image: Image.Image) -> int:
-    """Bits of a channel, where these are greyscale and more than 8; else 8, which is what Pillow makes of colours."""
+    """Return the bits per channel of a greyscale image with more than 8, else 8, to which Pillow reduces colours.
+
+    Examples:
+        >>> bits_of(Image.new("I;16", (4, 4)))
+        16
+        >>> bits_of(Image.new("RGB", (4, 4)))
+        8
+    """
     if isinstance(image, TiffImagePlugin.TiffImageFile) and image.mode[0] in "IF":
         return int(image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (32,))[0])
     return 16 if image.mode.startswith("I") else 8
@@ -236,11 +289,12 @@ Box = tuple[int, int, int, int]  # left, top, right and bottom, in pixels
 
 
 class Fit(NamedTuple):
-    """Which part of an image is seen, and how large it is drawn in the middle of a square; what is left is black.
+    """The part of an image that is used, and the size at which it is drawn in the middle of a square; the rest is black.
 
     Attributes:
-        box: that part.
-        width: of what is drawn, in pixels, as `height`.
+        box: the part of the image.
+        width: width of the drawn part, in pixels.
+        height: height of the drawn part, in pixels.
     """
 
     box: Box
@@ -248,7 +302,7 @@ class Fit(NamedTuple):
     height: int
 
 
-# From the width and height of an image, and the side of the square that it is to fit into.
+# From the width and height of an image, and the side of the square that it fits into.
 FitOf = Callable[[int, int, int], Fit]
 
 
@@ -261,7 +315,14 @@ def _crop(width: int, height: int, size: int) -> Fit:
 
 
 def central_square(width: int, height: int) -> Box:
-    """What `crop` looks at: left, top, right and bottom, in pixels, of an image of this width and height."""
+    """Return the box that `crop` uses in an image of this size: left, top, right and bottom, in pixels.
+
+    Examples:
+        >>> central_square(80, 40)
+        (22, 2, 57, 37)
+        >>> central_square(1, 1)
+        (0, 0, 1, 1)
+    """
     side = max(1, round(min(width, height) * CROP_FRACTION))
     left, top = (width - side) // 2, (height - side) // 2
     return left, top, left + side, top + side
@@ -287,14 +348,21 @@ def load_pixels(encoded: bytes, image_size: int, resize: str, *, antialias: bool
         encoded: the bytes of an image file.
         image_size: side of the square result, in pixels.
         resize: a key of `RESIZES`.
-        antialias: resize with antialiasing, from the middle of pixels; else as MediaPipe Tasks does on a phone, between the
-            nearest four pixels only, from corner to corner.
+        antialias: resize with antialiasing, sampling at pixel centres. Otherwise resize as MediaPipe Tasks does on a phone:
+            between the nearest four pixels only, from corner to corner.
 
     Returns:
         uint8 (image_size, image_size, 3), RGB.
 
     Raises:
         UnreadableImage: see `decode`.
+
+    Examples:
+        >>> encoded = open("apple.png", "rb").read()
+        >>> load_pixels(encoded, 16, "stretch", antialias=True).shape
+        (16, 16, 3)
+        >>> load_pixels(encoded, 16, "pad")[0, 0].tolist()  # the image is wider than high
+        [0, 0, 0]
     """
     return load_each_way(encoded, image_size, resize, {antialias})[antialias]
 
@@ -302,28 +370,35 @@ def load_pixels(encoded: bytes, image_size: int, resize: str, *, antialias: bool
 def load_each_way(
     encoded: bytes, image_size: int, resize: str, ways: Collection[bool], *, spare: Collection[bool] = ()
 ) -> dict[bool, np.ndarray]:
-    """Decode one image once, and resize it in one way or both.
+    """Decode one image once, and resize it with antialiasing, without it, or both.
 
-    A JPEG whose antialiased pixels alone are wanted is decoded at a half, quarter or eighth of its size where that
-    leaves twice what is needed: the decoder then averages, which the resize would have done, and skips most of its work.
-    That gives antialiased pixels which differ from those of the whole image, as they come with those like a phone's,
-    by a fraction of a level; by more where EXIF turns it and its sides are no multiples of 8.
+    If only the antialiased pixels of a JPEG are needed, it is decoded at a half, quarter or eighth of its size, where that
+    leaves at least twice the pixels of the result: the decoder then averages pixels in place of the resize, and skips most
+    of its work. These antialiased pixels differ by a fraction of a level from those of the whole image, which are made when
+    the other pixels are needed, too. They differ by more where EXIF turns the image and its sides are not multiples of 8.
 
     Args:
         encoded: the bytes of an image file.
         image_size: side of the square result, in pixels.
         resize: a key of `RESIZES`.
-        ways: the values of `antialias` that are wanted, see `load_pixels`.
-        spare: those that are given, too, where the decode that is needed for the others serves them as well.
+        ways: the values of `antialias` that are needed, see `load_pixels`.
+        spare: further values of `antialias`, which are included if the same decode serves them.
 
     Returns:
-        By way, uint8 (image_size, image_size, 3), RGB.
+        From each value of `antialias` to uint8 (image_size, image_size, 3), RGB.
 
     Raises:
         UnreadableImage: see `decode`.
+
+    Examples:
+        >>> encoded = open("apple.png", "rb").read()
+        >>> sorted(load_each_way(encoded, 16, "crop", {True, False}))
+        [False, True]
+        >>> sorted(load_each_way(encoded, 16, "crop", {True}, spare={False}))  # a PNG is always decoded whole
+        [False, True]
     """
     if False not in ways:
-        with suppress(UnreadableImage):  # some kinds of JPEG cannot be shrunk; the whole image decides
+        with suppress(UnreadableImage):  # some kinds of JPEG cannot be decoded at a smaller size
             return _load_each_way(encoded, image_size, RESIZES[resize], ways, spare, shrink=True)
     return _load_each_way(encoded, image_size, RESIZES[resize], ways, spare, shrink=False)
 
@@ -343,20 +418,28 @@ def _load_each_way(
 
 
 def _draft(image: Image.Image, fit: Fit) -> int:
-    """Has a JPEG decoded as small as leaves twice the pixels that are needed; gives by how much that is smaller."""
+    """Have a JPEG decoded at the smallest size with at least twice the pixels needed; return by what factor it is smaller."""
     left, top, right, bottom = fit.box
     excess = min((right - left) // (2 * fit.width), (bottom - top) // (2 * fit.height))
     scale = next((scale for scale in _SCALES if scale <= excess), 1)
     drafted = image.draft("RGB", (image.width // scale, image.height // scale))
-    return scale if drafted else 1  # other formats know no such thing
+    return scale if drafted else 1  # other formats have no such option
 
 
 def draw_bilinear(image: Image.Image, fit: Fit) -> np.ndarray:
-    """What is seen of an image, resized as MediaPipe Tasks does: uint8 (fit.height, fit.width, 3)."""
+    """Return the part of an image that `fit` selects, resized as MediaPipe Tasks does: uint8 (fit.height, fit.width, 3).
+
+    Examples:
+        >>> image = Image.new("RGB", (8, 8), "red")
+        >>> draw_bilinear(image, Fit((0, 0, 8, 8), width=4, height=2)).shape
+        (2, 4, 3)
+        >>> draw_bilinear(image, Fit((2, 2, 6, 6), width=1, height=1)).tolist()
+        [[[255, 0, 0]]]
+    """
     import cv2  # slow to import, and `--help` reads this module
 
-    # MediaPipe maps corner to corner: pixel i of the result is what lies at i * scale, between the nearest four pixels, where
-    # other resizes take what lies at (i + 1/2) * scale - 1/2, and average when they shrink. It uses OpenCV, and so does this.
+    # MediaPipe maps corner to corner: pixel i of the result lies at i * scale, between the nearest four pixels. Other resizes
+    # place it at (i + 1/2) * scale - 1/2, and average when they shrink. MediaPipe uses OpenCV, and so does this function.
     left, top, right, bottom = fit.box
     seen = np.asarray(image)[top:bottom, left:right]
     scales = np.array([[(right - left) / fit.width, 0, 0], [0, (bottom - top) / fit.height, 0]])
@@ -365,7 +448,7 @@ def draw_bilinear(image: Image.Image, fit: Fit) -> np.ndarray:
 
 
 def _antialiased(image: Image.Image, fit: Fit, scale: int) -> np.ndarray:
-    """For an image that is smaller by `scale` than the one that `fit` is for."""
+    """Resize with antialiasing an image that is smaller by `scale` than the image that `fit` is for."""
     left, top, right, bottom = (edge / scale for edge in fit.box)
     size = (fit.width, fit.height)
     return np.asarray(image.resize(size, Image.Resampling.BILINEAR, box=(left, top, right, bottom)))

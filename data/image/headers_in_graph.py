@@ -1,6 +1,6 @@
-"""What an image file's header says, read by TensorFlow operations: which way is up, and what TensorFlow's decoders misread.
+"""Image file headers, read by TensorFlow operations: the orientation, and which files TensorFlow's decoders misread.
 
-Everything here is for one file inside a graph: `encoded` is a scalar string, and what is given back are scalars.
+All functions work on one file inside a graph: `encoded` is a scalar string, and the results are scalars.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from data.image.preparing import PLAIN, Preparation
 
 _JPEG, _PNG, _BMP, _GIF = b"\xff\xd8\xff", b"\x89PNG", b"BM", b"GIF8"
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
-_PNG_DEPTH, _PNG_COLOURS = 24, 25  # the places of the bits of a channel, and of the kind of colours
+_PNG_DEPTH, _PNG_COLOURS = 24, 25  # positions of the bits per channel and of the colour type
 _ORIENTATION_TAG = 0x0112
 _SHORT, _LONG = 3, 4  # types of EXIF values
-_SPARE = 64  # zeros behind the file, so that reading a header that was cut off ends well
+_SPARE = 64  # zeros appended to the file, so that a truncated header can be read
 
 
 class Bytes(NamedTuple):
@@ -29,22 +29,22 @@ class Bytes(NamedTuple):
 
     @classmethod
     def of(cls, encoded: tf.Tensor) -> Bytes:
-        """The bytes of one file, scalar string."""
+        """Return the bytes of one file, given as a scalar string."""
         numbers = tf.cast(tf.io.decode_raw(encoded, tf.uint8), tf.int64)
         return cls(encoded, tf.pad(numbers, [[0, _SPARE]]), tf.cast(tf.strings.length(encoded), tf.int64))
 
     def number(self, place: tf.Tensor | int, width: int, big_endian: tf.Tensor | bool) -> tf.Tensor:
-        """The unsigned integer of `width` bytes from `place` on; 0 behind the end."""
+        """Return the unsigned integer of `width` bytes at `place`; 0 past the end of the file."""
         digits = self._from(place, width)
         powers = tf.constant([256**power for power in range(width)], tf.int64)
         return tf.reduce_sum(digits * tf.where(big_endian, powers[::-1], powers))
 
     def begins(self, place: tf.Tensor | int, start: bytes) -> tf.Tensor:
-        """Whether these bytes stand at a place."""
+        """Whether the bytes `start` are at `place`."""
         return tf.reduce_all(self._from(place, len(start)) == tf.constant(list(start), tf.int64))
 
     def holds(self, part: bytes) -> tf.Tensor:
-        """Whether these bytes stand anywhere."""
+        """Whether the bytes `part` occur anywhere."""
         return tf.size(tf.strings.split(self.encoded, part)) > 1
 
     def _from(self, place: tf.Tensor | int, count: int) -> tf.Tensor:
@@ -53,7 +53,7 @@ class Bytes(NamedTuple):
 
 
 class _Segments(NamedTuple):
-    """What a walk over a file's parts has found: `place` of the next, where the EXIF data begin (or -1), JPEG's channels."""
+    """State of a walk over a file's parts: `place` of the next part, start of the EXIF data (or -1), and channels of a JPEG."""
 
     place: tf.Tensor
     exif: tf.Tensor
@@ -61,7 +61,19 @@ class _Segments(NamedTuple):
 
 
 def orientation(encoded: tf.Tensor) -> tf.Tensor:
-    """EXIF's number of how an image is to be turned, int64 from 1 to 8: as Pillow finds it, from EXIF data or else XMP."""
+    """Return the EXIF orientation, int64 from 1 to 8, as Pillow finds it: from EXIF data, or else XMP.
+
+    Examples:
+        >>> int(orientation(tf.io.read_file("apple.png")))
+        1
+        >>> import io
+        >>> from PIL import Image
+        >>> file, image = io.BytesIO(), Image.new("RGB", (4, 4))
+        >>> image.getexif()[0x0112] = 6
+        >>> image.save(file, "JPEG", exif=image.getexif())
+        >>> int(orientation(tf.constant(file.getvalue())))
+        6
+    """
     file = Bytes.of(encoded)
     exif = tf.where(
         file.begins(0, _JPEG),
@@ -75,11 +87,17 @@ def orientation(encoded: tf.Tensor) -> tf.Tensor:
 
 
 def refusals(encoded: tf.Tensor, preparation: Preparation = PLAIN) -> dict[str, tf.Tensor]:
-    """By what is said of it, whether a file is of a kind that TensorFlow's decoders refuse or read otherwise than Pillow.
+    """Return the reasons why TensorFlow may refuse a file or read it otherwise than Pillow, each with whether it holds.
 
     Args:
         encoded: the file.
-        preparation: what was made of files before they were decoded, which TensorFlow's decoders cannot do.
+        preparation: the changes made to files before decoding in training, which TensorFlow's decoders cannot make.
+
+    Examples:
+        >>> [reason for reason, holds in refusals(tf.io.read_file("apple.png")).items() if holds]
+        []
+        >>> [reason for reason, holds in refusals(tf.constant(b"GIF89a")).items() if holds]
+        ['a GIF without its end']
     """
     file = Bytes.of(encoded)
     is_png, is_gif, is_webp = file.begins(0, _PNG), file.begins(0, _GIF), _is_webp(file)
@@ -101,7 +119,7 @@ def refusals(encoded: tf.Tensor, preparation: Preparation = PLAIN) -> dict[str, 
 
 
 def _unprepared(file: Bytes, is_png: tf.Tensor, preparation: Preparation) -> dict[str, tf.Tensor]:
-    """The same of files that were changed before they were trained on; other formats are refused for that already."""
+    """Return the reasons that concern files changed before training; `refusals` refuses the formats other than PNG already."""
     found = {}
     if preparation.background is not None:
         has_alpha = (file.numbers[_PNG_COLOURS] == 4) | (file.numbers[_PNG_COLOURS] == 6) | file.holds(b"tRNS")
@@ -130,7 +148,7 @@ def _walk(
     goes_on: Callable[[_Segments], tf.Tensor],
     step: Callable[[_Segments], _Segments],
 ) -> _Segments:
-    """Take steps from `start` for as long as at least `least` bytes are left and `goes_on`."""
+    """Take steps from `start` while at least `least` bytes are left and `goes_on` holds."""
     (found,) = tf.while_loop(
         lambda at: (at.place + least <= file.size) & goes_on(at),
         lambda at: (step(at),),
@@ -140,7 +158,7 @@ def _walk(
 
 
 def _jpeg_segments(file: Bytes) -> _Segments:
-    """The first EXIF data and the number of channels, from what stands before the scan."""
+    """Find the first EXIF data and the number of channels in the segments before the scan."""
 
     def goes_on(at: _Segments) -> tf.Tensor:
         return (file.numbers[at.place] == 0xFF) & (file.numbers[at.place + 1] != 0xDA)
@@ -150,7 +168,7 @@ def _jpeg_segments(file: Bytes) -> _Segments:
         is_exif = (kind == 0xE1) & file.begins(at.place + 4, b"Exif\0\0") & (at.exif < 0)
         is_frame = (kind >= 0xC0) & (kind <= 0xCF) & (kind != 0xC4) & (kind != 0xC8) & (kind != 0xCC)
         return _Segments(
-            tf.where(kind == 0xFF, at.place + 1, at.place + 2 + length),  # a segment may begin with several of them
+            tf.where(kind == 0xFF, at.place + 1, at.place + 2 + length),  # a segment may begin with several bytes 0xFF
             tf.where(is_exif, at.place + 4, at.exif),
             tf.where(is_frame, file.number(at.place + 9, 1, True), at.channels),
         )
@@ -177,7 +195,7 @@ def _webp_exif(file: Bytes) -> tf.Tensor:
 
 
 def _in_exif(file: Bytes, start: tf.Tensor) -> tf.Tensor:
-    """The orientation of EXIF data, which are a TIFF header and a table of tags; 0 where they have none."""
+    """Return the orientation in EXIF data, which are a TIFF header and a table of tags; 0 if they have none."""
     is_big = file.begins(start, b"MM")
     table = start + file.number(start + 4, 4, is_big)
     count = tf.minimum(file.number(table, 2, is_big), 1000)
@@ -195,7 +213,7 @@ def _in_exif(file: Bytes, start: tf.Tensor) -> tf.Tensor:
 
 
 def _in_xmp(file: Bytes) -> tf.Tensor:
-    """The orientation that an XMP packet tells of, which Pillow takes where EXIF data tell of none; 0 if there is none."""
+    """Return the orientation in an XMP packet, which Pillow uses where EXIF data have none; 0 if there is none."""
     behind = tf.concat([tf.strings.split(file.encoded, b"tiff:Orientation"), [""]], 0)[1]
     value = tf.strings.regex_replace(tf.strings.substr(behind, 0, 3), '^(?:="|>)([0-9]).*$', r"\1")
     is_digit = tf.strings.regex_full_match(value, "[0-9]")
@@ -203,13 +221,13 @@ def _in_xmp(file: Bytes) -> tf.Tensor:
 
 
 def _gif_is_partial(file: Bytes) -> tf.Tensor:
-    """Whether the first frame of a GIF has a transparent colour, or leaves some of the canvas."""
+    """Whether the first frame of a GIF has a transparent colour, or does not fill the canvas."""
     flags = file.numbers[10]
     start = 13 + tf.where(_bit(flags, 7), 3 * 2 ** (flags % 8 + 1), _number(0))
     transparent, control = tf.constant(False), 0xF9
 
     def blocks(place: tf.Tensor) -> tf.Tensor:
-        """The place behind data that come in blocks, each with its length before it; the last has none."""
+        """Return the place after data in blocks, each preceded by its length; the last block is empty."""
         (end,) = tf.while_loop(
             lambda at: (at < file.size) & (file.numbers[at] > 0), lambda at: (at + 1 + file.numbers[at],), (place,)
         )

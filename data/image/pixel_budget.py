@@ -1,4 +1,4 @@
-"""Memory that threads share: an allowance of pixels."""
+"""A memory allowance that threads share, counted in pixels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 class PixelBudget:
-    """An allowance of pixels that all threads share: whoever needs more than is left waits for the others."""
+    """An allowance of pixels that all threads share: a thread that needs more than is left waits for the other threads."""
 
     def __init__(self, pixels: int) -> None:
         self._left = pixels
@@ -16,7 +16,7 @@ class PixelBudget:
 
     @contextmanager
     def reserved(self, pixels: int) -> Iterator[None]:
-        """Hold so many pixels of it; a thread that holds some may not ask for more, or all could wait for each other."""
+        """Hold this many pixels; a thread that already holds some must not reserve more, or all could wait for each other."""
         with self._changed:
             self._changed.wait_for(lambda: self._left >= pixels)
             self._left -= pixels

@@ -1,8 +1,8 @@
-"""What is made of image files before they are decoded, where decoding would lose what is to be seen.
+"""Changes to image files before decoding, for images that plain decoding would spoil.
 
-Alpha that is dropped leaves a black drawing on transparent ground all black; 12 bits in a file of 16 are nearly black, since
-decoders keep the high byte. An image that an option concerns is replaced by a file in 8-bit RGB before anything reads it: then
-training, evaluation, verification and caches, which go by a file's bytes, all see the same.
+A black drawing on a transparent ground is all black once alpha is dropped; 12 bits in a 16-bit file are nearly black, since
+decoders keep the high byte. An image that an option applies to is replaced by a file in 8-bit RGB before anything reads it.
+Training, evaluation, verification and caches, which depend on a file's bytes, then all use the same image.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from data.errors import DataError
 from data.image.decoding import LARGEST_FILE, UnreadableImage, bits_of, loaded, opened
 
 _LEVELS = re.compile(r"(-?[\d.]+(?:e[+-]?\d+)?)\s*[-,:]\s*(-?[\d.]+(?:e[+-]?\d+)?)")
-_PNG_DEPTH = 24  # the place of the bits of a channel in a PNG file
+_PNG_DEPTH = 24  # position of the bits per channel in a PNG file
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """Options for images whose pixels are not plain 8-bit RGB; without any, files stay as they are.
+    """Options for images whose pixels are not plain 8-bit RGB; without options, files stay as they are.
 
     Attributes:
-        background: RGB that shows through where an image is transparent; None drops the transparency.
-        levels: of images with more than 8 bits a channel, the values that become black and white, with all others between
-            them or cut off; None keeps the high byte.
+        background: RGB shown where an image is transparent; None drops the transparency.
+        levels: for images with more than 8 bits per channel, the values that become black and white. Values between them are
+            scaled, values beyond are clipped. None keeps the high byte.
     """
 
     background: tuple[int, int, int] | None = None
@@ -38,10 +38,10 @@ class Preparation:
 
     @classmethod
     def parse(cls, background: str | None, levels: str | None) -> Preparation:
-        """Read the texts of options, such as "white" and "0-4095".
+        """Parse the texts of options, such as "white" and "0-4095".
 
         Raises:
-            DataError: one of them is no colour, or no two numbers in ascending order.
+            DataError: a text is not a colour, or not two numbers in ascending order.
         """
         return cls(
             None if background is None else _parse_colour(background),
@@ -49,7 +49,7 @@ class Preparation:
         )
 
     def __call__(self, encoded: bytes) -> bytes:
-        """The file to decode in place of this one: the same, or one in 8-bit RGB.
+        """Return the file to decode in place of this file: the same, or a file in 8-bit RGB.
 
         Raises:
             UnreadableImage: see `data.image.decoding.decode`.
@@ -64,7 +64,7 @@ class Preparation:
             return _encode(upright)
 
     def applied_to(self, read: Callable[[int], bytes]) -> Callable[[int], bytes]:
-        """The same for what reads the file of image `i`."""
+        """Return a reader that prepares the files that `read` returns."""
         return read if self == PLAIN else PreparedReader(read, self)
 
     def _convert(self, image: Image.Image, encoded: bytes, is_deep: bool) -> Image.Image:
@@ -72,7 +72,7 @@ class Preparation:
             assert self.levels is not None
             low, high = self.levels
             values = (deep_values(image, encoded) - low) / (high - low)
-            if values.ndim == 3 and values.shape[2] == 4:  # alpha has levels of its own
+            if values.ndim == 3 and values.shape[2] == 4:  # alpha keeps its full range
                 values[..., 3] = deep_values(image, encoded)[..., 3] / (2.0**16 - 1)
             image = Image.fromarray(np.rint(np.clip(np.nan_to_num(values), 0, 1) * 255).astype(np.uint8))
         if self.background is None or not is_transparent(image):
@@ -89,7 +89,7 @@ class PreparedReader:
     preparation: Preparation
 
     def __call__(self, index: int) -> bytes:
-        """The bytes of the file of an example."""
+        """Return the prepared bytes of an example's file."""
         return self.preparation(self.read(index))
 
 
@@ -97,7 +97,19 @@ PLAIN = Preparation()  # leaves every file as it is
 
 
 def depth_of(image: Image.Image, encoded: bytes) -> int:
-    """Bits of a channel of an image from `data.image.decoding.opened`, as stored."""
+    """Return the bits per channel of an image from `data.image.decoding.opened`, as stored.
+
+    Examples:
+        >>> encoded = open("apple.png", "rb").read()
+        >>> with opened(encoded) as image:
+        ...     depth_of(image, encoded)
+        8
+        >>> file = io.BytesIO()
+        >>> Image.new("I;16", (4, 4)).save(file, "PNG")
+        >>> with opened(file.getvalue()) as image:
+        ...     depth_of(image, file.getvalue())
+        16
+    """
     if image.format == "PNG":
         return encoded[_PNG_DEPTH]
     if isinstance(image, TiffImagePlugin.TiffImageFile):
@@ -106,22 +118,36 @@ def depth_of(image: Image.Image, encoded: bytes) -> int:
 
 
 def is_transparent(image: Image.Image) -> bool:
-    """Whether an image has parts that may be transparent."""
+    """Whether an image may have transparent parts.
+
+    Examples:
+        >>> is_transparent(Image.new("RGBA", (4, 4)))
+        True
+        >>> is_transparent(Image.new("RGB", (4, 4)))
+        False
+    """
     try:
         return image.has_transparency_data
-    except AssertionError:  # a palette that is missing, which decoders take for black
+    except AssertionError:  # a missing palette, which decoders take for black
         return False
 
 
 def deep_values(image: Image.Image, encoded: bytes) -> np.ndarray:
-    """The values of an image with more than 8 bits a channel, as stored.
+    """Return the values of an image with more than 8 bits per channel, as stored.
 
     Args:
         image: loaded, not turned.
-        encoded: its file: Pillow reads only greyscale with so many bits.
+        encoded: its file. OpenCV reads it for colour images, since Pillow reads only greyscale with so many bits.
 
     Returns:
         float32 (height, width) or (height, width, 3 or 4), RGB.
+
+    Examples:
+        >>> deep_values(Image.new("I;16", (3, 2), 4095), b"").tolist()
+        [[4095.0, 4095.0, 4095.0], [4095.0, 4095.0, 4095.0]]
+        >>> deep_values(Image.new("RGB", (3, 2)), b"no image")
+        Traceback (most recent call last):
+        data.image.decoding.UnreadableImage: its kind of deep pixels cannot be read; save it as 16-bit PNG
     """
     if image.mode[0] in "IF":
         return np.asarray(image, np.float32)
@@ -137,7 +163,7 @@ def deep_values(image: Image.Image, encoded: bytes) -> np.ndarray:
 
 def _encode(image: Image.Image) -> bytes:
     file = io.BytesIO()
-    # BMP is fast and always the same; what would be too large a file is compressed.
+    # BMP is fast and deterministic; an image whose BMP would exceed the largest file is compressed.
     is_small = 3 * image.width * image.height < LARGEST_FILE - 2**20
     image.save(file, **({"format": "BMP"} if is_small else {"format": "PNG", "compress_level": 1}))
     return file.getvalue()

@@ -1,8 +1,8 @@
-"""RandAugment (Cubuk et al. 2020, https://arxiv.org/abs/1909.13719): a few operations out of a table, all of one strength.
+"""RandAugment (Cubuk et al. 2020, https://arxiv.org/abs/1909.13719): a few operations drawn from a table, all of one strength.
 
-What changes colours is Pillow's, as in AutoAugment, where the paper's operations come from. What moves pixels leaves grey
-behind, as there: mirrored at its border, a 0 that is moved becomes an 8. Keras' layer `RandAugment` was not taken: it carries
-out all of its operations to keep one, draws from a generator of its own, and by default turns images by up to half a turn.
+Operations on colours are Pillow's, as in AutoAugment, the source of the paper's operations. Operations that move pixels leave
+grey behind, as in AutoAugment: with borders mirrored, a 0 that is moved becomes an 8. Keras' layer `RandAugment` is not used:
+it carries out all of its operations to keep one, has its own generator, and by default turns images by up to half a turn.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
-_LARGEST_ANGLE = 30.0  # degrees; this and what follows is what AutoAugment calls its largest magnitude
+_LARGEST_ANGLE = 30.0  # degrees; this and the following values are AutoAugment's largest magnitudes
 _LARGEST_SHEAR = 0.3
 _LARGEST_SHIFT = 0.45  # of the side
 _LARGEST_ENHANCEMENT = 0.9  # factors from 0.1 to 1.9
 _MOST_BITS_LOST = 4
 _GREY = (128, 128, 128)
 
-# From pixels, uint8 (size, size, 3), and a strength in [-1, 1] to changed pixels of that type and shape. Operations without a
-# direction take the strength without its sign. Strength 0 changes nothing, but for the two operations that know no strength.
+# From pixels, uint8 (size, size, 3), and a strength in [-1, 1] to changed pixels of the same type and shape. Operations
+# without a direction ignore the sign. Strength 0 changes nothing, except for the two operations without a strength.
 Operation = Callable[[np.ndarray, float], np.ndarray]
 
 
@@ -42,7 +42,7 @@ def _rotated(pixels: np.ndarray, strength: float) -> np.ndarray:
 
 
 def _warped(pixels: np.ndarray, linear: Sequence[Sequence[float]], shift: Sequence[float] = (0.0, 0.0)) -> np.ndarray:
-    """By a linear map (2, 2) about the middle, then a shift (x, y) in parts of the side, from output to input coordinates."""
+    """Apply a linear map (2, 2) about the middle, then a shift (x, y) in parts of the side, from output to input places."""
     import cv2  # slow to import, and `--help` reads this module
 
     middle = np.full(2, (len(pixels) - 1) / 2)
@@ -74,16 +74,23 @@ OPERATIONS: dict[str, Operation] = {
 
 
 def rand_augment(pixels: np.ndarray, random: np.random.Generator, *, operations: int, magnitude: float) -> np.ndarray:
-    """Carry out operations that are drawn from `OPERATIONS`, one after the other; one may come twice.
+    """Apply operations drawn from `OPERATIONS`, one after the other; an operation may be drawn twice.
 
     Args:
         pixels: uint8 (size, size, 3), RGB.
-        random: gives all draws.
-        operations: how many; the paper's N.
-        magnitude: their strength, in [0, 1], in a direction that is drawn; the paper's M, as a part of its largest.
+        random: source of all draws.
+        operations: number of operations; the paper's N.
+        magnitude: their strength, in [0, 1], in a random direction; the paper's M, as a part of its largest.
 
     Returns:
-        uint8, the shape of `pixels`; `pixels` itself where nothing is to be changed.
+        uint8, the shape of `pixels`; `pixels` itself if nothing changes.
+
+    Examples:
+        >>> pixels = np.full((8, 8, 3), 100, np.uint8)
+        >>> rand_augment(pixels, np.random.default_rng(0), operations=2, magnitude=0.5).shape
+        (8, 8, 3)
+        >>> rand_augment(pixels, np.random.default_rng(0), operations=0, magnitude=0.5) is pixels
+        True
     """
     chosen = random.integers(len(OPERATIONS), size=operations)
     directions = random.choice((-1.0, 1.0), size=operations)

@@ -1,4 +1,4 @@
-"""Reads image files, whatever stands in their place: a pipe or an endless file must not hang a run or fill its memory."""
+"""Readers of image files that cannot hang or fill memory, even if the path is a pipe or an endless file."""
 
 from __future__ import annotations
 
@@ -19,16 +19,23 @@ class ImageFiles:
     names: Sequence[str]
 
     def __call__(self, index: int) -> bytes:
-        """The bytes of a file; raises what `read_image` does."""
+        """Return the bytes of a file; raises what `read_image` raises."""
         return read_image(self.folder / self.names[index])
 
 
 def read_image(path: str | Path) -> bytes:
-    """The bytes of an image file.
+    """Return the bytes of an image file.
 
     Raises:
-        UnreadableImage: there is no such file (any more), a link leads nowhere or in a circle, it may not be read, is no
-            regular file, or is larger than `data.image.decoding.LARGEST_FILE`.
+        UnreadableImage: the file does not exist (any more), is a broken or circular link, may not be read, is not a regular
+            file, or is larger than `data.image.decoding.LARGEST_FILE`.
+
+    Examples:
+        >>> read_image("apple.png")[1:4]
+        b'PNG'
+        >>> read_image("no.png")
+        Traceback (most recent call last):
+        data.image.decoding.UnreadableImage: No such file or directory
     """
     try:
         with open(path, "rb", buffering=0, opener=_without_waiting) as file:
@@ -41,4 +48,4 @@ def read_image(path: str | Path) -> bytes:
 
 
 def _without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # a pipe would wait for somebody to write to it
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # otherwise opening a pipe waits for a writer

@@ -1,4 +1,4 @@
-"""From the bytes of an image file to pixels for models whose images are no squares, as MediaPipe Tasks resizes."""
+"""Decoder for models with images that are not square, which resizes as MediaPipe Tasks does."""
 
 from __future__ import annotations
 
@@ -20,6 +20,13 @@ def load_to_size(encoded: bytes, size: int | tuple[int, int], resize: str) -> np
 
     Raises:
         UnreadableImage: see `data.image.decoding.decode`.
+
+    Examples:
+        >>> encoded = open("apple.png", "rb").read()
+        >>> load_to_size(encoded, (16, 32), "crop").shape
+        (16, 32, 3)
+        >>> load_to_size(encoded, 16, "stretch").shape
+        (16, 16, 3)
     """
     height, width = (size, size) if isinstance(size, int) else size
     if height == width:

@@ -1,4 +1,4 @@
-"""The decoder of `data.image.decoding` once more, as TensorFlow operations, for a model that is served encoded images."""
+"""The decoder of `data.image.decoding` as TensorFlow operations, for a model that takes encoded images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from data.image.headers_in_graph import orientation
 def pixels_in_graph(encoded: tf.Tensor, image_size: int, resize: str) -> tf.Tensor:
     """Decode and resize one image inside a graph, upright by its EXIF orientation.
 
-    The pixels are those of `data.image.decoding.load_pixels`, but for the last bit of rounding, unless one of
+    The pixels equal those of `data.image.decoding.load_pixels` up to rounding of the last bit, unless one of
     `data.image.headers_in_graph.refusals` holds.
 
     Args:
@@ -23,6 +23,12 @@ def pixels_in_graph(encoded: tf.Tensor, image_size: int, resize: str) -> tf.Tens
 
     Returns:
         float32 (image_size, image_size, 3), RGB in [0, 255].
+
+    Examples:
+        >>> pixels_in_graph(tf.io.read_file("apple.png"), 16, "crop").shape
+        TensorShape([16, 16, 3])
+        >>> pixels_in_graph(tf.io.read_file("apple.png"), 16, "pad")[0, 0].numpy().tolist()  # a black bar
+        [0.0, 0.0, 0.0]
     """
     pixels = tf.cast(_turned(_decode(encoded), orientation(encoded)), tf.float32)
     pixels = _RESIZES[resize](pixels, image_size)
@@ -30,7 +36,7 @@ def pixels_in_graph(encoded: tf.Tensor, image_size: int, resize: str) -> tf.Tens
 
 
 def _decode(encoded: tf.Tensor) -> tf.Tensor:
-    # The accurate DCT gives Pillow's pixels to the bit; decode_image has no such option.
+    # The accurate DCT gives exactly Pillow's pixels; decode_image has no such option.
     return tf.cond(
         tf.io.is_jpeg(encoded),
         lambda: tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE"),
@@ -39,7 +45,7 @@ def _decode(encoded: tf.Tensor) -> tf.Tensor:
 
 
 def _turned(pixels: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
-    """The pixels upright, (height, width, 3), by EXIF's number from 1 to 8."""
+    """Return the pixels upright, (height, width, 3), given the EXIF orientation from 1 to 8."""
     pixels = tf.ensure_shape(pixels, (None, None, 3))
     on_its_side = orientation >= 5
     pixels = tf.cond(on_its_side, lambda: tf.transpose(pixels, (1, 0, 2)), lambda: pixels)
@@ -53,7 +59,7 @@ def _stretch(pixels: tf.Tensor, size: int) -> tf.Tensor:
 
 
 def _resize(pixels: tf.Tensor, height: tf.Tensor | int, width: tf.Tensor | int) -> tf.Tensor:
-    """From corner to corner between the nearest four pixels, rounded, as `data.image.decoding` does by OpenCV."""
+    """Resize from corner to corner between the nearest four pixels, rounded, as `data.image.decoding` does with OpenCV."""
     left_top, right_top = _neighbours(pixels, width, axis=1)
     rows = left_top + (right_top - left_top) * _fractions(pixels, width, axis=1)[None, :, None]
     upper, lower = _neighbours(rows, height, axis=0)

@@ -1,4 +1,4 @@
-"""From the bytes of an image file to its pixels, as it is and in augmented views."""
+"""From the bytes of an image file to its pixels, unchanged and in augmented views."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ImageTransform:
     Attributes:
         image_size: side of the square result, in pixels.
         resize: a key of `data.image.decoding.RESIZES`.
-        augmentation: how far views differ from the image.
+        augmentation: how strongly views differ from the image.
     """
 
     image_size: int
@@ -43,22 +43,22 @@ class ImageTransform:
 
     @property
     def key(self) -> Mapping[str, Any]:
-        """The size and the way of resizing."""
+        """The size and the kind of resizing."""
         return {"image_size": self.image_size, "resize": self.resize}
 
     @property
     def view_key(self) -> Mapping[str, Any]:
-        """All fields of the augmentation: a new one makes new views of all images, and leaves images as they are."""
+        """All fields of the augmentation. Another augmentation makes new views of all images; unchanged images stay valid."""
         return asdict(self.augmentation)
 
     @property
     def is_augmented(self) -> bool:
-        """Whether views differ from the image as it is."""
+        """Whether views differ from the unchanged image."""
         return self.augmentation != AUGMENTATIONS["none"]
 
     @property
     def is_live(self) -> bool:
-        """Whether views are drawn again in every epoch."""
+        """Whether new views are drawn in every epoch."""
         return self.augmentation.live
 
     def views(
@@ -66,7 +66,7 @@ class ImageTransform:
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Make views as `data.transform.Transform.views` does, timed as "decode" (with resizing) and "augment".
 
-        A seed gives the same view in any company, but for the rounding of antialiased ones, see
+        A seed gives the same view whatever the other seeds are, except for rounding of antialiased views, see
         `data.image.decoding.load_each_way`.
 
         Raises:

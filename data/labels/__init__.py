@@ -1,6 +1,6 @@
-"""The table of kinds of labels: what can be learned from examples. A kind is one file here, and one row.
+"""The kinds of labels: what can be learned from examples. Each kind is one file here and one row of `LABELS`.
 
-What is learned from it is a task of the same name: one file and one row of `app.tasks`, and one row of `models.heads`.
+The task that learns a kind has the same name: one file and one row of `app.tasks`, and one row of `models.heads`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = [
     "Strata",
 ]
 
-# By the name of the task.
+# Name of the task -> kind of labels.
 LABELS: dict[str, type[Labels]] = {
     SINGLE_LABEL: SingleLabel,
     MULTI_LABEL: MultiLabel,

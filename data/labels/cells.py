@@ -1,4 +1,4 @@
-"""What text in the cells of a column means: numbers, missing values, lists, several labels. Two readings are asked about."""
+"""The meaning of text in the cells of a column: numbers, missing values, lists, several labels. Ambiguous text is an error."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from data.errors import DataError
 from data.labels.names import SEPARATOR, clean_name
 
-# As pandas reads them, but None, which is the name of a class ("no damage") as often as a missing value.
+# As in pandas, except for None, which is the name of a class ("no damage") as often as a missing value.
 MISSING = frozenset(
     [
         "nan",
@@ -39,11 +39,18 @@ MISSING = frozenset(
 _GROUPED = r"[+-]?(?:\d{{1,3}}(?:{0}\d{{3}})+|\d+)(?:{1}\d+)?"
 _DECIMAL_COMMA, _DECIMAL_POINT = (re.compile(_GROUPED.format(*signs)) for signs in ((r"\.", ","), (",", r"\.")))
 _ENTITY = re.compile(r"&(?:[A-Za-z]\w*|#\d+|#x[\da-fA-F]+);")
-_FEWEST_WORDS = 8  # cells of several words that may be several labels with a blank between them
+_FEWEST_WORDS = 8  # cells of several words; with fewer, the words are not taken for labels
 
 
 def cleaned(cells: Sequence[object]) -> list[object]:
-    """Cells with text in one form: trimmed, composed, empty where a value is missing, and lists where they are written out."""
+    """Normalise cells: text is trimmed and in NFC, a missing value is "", and lists written as text are lists.
+
+    Examples:
+        >>> cleaned([" cat ", "N/A", None])
+        ['cat', '', '']
+        >>> cleaned(["['cat', 'dog']", "['owl']"])
+        [['cat', 'dog'], ['owl']]
+    """
     texts = [_clean(cell) for cell in cells]
     lists = [_literal(cell) for cell in texts]
     are_lists = any(one is not None for one in lists) and all(
@@ -62,7 +69,7 @@ def _clean(cell: object) -> object:
 
 
 def _literal(cell: object) -> list[object] | None:
-    """A list that was written as text by Python or JSON, such as ['a', 'b']."""
+    """Parse a list that Python or JSON wrote as text, such as ['a', 'b']; None if it is not a list."""
     if not isinstance(cell, str) or (cell[:1] + cell[-1:]) not in ("[]", "()", "{}"):
         return None
     try:
@@ -73,18 +80,26 @@ def _literal(cell: object) -> list[object] | None:
 
 
 def read_numbers(cells: Sequence[object], *, comma_separates: bool, certain: bool) -> list[object]:
-    """Cells with a point in each number whose decimals are behind a comma, and without signs that group thousands.
+    """Rewrite numbers with a decimal comma or with separators of thousands into the form that Python reads.
 
     Args:
         cells: from `cleaned`.
-        comma_separates: commas separate the columns of the list, so that one within a cell may separate labels, too.
-        certain: they are numbers, the user says.
+        comma_separates: whether a comma within a cell may separate labels.
+        certain: whether the user says that the cells are numbers.
 
     Returns:
-        The cells, unless all are text of numbers.
+        The rewritten cells; the same cells if some text is not a number.
 
     Raises:
-        DataError: they can be read in two ways.
+        DataError: the cells can be read in two ways.
+
+    Examples:
+        >>> read_numbers(["1.234,5", "0,25"], comma_separates=False, certain=False)
+        ['1234.5', '0.25']
+        >>> read_numbers(["1,5", "2,5"], comma_separates=True, certain=False)
+        Traceback (most recent call last):
+            ...
+        data.errors.DataError: labels such as '1,5' may be numbers with a decimal comma, or several labels; ...
     """
     texts = [cell for cell in cells if isinstance(cell, str) and cell]
     with_comma = [text for text in texts if "," in text]
@@ -107,13 +122,19 @@ def read_numbers(cells: Sequence[object], *, comma_separates: bool, certain: boo
 
 
 def find_separator(cells: Sequence[object]) -> str | None:
-    """The sign that stands between several labels of a cell, or None where a cell is one class.
+    """Return the separator between the labels of a cell, or None if each cell is one class.
 
-    A `|` does in any case, a `;` if a part comes again in another cell. A comma does if its parts come again so often that
-    there are fewer of them than of cells, and cells hold different numbers of them: "tench, Tinca tinca" is one name.
+    A `|` always separates. A `;` separates if a part occurs in several cells. A comma separates if its parts recur so often
+    that there are fewer parts than cells, and cells hold different numbers of parts: "tench, Tinca tinca" is one name.
 
     Raises:
-        DataError: it may be either.
+        DataError: a cell may be one class or several labels.
+
+    Examples:
+        >>> find_separator(["cat, dog", "cat", "dog, owl", "owl"])
+        ','
+        >>> find_separator(["tench, Tinca tinca", "goldfish, Carassius auratus"]) is None
+        True
     """
     distinct = list(dict.fromkeys(cell for cell in cells if isinstance(cell, str) and cell))
     if any(SEPARATOR in text for text in distinct):
@@ -145,7 +166,14 @@ def _ask(example: str, sign: str) -> None:
 
 
 def parts_of(text: str, separator: str | None) -> list[str]:
-    """The labels of a cell. A `;` that ends an HTML entity (`AT&amp;T`) separates nothing."""
+    """Split a cell into its labels. A `;` that ends an HTML entity (`AT&amp;T`) does not separate.
+
+    Examples:
+        >>> parts_of("cat| dog |", "|")
+        ['cat', 'dog']
+        >>> parts_of("AT&amp;T; bank", ";")
+        ['AT&amp;T', 'bank']
+    """
     if not separator:
         return [text] if text else []
     if separator == ";":
@@ -159,7 +187,14 @@ def parts_of(text: str, separator: str | None) -> list[str]:
 
 
 def text_of(cell: object) -> str | None:
-    """A cell as the name of a class, "" if it is empty; None if it cannot be one."""
+    """Return a cell as the name of a class, "" if it is empty, or None if it cannot be a name.
+
+    Examples:
+        >>> text_of("cat"), text_of(3.0), text_of(True)
+        ('cat', '3', 'true')
+        >>> text_of(["cat"]) is None
+        True
+    """
     if isinstance(cell, bool):
         return str(cell).lower()
     if isinstance(cell, float):
@@ -168,10 +203,17 @@ def text_of(cell: object) -> str | None:
 
 
 def number_of(cell: object) -> float | None:
-    """A cell as a number, which may be NaN; None if it is none."""
+    """Return a cell as a number, which may be NaN or infinite; None if it is not a number.
+
+    Examples:
+        >>> number_of("1e3"), number_of(7)
+        (1000.0, 7.0)
+        >>> number_of("1_000") is None
+        True
+    """
     if isinstance(cell, bool) or not isinstance(cell, str | int | float):
         return None
-    if isinstance(cell, str) and ("_" in cell or not cell.isascii()):  # Python would take 1_000
+    if isinstance(cell, str) and ("_" in cell or not cell.isascii()):  # `float` would accept 1_000
         return None
     try:
         return float(cell)
@@ -180,13 +222,27 @@ def number_of(cell: object) -> float | None:
 
 
 def is_whole(cell: object) -> bool:
-    """Whether a cell is a whole number."""
+    """Return whether a cell is a whole number.
+
+    Examples:
+        >>> is_whole("3"), is_whole(3.0)
+        (True, True)
+        >>> is_whole("3.5"), is_whole("three")
+        (False, False)
+    """
     number = number_of(cell)
     return number is not None and number.is_integer()
 
 
 def vectors_of(cells: Sequence[object]) -> list[Sequence[object]]:
-    """The columns of cells that are as many numbers each, in lists or with a `|` between them; none if they are not."""
+    """Return the columns of cells that are lists of numbers, or numbers separated by `|`, of equal length; [] for other cells.
+
+    Examples:
+        >>> vectors_of(["1|2", "3|4"])
+        [('1', '3'), ('2', '4')]
+        >>> vectors_of(["1|2", "3"])
+        []
+    """
     rows = [cell.split(SEPARATOR) if isinstance(cell, str) else cell for cell in cells]
     vectors = [row for row in rows if isinstance(row, list) and len(row) > 1]
     if len(vectors) < len(rows) or len({len(row) for row in vectors}) > 1:
@@ -197,11 +253,25 @@ def vectors_of(cells: Sequence[object]) -> list[Sequence[object]]:
 
 
 def used_separator(cells: Sequence[object]) -> str | None:
-    """The sign between several labels of a cell, of cells that are known to have several."""
+    """Return the separator between the labels of a cell, for cells that are known to be multi-label; None if there is none.
+
+    Examples:
+        >>> used_separator(["cat, dog", "owl"])
+        ','
+        >>> used_separator(["cat, dog|owl"])
+        '|'
+    """
     signs = (SEPARATOR, ";", ",")
     return next((sign for sign in signs if any(isinstance(cell, str) and sign in cell for cell in cells)), None)
 
 
 def shown(cell: object) -> str:
-    """A cell in an error, shortened."""
+    """Return a cell as text for an error message, shortened to 60 characters.
+
+    Examples:
+        >>> shown("cat")
+        "'cat'"
+        >>> len(shown("cat" * 100))
+        61
+    """
     return repr(cell) if len(repr(cell)) <= 60 else f"{repr(cell)[:60]}…"

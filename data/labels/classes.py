@@ -1,4 +1,4 @@
-"""What labels have in common that are classes: which sets can be joined, and which a model knows."""
+"""The base of labels that are classes: which sets can be joined, and which classes a model knows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from data.labels.labels import Labels
 
 
 class ClassLabels(Labels):
-    """Labels that are classes, one or several an example."""
+    """Labels that are classes, one or several per example."""
 
     def _check_names(self, other: Labels, source: str, other_source: str) -> None:
         unknown = [name for label in other.used() if (name := other.names[label]) not in self.names]
@@ -21,6 +21,6 @@ class ClassLabels(Labels):
             raise DataError(f"{other_source} has classes that {source} has not ({named}); {hint}")
 
     def unknown_to(self, names: Sequence[str]) -> str:
-        """The classes that a model does not know."""
+        """Return, in words, the classes that a model does not know; "" if it knows all."""
         unknown = ", ".join(sorted(set(self.names) - set(names)))
         return f"classes that the model does not know ({unknown}); it knows {', '.join(names)}" if unknown else ""

@@ -1,14 +1,14 @@
-"""Which kind of labels a source holds, where nobody says.
+"""Infer the kind of labels that a source holds, where the user does not say it.
 
-It is inferred from the labels alone:
+Only the labels are used:
 
-- several columns are regression, or, if they hold nothing but 0 and 1, a class each (multi-label);
-- lists, and numbers with `|` between them, are regression if all have the same length and one number is not whole;
+- several columns are regression; if they hold only 0 and 1, they are multi-label, a class per column;
+- lists, and numbers separated by `|`, are regression if all have the same length and a number is not whole;
 - other lists are multi-label;
-- numbers are regression if one of them is no whole number, or if there are fewer than three examples for each different
-  number: with so few, classes could not be split into train, validation and test. Else they are classes;
-- text is multi-label if `data.labels.cells.find_separator` finds what stands between several labels of a cell. Else a cell
-  is a class.
+- numbers are regression if one is not whole, or if there are on average fewer than three examples per distinct number,
+  too few to split into train, validation and test. Other numbers are classes;
+- text is multi-label if `data.labels.cells.find_separator` finds a separator between the labels of a cell. Otherwise each
+  cell is a class.
 """
 
 from __future__ import annotations
@@ -22,20 +22,28 @@ from data.labels.regression import Regression
 from data.labels.single_label import SingleLabel
 from data.labels.written import Written
 
-_FEWEST = 3  # examples of a class: one a split
+_FEWEST = 3  # examples per class: one for each split
 
 
 def infer(written: Written) -> tuple[type[Labels], Written]:
     """Infer the kind of labels.
 
     Args:
-        written: what the source holds.
+        written: the labels as the source has them.
 
     Returns:
-        The kind, and the same cells, with numbers in the form that Python reads and the separator that was found.
+        The kind, and the same labels, with numbers in the form that Python reads and the separator that was found.
 
     Raises:
-        DataError: they can be read in two ways.
+        DataError: the labels can be read in two ways.
+
+    Examples:
+        >>> kind, _ = infer(Written(["label"], [["cat", "dog", "cat"]], str))
+        >>> kind.task
+        'single_label'
+        >>> kind, written = infer(Written(["label"], [["cat|dog", "cat"]], str))
+        >>> kind.task, written.separator
+        ('multi_label', '|')
     """
     written = written.with_numbers(certain=False)
     if len(written.columns) > 1:

@@ -1,4 +1,4 @@
-"""What labels are: rows of an array, and all that splits, audits and sources need to know of their kind."""
+"""The interface of labels: rows of an array, and all that splits, audits and sources need to know about their kind."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Indices = Sequence[int] | np.ndarray
 
 
 class Strata(NamedTuple):
-    """What each split gets its share of.
+    """Groups of examples that are divided proportionally among the splits.
 
     Attributes:
-        members: of each stratum, the positions of its examples, int64 (n,); an example may be in several, or in none.
-        required: whether every split must have examples of each.
+        members: for each stratum, the positions of its examples, int64 (n,); an example may be in several strata or in none.
+        required: whether every split must have examples of each stratum.
     """
 
     members: Sequence[np.ndarray]
@@ -29,11 +29,11 @@ class Strata(NamedTuple):
 
 
 class Labelling(NamedTuple):
-    """What was made of labels as a source has them.
+    """Labels made from what a source holds.
 
     Attributes:
-        labels: of all examples; the rows of those that have no label mean nothing.
-        reading: what the cells were taken for, in words.
+        labels: the labels of all examples; rows of examples without a label are meaningless.
+        reading: how the cells were read, in words.
         kept: positions of the examples that have a label, int (n,).
     """
 
@@ -44,18 +44,18 @@ class Labelling(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Labels(ABC):
-    """The labels of examples. Each kind is a subclass, one file, and one row of `data.labels.LABELS`.
+    """The labels of examples. Each kind is a subclass in a file of its own, and one row of `data.labels.LABELS`.
 
-    What is implemented here fits labels that are classes; kinds of other labels override it.
+    The methods implemented here fit labels that are classes; other kinds override them.
 
     Attributes:
-        array: one row an example; the kind tells its type and shape.
-        names: of the classes or numbers, in the order of a model's outputs; none where there are no labels.
-        task: name of the kind, and of the task that learns from it.
-        unit: what one of `names` names, and
-        units: the same of several.
-        moved: what is said of an example whose label has changed.
-        exclusive: each example has exactly one class, and `array` holds its position in `names`.
+        array: one row per example; its type and shape depend on the kind.
+        names: names of the classes or numbers, in the order of a model's outputs; empty where there are no labels.
+        task: name of the kind, and of the task that learns it.
+        unit: the word for what a name stands for.
+        units: the plural of `unit`.
+        moved: the words of an error message for an example whose label has changed.
+        exclusive: whether each example has exactly one class; `array` then holds its position in `names`.
     """
 
     array: np.ndarray
@@ -72,24 +72,24 @@ class Labels(ABC):
     @classmethod
     @abstractmethod
     def read(cls, written: Written) -> Labelling:
-        """Make labels of what a source holds.
+        """Make labels from what a source holds.
 
         Raises:
-            DataError: a missing label that is not to be left out, or cells that do not fit this kind.
+            DataError: a label is missing and must not be skipped, or a cell does not fit this kind.
         """
 
     @classmethod
     @abstractmethod
     def parse(cls, texts: Sequence[str], names: Sequence[str]) -> Self:
-        """The labels that `text` has written, one text an example."""
+        """Return labels from texts in the form of `text`, one per example."""
 
     @abstractmethod
     def text(self, index: int) -> str:
-        """The label of an example, as `splits.csv` has it."""
+        """Return the label of an example as `splits.csv` has it."""
 
     @property
     def needs_columns(self) -> bool:
-        """Whether a list needs a column for each of `names`, since the labels do not fit into one."""
+        """Whether a list needs a column for each of `names`, because the labels do not fit into one column."""
         return False
 
     # --- Examples -------------------------------------------------------------------------------------------------------
@@ -103,27 +103,27 @@ class Labels(ABC):
         return self.names == other.names and np.array_equal(self.array, other.array)
 
     def taken(self, indices: Indices) -> Self:
-        """The labels of the examples at `indices`, in that order."""
+        """Return the labels of the examples at `indices`, in that order."""
         return replace(self, array=self.array[np.asarray(indices, np.int64)])
 
     def joined(self, others: Sequence[Labels]) -> Self:
-        """These labels and others behind them, all with the same names."""
+        """Return these labels followed by other labels with the same names."""
         return replace(self, array=np.concatenate([self.array, *(other.array for other in others)]))
 
     def distinct(self) -> np.ndarray:
-        """The same number for the same label, int64 (n,)."""
+        """Return a number for each example, equal for equal labels, int64 (n,)."""
         return np.unique(self.array, axis=0, return_inverse=True)[1].reshape(-1)
 
     @abstractmethod
     def order(self) -> np.ndarray:
-        """Positions of the examples, sorted by their first class or number, int64 (n,)."""
+        """Return the positions of the examples, sorted by their first class or number, int64 (n,)."""
 
     @abstractmethod
     def strata(self) -> Strata:
-        """What each split gets its share of: the classes, or ranges of numbers."""
+        """Return the groups that are divided among the splits: the classes, or ranges of numbers."""
 
     def contradict(self, members: np.ndarray) -> bool:
-        """Whether some examples that show the same cannot all be labelled right."""
+        """Return whether the labels of examples that show the same cannot all be right."""
         some = self.array[members]
         return bool((some != some[:1]).any())
 
@@ -131,31 +131,31 @@ class Labels(ABC):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Those of `names` that are classes, which examples have or have not."""
+        """The names that are classes; empty where the labels are numbers."""
         return self.names
 
     @abstractmethod
     def has(self, label: int) -> np.ndarray:
-        """Which examples have the class at a position in `names`, bool (n,)."""
+        """Return which examples have the class at position `label` of `names`, bool (n,)."""
 
     def known(self, label: int) -> np.ndarray:
-        """Of which examples it is known whether they have a class, bool (n,)."""
+        """Return for which examples it is known whether they have a class, bool (n,)."""
         return np.ones(len(self), bool)
 
     def counts(self) -> np.ndarray:
-        """Examples of each class, int64 (classes,)."""
+        """Return the number of examples of each class, int64 (classes,)."""
         return np.array([self.has(label).sum() for label in range(len(self.classes))], np.int64)
 
     def used(self) -> np.ndarray:
-        """The positions in `names` that some example needs, ascending, int64 (m,)."""
+        """Return the positions in `names` that at least one example uses, ascending, int64 (m,)."""
         return np.flatnonzero([self.has(label).any() for label in range(len(self.names))])
 
     @abstractmethod
     def renamed(self, names: Sequence[str]) -> Self:
-        """The same labels for other names, in another order: names may be new, but no used one may be left out."""
+        """Return the same labels for other names or another order. Names may be added, but every used name must be kept."""
 
     def _moves(self, names: Sequence[str]) -> tuple[list[int], list[int]]:
-        """The positions of those of `names` that stay, and where they are among other names."""
+        """Return the positions in `self.names` of the names that are also in `names`, and their positions in `names`."""
         position_of = {name: position for position, name in enumerate(names)}
         kept = [label for label, name in enumerate(self.names) if name in position_of]
         assert set(self.used().tolist()) <= set(kept), "an example would lose its class"
@@ -175,7 +175,7 @@ class Labels(ABC):
         """Check that other labels can be joined to these.
 
         Raises:
-            DataError: they are of another kind, or these have no name for some of them.
+            DataError: the other labels are of another kind, or use names that these labels lack.
         """
         if type(self) is not type(other):
             raise DataError(
@@ -188,4 +188,4 @@ class Labels(ABC):
 
     @abstractmethod
     def unknown_to(self, names: Sequence[str]) -> str:
-        """What a model that knows other names cannot be asked about, in words; "" where it knows all."""
+        """Return, in words, which labels a model that predicts `names` cannot predict; "" if there are none."""

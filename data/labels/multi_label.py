@@ -1,4 +1,4 @@
-"""Labels: any number of classes an example, some of which may be unknown."""
+"""Multi-label: any number of classes per example, some of which may be unknown."""
 
 from __future__ import annotations
 
@@ -16,24 +16,25 @@ from data.labels.names import SEPARATOR, check_class_name, order_classes
 from data.labels.written import Written
 
 MULTI_LABEL = "multi_label"
-UNKNOWN = -1.0  # in the array: whether an example has this class is not known
+UNKNOWN = -1.0  # in the array: it is not known whether the example has the class
 
-_MOST_CELLS = 2**30  # of a matrix of examples and classes: 4 GB
+_MOST_CELLS = 2**30  # examples x classes: 4 GB
 
 
 class MultiLabel(ClassLabels):
-    """Any number of classes an example: `array` is float32 (n, names), 1 for each class, `UNKNOWN`, and else 0.
+    """Any number of classes per example: `array` is float32 (n, names), 1 for a class, `UNKNOWN`, or 0.
 
-    >>> labels = MultiLabel.parse(["cat|owl?", ""], ["cat", "dog", "owl"])
-    >>> labels.array.tolist(), labels.text(0)
-    ([[1.0, 0.0, -1.0], [0.0, 0.0, 0.0]], 'cat|owl?')
+    Examples:
+        >>> labels = MultiLabel.parse(["cat|owl?", ""], ["cat", "dog", "owl"])
+        >>> labels.array.tolist(), labels.text(0)
+        ([[1.0, 0.0, -1.0], [0.0, 0.0, 0.0]], 'cat|owl?')
     """
 
     task = MULTI_LABEL
 
     @classmethod
     def read(cls, written: Written) -> Labelling:
-        """Take each cell for the names of classes, or each of several columns of 0 and 1 for a class."""
+        """Read each cell as names of classes, or each of several columns of 0 and 1 as a class."""
         if len(written.columns) > 1:
             return cls._read_columns(written)
         (cells,), place = written.cells, written.place
@@ -72,7 +73,7 @@ class MultiLabel(ClassLabels):
 
     @classmethod
     def parse(cls, texts: Sequence[str], names: Sequence[str]) -> Self:
-        """The labels that `text` has written."""
+        """Return labels from texts in the form of `text`."""
         position_of = {name: position for position, name in enumerate(names)}
         array = np.zeros((len(texts), len(names)), np.float32)
         for row, text in zip(array, texts, strict=True):
@@ -82,39 +83,39 @@ class MultiLabel(ClassLabels):
         return cls(array, tuple(names))
 
     def text(self, index: int) -> str:
-        """The classes with `|` between them; one that is unknown has a question mark behind it."""
+        """Return the classes separated by `|`; an unknown class ends in a question mark."""
         row = self.array[index]
         doubts = {position: "?" if row[position] == UNKNOWN else "" for position in np.flatnonzero(row)}
         return SEPARATOR.join(self.names[position] + doubt for position, doubt in doubts.items())
 
     @property
     def needs_columns(self) -> bool:
-        """A cell has no place for what is not known."""
+        """Whether classes are unknown, which a single column cannot express."""
         return len(self.names) > 1 and bool((self.array == UNKNOWN).any())
 
     def order(self) -> np.ndarray:
-        """Sorted by the first class of each."""
+        """Return the positions of the examples, sorted by the first class of each."""
         return np.argsort(self.array.argmax(axis=1), kind="stable")
 
     def strata(self) -> Strata:
-        """The classes."""
+        """Return one stratum per class."""
         return Strata([np.flatnonzero(self.has(label)) for label in range(len(self.names))], required=True)
 
     def contradict(self, members: np.ndarray) -> bool:
-        """Whether one has a class that another has not; what is not known contradicts nothing."""
+        """Return whether one example has a class that another lacks; unknown classes contradict nothing."""
         some = self.array[members]
         return bool(((some == 1).any(axis=0) & (some == 0).any(axis=0)).any())
 
     def has(self, label: int) -> np.ndarray:
-        """Which examples have the class, as far as it is known."""
+        """Return which examples are known to have the class."""
         return self.array[:, label] > 0
 
     def known(self, label: int) -> np.ndarray:
-        """Of which examples it is known whether they have the class."""
+        """Return for which examples it is known whether they have the class."""
         return self.array[:, label] != UNKNOWN
 
     def renamed(self, names: Sequence[str]) -> Self:
-        """The same classes in the columns of `names`."""
+        """Return the same classes in the columns of `names`."""
         kept, positions = self._moves(names)
         array = np.zeros((len(self), len(names)), np.float32)
         array[:, positions] = self.array[:, kept]

@@ -1,4 +1,4 @@
-"""Labels: numbers, one or several an example."""
+"""Regression: one or several numbers per example."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from data.labels.written import Written
 
 REGRESSION = "regression"
 
-_MOST_BINS = 10  # of the values of a number
-_EXAMPLES_PER_BIN = 10  # fewer cannot be shared out
+_MOST_BINS = 10  # per number
+_EXAMPLES_PER_BIN = 10  # fewer cannot be divided among the splits
 
 
 class Regression(Labels):
-    """Numbers, one or several an example: `array` is float32 (n, names).
+    """One or several numbers per example: `array` is float32 (n, names).
 
-    >>> labels = Regression.parse(["1.5|2", "3|4"], ["width", "height"])
-    >>> labels.array.tolist(), labels.text(0)
-    ([[1.5, 2.0], [3.0, 4.0]], '1.5|2')
+    Examples:
+        >>> labels = Regression.parse(["1.5|2", "3|4"], ["width", "height"])
+        >>> labels.array.tolist(), labels.text(0)
+        ([[1.5, 2.0], [3.0, 4.0]], '1.5|2')
     """
 
     task = REGRESSION
@@ -34,7 +35,7 @@ class Regression(Labels):
 
     @classmethod
     def read(cls, written: Written) -> Labelling:
-        """Take each column for a number, or what is in each cell of one column for as many numbers."""
+        """Read each column as a number, or each cell of a single column as one or several numbers."""
         written = written.with_numbers(certain=True)
         if len(written.columns) > 1:
             written = written.with_flags()
@@ -57,24 +58,24 @@ class Regression(Labels):
 
     @classmethod
     def parse(cls, texts: Sequence[str], names: Sequence[str]) -> Self:
-        """The labels that `text` has written."""
+        """Return labels from texts in the form of `text`."""
         return cls(np.array([text.split(SEPARATOR) for text in texts], np.float32), tuple(names))
 
     def text(self, index: int) -> str:
-        """The numbers with `|` between them."""
+        """Return the numbers separated by `|`."""
         return SEPARATOR.join(f"{number:.7g}" for number in self.array[index])
 
     @property
     def needs_columns(self) -> bool:
-        """Several numbers do."""
+        """Whether there are several numbers per example."""
         return len(self.names) > 1
 
     def order(self) -> np.ndarray:
-        """Sorted by the first number."""
+        """Return the positions of the examples, sorted by the first number."""
         return np.argsort(self.array[:, 0], kind="stable")
 
     def strata(self) -> Strata:
-        """Ranges of each number, with as many examples in each; a split may have none of one."""
+        """Return ranges of each number with about equally many examples; a split may have no examples of a range."""
         members = []
         for values in self.array.T:
             bins = _bins(values)
@@ -83,23 +84,23 @@ class Regression(Labels):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """There are none."""
+        """Empty: numbers are not classes."""
         return ()
 
     def has(self, label: int) -> np.ndarray:
-        """A number is no class."""
+        """Return False for every example: numbers are not classes."""
         return np.zeros(len(self), bool)
 
     def used(self) -> np.ndarray:
-        """All numbers."""
+        """Return the positions of all numbers."""
         return np.arange(len(self.names))
 
     def renamed(self, names: Sequence[str]) -> Self:
-        """The labels as they are: numbers have no other names."""
+        """Return the labels unchanged: numbers have no other names."""
         return self
 
     def check_learnable(self, source: str) -> None:
-        """No number is the same in all examples: whatever a model answers, it would be explained in full."""
+        """Check that no number is the same in all examples, which leaves nothing to learn."""
         for name, values in zip(self.names, self.array.T, strict=True):
             if (values == values[0]).all():
                 raise DataError(
@@ -115,14 +116,14 @@ class Regression(Labels):
             )
 
     def unknown_to(self, names: Sequence[str]) -> str:
-        """The numbers, if a model answers with others."""
+        """Return, in words, the numbers if a model predicts other numbers; else ""."""
         if self.names == tuple(names):
             return ""
         return f"the numbers {', '.join(self.names)}; the model answers with {', '.join(names)}"
 
 
 def _bins(values: np.ndarray) -> np.ndarray:
-    """Which of several bins, with as many examples in each, a number falls into: int64 (n,); equal numbers share one."""
+    """Return the bin of each value, int64 (n,): bins hold about equally many values, and equal values share a bin."""
     count = min(max(1, len(values) // _EXAMPLES_PER_BIN), _MOST_BINS)
     edges = np.quantile(values, np.arange(1, count) / count) if len(values) else []
     return np.unique(np.digitize(values, edges), return_inverse=True)[1]

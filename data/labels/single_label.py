@@ -1,4 +1,4 @@
-"""Labels: one class an example."""
+"""Single-label: one class per example."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ SINGLE_LABEL = "single_label"
 
 
 class SingleLabel(ClassLabels):
-    """One class an example: `array` is int64 (n,), positions in `names`.
+    """One class per example: `array` is int64 (n,), positions in `names`.
 
-    >>> labels = SingleLabel.parse(["owl", "cat", "owl"], ["cat", "owl"])
-    >>> labels.array.tolist(), labels.text(0), labels.counts().tolist()
-    ([1, 0, 1], 'owl', [1, 2])
+    Examples:
+        >>> labels = SingleLabel.parse(["owl", "cat", "owl"], ["cat", "owl"])
+        >>> labels.array.tolist(), labels.text(0), labels.counts().tolist()
+        ([1, 0, 1], 'owl', [1, 2])
     """
 
     task = SINGLE_LABEL
@@ -31,7 +32,7 @@ class SingleLabel(ClassLabels):
 
     @classmethod
     def read(cls, written: Written) -> Labelling:
-        """Take each cell for the name of a class, or each of several columns for a class, one of which is 1."""
+        """Read each cell as the name of a class, or each of several columns as a class, one of which is 1."""
         if len(written.columns) > 1:
             return cls._read_columns(written)
         (cells,) = written.cells
@@ -68,49 +69,49 @@ class SingleLabel(ClassLabels):
 
     @classmethod
     def parse(cls, texts: Sequence[str], names: Sequence[str]) -> Self:
-        """The labels that `text` has written: names of classes."""
+        """Return labels from names of classes."""
         position_of = {name: position for position, name in enumerate(names)}
         return cls(np.array([position_of[text] for text in texts], np.int64), tuple(names))
 
     def text(self, index: int) -> str:
-        """The name of the class."""
+        """Return the name of the class."""
         return self.names[self.array[index]]
 
     def order(self) -> np.ndarray:
-        """Sorted by class."""
+        """Return the positions of the examples, sorted by class."""
         return np.argsort(self.array, kind="stable")
 
     def strata(self) -> Strata:
-        """The classes."""
+        """Return one stratum per class."""
         return Strata(np.split(self.order(), np.cumsum(self.counts())[:-1]), required=True)
 
     def has(self, label: int) -> np.ndarray:
-        """Which examples are of the class."""
+        """Return which examples have the class."""
         return self.array == label
 
     def counts(self) -> np.ndarray:
-        """Examples of each class."""
+        """Return the number of examples of each class."""
         return np.bincount(self.array, minlength=len(self.names))
 
     def used(self) -> np.ndarray:
-        """The classes that some example has."""
+        """Return the positions of the classes that at least one example has."""
         return np.unique(self.array)
 
     def renamed(self, names: Sequence[str]) -> Self:
-        """The same classes at their positions in `names`."""
+        """Return the same classes as positions in the new `names`."""
         kept, positions = self._moves(names)
         position = np.full(len(self.names), -1)
         position[kept] = positions
         return replace(self, array=position[self.array], names=tuple(names))
 
     def check_learnable(self, source: str) -> None:
-        """There are two classes at least."""
+        """Check that there are at least two classes."""
         if len(self.names) < 2:
             raise DataError(f"{source} holds one class only ({self.names[0]!r}); add images of at least one more class")
 
 
 def _several_words(names: Sequence[str]) -> str:
-    """What to say where cells read as one class may be several, with spaces between them."""
+    """Return a hint where cells read as one class may be several labels separated by spaces; else ""."""
     known = set(names)
     for name in names:
         word = next((one for one in name.split() if one in known and one != name), None)

@@ -1,4 +1,4 @@
-"""Labels as a source has them, in columns of cells, and what several kinds of labels need to read them."""
+"""Labels as a source has them, in columns of cells, and how several kinds of labels read them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from data.labels.names import check_class_name
 
 _FLAGS = {"true": 1, "false": 0}
 
-Cells = Sequence[object]  # one an example: text, a number, a list of them, or None
-Place = Callable[[int], str]  # says where the label of an example is written
+Cells = Sequence[object]  # one per example: text, a number, a list of texts or numbers, or None
+Place = Callable[[int], str]  # returns where the label of an example is written
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,12 @@ class Written:
 
     Attributes:
         columns: names of the columns.
-        cells: one sequence a column, each with one cell an example, from `data.labels.cells.cleaned`.
-        place: for errors.
-        separator: what stands between several labels of a cell; None where nobody says.
-        comma_separates: a comma in a cell may separate labels, since it need not be that of a decimal number.
-        uncertain: the label that an empty cell or -1 stands for, among columns of 0 and 1; None refuses them.
-        skip_missing: leave out examples that have no label.
+        cells: one sequence per column with one cell per example, from `data.labels.cells.cleaned`.
+        place: returns where the label of an example is written, for errors.
+        separator: what separates the labels of a cell; None if the user does not say.
+        comma_separates: whether a comma in a cell may separate labels, and not only be a decimal comma.
+        uncertain: the label that an empty cell or -1 stands for, among columns of 0 and 1; None refuses such cells.
+        skip_missing: whether to leave out examples that have no label.
     """
 
     columns: Sequence[str]
@@ -40,13 +40,13 @@ class Written:
     skip_missing: bool = False
 
     def with_numbers(self, *, certain: bool) -> Written:
-        """The same, with numbers in the form that Python reads, unless cells have a separator.
+        """Return the same labels with numbers in the form that Python reads; unchanged if there is a separator.
 
         Args:
-            certain: they are numbers, the user says.
+            certain: whether the user says that the cells are numbers.
 
         Raises:
-            DataError: they can be read in two ways.
+            DataError: the cells can be read in two ways.
         """
         if self.separator is not None:
             return self
@@ -54,22 +54,22 @@ class Written:
         return replace(self, cells=[read_numbers(column, **options) for column in self.cells])
 
     def with_flags(self) -> Written:
-        """The same, with 1 and 0 for true and false."""
+        """Return the same labels with 1 and 0 for true and false."""
         return replace(self, cells=[[_FLAGS.get(str(cell).lower(), cell) for cell in column] for column in self.cells])
 
     def are_flags(self) -> bool:
-        """Whether all cells are 0, 1, true or false, or uncertain."""
+        """Return whether all cells are 0, 1, true, false, or uncertain (empty or -1)."""
         cells = self.with_flags().cells
         return {number_of(cell) for column in cells for cell in column if not _is_uncertain(cell)} <= {0, 1}
 
     def flags(self, task: str) -> np.ndarray:
-        """The cells of a column for each class, float32 (n, columns): 1, 0, or what uncertain ones stand for.
+        """Return the cells of one column per class, float32 (n, columns): 1, 0, or `uncertain`.
 
         Args:
-            task: what they are read for.
+            task: the task that the cells are read for, for errors.
 
         Raises:
-            DataError: a cell is something else, or the name of a column cannot be that of a class.
+            DataError: a cell holds something else, or the name of a column cannot be the name of a class.
         """
         if not self.are_flags():
             raise DataError(
@@ -90,14 +90,14 @@ class Written:
         return labels
 
     def labelled(self, column: Cells, fix: str) -> np.ndarray:
-        """Positions of the examples with a label in a column, int (n,).
+        """Return the positions of the examples with a label in a column, int (n,).
 
         Args:
             column: one of `cells`.
-            fix: what to do about a label that is missing.
+            fix: what to do about a missing label, for the error.
 
         Raises:
-            DataError: one is missing, and such examples are not to be left out.
+            DataError: a label is missing and `skip_missing` is False.
         """
         lacking = [index for index, cell in enumerate(column) if cell == ""]
         if lacking and not self.skip_missing:

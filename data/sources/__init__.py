@@ -1,4 +1,4 @@
-"""Where labelled images come from. A source is one file that makes a `Examples`, and one row of `SOURCES`."""
+"""Where labelled images come from. A source is one file that makes an `Examples`, and one row of `SOURCES`."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class Source:
     Attributes:
         syntax: what the user writes.
         description: what it is, in a few words.
-        open: makes the `Examples` from the whole SOURCE string.
-        prefixes: how such a string begins, in lower case; one that has none is the path of a file or folder.
-        names: patterns, in lower case, of names of such files; a path that fits no row is that of a folder.
-        uses: which options it can follow, of `data.sources.options`.
+        open: makes the `Examples` from the whole SOURCE string and the options.
+        prefixes: how a SOURCE string of this kind begins, in lower case; a string without a prefix is a path.
+        names: lower-case patterns of the names of files of this kind; a path that matches no row is a folder.
+        uses: the options of `data.sources.options` that it can follow.
     """
 
     syntax: str
@@ -48,7 +48,7 @@ class Source:
 _FOLDERS = (*LIST_OPTIONS, "label_pattern")
 _RECORDS = ("columns", "label_separator")
 
-# A string is of the first row with its prefix; else it is a path: of a folder that exists, or of the first row with its name.
+# A string belongs to the first row with its prefix. Else it is a path: an existing folder, or of the first row with its name.
 SOURCES: dict[str, Source] = {
     "folder": Source(
         "FOLDER",
@@ -110,21 +110,44 @@ _PREFIXES = {prefix: source.syntax for source in SOURCES.values() for prefix in 
 
 
 def absolute_source(text: str) -> str:
-    """The same source by a name that holds in any working directory."""
+    """Return the same source by a name that is valid in any working directory.
+
+    Examples:
+        >>> absolute_source("images") == str(Path("images").absolute())
+        True
+        >>> absolute_source("sample:digits")
+        'sample:digits'
+    """
     is_path = text.strip() and not _prefix_of(text) and _is_path(text)
     return os.path.abspath(os.path.expanduser(text)) if is_path else text
 
 
 def source_name(text: str) -> str:
-    """The source by a name that says nothing about the folders it lies in: what may be passed on."""
+    """Return the name of a source without the folders it lies in, for showing it to others.
+
+    Examples:
+        >>> source_name("/home/ada/photos/fruit.zip")
+        'fruit.zip'
+        >>> source_name("sample:digits")
+        'sample:digits'
+    """
     return Path(text).name if _is_path(text) and not _prefix_of(text) else text
 
 
 def open_source(text: str, options: SourceOptions = DEFAULTS) -> Examples:
-    """Open a SOURCE string, and those of its other splits.
+    """Open a SOURCE string, and the sources of its other splits.
 
     Raises:
-        DataError: there is no such source, it does not hold images of at least two classes, or it cannot follow an option.
+        DataError: there is no such source, its images or labels cannot be used, or it cannot follow an option.
+
+    Examples:
+        >>> examples = open_source("images")
+        >>> len(examples), examples.class_names
+        (24, ('apple', 'banana', 'cherry'))
+        >>> open_source("sampl:digits")
+        Traceback (most recent call last):
+            ...
+        data.errors.DataError: unknown kind of source 'sampl:' in 'sampl:digits'. Did you mean sample:digits?
     """
     examples = _open(text, options)
     named = {"validation": options.validation, "test": options.test}
@@ -151,7 +174,15 @@ def _open(text: str, options: SourceOptions) -> Examples:
 
 
 def as_far_as_used(text: str, options: SourceOptions) -> SourceOptions:
-    """The options without those that a source cannot follow."""
+    """Return the options without those that a source cannot follow.
+
+    Examples:
+        >>> options = SourceOptions(label_separator=";")
+        >>> as_far_as_used("fruit.csv", options).label_separator
+        ';'
+        >>> as_far_as_used("sample:digits", options).label_separator is None
+        True
+    """
     source, folder = _find(text), Path(text).expanduser()
     unused = set(_FOLDERS) - set(source.uses)
     if source is SOURCES["folder"] and folder.is_dir() and not is_described(folder):
@@ -160,7 +191,7 @@ def as_far_as_used(text: str, options: SourceOptions) -> SourceOptions:
 
 
 def _find(text: str) -> Source:
-    """The row of a SOURCE string."""
+    """Return the row of a SOURCE string."""
     if not text.strip():
         raise DataError("the source is empty; give a folder, or " + " or ".join(_known()))
     prefix = _prefix_of(text)
@@ -184,7 +215,7 @@ def _find(text: str) -> Source:
     raise DataError(f"unknown kind of source {kind + ':'!r} in {text!r}. {hint}")
 
 
-# What to do with files of other kinds, by the end of their names.
+# Suffixes of other kinds of files -> what to do with them.
 _INSTEAD = {
     (".xlsx", ".xls", ".ods", ".numbers"): "save the table as CSV, in UTF-8, and give that",
     (
@@ -220,7 +251,7 @@ def _known() -> list[str]:
 
 
 def _prefix_of(text: str) -> str:
-    """The prefix of a source that is no path, else nothing."""
+    """Return the prefix of a source that is not a path, else ""."""
     if os.path.isdir(text):
         return ""
     return next((prefix for prefix in _PREFIXES if text.startswith(prefix)), "")

@@ -30,11 +30,21 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 def open_archive(text: str, options: SourceOptions) -> Examples:
     """Open an archive; it is extracted once, into the cache that `data.cache.archives` describes.
 
-    It holds class folders, or train/validation/test over such folders, or one `.csv`, `.tsv` or `.jsonl`; all this may lie in
-    one folder. A tar with a label file (`.cls`) beside each image is read in place, as `data.sources.webdataset` does.
+    It holds class folders, or train/validation/test over such folders, or one `.csv`, `.tsv` or `.jsonl` list; all of this
+    may lie in one folder. A tar with a label file (`.cls`) beside each image is read in place by `data.sources.webdataset`.
 
     Raises:
-        DataError: no such file, no archive, one that is not safe to extract, or one that holds something else.
+        DataError: there is no such file, or it is not an archive, is not safe to extract, or holds something else.
+
+    Examples:
+        >>> archive = shutil.make_archive("fruit", "zip", "images")
+        >>> examples = open_archive("fruit.zip", SourceOptions(cache_folder="cache"))
+        >>> len(examples), examples.class_names
+        (24, ('apple', 'banana', 'cherry'))
+        >>> open_archive("apple.png", SourceOptions(cache_folder="cache"))
+        Traceback (most recent call last):
+            ...
+        data.errors.DataError: apple.png cannot be extracted (...); get it again, or extract it yourself
     """
     file = existing_file(text)
     if is_webdataset(file):
@@ -47,12 +57,22 @@ def open_archive(text: str, options: SourceOptions) -> Examples:
 
 
 def open_url(text: str, options: SourceOptions) -> Examples:
-    """Download an archive once, and open it; `#sha256=…` at the end of the URL is what it must have.
+    """Download an archive once, and open it; `#sha256=…` at the end of the URL gives its checksum.
 
-    A URL that was downloaded before is not asked again, so that a run can be resumed without a network.
+    A URL that was downloaded before is not requested again, so that a run can be resumed without a network.
 
     Raises:
-        DataError: as `open_archive`, or the download fails.
+        DataError: as for `open_archive`, or the download fails.
+
+    Examples:
+        >>> open_url("http://example.com/fruit.zip", SourceOptions(cache_folder="cache"))
+        Traceback (most recent call last):
+            ...
+        data.errors.DataError: http://example.com/fruit.zip is not encrypted, ...; use https, or add #sha256=…
+        >>> open_url("https://example.com/fruit.zip#sha256=12", SourceOptions(cache_folder="cache"))
+        Traceback (most recent call last):
+            ...
+        data.errors.DataError: ...ends in '#sha256=12'; a checksum is #sha256= and 64 hexadecimal digits
     """
     url, sha256 = _split_checksum(text)
     archives = Cache(options.cache_folder).archives
@@ -74,7 +94,7 @@ def _split_checksum(text: str) -> tuple[str, str | None]:
 
 
 def _fill(folder: Path, archive: Path, name: str, options: SourceOptions) -> Extracted:
-    """Put into a folder of the store what is kept of an archive."""
+    """Put what is kept of an archive into a folder of the store."""
     if is_webdataset(archive):
         shutil.copyfile(archive, folder / "archive.tar")
         return Extracted(Counter(), [])
@@ -98,14 +118,14 @@ def _open_entry(entry: Entry, text: str, options: SourceOptions) -> Examples:
 
 
 def _open_extracted(root: Path, options: SourceOptions) -> Examples:
-    """Open the one list that there is, else the folder; a list that names none of the images is left out."""
+    """Open the only list, else the folder; a list that cannot be used is left out if the folder can be opened."""
     lists = [] if options.label_pattern else _lists(root)
     if len(lists) != 1:
         return _open_folder_within(root, lists, options)
     try:
         return _open_list_within(lists[0], options)
     except DataError as error:
-        if options.columns:  # they are about the list
+        if options.columns:  # an option of lists
             raise
         try:
             examples = open_folder(str(root), options)
@@ -115,7 +135,7 @@ def _open_extracted(root: Path, options: SourceOptions) -> Examples:
 
 
 def _lists(root: Path) -> list[Path]:
-    """The lists in a folder, or in the only folder in it."""
+    """Return the lists in a folder, or in the only folder in it."""
     inside = [path for path in sorted(root.iterdir()) if not path.name.startswith(".")]
     lists = [path for path in inside if path.suffix.lower() in LISTS and path.name not in DESCRIPTIONS]
     folders = [path for path in inside if path.is_dir()]
@@ -133,7 +153,7 @@ def _open_folder_within(root: Path, lists: list[Path], options: SourceOptions) -
 
 
 def _open_list_within(file: Path, options: SourceOptions) -> Examples:
-    """Open a list that the user did not write: it must not name files elsewhere."""
+    """Open a list that the user did not write: it must not name files outside the archive."""
     examples = open_list(str(file), options)
     for key in examples.keys:
         if os.path.isabs(key) or key.startswith("../"):

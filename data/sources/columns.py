@@ -1,4 +1,4 @@
-"""Which column of a list means what: as the user says, or guessed from usual names."""
+"""Find which column of a list means what: as the user says, or guessed from usual names."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from data.errors import DataError
 
-# Role -> usual names; the first of them is taken even where others are there. Case, spaces, hyphens and a last "_id" do
-# not count.
+# Role -> usual names. A column with the first name is taken even where others have other usual names. Case, spaces,
+# hyphens and a final "_id" do not count.
 ROLES: dict[str, tuple[str, ...]] = {
     "path": (
         *("path", "file", "filename", "file_name", "filepath", "file_path", "image", "images", "image_path"),
@@ -38,23 +38,29 @@ ROLES: dict[str, tuple[str, ...]] = {
 }
 
 
-# Names that mean a role only where no column has a usual name of it.
+# Role -> names that mean it only where no column has a usual name.
 FALLBACKS: dict[str, tuple[str, ...]] = {"path": ("id", "fname")}
 
 
 def find_columns(found: Sequence[str], given: Mapping[str, str], where: str) -> dict[str, tuple[str, ...]]:
-    """Give each role its columns.
+    """Find the columns of each role.
 
     Args:
-        found: the columns that there are.
-        given: role -> column, as the user says; "" for none. Several for the label are separated by commas.
+        found: names of the columns of the list.
+        given: role -> column, as the user says; "" for none. Several columns of the label are separated by commas.
         where: the list, for errors.
 
     Returns:
-        Role -> the names of its columns: one, several for the label, none.
+        Role -> the names of its columns: none, one, or several for the label.
 
     Raises:
-        DataError: a column that is given is not there or there twice, or more than one could be meant.
+        DataError: a given column is missing or exists twice, or several columns could be meant.
+
+    Examples:
+        >>> find_columns(["file", "species"], {}, "fruit.csv")
+        {'path': ('file',), 'label': ('species',), 'split': (), 'group': (), 'weight': ()}
+        >>> find_columns(["file", "width", "height"], {"label": "width,height"}, "fruit.csv")["label"]
+        ('width', 'height')
     """
     columns = {role: _given_columns(name, found, where) for role, name in given.items()}
     taken = {name for names in columns.values() for name in names}
@@ -69,7 +75,16 @@ def find_columns(found: Sequence[str], given: Mapping[str, str], where: str) -> 
 
 
 def check_columns(columns: Mapping[str, Sequence[str]], found: Sequence[str], roles: Iterable[str], where: str) -> None:
-    """Raise `DataError` for a role that needs a column and has none."""
+    """Raise `DataError` for a role that needs a column and has none.
+
+    Examples:
+        >>> check_columns({"path": ("file",)}, ["file"], ["path"], "fruit.csv") is None
+        True
+        >>> check_columns({"path": ()}, ["where"], ["path"], "fruit.csv")
+        Traceback (most recent call last):
+            ...
+        data.errors.DataError: fruit.csv has 'where', and none of them is named as the path usually is (path, ...); ...
+    """
     for role in roles:
         if not columns[role]:
             names = ", ".join(map(repr, found)) or "no columns"
@@ -80,10 +95,13 @@ def check_columns(columns: Mapping[str, Sequence[str]], found: Sequence[str], ro
 
 
 def plain_name(column: str) -> str:
-    """A column's name without what people write in different ways.
+    """Return the name of a column in lower case, with underscores for spaces and hyphens.
 
-    >>> plain_name("Is valid")
-    'is_valid'
+    Examples:
+        >>> plain_name("Is valid")
+        'is_valid'
+        >>> plain_name(" Image-Path ")
+        'image_path'
     """
     return column.strip().casefold().replace(" ", "_").replace("-", "_")
 

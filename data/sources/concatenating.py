@@ -1,4 +1,4 @@
-"""Joins sources that keep splits apart into one set with splits."""
+"""Join sources that keep splits apart into one set with splits."""
 
 from __future__ import annotations
 
@@ -14,29 +14,38 @@ from data.examples import Examples, Reader
 
 @dataclass(frozen=True)
 class ConcatenatedReader:
-    """Reads the examples of several readers, one after another; `starts` has the first index of each."""
+    """Read the examples of several readers, one after another; `starts` holds the first index of each reader."""
 
     readers: Sequence[Reader]
     starts: np.ndarray
 
     def __call__(self, index: int) -> bytes:
-        """The bytes of the file of an example."""
+        """Return the bytes of the file of an example."""
         part = int(np.searchsorted(self.starts, index, side="right")) - 1
         return self.readers[part](index - int(self.starts[part]))
 
 
 def concatenate_splits(train: Examples, others: Mapping[str, Examples]) -> Examples:
-    """Make one set of a set and its other splits.
+    """Join a set and the sets of its other splits.
 
     Args:
-        train: may bring splits of its own, but none of `others`.
-        others: split -> the set, all of whose images are in that split.
+        train: may have splits of its own, but none of `others`.
+        others: split -> a set whose images are all in that split.
 
     Returns:
-        All images, keyed by `train/`, `validation/` or `test/` and the key in their own source.
+        All images. A key is `train/`, `validation/` or `test/` and the key in the image's own source.
 
     Raises:
-        DataError: a split is given twice, the tasks differ, or another set has classes that `train` has not.
+        DataError: a split is given twice, the tasks differ, or another set has classes that `train` lacks.
+
+    Examples:
+        >>> from data.sources.folder import open_folder
+        >>> fruit = open_folder("images")
+        >>> joined = concatenate_splits(fruit.subset(range(0, 24, 2)), {"test": fruit.subset([1, 9])})
+        >>> Counter(joined.given_splits)
+        Counter({'train': 12, 'test': 2})
+        >>> joined.keys[-1]
+        'test/banana/01.png'
     """
     for split, other in others.items():
         if split in (train.given_splits or ()):
@@ -66,7 +75,7 @@ def _joined_groups(parts: Sequence[Examples]) -> tuple[str, ...] | None:
 
 
 def _joined_weights(parts: Sequence[Examples]) -> np.ndarray | None:
-    """The weights of training; those of other splits mean nothing."""
+    """Return the weights; in splits other than train they are meaningless."""
     if parts[0].weights is None:
         return None
     rest = sum(len(part) for part in parts[1:])

@@ -1,4 +1,4 @@
-"""Folders of images with a list of them under a usual name, which says the labels: Hugging Face's `imagefolder`, Roboflow."""
+"""Folders of images with a list of labels under a usual name, as in Hugging Face's `imagefolder` and Roboflow."""
 
 from __future__ import annotations
 
@@ -16,17 +16,25 @@ NAMES = ("metadata.csv", "metadata.jsonl", "metadata.tsv", ONE_HOT)
 
 
 def open_described(root: Path, options: SourceOptions) -> Examples | None:
-    """Open a folder by the `metadata.csv`, `.tsv` or `.jsonl`, or `_classes.csv`, in it or in each of its split folders.
+    r"""Open a folder by the `metadata.csv`, `.tsv` or `.jsonl`, or `_classes.csv`, in it or in each of its split folders.
 
     Args:
         root: the folder.
-        options: as of `data.sources.lists.open_list`.
+        options: as for `data.sources.lists.open_list`.
 
     Returns:
-        The images; None where there is no such list.
+        The images; None if there is no such list.
 
     Raises:
-        DataError: a list cannot be used, or the split folders with one lack a train.
+        DataError: a list cannot be used, or split folders have lists but none of them is a train folder.
+
+    Examples:
+        >>> text = "file_name,label\n00.png,ripe\n01.png,green\n"
+        >>> written = Path("images/apple/metadata.csv").write_text(text)
+        >>> open_described(Path("images/apple"), SourceOptions()).class_names
+        ('green', 'ripe')
+        >>> open_described(Path("images/banana"), SourceOptions()) is None
+        True
     """
     whole = _list_in(root)
     if whole is not None:
@@ -43,7 +51,15 @@ def open_described(root: Path, options: SourceOptions) -> Examples | None:
 
 
 def is_described(root: Path) -> bool:
-    """Whether a folder, or a folder in it, has such a list."""
+    """Return whether a folder, or a folder in it, has a list under a usual name.
+
+    Examples:
+        >>> written = Path("images/apple/metadata.csv").write_text("file_name,label")
+        >>> is_described(Path("images"))
+        True
+        >>> is_described(Path("images/banana"))
+        False
+    """
     return any(_list_in(folder) for folder in (root, *(path for path in root.iterdir() if path.is_dir())))
 
 
@@ -52,7 +68,7 @@ def _list_in(folder: Path) -> Path | None:
 
 
 def _split_by_folders(examples: Examples) -> Examples:
-    """Images whose list lies above train, validation and test have the splits of their folders."""
+    """Give images whose list lies above train, validation and test the splits of their folders."""
     folders = [key.partition("/")[0] for key in examples.keys]
     splits = splits_of(folders)
     if examples.given_splits or "train" not in splits or not all(splits) or len(set(splits)) < 2:

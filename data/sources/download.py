@@ -1,7 +1,7 @@
-"""Download of a file that goes on where it was interrupted, and that several processes may ask for at once.
+"""Download a file. An interrupted download is resumed, and several processes may download the same file at once.
 
-A process that downloads holds a lock of the operating system on its `.part` file, which ends with the process; so a part
-without a lock is one to go on with. Two processes at once download twice, and one of the two is kept.
+A process that downloads holds a lock of the operating system on its `.part` file. The lock ends with the process, so a part
+without a lock can be resumed. Two processes at once download the file twice, and one of the copies is kept.
 """
 
 from __future__ import annotations
@@ -28,29 +28,41 @@ from data.sources.options import SourceOptions
 if TYPE_CHECKING:
     import requests
 
-_TRIES = 4  # without a byte more in between
-_TIMEOUT = (10, 30)  # seconds to connect, and between two pieces
-_PAUSE = 0.25  # seconds, twice as long before each further try
-_CHUNK = 2**16  # what is lost when a connection breaks off
-_KEPT_SECONDS = 7 * 24 * 3600.0  # of a part that nobody goes on with
+_TRIES = 4  # in a row without a new byte
+_TIMEOUT = (10, 30)  # seconds to connect, and to wait for data
+_PAUSE = 0.25  # seconds, doubled before each further try
+_CHUNK = 2**16  # bytes, lost when a connection breaks
+_KEPT_SECONDS = 7 * 24 * 3600.0  # age from which a part that is not resumed is removed
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
 @contextmanager
 def downloaded(url: str, folder: Path, options: SourceOptions, sha256: str | None) -> Iterator[tuple[Path, str]]:
-    """Download a file, and remove it in the end; if that is not reached, the next call goes on with what there is.
+    """Download a file, and remove it at the end; a call after an interrupted download resumes it.
 
     Args:
-        url: http or https.
-        folder: for parts; is made.
-        options: `progress` is told of bytes.
-        sha256: what the file must have, in hexadecimal; None takes any.
+        url: an http or https address.
+        folder: folder of partial downloads; it is created if it does not exist.
+        options: `progress` is told the number of bytes.
+        sha256: the expected SHA-256, in hexadecimal; None accepts any file.
 
     Yields:
-        The file, and its SHA-256.
+        The path of the file, and its SHA-256.
 
     Raises:
-        DataError: no such file, no network, a checksum or a size that is not as it should be, or a URL that is not safe.
+        DataError: the file or the network is missing, the checksum is wrong, the file is too large, or the URL is not safe.
+
+    Examples:
+        >>> with downloaded("http://example.com/fruit.zip", Path("parts"), SourceOptions(), sha256=None):
+        ...     pass
+        Traceback (most recent call last):
+            ...
+        data.errors.DataError: http://example.com/fruit.zip is not encrypted, ...; use https, or add #sha256=…
+        >>> with downloaded("https://[fruit", Path("parts"), SourceOptions(), sha256=None):
+        ...     pass
+        Traceback (most recent call last):
+            ...
+        data.errors.DataError: https://[fruit is no address (...); correct it
     """
     _check_scheme(url, sha256)
     folder.mkdir(parents=True, exist_ok=True)
@@ -65,11 +77,11 @@ def downloaded(url: str, folder: Path, options: SourceOptions, sha256: str | Non
             raise DataError(f"{url} has the SHA-256 {found}, not {sha256}; do not use it, or correct the checksum")
         try:
             yield path, found
-        except DataError:  # with what is in it, which the server may correct
+        except DataError:  # the server may correct the content
             _remove(path)
             raise
         _remove(path)
-    if sys.platform == "win32":  # where a file that is open stays
+    if sys.platform == "win32":  # cannot remove an open file
         _remove(path)
 
 
@@ -89,7 +101,7 @@ def _check_scheme(url: str, sha256: str | None) -> None:
 
 @contextmanager
 def _claimed_part(folder: Path, name: str) -> Iterator[BinaryIO]:
-    """The largest part that no process works on, or a new one; locked."""
+    """Yield the largest part that no process works on, or a new one; locked."""
     while True:  # another process may lock a new part before this one does
         found = sorted(folder.glob(f"{name}.*.part"), key=_size_of, reverse=True)
         for path in [*found, folder / f"{name}.{uuid.uuid4().hex}.part"]:
@@ -108,12 +120,12 @@ def _size_of(path: Path) -> int:
 
 
 def _lock(file: BinaryIO) -> bool:
-    """Lock a file until it is closed; False if another process has."""
+    """Lock a file until it is closed; return False if another process holds the lock."""
     try:
         if sys.platform == "win32":
             import msvcrt
 
-            file.seek(2**40)  # a byte that nobody reads
+            file.seek(2**40)  # a byte that is never read
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
         else:
             import fcntl
@@ -125,7 +137,7 @@ def _lock(file: BinaryIO) -> bool:
 
 
 def _about(path: Path) -> Path:
-    """The file beside a part that says which version of the URL's content it has."""
+    """Return the file beside a part that says which version of the URL's content the part has."""
     return path.with_name(f"{path.name}.json")
 
 
@@ -154,7 +166,7 @@ def _remove_old_parts(folder: Path) -> None:
 
 
 def _fetch_all(url: str, part: BinaryIO, options: SourceOptions, sha256: str | None) -> None:
-    """Fetch what is not in the part yet, again and again as long as it grows."""
+    """Fetch what the part lacks; retry until `_TRIES` attempts in a row bring no new byte."""
     import requests
 
     failures, reason = 0, ""
@@ -180,9 +192,9 @@ def _fetch_all(url: str, part: BinaryIO, options: SourceOptions, sha256: str | N
 
 
 def _fetch(session: requests.Session, url: str, part: BinaryIO, options: SourceOptions, sha256: str | None) -> bool:
-    """Fetch once; False if the part belonged to another version of the file and is empty now.
+    """Fetch once; return False if the part belonged to another version of the file and is now empty.
 
-    The last byte of the part is asked for again: a range that begins behind the end would be an error.
+    The last byte of the part is requested again: a range that begins after the end would be an error.
     """
     import requests
 
@@ -224,13 +236,13 @@ def _fetch(session: requests.Session, url: str, part: BinaryIO, options: SourceO
 def _check_status(response: requests.Response, url: str) -> None:
     code = response.status_code
     if code == 429 or code >= 500:
-        response.raise_for_status()  # is tried again
+        response.raise_for_status()  # is retried
     if code != 200:
         raise DataError(f"{url} cannot be downloaded: {response.status_code} {response.reason}; check the address")
 
 
 def _total(response: requests.Response) -> int | None:
-    """The size of the whole file, if the server says it."""
+    """Return the size of the whole file, or None if the server does not give it."""
     if response.status_code == 206:
         text = response.headers.get("Content-Range", "").rpartition("/")[2]
     else:

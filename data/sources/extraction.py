@@ -1,7 +1,7 @@
-"""Extraction of archives that nobody has looked at: nothing is written outside one folder, or without bound.
+"""Extract untrusted archives: nothing is written outside one folder, and the amount written is limited.
 
-Only folders and plain files are made, by this file's own code and never by `zipfile` or `tarfile`: permissions, owners, links
-and devices of an archive have no effect.
+Only folders and plain files are made, by this module's own code and never by `zipfile` or `tarfile`: permissions, owners,
+links and devices of an archive have no effect.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from data.errors import DataError
 from data.sources.options import SourceOptions
 from data.sources.tars import CHUNK, Oversized, tar_members
 
-MAX_BYTES = 2**38  # 256 GiB: ImageNet has 155
+MAX_BYTES = 2**38  # 256 GiB; ImageNet has 155
 MAX_MEMBERS = 3_000_000  # ImageNet has 1.4 million
-MAX_RATIO = 100  # extracted to compressed; images are compressed already, and have 1
-FREE_BYTES = 100 * 2**20  # which any archive may have whatever its ratio: a few plain bitmaps compress well
-# What opens a tar that is compressed, by its first bytes.
+MAX_RATIO = 100  # of extracted to compressed bytes; images are compressed already, with a ratio of 1
+FREE_BYTES = 100 * 2**20  # allowed for any archive, whatever its ratio: a few plain bitmaps compress well
+# First bytes of a compressed tar -> function that opens it.
 _COMPRESSED: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
-_UTF8 = 0x800  # flag of a zip's member
+_UTF8 = 0x800  # flag of a zip member
 _UNICODE_PATH = 0x7075
 _CONTROL = re.compile(r"[\0-\x1f\x7f]")
 _DRIVE = re.compile(r"[A-Za-z]:")
@@ -53,7 +53,7 @@ _DAMAGED = (
 
 
 class _Member(NamedTuple):
-    """A member of an archive: a plain file of `size` bytes that `stream` reads, a link to another, or something of a kind."""
+    """A member of an archive: a plain file of `size` bytes that `stream` reads, a link to `target`, or another `kind`."""
 
     name: str
     size: int = 0
@@ -66,17 +66,30 @@ def extract(archive: Path, name: str, folder: Path, options: SourceOptions) -> E
     """Extract a zip or tar archive; the tar may be compressed by gzip, bzip2 or xz. Links to files in it become files.
 
     Args:
-        archive: the file.
-        name: what the user calls it, for errors.
-        folder: exists and is empty.
-        options: `progress` is told of bytes.
+        archive: path of the archive.
+        name: the user's name of the archive, for errors.
+        folder: an existing, empty folder.
+        options: `progress` is told the number of bytes.
 
     Returns:
-        What was left out: links to elsewhere, devices, and what macOS adds; and names that were read by guess.
+        What was left out (links to elsewhere, devices, and files that macOS adds), and notes on names that were guessed.
 
     Raises:
-        DataError: no archive, a damaged or encrypted one, or one with a name or a size that is not safe.
+        DataError: the file is not an archive, is damaged or encrypted, or has a name or a size that is not safe.
         OSError: the disk is full.
+
+    Examples:
+        >>> archive = Path(shutil.make_archive("fruit", "zip", "images"))
+        >>> Path("extracted").mkdir()
+        >>> extracted = extract(archive, "fruit.zip", Path("extracted"), SourceOptions())
+        >>> len(list(Path("extracted").rglob("*.png"))), extracted.notes
+        (24, [])
+        >>> with zipfile.ZipFile("evil.zip", "w") as file:
+        ...     file.writestr("../evil.png", b"")
+        >>> extract(Path("evil.zip"), "evil.zip", Path("extracted"), SourceOptions())
+        Traceback (most recent call last):
+            ...
+        data.errors.DataError: evil.zip is not safe: '../evil.png' in it leads out of the folder; ...
     """
     allowed = min(MAX_BYTES, max(FREE_BYTES, MAX_RATIO * archive.stat().st_size), max(0, free_space(folder)))
     ignored: Counter[str] = Counter()
@@ -110,7 +123,7 @@ def extract(archive: Path, name: str, folder: Path, options: SourceOptions) -> E
 
 
 def _follow(links: Mapping[PurePosixPath, _Member], folder: Path, allowed: int) -> int:
-    """Put a copy of its file in the place of each link; gives the number of links that lead to no file of the archive."""
+    """Put a copy of its file in the place of each link; return the number of links that lead to no file of the archive."""
     left = dict(links)
     while left:
         found = {path: file for path, member in left.items() if (file := _file_of(path, member, folder)) is not None}
@@ -122,13 +135,13 @@ def _follow(links: Mapping[PurePosixPath, _Member], folder: Path, allowed: int) 
             if not (folder / path).exists():
                 shutil.copyfile(file, folder / path)
             del left[path]
-        if not found:  # what is left leads elsewhere, to folders, or in a circle
+        if not found:  # the other links lead elsewhere, to folders, or in a circle
             break
     return len(left)
 
 
 def _file_of(path: PurePosixPath, member: _Member, folder: Path) -> Path | None:
-    """The file of the archive that a link leads to: a hard link's from its top, a symbolic one's from the link's folder."""
+    """Return the file that a link leads to: a hard link from the top of the archive, a symbolic link from its own folder."""
     start = PurePosixPath() if member.kind == "hard link" else path.parent
     target = PurePosixPath(os.path.normpath(start / _composed(member.target.replace("\\", "/"))))
     if target.is_absolute() or ".." in target.parts:
@@ -138,7 +151,7 @@ def _file_of(path: PurePosixPath, member: _Member, folder: Path) -> Path | None:
 
 
 def _members(archive: Path, name: str, allowed: int, notes: list[str]) -> Iterator[_Member]:
-    """The members one by one; a stream is to be read before the next is asked for."""
+    """Yield the members one by one; a stream must be read before the next member is requested."""
     with open(archive, "rb") as file:
         start = file.read(6)
     opened = next((opener for magic, opener in _COMPRESSED.items() if start.startswith(magic)), None)
@@ -156,7 +169,7 @@ def _members_of_zip(archive: Path, name: str, notes: list[str]) -> Iterator[_Mem
             member, is_certain = member_name(info)
             if not is_certain:
                 guessed.append(member)
-            kind = stat.S_IFMT(info.external_attr >> 16)  # as Unix has it; 0 from elsewhere
+            kind = stat.S_IFMT(info.external_attr >> 16)  # file type of Unix; 0 in archives from other systems
             if info.is_dir():
                 yield _Member(member)
             elif kind == stat.S_IFLNK and info.file_size < CHUNK and not info.flag_bits & 1:
@@ -178,11 +191,17 @@ def _members_of_zip(archive: Path, name: str, notes: list[str]) -> Iterator[_Mem
 
 
 def member_name(info: zipfile.ZipInfo) -> tuple[str, bool]:
-    """The name of a zip's member, and whether it is certain.
+    """Return the name of a zip member, and whether it is certain.
 
     Names without the flag for UTF-8 are code page 437 by the standard, but UTF-8 in archives of most Unix and macOS programs;
-    text in another encoding is hardly ever valid UTF-8. The extra field 0x7075 has the name in UTF-8 whatever the flag
+    text in another encoding is rarely valid UTF-8. The extra field 0x7075 holds the name in UTF-8, whatever the flag
     (APPNOTE 4.6.9, https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT).
+
+    Examples:
+        >>> member_name(zipfile.ZipInfo("apple.png"))
+        ('apple.png', True)
+        >>> member_name(zipfile.ZipInfo("äpfel.png"))  # without a flag, and not UTF-8
+        ('äpfel.png', False)
     """
     if info.flag_bits & _UTF8 or info.orig_filename.isascii():
         return info.filename, True
@@ -195,7 +214,7 @@ def member_name(info: zipfile.ZipInfo) -> tuple[str, bool]:
 
 
 def _unicode_path(extra: bytes, raw: bytes) -> bytes | None:
-    """The name in the extra field 0x7075, unless the name has been changed since, as its checksum tells."""
+    """Return the name in the extra field 0x7075, unless its checksum shows that the name has changed since."""
     while len(extra) >= 4:
         kind, size = struct.unpack_from("<HH", extra)
         field, extra = extra[4 : 4 + size], extra[4 + size :]
@@ -206,7 +225,7 @@ def _unicode_path(extra: bytes, raw: bytes) -> bytes | None:
 
 
 def _members_of_tar(stream: IO[bytes], allowed: int) -> Iterator[_Member]:
-    for file, info in tar_members(stream, 2 * allowed + FREE_BYTES):  # members are counted elsewhere, headers here
+    for file, info in tar_members(stream, 2 * allowed + FREE_BYTES):  # `extract` limits the members, this the headers
         if info.isfile():
             yield _Member(info.name, info.size, file.extractfile(info))
         elif info.issym() or info.islnk():
@@ -216,7 +235,7 @@ def _members_of_tar(stream: IO[bytes], allowed: int) -> Iterator[_Member]:
 
 
 def _safe_path(member: str, name: str) -> PurePosixPath:
-    text = _composed(member.replace("\\", "/"))  # as some programs for Windows write them
+    text = _composed(member.replace("\\", "/"))  # some Windows programs write backslashes
     path = PurePosixPath(text)
     if path.is_absolute() or _DRIVE.match(text) or ".." in path.parts:
         raise DataError(
@@ -228,7 +247,7 @@ def _safe_path(member: str, name: str) -> PurePosixPath:
 
 
 def _composed(name: str) -> str:
-    """A name in Unicode's composed form, which lists and other systems than macOS write."""
+    """Return a name in Unicode's composed form (NFC), which lists and systems other than macOS use."""
     return unicodedata.normalize("NFC", name)
 
 

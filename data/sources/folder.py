@@ -1,6 +1,6 @@
-"""Source: a folder with a sub-folder of images for each class, or train/validation/test over such folders.
+"""Source: a folder with a subfolder of images for each class, or train/validation/test over such folders.
 
-Where the folder has a list of its images under a usual name, that says the labels (`data.sources.described`), and so does a
+A list of the images under a usual name in the folder gives the labels instead (`data.sources.described`), and so does a
 pattern of file names (`--label-pattern`).
 """
 
@@ -27,7 +27,7 @@ from data.sources.lists import SUFFIXES as LISTS
 from data.sources.names import SYSTEM_FOLDERS, check_key, split_word, splits_of
 from data.sources.options import LIST_OPTIONS, SourceOptions
 
-# Suffixes of images that Graft does not read, which explain why a folder seems empty.
+# Suffixes of images that Graft does not read; they explain why a folder seems empty.
 _OTHER_IMAGES = frozenset(
     [
         ".tif",
@@ -66,7 +66,7 @@ class _ClassFolder(NamedTuple):
 
 @dataclass
 class _Found:
-    """What is seen on the way through a folder: what is left out, and what is said; `top` holds the class or split folders."""
+    """What is found in a folder: what is left out, notes for the user, and `top`, which holds the class or split folders."""
 
     ignored: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
@@ -74,19 +74,26 @@ class _Found:
 
 
 def open_folder(text: str, options: SourceOptions = _DEFAULTS) -> Examples:
-    """List the images of a folder; a class is a folder's name, classes are in alphabetical order.
+    """List the images of a folder; the name of a subfolder is a class, classes are in alphabetical order.
 
     Args:
         text: path of the folder.
-        options: `label_pattern` is used; for a folder with a list of its images, all others.
+        options: `label_pattern` is used; for a folder with a list of its images, all other options.
 
     Returns:
-        The images, keyed by their path within the folder. Hidden files, loose files, files without an image's suffix and links
+        The images, keyed by their path within the folder. Hidden files, loose files, files without an image suffix, and links
         that lead in a circle or to nested folders are counted in `ignored`, by kind.
 
     Raises:
-        DataError: no such folder, no class folders, a class folder without images, folders some of which look like splits and
-            some like classes, or a folder or name that cannot be read.
+        DataError: there is no such folder, it has no class folders, a class folder has no images, some folders look like
+            splits and some like classes, or a folder or name cannot be read.
+
+    Examples:
+        >>> examples = open_folder("images")
+        >>> examples.keys[0], examples.class_names
+        ('apple/00.png', ('apple', 'banana', 'cherry'))
+        >>> open_folder("images", SourceOptions(label_pattern="(0.)[.]png")).class_names
+        ('00', '01', '02', '03', '04', '05', '06', '07')
     """
     root = Path(os.path.expanduser(text))
     found = _Found()
@@ -153,7 +160,7 @@ def _check_is_folder(root: Path) -> None:
 
 
 def _class_folders(root: Path, found: _Found) -> list[_ClassFolder]:
-    """The class folders, each with its split, which is empty when the folder brings no splits."""
+    """Return the class folders, each with its split, which is "" if the folder has no splits."""
     top = found.top = _entered(root, found)
     folders = sub_folders(top, found.ignored)
     splits = splits_of([path.name for path in folders])
@@ -163,7 +170,7 @@ def _class_folders(root: Path, found: _Found) -> list[_ClassFolder]:
         return _under_splits(top, named, others, found)
     if any(_has_folders(path) for path, _ in named) or len({split for _, split in named}) > 1 or (named and not others):
         _refuse_splits(top, named, others)
-    if len(named) == 1 and others and named[0][0].name.lower() != "train":  # there is a train among vehicles
+    if len(named) == 1 and others and named[0][0].name.lower() != "train":  # among vehicles, "train" is a class
         path = named[0][0]
         raise DataError(
             f"{path} looks like a split, beside the class folders {_listed(others)}; move it out of {top}, or rename it if it "
@@ -178,7 +185,7 @@ def _class_folders(root: Path, found: _Found) -> list[_ClassFolder]:
 
 
 def _entered(folder: Path, found: _Found) -> Path:
-    """The folder that holds several, where each of those above it holds nothing but the next."""
+    """Return the folder that holds several folders, below folders that hold nothing but the next."""
     inner = folder
     while True:
         visible = [path for path in inner.iterdir() if not _is_of_system(path)]
@@ -186,7 +193,7 @@ def _entered(folder: Path, found: _Found) -> Path:
         loose = any(path.suffix.lower() in SUFFIXES for path in visible if not path.is_dir())
         if loose or len(inside) != 1 or not _holds_classes(inside[0]):
             break
-        if split_word(inside[0].name) not in ("", split_word(inner.name)):  # a split, and not the same one again
+        if split_word(inside[0].name) not in ("", split_word(inner.name)):  # a split, other than that of the folder
             break
         inner = inside[0]
     if inner != folder:
@@ -220,7 +227,7 @@ def _under_splits(
 
 
 def _refuse_splits(top: Path, named: Sequence[tuple[Path, str]], others: Sequence[Path]) -> None:
-    """Splits without a train, without class folders, or beside classes."""
+    """Refuse splits without a train folder, without class folders, or beside classes."""
     names = _listed([path for path, _ in named])
     if not any(split == "train" for _, split in named):
         raise DataError(f"{top} holds folders for splits ({names}), but no train folder; add one")
@@ -235,7 +242,7 @@ def _refuse_splits(top: Path, named: Sequence[tuple[Path, str]], others: Sequenc
 
 
 def _splits_under_classes(folders: Sequence[Path]) -> list[_ClassFolder]:
-    """Class folders that hold train/test each; nothing if these are not all that they hold."""
+    """Return the split folders in class folders; [] if the class folders do not all hold splits only."""
     found = []
     for folder in folders:
         inside = sub_folders(folder, Counter())
@@ -249,7 +256,7 @@ def _splits_under_classes(folders: Sequence[Path]) -> list[_ClassFolder]:
 
 
 def _refuse_same_folders(top: Path, folders: Sequence[Path]) -> None:
-    """Folders that hold the same folders may be splits under names that nobody knows."""
+    """Refuse folders that hold the same folders: they may be splits with unknown names."""
     holders: dict[str, list[Path]] = defaultdict(list)
     for folder in folders:
         for inside in sub_folders(folder, Counter()):
@@ -266,7 +273,15 @@ def _refuse_same_folders(top: Path, folders: Sequence[Path]) -> None:
 
 
 def sub_folders(folder: Path, ignored: Counter[str]) -> list[Path]:
-    """The folders in a folder, but hidden ones, those of the system, and links that lead in a circle."""
+    """Return the folders in a folder, except hidden and system folders and circular links, which are counted in `ignored`.
+
+    Examples:
+        >>> [path.name for path in sub_folders(Path("images"), Counter())]
+        ['apple', 'banana', 'cherry']
+        >>> ignored = Counter()
+        >>> sub_folders(Path("images/apple"), ignored), ignored["loose files"]
+        ([], 8)
+    """
     found = []
     for path in sorted(folder.iterdir()):
         if not path.is_dir():
@@ -289,7 +304,7 @@ def _has_folders(folder: Path) -> bool:
 
 
 def _holds_classes(folder: Path) -> bool:
-    """Whether the images of a folder are in folders of it, and not in itself."""
+    """Return whether a folder holds folders and no images of its own."""
     inside = [path for path in folder.iterdir() if not _is_of_system(path)]
     loose = any(path.suffix.lower() in SUFFIXES for path in inside if not path.is_dir())
     return not loose and any(path.is_dir() for path in inside)
@@ -310,10 +325,18 @@ def _images_of_class(folder: _ClassFolder, found: _Found) -> list[Path]:
 
 
 def images_within(folder: Path, ignored: Counter[str]) -> Iterator[Path]:
-    """The images in a folder and in the folders in it; hidden ones, links and other files are counted.
+    """Yield the images in a folder and its subfolders; hidden files, links to folders and other files are counted in `ignored`.
 
     Raises:
         OSError: a folder cannot be read.
+
+    Examples:
+        >>> len(list(images_within(Path("images"), Counter())))
+        24
+        >>> ignored = Counter()
+        >>> written = Path("images/notes.md").write_text("Pick more cherries.")
+        >>> len(list(images_within(Path("images"), ignored))), ignored[".md"]
+        (24, 1)
     """
 
     def fail(error: OSError) -> None:
@@ -325,7 +348,7 @@ def images_within(folder: Path, ignored: Counter[str]) -> Iterator[Path]:
         system = {name for name in inside if name.lower() in SYSTEM_FOLDERS}
         ignored["hidden"] += len(hidden)
         ignored["of the system"] += len(system)
-        ignored["links to folders"] += len(links)  # os.walk does not follow them, so that a circle of links ends
+        ignored["links to folders"] += len(links)  # os.walk does not follow them, so a circle of links ends
         inside[:] = sorted(set(inside) - hidden - system)
         for name in files:
             suffix = Path(name).suffix.lower()
@@ -338,7 +361,7 @@ def images_within(folder: Path, ignored: Counter[str]) -> Iterator[Path]:
 
 
 def _by_pattern(text: str, root: Path, pattern: str, found: _Found) -> Examples:
-    """All images of a folder, wherever they lie in it, with the class that a pattern finds in their paths."""
+    """List all images below a folder, with the class that a pattern finds in each path."""
     search = re.compile(pattern)
     label = "label" if "label" in search.groupindex else 1
     paths = sorted(images_within(root, found.ignored))
@@ -366,7 +389,7 @@ def _count_images(folder: Path) -> int:
 
 
 def _that_are_read(ignored: Counter[str]) -> str:
-    """What kind of images there are instead of those that Graft reads."""
+    """Return a clause that names images of kinds that Graft does not read; "" if there are none."""
     kinds = [f"{count:,} {suffix}" for suffix, count in ignored.items() if suffix in _OTHER_IMAGES]
     return f" that Graft reads, but {' and '.join(kinds)}, which convert to PNG or JPEG first" if kinds else ""
 

@@ -1,4 +1,4 @@
-"""From labels as a source has them, in text or in JSON, to `data.labels`."""
+"""Make `data.labels` from labels as a source has them, in text or in JSON."""
 
 from __future__ import annotations
 
@@ -21,18 +21,25 @@ def label_examples(
     *,
     comma_separates: bool = True,
 ) -> Labelling:
-    """Make labels out of cells. Their kind is inferred from the cells where the options do not say it.
+    """Make labels from cells. Their kind is inferred from the cells unless the options give it.
 
     Args:
         columns: names of the label columns.
-        cells: one sequence a column, each with one cell an image.
-        place: for errors.
+        cells: one sequence per column with one cell per image.
+        place: returns where the label of an image is written, for errors.
         options: `task`, `label_separator`, `uncertain` and `skip_unreadable` are used.
-        comma_separates: a comma in a cell may separate labels, since it need not be that of a decimal number.
+        comma_separates: whether a comma in a cell may separate labels, and not only be a decimal comma.
 
     Raises:
-        DataError: a missing label that is not to be skipped, one that does not fit the task, a task that does not fit the
-            columns, or labels that can be read in two ways.
+        DataError: a label is missing and must not be skipped, a label does not fit the task, the task does not fit the
+            columns, or labels can be read in two ways.
+
+    Examples:
+        >>> labelling = label_examples(["label"], [["cat", "dog", "cat"]], str, SourceOptions())
+        >>> labelling.reading, labelling.labels.array.tolist()
+        ('one of 2 classes each', [0, 1, 0])
+        >>> label_examples(["width"], [["1.5", "2"]], str, SourceOptions(task="regression")).labels.array.tolist()
+        [[1.5], [2.0]]
     """
     written = Written(
         columns,

@@ -26,9 +26,9 @@ from data.sources.names import existing_file, splits_of
 from data.sources.options import SourceOptions
 from data.sources.paths import find_files
 
-ONE_HOT = "_classes.csv"  # Roboflow's: a column of 0 and 1 for each class
+ONE_HOT = "_classes.csv"  # Roboflow's name of a list with a column of 0 and 1 for each class
 _EXAMPLES = 3
-# Columns of yes and no, as fastai has them: the splits of no and of yes.
+# Columns of yes and no, as in fastai -> the splits for no and for yes.
 _FLAG_COLUMNS = {
     **dict.fromkeys(("is_valid", "is_validation", "is_val"), ("train", "validation")),
     "is_test": ("train", "test"),
@@ -38,7 +38,7 @@ _FLAGS = {"true": 1, "1": 1, "yes": 1, "t": 1, "1.0": 1, "false": 0, "0": 0, "no
 
 
 class _Table(NamedTuple):
-    """A list as it is read: its columns, and an iterator over its rows, each with its line and one cell a column."""
+    """A list as it is read: its columns, and an iterator over its rows, each with its line number and one cell per column."""
 
     columns: list[str]
     rows: Iterator[tuple[int, Sequence[object]]]
@@ -47,21 +47,32 @@ class _Table(NamedTuple):
 
 
 def open_list(text: str, options: SourceOptions) -> Examples:
-    """Open a list of images.
+    r"""Open a list of images.
 
     The first line of a `.csv` (separated by commas, semicolons or tabs) or `.tsv` names the columns; a line of a `.jsonl` is
     an object; a line of a `.txt` is a path and a label, without names. `data.sources.columns` says which columns are used,
-    `data.sources.paths` where the images are, `data.sources.labelling` what is made of labels.
+    `data.sources.paths` where the images are, and `data.sources.labelling` how labels are read.
 
     Args:
         text: path of the list.
         options: all but `label_pattern` are used.
 
     Returns:
-        The images, keyed by their paths as in the list, normalised; relative ones start at the folder of the list.
+        The images, keyed by their normalised paths from the list; relative paths start at its folder or `image_folder`.
 
     Raises:
         DataError: the list cannot be read, lacks a column, or has a line that cannot be used.
+
+    Examples:
+        >>> text = "path,label\napple/00.png,apple\ncherry/00.png,cherry\n"
+        >>> written = Path("images/fruit.csv").write_text(text)
+        >>> examples = open_list("images/fruit.csv", SourceOptions())
+        >>> examples.keys, examples.labels.text(1)
+        (('apple/00.png', 'cherry/00.png'), 'cherry')
+        >>> open_list("images/fruit.csv", SourceOptions(columns={"label": "species"}))
+        Traceback (most recent call last):
+            ...
+        data.errors.DataError: images...fruit.csv has no column 'species'. It has 'path', 'label'
     """
     file = existing_file(text)
     try:
@@ -104,9 +115,9 @@ class _Rows(NamedTuple):
     """What is used of a list.
 
     Attributes:
-        lines: the line of each image.
-        cells: for each role its columns with their cells; others are not kept.
-        delimiter: what separates columns; nothing where none does.
+        lines: the line number of each image.
+        cells: for each role, its columns with their cells; other columns are not kept.
+        delimiter: what separates columns; "" if nothing does.
     """
 
     lines: list[int]
@@ -114,7 +125,7 @@ class _Rows(NamedTuple):
     delimiter: str
 
     def only(self, role: str) -> list[object]:
-        """The cells of a role that has one column; none if it has none."""
+        """Return the cells of a role that has one column; [] if it has none."""
         return next(iter(self.cells[role].values()), [])
 
 
@@ -136,7 +147,7 @@ def _read(file: Path, options: SourceOptions) -> _Rows:
 
 
 def _reading(rows: _Rows, labelling: Labelling, examples: Examples, file: Path) -> str:
-    """What was made of a list, with examples, for the user to see before anything is trained."""
+    """Return a note on how a list was read, with examples, for the user to see before training."""
     path, labels = next(iter(rows.cells["path"])), list(rows.cells["label"])
     named = f"column {labels[0]!r}" if len(labels) == 1 else f"{len(labels)} columns ({labels[0]!r} to {labels[-1]!r})"
     positions = np.unique(np.linspace(0, len(examples) - 1, _EXAMPLES).astype(int))
@@ -182,7 +193,7 @@ def _read_tsv(file: Path) -> _Table:
 
 
 def _read_jsonl(file: Path) -> _Table:
-    """Read it twice, since an object may have what none before it had."""
+    """Read the file twice, since an object may have keys that no object before it has."""
     columns = list(dict.fromkeys(name for _, row in _objects(file) for name in row))
     return _Table(columns, ((line, [row.get(name) for name in columns]) for line, row in _objects(file)))
 
@@ -208,13 +219,13 @@ def _refuse_constant(name: str) -> None:
 
 
 def _read_txt(file: Path) -> _Table:
-    """Lines of a path and what is behind it: a label, or several of equal number, such as those of columns of 0 and 1."""
+    """Read lines of a path and a label, or of a path and the same number of numbers, such as columns of 0 and 1."""
     with open(file, encoding="utf-8-sig") as stream:
         lines = [(number, line.strip()) for number, line in enumerate(stream, start=1) if line.strip()]
     pattern = _WITH_SUFFIX if any(_WITH_SUFFIX.match(line) for _, line in lines) else _FIRST_WORD
     rows = [(number, pattern.match(line)) for number, line in lines]
     if len(rows) > 1 and rows[0][1] is None and rows[1][1] is not None:
-        del rows[0]  # a line with names
+        del rows[0]  # a header
     bare = next((number for number, match in rows if match is None), None)
     if bare is not None:
         raise DataError(
@@ -227,7 +238,7 @@ def _read_txt(file: Path) -> _Table:
         return _Table(
             ["path", "label"], ((number, [path, " ".join(row)]) for number, path, row in cells), has_names=False
         )
-    # Numbers, of several columns; their names are all that is lacking.
+    # Numbers of several columns, which lack only names.
     names = [f"label {number}" for number in range(1, counts.pop() + 1)]
     return _Table(["path", *names], ((number, [path, *row]) for number, path, row in cells), has_names=False)
 
@@ -240,7 +251,7 @@ _FORMATS: dict[str, Callable[[Path], _Table]] = {
     ".jsonl": _read_jsonl,
     ".txt": _read_txt,
 }
-SUFFIXES = (".csv", ".tsv", ".jsonl")  # of files that are lists by their names; a .txt may be anything
+SUFFIXES = (".csv", ".tsv", ".jsonl")  # of files that are always lists; a .txt may be anything
 
 
 def _line_that_is_not_utf8(file: Path) -> int:
@@ -255,7 +266,7 @@ def _line_that_is_not_utf8(file: Path) -> int:
 
 
 def _splits(rows: _Rows, place: Place, file: Path) -> tuple[tuple[str, ...] | None, list[str]]:
-    """The splits, and where they were found if not in words; None where there are none, or all images are in one."""
+    """Return the splits, and a note if they are in a column of yes and no; None without splits, or with only one."""
     column, cells = next(iter(rows.cells["split"].items()), ("", []))
     if all(cell is None or cell == "" for cell in cells):
         return None, []

@@ -1,4 +1,4 @@
-"""Names that mean something to several sources, or that no source may give."""
+"""Names that have a meaning in several sources, and names that no source may use."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from data.errors import DataError
 
-# What systems and programs put beside files. Names with a dot at their beginning are hidden anyway.
+# Folders that systems and programs add. Names that start with a dot are hidden anyway.
 SYSTEM_FOLDERS = frozenset(
     {"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found"}
 )
@@ -51,14 +51,15 @@ _GLUED = re.compile("(.+?)(set|data|images|imgs)")
 
 
 def split_word(name: str) -> str:
-    """The split that a folder's or list's name means: one of `data.examples.SPLITS`, `eval`, or nothing.
+    """Return the split that the name of a folder or list means: one of `data.examples.SPLITS`, `eval`, or "".
 
-    Besides its word (train, val, dev …) a name may have a number and words such as "set" or "images".
+    Besides its split word (train, val, dev …) a name may have a number and words such as "set" or "images".
 
-    >>> split_word("training_set"), split_word("Test1"), split_word("seg_train"), split_word("valset")
-    ('train', 'test', 'train', 'validation')
-    >>> split_word("trainer"), split_word("train station")
-    ('', '')
+    Examples:
+        >>> split_word("training_set"), split_word("Test1"), split_word("seg_train"), split_word("valset")
+        ('train', 'test', 'train', 'validation')
+        >>> split_word("trainer"), split_word("train station")
+        ('', '')
     """
     words = [word.casefold() for word in _WORDS.findall(name) if not word.isdigit()]
     glued = [_GLUED.fullmatch(word) for word in words]
@@ -68,12 +69,15 @@ def split_word(name: str) -> str:
 
 
 def splits_of(names: Sequence[str]) -> list[str]:
-    """The split of each of several names that stand beside each other, or nothing.
+    """Return the split that each of several names beside each other means, or "".
 
-    "eval" is the test where no other name is, else validation.
+    "eval" is the test split if no other name is, else validation.
 
-    >>> splits_of(["train", "dev", "eval"]), splits_of(["train", "eval", "test"])
-    (['train', 'validation', 'test'], ['train', 'validation', 'test'])
+    Examples:
+        >>> splits_of(["train", "dev", "eval"])
+        ['train', 'validation', 'test']
+        >>> splits_of(["train", "eval", "test", "apples"])
+        ['train', 'validation', 'test', '']
     """
     words = [split_word(name) for name in names]
     evaluation = "validation" if "test" in words else "test"
@@ -81,10 +85,13 @@ def splits_of(names: Sequence[str]) -> list[str]:
 
 
 def spellings(names: Iterable[str]) -> list[list[str]]:
-    """Names that differ in case, blanks, hyphens and underscores only, together.
+    """Return groups of names that differ only in case, spaces, hyphens and underscores.
 
-    >>> spellings(["Rose", "rose", "tulip", "sea-rose", "sea rose"])
-    [['Rose', 'rose'], ['sea rose', 'sea-rose']]
+    Examples:
+        >>> spellings(["Rose", "rose", "tulip", "sea-rose", "sea rose"])
+        [['Rose', 'rose'], ['sea rose', 'sea-rose']]
+        >>> spellings(["rose", "roses"])
+        []
     """
     alike = defaultdict(list)
     for name in names:
@@ -93,16 +100,33 @@ def spellings(names: Iterable[str]) -> list[list[str]]:
 
 
 def check_key(key: str) -> None:
-    """Raise `DataError` for an image's name that cannot be written to a text file."""
+    r"""Raise `DataError` for the name of an image that cannot be written to a text file.
+
+    Examples:
+        >>> check_key("apple/00.png") is None
+        True
+        >>> check_key("torn\r.png")
+        Traceback (most recent call last):
+            ...
+        data.errors.DataError: the name 'torn\r.png' is not UTF-8 or has a carriage return; rename the file or its folder
+    """
     if "\r" in key or key.encode(errors="ignore").decode() != key:
         raise DataError(f"the name {key!r} is not UTF-8 or has a carriage return; rename the file or its folder")
 
 
 def existing_file(text: str) -> Path:
-    """The path of a file that a user named.
+    """Return the path of a file that the user named.
 
     Raises:
-        DataError: there is no such file; the text names the nearest.
+        DataError: there is no such file; the message suggests the nearest name.
+
+    Examples:
+        >>> existing_file("apple.png").name
+        'apple.png'
+        >>> existing_file("appel.png")
+        Traceback (most recent call last):
+            ...
+        data.errors.DataError: there is no file appel.png. Did you mean apple.png?
     """
     path = Path(os.path.expanduser(text))
     try:

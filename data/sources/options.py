@@ -1,4 +1,4 @@
-"""What a user may say about a source besides its name."""
+"""The options of a source: what a user may say about it besides its name."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from data.errors import DataError
 from data.labels import LABELS
 from data.sources.columns import ROLES
 
-# Called while a source is fetched or read: what is done, how many bytes are, and how many in all, if that is known.
+# Called while a source is fetched or read, with the activity, the bytes done, and the total bytes if known.
 Progress = Callable[[str, int, int | None], None]
 UNCERTAIN = ("0", "1", "unknown")
-LIST_OPTIONS = ("columns", "label_separator", "image_folder", "image_suffix", "uncertain")  # that lists can follow
+LIST_OPTIONS = ("columns", "label_separator", "image_folder", "image_suffix", "uncertain")  # used by lists
 
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """How a source is to be read. The default of each leaves it to the source.
+    """How to read a source. Each default leaves the choice to the source.
 
     Attributes:
         task: a key of `data.labels.LABELS`; None infers it from the labels.
         columns: role -> column of a list, such as {"path": "file", "label": "species"}; the roles are those of
             `data.sources.columns.ROLES`. A label of several numbers names its columns as "width,height". An empty name
-            says that there is no such column.
-        label_separator: what stands between the labels of one cell.
+            means that there is no such column.
+        label_separator: what separates the labels of one cell.
         label_pattern: a regular expression that is searched for in the path of each image of a folder; its group `label`,
-            or its first group, is the class.
-        image_folder: where the paths of a list start; None for the folder that the list lies in.
-        image_suffix: what is added to each path of a list, such as ".jpg".
-        uncertain: one of `UNCERTAIN`, what an empty cell or -1 means among columns of 0 and 1, where "unknown" leaves the
-            cell out of the loss and of all figures; None refuses them.
-        skip_unreadable: leave out the rows of a list whose image is not there, or that have no label.
-        validation: another SOURCE, all of whose images are for validation.
-        test: another SOURCE, all of whose images are for the test.
-        cache_folder: where downloads, extracted archives and image statistics are kept; None for the default of
+            or else its first group, is the class.
+        image_folder: the folder where the paths of a list start; None for the folder of the list.
+        image_suffix: text that is added to each path of a list, such as ".jpg".
+        uncertain: one of `UNCERTAIN`, the meaning of an empty cell or -1 among columns of 0 and 1; "unknown" leaves the
+            cell out of the loss and of all metrics; None refuses such cells.
+        skip_unreadable: whether to leave out rows of a list whose image is missing, or that have no label.
+        validation: another SOURCE, whose images are all for validation.
+        test: another SOURCE, whose images are all for the test.
+        cache_folder: the folder of downloads, extracted archives and image statistics; None for the default of
             `data.cache.cache`.
-        progress: is told how far a download or an extraction is.
+        progress: is called with the progress of downloads and extractions.
     """
 
     task: str | None = None
@@ -81,7 +81,7 @@ class SourceOptions:
             )
 
     def report(self, activity: str, done: int, total: int | None) -> None:
-        """Tell `progress`, if there is one."""
+        """Call `progress` if there is one."""
         if self.progress is not None:
             self.progress(activity, done, total)
 

@@ -1,4 +1,4 @@
-"""From paths as a list has them to files that are there."""
+"""Find the files that the paths of a list mean."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from data.sources.names import check_key
 from data.sources.options import SourceOptions
 
 _NAMED = 3  # files in an error message
-_NEAR = ("", "*/", "*/*/")  # where an image that is not there is looked for: what is below may be a whole disk
+_NEAR = ("", "*/", "*/*/")  # where a missing image is looked for; deeper levels may be a whole disk
 
-_Listing = Callable[[str], dict[str, list[str]]]  # of a folder
+_Listing = Callable[[str], dict[str, list[str]]]  # folder -> name as by `_plain` -> files
 
 
 class Paths(NamedTuple):
     """Where the images of a list are.
 
     Attributes:
-        folder: where relative paths start.
-        keys: of each image, its path as in the list, normalised.
-        missing: positions of images that are not there.
-        notes: what was read otherwise than it is written, for the user to see.
+        folder: the folder where relative paths start.
+        keys: for each image, its normalised path from the list.
+        missing: positions of images whose file is missing.
+        notes: how paths differ from the files that were found, for the user to see.
     """
 
     folder: Path
@@ -42,17 +42,23 @@ class Paths(NamedTuple):
 def find_files(cells: Sequence[object], file: Path, place: Place, options: SourceOptions) -> Paths:
     """Find the images that a list names.
 
-    A path that leads to no file is looked up as people mean it: with other slashes, without blanks around it, with letters in
-    another case or composed otherwise (NFC, NFD), or without its suffix; there must be one such file.
+    A path that leads to no file may differ from its file in slashes, surrounding spaces, case, composition of letters (NFC,
+    NFD), or a missing suffix; exactly one file must match.
 
     Args:
         cells: the paths.
         file: the list.
-        place: for errors.
+        place: returns where the path of an image is written, for errors.
         options: `image_folder`, `image_suffix` and `skip_unreadable` are used.
 
     Raises:
-        DataError: no path, a path that is there twice, or files that are not there and are not to be skipped.
+        DataError: a path is empty or occurs twice, or files are missing and must not be skipped.
+
+    Examples:
+        >>> find_files(["apple/00.png"], Path("images/fruit.csv"), str, SourceOptions()).keys
+        ['apple/00.png']
+        >>> find_files(["apple/00"], Path("images/fruit.csv"), str, SourceOptions()).notes
+        ["1 paths in fruit.csv differ from the files by their suffix: 'apple/00' is 'apple/00.png'."]
     """
     folder, listed = _folder(file, options), lru_cache(maxsize=256)(_files_by_name)
     first_with: dict[str, int] = {}
@@ -95,8 +101,8 @@ def _folder(file: Path, options: SourceOptions) -> Path:
 
 
 def _find(path: str, folder: Path, listed: _Listing) -> tuple[str, str | None]:
-    """A path as a key, and in what it differs from its file: nothing, some words, or None where there is no file."""
-    for text in dict.fromkeys((path, path.replace("\\", "/"))):  # lists are written on Windows, too
+    """Return a path as a key, and how it differs from its file, in words: "" if it does not, None if there is no file."""
+    for text in dict.fromkeys((path, path.replace("\\", "/"))):  # the list may be from Windows
         key = Path(os.path.normpath(text)).as_posix()
         if os.path.isfile(folder / key):
             return key, ""
@@ -110,7 +116,7 @@ def _find(path: str, folder: Path, listed: _Listing) -> tuple[str, str | None]:
 
 
 def _alike(path: str, listed: _Listing) -> dict[str, list[str]]:
-    """The files of a path's folder whose names are meant by its own, by what they differ in."""
+    """Return the files in the folder of a path whose names are like its own, by how they differ."""
     parent, name = os.path.split(path)
     files = listed(parent)
     return {

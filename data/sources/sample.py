@@ -1,4 +1,4 @@
-"""Source: the sample data that comes with scikit-learn, so that Graft can show itself without a network."""
+"""Source: the sample data that comes with scikit-learn, for trying Graft without a network."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SAMPLES = ("digits",)
 
 @dataclass(frozen=True)
 class _PngFiles:
-    """Writes images, uint8 (n, height, width), as PNG files."""
+    """Encode images, uint8 (n, height, width), as PNG files."""
 
     pixels: np.ndarray
 
@@ -33,6 +33,15 @@ def open_sample(text: str) -> Examples:
 
     Raises:
         DataError: there is no such sample.
+
+    Examples:
+        >>> examples = open_sample("sample:digits")
+        >>> len(examples), examples.keys[0]
+        (1797, 'digits/0000.png')
+        >>> open_sample("sample:digit")
+        Traceback (most recent call last):
+            ...
+        data.errors.DataError: there is no sample 'digit'. Did you mean sample:digits?
     """
     name = text.removeprefix("sample:")
     if name not in _SAMPLES:

@@ -1,4 +1,4 @@
-"""Sets that lie in several files: which ones a pattern stands for, and short names for them."""
+"""Sets that lie in several files: the files that a pattern stands for, and short names for them."""
 
 from __future__ import annotations
 
@@ -22,38 +22,44 @@ _SHARD = re.compile(r"(?P<name>.+)-(?P<number>\d{3,})-of-(?P<count>\d{3,})(?P<re
 
 
 class ByteRanges:
-    """Where images lie in files: three numbers for each."""
+    """Where images lie in files: three numbers per image."""
 
     def __init__(self, files: Sequence[Path]) -> None:
         self._files = files
         self._numbers = array("q")
 
     def add(self, file: int, offset: int, size: int = 0) -> None:
-        """Add an image: which of the files, from which byte on, and how many bytes it has."""
+        """Add an image: the position of its file, its first byte, and its number of bytes."""
         self._numbers.extend((file, offset, size))
 
     @contextmanager
     def opened(self, index: int) -> Iterator[tuple[BinaryIO, int]]:
-        """Open the file of an image where it begins; several threads may. Gives the image's size, too."""
+        """Open the file of an image at the image's first byte, and yield it with the image's size; thread-safe."""
         file, offset, size = self._numbers[3 * index : 3 * index + 3]
         with open(self._files[file], "rb") as stream:
             stream.seek(offset)
             yield stream, size
 
     def read(self, index: int) -> bytes:
-        """The bytes of an image that lies there as a file of its own."""
+        """Return the bytes of an image."""
         with self.opened(index) as (stream, size):
             return stream.read(size)
 
 
 def expand(text: str) -> list[Path]:
-    """The files that a SOURCE string stands for, in order.
+    """Return the files that a SOURCE string stands for, in order.
 
     It may be a file, a pattern with `*`, `?` and `[…]`, or with `{0000..0003}` and `{train,more}`. A shard
-    (`NAME-00002-of-00010`) stands for all of them, and so does `NAME` where there is no such file.
+    (`NAME-00002-of-00010`) stands for all shards of its set, and so does `NAME` if there is no such file.
 
     Raises:
-        DataError: none, or some of them are missing.
+        DataError: there are no such files, or some of them are missing.
+
+    Examples:
+        >>> [file.name for file in expand("images/apple/0[0-2].png")]
+        ['00.png', '01.png', '02.png']
+        >>> [file.as_posix() for file in expand("images/{apple,cherry}/00.png")]
+        ['images/apple/00.png', 'images/cherry/00.png']
     """
     path = os.path.expanduser(text)
     shard = _SHARD.fullmatch(path)
@@ -83,7 +89,14 @@ def expand(text: str) -> list[Path]:
 
 
 def shard_names(files: Sequence[Path]) -> list[str]:
-    """A short name for each file: its path below the folder that all have in common."""
+    """Return a short name for each file: its path below the folder that all files have in common.
+
+    Examples:
+        >>> shard_names([Path("sets/a.tar"), Path("sets/b.tar")])
+        ['a.tar', 'b.tar']
+        >>> shard_names([Path("sets/train/0.tar"), Path("sets/test/0.tar")])
+        ['train/0.tar', 'test/0.tar']
+    """
     whole = [file.absolute() for file in files]
     common = os.path.commonpath([file.parent for file in whole])
     return [file.relative_to(common).as_posix() for file in whole]
@@ -108,12 +121,12 @@ def _alternatives(inside: str) -> list[str]:
     if not numbers:
         return inside.split(",")
     first, last = int(numbers[1]), int(numbers[2])
-    last = min(last, first + _MOST)  # one more than is allowed, for the caller to see
+    last = min(last, first + _MOST)  # one more than allowed, which the caller refuses
     return [f"{number:0{len(numbers[1])}d}" for number in range(first, last + 1)]
 
 
 def _check_complete(files: Sequence[Path]) -> None:
-    """Names that say how many shards there are must all be there: a download may have been interrupted."""
+    """Refuse shards that are fewer than their names say: a download may have been interrupted."""
     numbers: dict[tuple[str, int], set[int]] = defaultdict(set)
     for file in files:
         shard = _SHARD.fullmatch(str(file))

@@ -1,4 +1,4 @@
-"""Reads the members of a tar archive one by one, with little memory whatever the archive says."""
+"""Read the members of a tar archive one by one, with little memory whatever the archive announces."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from collections.abc import Iterator
 from gzip import GzipFile
 from typing import IO
 
-CHUNK = 2**20  # the most that is read at once, also of the long names that a header may announce
+CHUNK = 2**20  # the most that is read at once, also of long names that a header announces
 
 
 class Oversized(tarfile.TarError):
-    """There is more in an archive than there should be."""
+    """An archive holds more than it should."""
 
     def __init__(self) -> None:
         super().__init__("it announces more than it should hold")
 
 
 class _Bounded(io.RawIOBase):
-    """A stream that is read only so far, and in small pieces."""
+    """A stream that is read only up to a limit, and in small pieces."""
 
     def __init__(self, stream: IO[bytes] | GzipFile, allowed: int) -> None:
         super().__init__()
@@ -44,27 +44,39 @@ class _Bounded(io.RawIOBase):
 
 
 def tar_members(stream: IO[bytes] | GzipFile, allowed: int) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
-    """The members of a tar that is not compressed, or no longer.
+    """Yield the members of a tar from an uncompressed or decompressing stream.
 
     Args:
-        stream: at its beginning.
-        allowed: bytes that may be read of it.
+        stream: the tar, at its beginning.
+        allowed: how many bytes may be read.
 
     Yields:
-        The archive, to read the member from before the next is asked for, and the member.
+        The archive, from which the member must be read before the next is requested, and the member.
 
     Raises:
-        tarfile.TarError: no tar, or a damaged one.
-        Oversized: more than `allowed`, or a name of more than `CHUNK`.
+        tarfile.TarError: the stream is not a tar, or is damaged.
+        Oversized: the tar has more than `allowed` bytes, or a name of more than `CHUNK`.
+
+    Examples:
+        >>> import shutil
+        >>> archive = shutil.make_archive("fruit", "tar", "images")
+        >>> with open(archive, "rb") as stream:
+        ...     sum(member.isfile() for _, member in tar_members(stream, allowed=10**6))
+        24
+        >>> with open(archive, "rb") as stream:
+        ...     list(tar_members(stream, allowed=1000))
+        Traceback (most recent call last):
+            ...
+        data.sources.tars.Oversized: it announces more than it should hold
     """
     bounded = _Bounded(stream, allowed)
     with tarfile.open(fileobj=bounded, mode="r:") as file:
         while (member := file.next()) is not None:
-            file.members = []  # type: ignore[attr-defined]  # of millions, they would fill the memory
+            file.members = []  # type: ignore[attr-defined]  # millions of them would fill the memory
             if member.size < 0:
                 raise tarfile.ReadError("a member's size is below 0")
             yield file, member
-    if bounded.is_at_end:  # `tarfile` takes a tar that was cut off between two members for a whole one
+    if bounded.is_at_end:  # `tarfile` accepts a tar that is cut off between two members
         raise tarfile.ReadError("it is cut off")
-    while bounded.read(CHUNK):  # a compressed one has its checksum at its very end
+    while bounded.read(CHUNK):  # the checksum of a compressed tar is at its very end
         pass

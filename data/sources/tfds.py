@@ -20,12 +20,12 @@ from data.examples import SPLITS, Examples
 from data.labels import SingleLabel
 
 _SPLIT_OF = {"train": "train", "validation": "validation", "valid": "validation", "val": "validation", "test": "test"}
-_RETRIES = 4  # of a download: three seconds when there is no network
+_RETRIES = 4  # of a download; without a network they take three seconds
 
 
 @dataclass(frozen=True)
 class _Records:
-    """Reads the image of each record of `places`, a split and a row of it."""
+    """Read the image of each record; `places` holds the split and the row of each."""
 
     splits: Mapping[str, Any]
     places: Sequence[tuple[str, int]]
@@ -43,7 +43,17 @@ def open_tfds(text: str) -> Examples:
     TFDS keeps its data in `~/tensorflow_datasets`; the environment variable `TFDS_DATA_DIR` moves it.
 
     Raises:
-        DataError: unknown, not to be had (no network), not an image classification set, or prepared in another format.
+        DataError: the set is unknown, cannot be downloaded, is not for image classification, or is prepared in another format.
+
+    Examples:
+        >>> open_tfds("tfds:mnits")
+        Traceback (most recent call last):
+            ...
+        data.errors.DataError: TensorFlow Datasets has no 'mnits'. Did you mean tfds:mnist?
+        >>> open_tfds("tfds:coco")
+        Traceback (most recent call last):
+            ...
+        data.errors.DataError: 'coco' is not an image classification set (its supervised keys are None); choose another
     """
     name = text.removeprefix("tfds:")
     builder, image_key, label_key = _prepare(name)
@@ -56,7 +66,7 @@ def open_tfds(text: str) -> Examples:
     for key in sorted(splits, key=lambda key: SPLITS.index(splits[key])):
         for row in range(len(readers[key])):
             label = int(readers[key][row][label_key])
-            if label < 0:  # how TFDS marks the images of a contest's test
+            if label < 0:  # TFDS' mark for the test images of a contest
                 ignored["without a label"] += 1
                 continue
             places.append((key, row))
@@ -73,7 +83,7 @@ def open_tfds(text: str) -> Examples:
 
 
 def _prepare(name: str) -> tuple[Any, str, str]:
-    """The prepared builder, and the names of its image and its label."""
+    """Return the prepared builder, and the names of its image and label features."""
     import requests
     import tensorflow_datasets as tfds
 
@@ -94,7 +104,7 @@ def _prepare(name: str) -> tuple[Any, str, str]:
         raise DataError(
             f"TensorFlow Datasets cannot download {name!r}: {host} does not answer; check the network"
         ) from error
-    except Exception as error:  # TFDS raises its own, the network's and the file system's errors
+    except Exception as error:  # TFDS raises errors of its own, of the network and of the file system
         reason = str(error).strip().partition("\n")[0].rstrip(". ")
         raise DataError(
             f"TensorFlow Datasets cannot give {name!r} ({reason}); check the name, the network and the room on the disk"
@@ -104,11 +114,11 @@ def _prepare(name: str) -> tuple[Any, str, str]:
 
 @contextmanager
 def _quiet_and_brisk() -> Iterator[None]:
-    """Keep TFDS from drawing its bars and banners, and from trying a dead network for more than three minutes."""
+    """Keep TFDS from printing progress bars and banners, and from retrying a dead network for more than three minutes."""
     from tensorflow_datasets.core.download import downloader
 
     retries, downloader.MAX_RETRIES = downloader.MAX_RETRIES, _RETRIES
-    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # for good: its threads may outlive the failure
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # for good: its threads may outlive a failure
     try:
         with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             yield

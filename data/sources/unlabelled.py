@@ -1,4 +1,4 @@
-"""Images without labels, which an audit can look at too: whatever lies in a folder and in the folders in it."""
+"""Images without labels, for an audit: all images in a folder and its subfolders."""
 
 from __future__ import annotations
 
@@ -18,7 +18,14 @@ from data.sources.names import check_key
 
 
 def is_unlabelled(text: str) -> bool:
-    """Whether a SOURCE string is a folder of images, without a list and without images in the folders in it: classes."""
+    """Return whether a SOURCE string is a folder of images without a list and without images in subfolders (classes).
+
+    Examples:
+        >>> is_unlabelled("images/apple")
+        True
+        >>> is_unlabelled("images")
+        False
+    """
     root = Path(os.path.expanduser(text))
     if not root.is_dir():
         return False
@@ -34,10 +41,19 @@ def open_unlabelled(text: str) -> Examples:
         text: path of the folder.
 
     Returns:
-        The images, of no class, keyed by their path within the folder. Other files are counted in `ignored`, by kind.
+        The images, without classes, keyed by their path within the folder. Other files are counted in `ignored`, by kind.
 
     Raises:
-        DataError: no such folder, it holds no images, or it cannot be read.
+        DataError: there is no such folder, or it holds no images or cannot be read.
+
+    Examples:
+        >>> examples = open_unlabelled("images/apple")
+        >>> len(examples), examples.class_names
+        (8, ())
+        >>> open_unlabelled("apple.png")
+        Traceback (most recent call last):
+            ...
+        data.errors.DataError: there is no folder apple.png; images without labels are those of a folder
     """
     root = Path(os.path.expanduser(text))
     if not root.is_dir():

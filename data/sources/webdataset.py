@@ -1,4 +1,4 @@
-"""Source: tar shards as WebDataset writes them, each image beside its label, read in place."""
+"""Source: tar shards in the format of WebDataset, each image beside its label, read in place."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from data.sources.options import SourceOptions
 from data.sources.shards import ByteRanges, expand, shard_names
 from data.sources.tars import tar_members
 
-_LABELS = (".cls", ".json", ".txt")  # the first of them that every image has is used
+_LABELS = (".cls", ".json", ".txt")  # the first that every image has is used
 _MOST_BYTES = 2**20  # of a label
 
 
 class _Part(NamedTuple):
-    """A file in a shard: `sample` and `suffix` are its name up to its first dot and from there on, as WebDataset has it."""
+    """A file in a shard; `sample` is its name up to the first dot, `suffix` the rest, as in WebDataset."""
 
     name: str
     sample: str
@@ -37,13 +37,24 @@ class _Part(NamedTuple):
 
 
 def is_webdataset(file: Path) -> bool:
-    """Whether a file is a tar that is not compressed, with a `.cls` in it, or an image at its top with a `.json` or `.txt`."""
+    """Return whether a file is a plain tar that holds a `.cls`, or an image beside a `.json` or `.txt` at its top.
+
+    Examples:
+        >>> written = Path("0.cls").write_text("apple")
+        >>> with tarfile.open("fruit.tar", "w") as file:
+        ...     file.add("apple.png", "0.png")
+        ...     file.add("0.cls")
+        >>> is_webdataset(Path("fruit.tar"))
+        True
+        >>> is_webdataset(Path("apple.png"))
+        False
+    """
     beside: dict[str, set[str]] = {}
     try:
         for part in _parts(file, Counter()):
             if part.suffix == ".cls":
                 return True
-            if "/" not in part.sample and len(beside) < 2:  # the first sample tells
+            if "/" not in part.sample and len(beside) < 2:  # the first samples suffice
                 beside.setdefault(part.sample, set()).add(part.suffix)
     except (DataError, OSError, tarfile.TarError):
         return False
@@ -54,17 +65,28 @@ def open_webdataset(text: str, options: SourceOptions) -> Examples:
     """Open tar shards.
 
     Each image has a `.cls` (the number or name of a class), `.json` or `.txt` of the same name beside it. A `.json` is a
-    label, a list of them, or an object with a label as lists have it. Only places of images and labels are held.
+    label, a list of labels, or an object with a label as in a `.jsonl` list. Only places of images and labels are held.
 
     Args:
         text: a tar, or a pattern such as `shards-{0000..0003}.tar`.
-        options: `task`, `columns` (of a `.json`; the label only) and `label_separator` are used.
+        options: `task`, `columns` (of a `.json`, only for the label) and `label_separator` are used.
 
     Returns:
         The images, keyed by shard and name.
 
     Raises:
-        DataError: no such files, no tars, compressed ones, or images without a label.
+        DataError: there are no such files, they are not plain tars, or an image has no label.
+
+    Examples:
+        >>> written = Path("0.cls").write_text("apple")
+        >>> with tarfile.open("fruit.tar", "w") as file:
+        ...     file.add("apple.png", "0.png")
+        ...     file.add("0.cls")
+        >>> examples = open_webdataset("fruit.tar", SourceOptions())
+        >>> examples.keys, examples.class_names
+        (('fruit.tar/0.png',), ('apple',))
+        >>> examples.read(0) == Path("apple.png").read_bytes()
+        True
     """
     files = expand(text)
     index = _Index(ByteRanges(files))
@@ -101,9 +123,9 @@ class _Index:
     """What is found in shards; a sample is named by its shard and its name there.
 
     Attributes:
-        places: of images.
+        places: the places of the images.
         keys: sample -> name of its image, in the order of `places`.
-        labels: suffix -> sample -> what such a file says.
+        labels: suffix -> sample -> content of its label file.
         ignored: as in `Examples`.
     """
 
@@ -168,7 +190,7 @@ def _read_label(file: Path, part: _Part) -> object:
 
 
 def _chosen_labels(index: _Index, text: str, options: SourceOptions) -> tuple[str, list[object]]:
-    """The kind of label file that is used, and what each image's says."""
+    """Return the suffix of the label files that are used, and the label of each image."""
     for suffix, found in index.labels.items():
         if all(sample in found for sample in index.keys):
             cells = [found[sample] for sample in index.keys]

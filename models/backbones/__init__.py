@@ -1,4 +1,4 @@
-"""The table of backbones. To add one, write a builder and add a row to one of the tables joined here."""
+"""The table of backbones. To add a backbone, write a builder and add a row to one of the tables joined here."""
 
 from __future__ import annotations
 
@@ -21,10 +21,17 @@ BACKBONES: dict[str, BackboneSpec] = {**EFFICIENTNET_LITE, **KERAS_APPLICATIONS}
 
 
 def find_backbone(name: str) -> BackboneSpec:
-    """The row of a backbone's name, or a description made from the SavedModel of `hub:HANDLE`.
+    """Return the row of a backbone, or for `hub:HANDLE` a row made from its SavedModel.
 
     Raises:
-        ModelError: no such backbone (the text offers the nearest names), or no such SavedModel.
+        ModelError: there is no such backbone (the text names the nearest), or no such SavedModel.
+
+    Examples:
+        >>> find_backbone("mobilenet_v2").image_size
+        224
+        >>> find_backbone("mobilnet_v2")
+        Traceback (most recent call last):
+        models.errors.ModelError: unknown backbone 'mobilnet_v2'; ... Did you mean mobilenet_v2 or ...
     """
     if name.startswith(HUB_PREFIX):
         return tf_hub.hub_spec(name.removeprefix(HUB_PREFIX))

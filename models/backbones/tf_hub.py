@@ -1,7 +1,7 @@
-"""`hub:HANDLE`: any TF2 SavedModel that makes feature vectors of images, as a layer that trains in Keras 3.
+"""`hub:HANDLE`: any TF2 SavedModel that computes feature vectors of images, as a layer that trains in Keras 3.
 
 `hub.KerasLayer` is a Keras 2 layer, and `keras.layers.TFSMLayer` needs the SavedModel's folder again to reload.
-`HubLayer` carries the SavedModel's graph in its own config and its variables as its own weights, so everything that
+`HubLayer` stores the SavedModel's graph in its own config and its variables as its own weights, so everything that
 Keras does with a layer works: training, freezing, `.keras` files, checkpoints, clones, export.
 
 The interface that a SavedModel should follow: https://www.tensorflow.org/hub/reusable_saved_models and, for images,
@@ -25,8 +25,8 @@ import tensorflow as tf
 from models.backbones.spec import BackboneSpec
 from models.errors import ModelError
 
-_DEFAULT_IMAGE_SIZE = 224  # what nearly every feature vector was trained at, when its signature leaves the size open
-_MIN_IMAGE_SIZE = 32  # the total stride of the usual networks: below it, their last feature map would be empty
+_DEFAULT_IMAGE_SIZE = 224  # the size at which nearly all feature vectors whose signature has no size were trained
+_MIN_IMAGE_SIZE = 32  # the total stride of the usual networks: below it, their last feature map is empty
 _MATCHES_NOTHING = r"(?!)"  # a SavedModel shows no layers, so it is one block
 
 
@@ -35,16 +35,26 @@ def hub_spec(handle: str) -> BackboneSpec:
 
     Args:
         handle: address of a model on TensorFlow Hub ("https://tfhub.dev/...") or Kaggle
-            ("https://www.kaggle.com/models/..."), or a local SavedModel folder. Downloads are cached where the
-            environment variable `TFHUB_CACHE_DIR` says; by default in a temporary folder, which the system may empty.
+            ("https://www.kaggle.com/models/..."), or a local SavedModel folder. Downloads are cached in the folder named by
+            the environment variable `TFHUB_CACHE_DIR`; by default in a temporary folder, which the system may empty.
 
     Returns:
         The specification of `hub:HANDLE`. Its builder takes the weights "hub", the SavedModel's own, and loads the
-        SavedModel afresh for every model that it makes.
+        SavedModel again for every model that it builds.
 
     Raises:
         ModelError: the download failed, the folder holds no usable TF2 SavedModel, or it does not map square float32
             images to feature vectors.
+
+    Examples:
+        >>> model = keras.Sequential([keras.Input((64, 64, 3)), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(4)])
+        >>> model.export("vectors", verbose=False)
+        >>> spec = hub_spec("vectors")
+        >>> spec.name, spec.image_size, spec.feature_width
+        ('hub:vectors', 64, 4)
+        >>> hub_spec("missing")
+        Traceback (most recent call last):
+        models.errors.ModelError: There is no folder ...
     """
     folder = _resolve(handle)
 
@@ -55,7 +65,7 @@ def hub_spec(handle: str) -> BackboneSpec:
 
     layer = HubLayer(folder)
     backbone = _backbone(layer, layer.image_size or _DEFAULT_IMAGE_SIZE)
-    name = handle if _is_address(handle) else Path(handle).name  # not where it lies: this is passed on
+    name = handle if _is_address(handle) else Path(handle).name  # not its folder: the name is passed on
     return BackboneSpec(
         name=f"hub:{name}",
         builder=builder,
@@ -78,7 +88,7 @@ class HubLayer(keras.layers.Layer):
     """A TF2 SavedModel as a layer: its variables are the layer's weights, its function is the layer's call.
 
     Weights: they share the memory of the SavedModel's variables, so gradients, optimizers and `assign` reach them.
-    Those that the SavedModel lists in `trainable_variables` are trainable; where it has no such list, each variable's
+    Those that the SavedModel lists in `trainable_variables` are trainable; if it has no such list, each variable's
     own flag counts. Variables that the function never reads are left out.
 
     Saving: the graph (`saved_model.pb`, compressed) is part of the config, and the values are ordinary weights. A
@@ -87,19 +97,19 @@ class HubLayer(keras.layers.Layer):
     variables. As with any layer, `keras.models.clone_model` copies the architecture alone: a clone's weights are zeros
     until `set_weights`.
 
-    Regularisation: the SavedModel's `regularization_losses` are not added to the loss, so that losses mean the same for
-    every backbone; weight decay is the optimizer's matter.
+    Regularization: the SavedModel's `regularization_losses` are not added to the loss, so that losses mean the same for
+    every backbone; weight decay belongs to the optimizer.
 
     Precision: calls and weights stay float32 under any dtype policy, since the graph's types are fixed.
 
-    Safety: a SavedModel is a program. Load only those, and `.keras` files with this layer, whose origin you trust.
+    Safety: a SavedModel is a program. Load only SavedModels, and `.keras` files with this layer, whose origin you trust.
 
     Args:
         folder: folder of the SavedModel. Its values become the layer's weights.
-        graph: what `get_config` gives, in place of `folder`; for Keras' own use.
+        graph: the graph from `get_config`, in place of `folder`; for Keras' own use.
         batch_norm_training: see the property.
         trainable: False freezes all weights, and keeps the SavedModel in inference mode.
-        **kwargs: `name` and the like, for `keras.layers.Layer`.
+        **kwargs: `name` and other arguments of `keras.layers.Layer`.
 
     Attributes:
         image_size: side in pixels of the square images that the SavedModel is limited to, or None.
@@ -129,9 +139,9 @@ class HubLayer(keras.layers.Layer):
         else:
             raise ModelError("A HubLayer needs the folder of a SavedModel.")
         self.image_size = self._program.image_size
-        self.saved_model_variables = self._program.variables  # Keras tracks what it finds in a public list
+        self.saved_model_variables = self._program.variables  # Keras tracks the contents of a public list
         self.batch_norm_training = batch_norm_training
-        self.trainable = trainable  # after the variables, because the setter freezes those that are there
+        self.trainable = trainable  # after the variables, because the setter freezes existing variables
 
     @property
     def batch_norm_training(self) -> bool:
@@ -153,19 +163,19 @@ class HubLayer(keras.layers.Layer):
         self._batch_norm_training = bool(value)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """Features of scaled pixels; see `Builder`."""
+        """Return the features of scaled pixels; see `Builder`."""
         if not self._program.takes_training:
             return self._program.function(inputs)
         # Decided here, because inside `fit` Keras overrides the argument that a caller gave (keras issue 20285).
         return self._program.function(inputs, training=bool(training and self.trainable and self.batch_norm_training))
 
     def get_config(self) -> dict[str, Any]:
-        """What the layer is made again from."""
+        """Return the arguments of the constructor."""
         return super().get_config() | {"graph": self._graph, "batch_norm_training": self.batch_norm_training}
 
 
 def _backbone(layer: HubLayer, image_size: int) -> keras.Model:
-    """Wrap the layer as a backbone for square images, having checked that it gives feature vectors."""
+    """Wrap the layer as a backbone for square images, after checking that it returns feature vectors."""
     if layer.image_size not in (None, image_size):
         raise ModelError(
             f"This SavedModel takes images of {layer.image_size} x {layer.image_size} pixels only: "
@@ -240,7 +250,7 @@ def _read_graph(folder: Path) -> str:
 
 
 def _load_graph(graph: str) -> _Program:
-    """Load a graph that `_read_graph` gave, with all variables zero: Keras sets their values next."""
+    """Load a graph from `_read_graph`, with all variables zero: Keras sets their values next."""
     with tempfile.TemporaryDirectory(prefix="graft_hub_") as folder:
         Path(folder, "saved_model.pb").write_bytes(zlib.decompress(base64.b64decode(graph)))
         program = _load_folder(Path(folder), tf.saved_model.LoadOptions(experimental_skip_checkpoint=True))
@@ -272,7 +282,8 @@ def _inspect(module: Any) -> _Program:
         arguments = [trace.structured_input_signature[0] for trace in traces]
         inputs = [positional[0] for positional in arguments if positional]
     elif "serving_default" in getattr(module, "signatures", {}):
-        # Not reusable by the letter, but what Keras 3's `model.export` writes: inference mode, trainable nonetheless.
+        # Not a reusable SavedModel in the strict sense, but the format of Keras 3's `model.export`: in inference mode, yet
+        # trainable.
         signature = module.signatures["serving_default"]
         named = signature.structured_input_signature[1]
         function = _from_signature(signature, next(iter(named), ""))
@@ -296,7 +307,7 @@ def _from_signature(signature: Any, argument: str) -> Callable[[Any], Any]:
 
 
 def _image_size(inputs: list[Any]) -> int | None:
-    """Give the side that the function's input is limited to, or None; check that it is a batch of square images."""
+    """Return the side that the function's input is limited to, or None; check that it is a batch of square images."""
     images = [spec for spec in inputs if isinstance(spec, tf.TensorSpec) and _takes_images(spec)]
     if not images:
         raise ModelError(
