@@ -25,6 +25,17 @@ def render_page(reading: CheckedSource, findings: Sequence[Finding], not_looked_
         reading: reading of the source.
         findings: what was found.
         not_looked_at: what was left out, and why.
+
+    Examples:
+        >>> from app.interface.events import listening
+        >>> from app.interface.sources import read_source
+        >>> with listening([].append, alone=True):  # prints nothing
+        ...     reading = read_source("images")
+        >>> page = render_page(reading, [], [])
+        >>> "images" in page
+        True
+        >>> page.lower().startswith("<!doctype html>")
+        True
     """
     shown = {key for finding in findings for case in finding.cases[:_EXAMPLES] for key in case.keys[:_IMAGES]}
     environment = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined)

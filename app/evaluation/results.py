@@ -33,6 +33,15 @@ def check_operating_point(examples: Examples, config: ThresholdGroup) -> Operati
 
     Raises:
         UsageError: the options do not apply to the task.
+
+    Examples:
+        >>> from app.config import load_config
+        >>> from data.sources import open_source
+        >>> check_operating_point(open_source("images"), load_config({"source": "images"})).recall is None
+        True
+        >>> check_operating_point(open_source("images"), load_config({"source": "images", "target_recall": 0.9}))
+        Traceback (most recent call last):
+        app.interface.errors.UsageError: --target-recall takes two classes, or several labels an image; images has ...
     """
     point = OperatingPoint(examples.class_names, config.positive, config.target_precision, config.target_recall)
     if point.precision is None and point.recall is None:
@@ -175,7 +184,17 @@ def _reliability(
 
 
 def print_metrics(run: Run, task_name: str) -> None:
-    """Print the main metrics of validation and test."""
+    """Print the main metrics of validation and test.
+
+    Examples:
+        >>> from app.interface.events import listening
+        >>> with listening(lambda event: print(event.columns[:3]), alone=True):
+        ...     print_metrics(Run.open("runs/fruit"), "single_label")
+        ('split', 'images', 'accuracy')
+        >>> with listening(lambda event: print([row[:2] for row in event.rows]), alone=True):
+        ...     print_metrics(Run.open("runs/fruit"), "single_label")
+        [('validation', '3'), ('test', '3')]
+    """
     columns = TASKS[task_name].columns
     rows = [
         (split, one["n"], *(text(one) for text in columns.values()))

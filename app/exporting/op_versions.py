@@ -107,7 +107,17 @@ _DATA = {"SPLIT": 1, "TRANSPOSE_CONV": 2}  # index of the data input, if it is n
 
 
 def named(model: Any, operator: Any) -> tuple[str, int]:
-    """Return the name of an operation of a `schema.ModelT`, such as "CONV_2D", and the version that a runtime must support."""
+    """Return the name of an operation of a `schema.ModelT`, such as "CONV_2D", and the version that a runtime must support.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from app.exporting.quantization import _opened
+        >>> model, graph = _opened(Path("runs/fruit/export/model_float32.tflite").read_bytes())
+        >>> named(model, graph.operators[-1])
+        ('SOFTMAX', 1)
+        >>> {named(model, operator)[1] for operator in graph.operators}
+        {1}
+    """
     code = model.operatorCodes[operator.opcodeIndex]
     # Files from before there were 127 operations have only the older field.
     return _names()[max(code.builtinCode, code.deprecatedBuiltinCode)], code.version

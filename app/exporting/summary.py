@@ -11,7 +11,19 @@ from app.tasks import TASKS
 
 
 def print_exports(run: Run) -> None:
-    """Print one row per exported file, the findings about quantised ones, and where the files are."""
+    """Print one row per exported file, the findings about quantised ones, and where the files are.
+
+    Examples:
+        >>> from app.interface.events import SaidTable, listening
+        >>> from app.runs.run import Run
+        >>> heard = []
+        >>> with listening(heard.append, alone=True):
+        ...     print_exports(Run.open("runs/fruit"))
+        >>> [event.rows[0][0] for event in heard if isinstance(event, SaidTable)]
+        ['model_float32.tflite']
+        >>> heard[-1].what
+        'exported'
+    """
     parity = run.parity
     task = TASKS[run.task]
     rows = [export_cells(task, one) for one in parity["formats"].values()]
@@ -23,13 +35,37 @@ def print_exports(run: Run) -> None:
 
 
 def print_devices(run: Run) -> None:
-    """Print where each `.tflite` runs; training prints little, and leaves this to the report."""
+    """Print where each `.tflite` runs; training prints little, and leaves this to the report.
+
+    Examples:
+        >>> from app.interface.events import listening
+        >>> from app.runs.run import Run
+        >>> with listening(lambda event: print(event.title), alone=True):
+        ...     print_devices(Run.open("runs/fruit"))
+        where they run
+        >>> with listening(lambda event: print(event.rows), alone=True):
+        ...     print_devices(Run.open("runs/fruit"))
+        (('model_float32.tflite', '1.6', 'nothing', 'nothing', 'nothing'),)
+    """
     if rows := device_rows(run.parity):
         print_table("where they run", DEVICE_COLUMNS, rows)
 
 
 def print_changes(run: Run, kept: Kept) -> None:
-    """Print how an export changed an earlier one: what was added, replaced and kept, the user's own files included."""
+    """Print how an export changed an earlier one: what was added, replaced and kept, the user's own files included.
+
+    Examples:
+        >>> from app.exporting.folder import find_kept
+        >>> from app.interface.events import listening
+        >>> from app.runs.run import Run
+        >>> run = Run.open("runs/fruit")
+        >>> with listening(lambda event: print(event.text), alone=True):
+        ...     print_changes(run, find_kept(run, [], searched=False))
+        Kept model_float32.tflite.
+        >>> with listening(lambda event: print(event.text), alone=True):
+        ...     print_changes(run, find_kept(run, ["tflite_float32"], searched=False))
+        Replaced model_float32.tflite.
+    """
     formats = run.parity["formats"]
     new = {name: one["file"] for name, one in formats.items() if name not in kept.formats}
     dropped = [file for name, file in kept.replaced.items() if name not in new]

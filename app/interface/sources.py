@@ -144,6 +144,18 @@ def refuse_leakage(examples: Examples, options: SourceOptions, mend: str = "") -
 
     Raises:
         UsageError: an image is in several splits; the message names it.
+
+    Examples:
+        >>> from dataclasses import replace
+        >>> from app.interface.events import listening
+        >>> with listening([].append, alone=True):  # prints nothing
+        ...     examples, _ = open_readable("images", skip_unreadable=False)
+        >>> refuse_leakage(examples, DEFAULTS) is None
+        True
+        >>> same = replace(examples, given_splits=("train", "test") * 12, duplicates=np.zeros(24, int))
+        >>> refuse_leakage(same, DEFAULTS)
+        Traceback (most recent call last):
+        app.interface.errors.UsageError: 1 image is in several splits of images: apple/00.png in train shows the ...
     """
     assert examples.duplicates is not None  # set by `open_readable`
     leaked = leaks(examples, examples.duplicates)

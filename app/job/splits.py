@@ -81,6 +81,19 @@ def keep_images(run: Run, examples: Examples, indices: Mapping[str, np.ndarray])
         run: the run.
         examples: all of its examples.
         indices: positions of the images in each split.
+
+    Examples:
+        >>> from zipfile import ZipFile
+        >>> from app.interface.events import listening
+        >>> from data.sources import open_source
+        >>> run = Run.open("runs/fruit")
+        >>> examples = open_source("images")
+        >>> with listening([].append, alone=True):  # prints nothing
+        ...     keep_images(run, examples, {"train": np.array([0]), "validation": np.array([9]), "test": np.array([17])})
+        >>> run.images.is_file()
+        True
+        >>> ZipFile(run.images).namelist()
+        ['apple/00.png', 'banana/01.png', 'cherry/01.png']
     """
     members = export_members(indices).tolist()
     with atomic_write(run.images) as temporary:

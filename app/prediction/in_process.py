@@ -25,6 +25,20 @@ def make_predict_function(model: keras.Model, loader: Loader, batch_size: int) -
     Returns:
         A function from positions of images, at least one, to the outputs of `models.builder.with_predictions`: probabilities
         or numbers, float32 (images, outputs), in the order of the positions.
+
+    Examples:
+        >>> from data.sources import open_source
+        >>> from data.image.transform import ImageTransform
+        >>> loader = Loader(open_source("images"), ImageTransform(8, "stretch"))
+        >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.GlobalAveragePooling2D()])
+        >>> predict = make_predict_function(model, loader, batch_size=4)
+        >>> from app.interface.events import listening
+        >>> with listening([].append, alone=True):  # prints nothing
+        ...     one, six = predict(np.array([0])), predict(np.arange(6))
+        >>> one.shape
+        (1, 3)
+        >>> six.shape
+        (6, 3)
     """
     forward = forward_pass(with_predictions(model))
 

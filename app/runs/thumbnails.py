@@ -18,7 +18,15 @@ Place = TypeVar("Place")
 
 
 def thumbnails(examples: Examples, keys: Collection[str], size: int) -> dict[str, str]:
-    """Return thumbnails of a source's images, at most `size` pixels a side, by name; unreadable images are left out."""
+    """Return thumbnails of a source's images, at most `size` pixels a side, by name; unreadable images are left out.
+
+    Examples:
+        >>> from data.sources import open_source
+        >>> list(thumbnails(open_source("images"), ["apple/00.png"], 16))
+        ['apple/00.png']
+        >>> thumbnails(open_source("images"), ["apple/99.png"], 16)
+        {}
+    """
     places = {key: index for index, key in enumerate(examples.keys) if key in keys}
     return _thumbnails(places, examples.read, size)
 

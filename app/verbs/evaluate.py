@@ -88,7 +88,7 @@ def _examples(run: Run, config: EvaluateConfig) -> tuple[Examples, np.ndarray]:
             "task": context.task,
             "validation": None,
             "test": None,
-            "image_folder": None,  # the run's images are others
+            "image_folder": None,  # belongs to the run's images
             "skip_unreadable": config.skip_unreadable,
             **_given(config.source_options),
         },
