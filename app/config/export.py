@@ -14,7 +14,7 @@ _AS_BEFORE = "as in the run's last export"
 
 @dataclass(frozen=True, kw_only=True)
 class ExportGroup(Options):
-    """Which files are written, and how accurate they must be."""
+    """Options of the exported files and their accuracy."""
 
     heading: ClassVar[str] = "export"
 
@@ -51,7 +51,7 @@ class ExportGroup(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class MetadataGroup(Options):
-    """How exported files describe the model."""
+    """Options of the description in exported files."""
 
     heading: ClassVar[str] = "metadata"
 

@@ -31,7 +31,7 @@ class SizeGroup(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class InputGroup(SizeGroup):
-    """How images are converted to a network's input."""
+    """Options of the conversion of images to a network's input."""
 
     resize: Annotated[str | None, option("how images become square", RESIZES, metavar="STR")] = None
 

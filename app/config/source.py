@@ -21,7 +21,7 @@ SOURCE = option(
 
 @dataclass(frozen=True, kw_only=True)
 class ListGroup(Options):
-    """How a source is read."""
+    """Options of reading a source."""
 
     heading: ClassVar[str] = "source"
 
@@ -80,7 +80,7 @@ class ListGroup(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class SourceGroup(ListGroup):
-    """What a source is read for, and additional sources."""
+    """Options of the task and of additional sources."""
 
     task: Annotated[str | None, option("what to learn", LABELS, metavar="TASK", default="by the labels")] = None
     validation: Annotated[str | None, option("another source, with the images for validation", metavar="SOURCE")] = None
@@ -89,7 +89,7 @@ class SourceGroup(ListGroup):
 
 @dataclass(frozen=True, kw_only=True)
 class ImageGroup(Options):
-    """How image files are prepared before they are decoded."""
+    """Options of the preparation of image files before they are decoded."""
 
     heading: ClassVar[str] = "image"
 

@@ -12,7 +12,7 @@ MAX_FOLDS = 100
 
 @dataclass(frozen=True, kw_only=True)
 class SplitGroup(Options):
-    """How the images of a source are split."""
+    """Options of splitting the images of a source."""
 
     heading: ClassVar[str] = "split"
 

@@ -28,7 +28,7 @@ class CacheFolderGroup(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class CacheGroup(CacheFolderGroup):
-    """What the cache holds, and how large it may be."""
+    """Options of the cache's content and size."""
 
     engine: Annotated[
         str,
@@ -45,7 +45,7 @@ class CacheGroup(CacheFolderGroup):
 
 @dataclass(frozen=True, kw_only=True)
 class KeepGroup(Options):
-    """What a finished run keeps in its folder."""
+    """Options of the files that a finished run keeps."""
 
     heading: ClassVar[str] = "run folder"
 

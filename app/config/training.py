@@ -46,7 +46,7 @@ class AugmentationGroup(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class BatchGroup(Options):
-    """How many images are processed at once."""
+    """Options of the batch size."""
 
     heading: ClassVar[str] = "training"
 

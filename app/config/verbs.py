@@ -83,7 +83,7 @@ class EvaluateConfig(VerbOptions, ListGroup, UnreadableGroup, BatchGroup):
 
 @dataclass(frozen=True, kw_only=True)
 class FileGroup(InputGroup):
-    """What a foreign model file may not say about itself."""
+    """Options of a foreign model file that it may not state itself."""
 
     labels: Annotated[
         str | None, option("the class names: one a line, in the order of the model's values", metavar="FILE.txt")

@@ -24,7 +24,7 @@ FAILED = "_FAILED"
 
 @dataclass(frozen=True)
 class Kept:
-    """What becomes of an earlier export in the folder.
+    """The parts of an earlier export that stay, and those that are replaced.
 
     Attributes:
         formats: formats that stay, with their part of `parity.json`; only those whose files still exist.

@@ -168,7 +168,7 @@ def _quantized(file: bytes, recipe: list[dict[str, Any]], ranges: dict[str, Any]
 
 @dataclass(frozen=True)
 class Scaling:
-    """What a model computes first from a pixel x in [0, 255]: factor * x + offset, the same for all three colours."""
+    """Scaling of a pixel x in [0, 255] at the start of a model: factor * x + offset, the same for all three colours."""
 
     factor: float = 1.0
     offset: float = 0.0
