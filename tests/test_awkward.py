@@ -23,14 +23,9 @@ from data.checking import check_images
 from data.errors import DataError
 from data.examples import Examples
 from data.image import decoding
-from data.image.decoding import (
-    RESIZES,
-    UnreadableImage,
-    decode,
-    load_each_way,
-    read_header,
-)
+from data.image.decoding import UnreadableImage, decode, read_header
 from data.image.reading import read_image
+from data.image.resizing import RESIZES, load_each_way
 from data.labels import SingleLabel
 from data.sources import open_source
 from tests.awkward import CORPUS, Awkward, decisions, stretched
@@ -294,7 +289,8 @@ def test_threads_share_one_allowance_of_memory(monkeypatch: pytest.MonkeyPatch) 
 MEASURE = """
 import re, sys
 from concurrent.futures import ThreadPoolExecutor
-from data.image.decoding import UnreadableImage, decode, load_each_way
+from data.image.decoding import UnreadableImage, decode
+from data.image.resizing import load_each_way
 
 encoded = sys.stdin.buffer.read()
 def load(way):

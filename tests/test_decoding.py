@@ -10,7 +10,8 @@ import pytest
 from PIL import Image, features
 from scipy.ndimage import map_coordinates
 
-from data.image.decoding import FORMATS, RESIZES, SUFFIXES, UnreadableImage, decode, load_pixels
+from data.image.decoding import FORMATS, SUFFIXES, UnreadableImage, decode
+from data.image.resizing import RESIZES, load_pixels
 from tests.images import encode, smooth
 from tests.raw_files import png
 

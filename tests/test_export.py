@@ -14,7 +14,7 @@ from ai_edge_litert.interpreter import Interpreter
 import app
 from app.exporting.formats import DEFAULT_FORMATS, FORMATS
 from app.exporting.process import ModelProcess
-from data.image.decoding import load_pixels
+from data.image.resizing import load_pixels
 from models.builder import load_model
 from tests.conftest import naming_folders
 from tests.handmade import softmax

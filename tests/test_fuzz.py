@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from hypothesis.configuration import set_hypothesis_home_dir
 
 from data.image import decoding
-from data.image.decoding import UnreadableImage, decode, load_each_way
+from data.image.decoding import UnreadableImage, decode
+from data.image.resizing import load_each_way
 from tests.awkward import CORPUS, decisions
 
 pytestmark = [pytest.mark.fuzz, pytest.mark.filterwarnings("ignore")]

@@ -15,7 +15,7 @@ from app.exporting.evaluation_sets import EvaluationSet
 from app.exporting.formats import FORMATS
 from app.exporting.golden import write_golden
 from app.interface.sources import open_readable
-from data.image.decoding import load_pixels
+from data.image.resizing import load_pixels
 from data.image.transform import ImageTransform
 from data.loading import Loader
 from tests.images import NAMES, encode, smooth
@@ -115,7 +115,7 @@ def test_every_file_has_its_answers(every_format: app.Run, golden: Path) -> None
     for one in FORMATS.values():
         kinds = {"from_tensor", "mediapipe"} if one.is_for_phones else {"from_tensor"}
         assert set(expected["outputs"][one.file]) == kinds
-    named = {one[kind] for one in expected["pictures"] for kind in ("image", "tensor")}
+    named = {one[kind] for one in expected["pictures"] for kind in ("picture", "tensor")}
     assert {path.name for path in golden.iterdir()} == named | {"expected.json"}
 
 

@@ -16,7 +16,7 @@ import app
 from data.examples import Examples
 from data.image import decoding
 from data.image.augmentation import AUGMENTATIONS, Augmentation
-from data.image.decoding import load_each_way, load_pixels
+from data.image.resizing import load_each_way, load_pixels
 from data.image.transform import ImageTransform
 from data.kept_arrays import KeptArrays
 from data.labels import SingleLabel

@@ -204,7 +204,7 @@ def test_a_client_leaves_out_what_is_below_the_threshold(plain: bytes) -> None:
 def test_a_client_normalises_as_the_file_says(mean: float, std: float, plain: bytes) -> None:
     found = classify(with_metadata(plain, replace(DESCRIPTION, mean=mean, std=std, score_threshold=0.0)))
     image = coloured(2, 3, (50, 40), np.random.default_rng(0))
-    from data.image.decoding import load_pixels
+    from data.image.resizing import load_pixels
     from tests.images import encode
 
     pixels = (load_pixels(encode(image), 32, "stretch", antialias=False).astype(np.float32) - mean) / std

@@ -23,7 +23,7 @@ from app.exporting.process import ModelProcess
 from app.interface.errors import GateError
 from app.interface.sources import open_readable
 from data.examples import Examples
-from data.image.decoding import RESIZES, load_pixels
+from data.image.resizing import RESIZES, load_pixels
 from data.image.transform import ImageTransform
 from data.loading import Loader
 from models.builder import with_predictions

@@ -11,7 +11,7 @@ import tensorflow as tf
 from data.errors import DataError
 from data.examples import Examples
 from data.image.augmentation import AUGMENTATIONS, Augmentation
-from data.image.decoding import RESIZES, load_pixels
+from data.image.resizing import RESIZES, load_pixels
 from data.image.transform import ImageTransform
 from data.labels import SingleLabel
 from data.loading import Loader

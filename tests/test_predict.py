@@ -84,7 +84,7 @@ def test_probabilities_are_of_all_classes_the_likeliest_first(tflite: Path, frui
 
 
 def test_answers_are_those_of_the_keras_model_for_raw_pixels(tiny_run: app.Run, fruit: Path) -> None:
-    from data.image.decoding import load_pixels
+    from data.image.resizing import load_pixels
 
     path = fruit / "banana" / "03.png"
     pixels = load_pixels(path.read_bytes(), 32, "stretch")[None].astype("float32")

@@ -17,8 +17,9 @@ import app.prediction.predictor
 from app import Predictor
 from app.exporting.formats import FORMATS
 from app.interface.errors import UsageError
-from data.image.decoding import UnreadableImage, load_pixels
+from data.image.decoding import UnreadableImage
 from data.image.preparing import Preparation
+from data.image.resizing import load_pixels
 from tests.images import encode, smooth
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)

@@ -18,7 +18,7 @@ from PIL import Image
 import app
 from app.evaluation.report import write_report
 from app.interface.errors import UsageError
-from data.image.decoding import RESIZES, load_pixels
+from data.image.resizing import RESIZES, load_pixels
 from models.builder import load_model, with_predictions
 from tests.conftest import TINY, naming_folders
 from tests.handmade import colour_classifier

@@ -11,9 +11,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from data.image.decoding import RESIZES, load_pixels
 from data.image.headers_in_graph import refusals
 from data.image.preparing import Preparation
+from data.image.resizing import RESIZES, load_pixels
 from data.image.serving import pixels_in_graph
 from tests.images import encode, smooth
 from tests.test_awkward import READABLE

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, JpegImagePlugin
 
-from data.image.decoding import FORMATS, RESIZES, UnreadableImage, decode, load_each_way, load_pixels
+from data.image.decoding import FORMATS, UnreadableImage, decode
+from data.image.resizing import RESIZES, load_each_way, load_pixels
 from tests.images import encode, smooth
 
 SIZE = 32

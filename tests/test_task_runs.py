@@ -20,7 +20,7 @@ import app
 from app.exporting.metadata import LABELS, THRESHOLDS
 from app.exporting.runtimes import LiteRTRuntime, ONNXRuntime
 from app.tasks import TASKS
-from data.image.decoding import load_pixels
+from data.image.resizing import load_pixels
 from data.labels import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from models.builder import load_model
 from models.heads import OUTPUTS

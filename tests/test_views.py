@@ -17,7 +17,7 @@ from data.errors import DataError
 from data.examples import Examples
 from data.image import decoding
 from data.image.augmentation import AUGMENTATIONS, Augmentation
-from data.image.decoding import load_pixels
+from data.image.resizing import load_pixels
 from data.image.transform import ImageTransform
 from data.labels import SingleLabel
 from data.loading import Loader, load_views

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from app.config.shared import Options, check_choice, check_positive, option, require
-from data.image.decoding import RESIZES
+from data.image.resizing import RESIZES
 from models.backbones import HUB_PREFIX, find_backbone
 from models.heads import HEADS
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from app.config.training import ThresholdGroup
-from app.evaluation import plots
+from app.evaluation import image_plots, plots
 from app.evaluation.calibration import Calibrator
 from app.evaluation.fonts import fonts_for
 from app.exporting.figures import beyond
@@ -169,7 +169,9 @@ def write_plots(
         if task.calibrator is not None:
             figures["reliability"] = _reliability(task.calibrator, predictions, labels, temperatures)
         captions = [task.caption(predictions[one], labels[one], names, thresholds) for one in shown]
-        figures["predictions"] = plots.predictions(np.stack([loader.load(index) for index in test[shown]]), captions)
+        figures["predictions"] = image_plots.predictions(
+            np.stack([loader.load(index) for index in test[shown]]), captions
+        )
         for name, figure in figures.items():
             plots.save_figure(figure, run.plots / f"{name}.png")
 

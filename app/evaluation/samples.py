@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from app.config.plan import Plan
-from app.evaluation import plots
+from app.evaluation import image_plots, plots
 from app.evaluation.fonts import fonts_for
 from app.interface.events import status
 from app.runs.run import Run
@@ -65,12 +65,12 @@ def augmented(plan: Plan, data: FitData, *, cached: bool) -> Figure:
     numbers = data.all_views[0].numbers if cached else tuple(range(1, plan.head_epochs + 1))
     numbers = numbers[:_MOST_VIEWS] if data.loader.transform.is_augmented else ()
     headings = ["as it is", *(f"{'view' if cached else 'epoch'} {number}" for number in numbers)]
-    count = _VIEWED_ROWS * plots.beside_each_other(len(headings))
+    count = _VIEWED_ROWS * image_plots.beside_each_other(len(headings))
     order = data.loader.examples.labels.taken(data.train).order()
     shown = evenly(data.train[order], count)
     title = f"Training images with --augment {plan.augment}{'' if plan.flip else ' --no-flip'}"
     title += ", before they are mixed" if plan.mixup or plan.cutmix else ""
-    return plots.views(views_seen(data, shown.tolist(), numbers, cached=cached), headings, title)
+    return image_plots.views(views_seen(data, shown.tolist(), numbers, cached=cached), headings, title)
 
 
 def views_seen(data: FitData, indices: Sequence[int], numbers: Sequence[int], *, cached: bool) -> list[np.ndarray]:

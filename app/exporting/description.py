@@ -36,7 +36,7 @@ class ModelDescription:
         score_threshold: probability below which a class is left out of the results.
         score_calibration: how scores are calibrated.
         task: a key of `app.tasks.TASKS`.
-        resize: how images are resized to the input size, a key of `data.image.decoding.RESIZES`.
+        resize: how images are resized to the input size, a key of `data.image.resizing.RESIZES`.
         background: colour behind transparent parts of images, as `data.image.preparing.Preparation.parse` takes it.
         levels: values of more than 8 bits that become black and white, as `data.image.preparing.Preparation.parse` takes them.
         size: height and width of the input, in pixels.

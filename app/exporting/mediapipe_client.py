@@ -15,9 +15,9 @@ from app.exporting.description import ModelDescription
 from models.lazy import LazyModule
 
 if TYPE_CHECKING:
-    from data.image import decoding
+    from data.image import decoding, resizing
 else:
-    decoding = LazyModule("data.image.decoding")
+    decoding, resizing = LazyModule("data.image.decoding"), LazyModule("data.image.resizing")
 
 
 class MediaPipeRuntime:
@@ -59,7 +59,7 @@ class MediaPipeRuntime:
         """Predict image files as the model card describes for the given way of resizing.
 
         Args:
-            images: the content of each file, and a key of `data.image.decoding.RESIZES`.
+            images: the content of each file, and a key of `data.image.resizing.RESIZES`.
 
         Returns:
             float32 (n, classes).
@@ -111,7 +111,7 @@ def _as_the_card_tells(image: Any, resize: str) -> tuple[Any, Any]:
         spare = [max(pixels.shape[:2]) - side for side in pixels.shape[:2]]
         return _srgb(np.pad(pixels, [(one // 2, one - one // 2) for one in spare] + [(0, 0)])), None
     if resize == "crop":
-        left, top, right, bottom = decoding.central_square(image.width, image.height)
+        left, top, right, bottom = resizing.central_square(image.width, image.height)
         width, height = image.width, image.height
         # By keyword, since the order here differs from that on phones.
         return image, RectF(left=left / width, top=top / height, right=right / width, bottom=bottom / height)

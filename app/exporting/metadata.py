@@ -49,7 +49,7 @@ class Description:
         std: value by which a client divides the difference. The defaults leave pixels as they are, as Graft's models expect.
         task: a key of `app.tasks.TASKS`.
         thresholds: probability from which each class is predicted, (classes,), NaN for a class without a threshold.
-        resize: how images are resized to the input size, a key of `data.image.decoding.RESIZES`.
+        resize: how images are resized to the input size, a key of `data.image.resizing.RESIZES`.
         background: colour behind transparent parts of images, as `data.image.preparing.Preparation.parse` takes it.
         levels: values of more than 8 bits that become black and white, as `data.image.preparing.Preparation.parse` takes them.
     """

@@ -95,7 +95,7 @@ class ModelProcess:
 
         Args:
             images: the content of each file.
-            resize: a key of `data.image.decoding.RESIZES`, for a client that needs it.
+            resize: a key of `data.image.resizing.RESIZES`, for a client that needs it.
 
         Raises:
             UsageError: as for `predict`, or the client decodes no images, or refuses one of them.

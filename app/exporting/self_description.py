@@ -20,7 +20,7 @@ from app.exporting.metadata import FILE_KEY, OWN_KEY, THRESHOLDS, metadata_schem
 from app.exporting.saved_model import SAVED_MODEL_PROPERTIES
 from app.prediction.label_files import LARGEST, parse_names
 from app.tasks import TASKS
-from data.image.decoding import RESIZES
+from data.image.resizing import RESIZES
 
 _PACKED = "in its metadata"
 _LABELS, _LOCALE = "labels", "labels_"

@@ -81,7 +81,7 @@ class Predictor:
             labels: a file with the class names, one per line, in label order.
             locale: language of the class names, such as "de".
             task: a key of `app.tasks.TASKS`.
-            resize: a key of `data.image.decoding.RESIZES`.
+            resize: a key of `data.image.resizing.RESIZES`.
             background: colour behind transparent parts of images; see `data.image.preparing.Preparation.parse`.
             levels: values of more than 8 bits that become black and white; see `data.image.preparing.Preparation.parse`.
             mean: number, or one per channel, that is subtracted from pixels in [0, 255].

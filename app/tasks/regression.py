@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from app.evaluation import plots
+from app.evaluation import image_plots, plots
 from app.evaluation.metrics import measure_regression
 from app.interface.errors import UsageError
 from app.tasks.intervals import mean_interval
@@ -163,7 +163,7 @@ class RegressionTask(Task):
     ) -> Figure:
         """Plot the distribution of the numbers in each split."""
         values = {split: some.array for split, some in labels.items()}
-        return plots.numbers(values, next(iter(labels.values())).names, images, captions, title)
+        return image_plots.numbers(values, next(iter(labels.values())).names, images, captions, title)
 
     # --- Exports --------------------------------------------------------------------------------------------------------
 

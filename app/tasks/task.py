@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from app.evaluation import plots
+from app.evaluation import image_plots
 from app.evaluation.calibration import Calibrator
 from app.interface.errors import UsageError
 from data.labels import LABELS, Labels
@@ -265,7 +265,7 @@ class Task(ABC):
             title: title of the figure.
         """
         counts = {split: some.counts() for split, some in labels.items()}
-        return plots.classes(counts, next(iter(labels.values())).classes, images, captions, title)
+        return image_plots.classes(counts, next(iter(labels.values())).classes, images, captions, title)
 
     # --- Exports --------------------------------------------------------------------------------------------------------
 

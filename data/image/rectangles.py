@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from data.image.decoding import CROP_FRACTION, Fit, decoded, draw_bilinear, load_pixels
+from data.image.decoding import decoded
+from data.image.resizing import CROP_FRACTION, Fit, draw_bilinear, load_pixels
 
 
 def load_to_size(encoded: bytes, size: int | tuple[int, int], resize: str) -> np.ndarray:
@@ -13,7 +14,7 @@ def load_to_size(encoded: bytes, size: int | tuple[int, int], resize: str) -> np
     Args:
         encoded: the bytes of an image file.
         size: side of the result, or its height and width, in pixels.
-        resize: a key of `data.image.decoding.RESIZES`; "crop" keeps the aspect ratio of the result, "pad" that of the image.
+        resize: a key of `data.image.resizing.RESIZES`; "crop" keeps the aspect ratio of the result, "pad" that of the image.
 
     Returns:
         uint8 (height, width, 3), RGB.

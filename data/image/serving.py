@@ -6,20 +6,20 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from data.image.decoding import CROP_FRACTION
 from data.image.headers_in_graph import orientation
+from data.image.resizing import CROP_FRACTION
 
 
 def pixels_in_graph(encoded: tf.Tensor, image_size: int, resize: str) -> tf.Tensor:
     """Decode and resize one image inside a graph, upright by its EXIF orientation.
 
-    The pixels equal those of `data.image.decoding.load_pixels` up to rounding of the last bit, unless one of
+    The pixels equal those of `data.image.resizing.load_pixels` up to rounding of the last bit, unless one of
     `data.image.headers_in_graph.refusals` holds.
 
     Args:
         encoded: scalar string, the bytes of a JPEG, PNG, GIF (first frame), BMP or WebP file.
         image_size: side of the square result, in pixels.
-        resize: a key of `data.image.decoding.RESIZES`.
+        resize: a key of `data.image.resizing.RESIZES`.
 
     Returns:
         float32 (image_size, image_size, 3), RGB in [0, 255].

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from data.image.augmentation import AUGMENTATIONS, Augmentation, augment
-from data.image.decoding import load_each_way
+from data.image.resizing import load_each_way
 from data.timing import StageClock
 from data.transform import Seed
 
@@ -20,7 +20,7 @@ class ImageTransform:
 
     Attributes:
         image_size: side of the square result, in pixels.
-        resize: a key of `data.image.decoding.RESIZES`.
+        resize: a key of `data.image.resizing.RESIZES`.
         augmentation: how strongly views differ from the image.
     """
 
@@ -67,7 +67,7 @@ class ImageTransform:
         """Make views as `data.transform.Transform.views` does, timed as "decode" (with resizing) and "augment".
 
         A seed gives the same view whatever the other seeds are, except for rounding of antialiased views, see
-        `data.image.decoding.load_each_way`.
+        `data.image.resizing.load_each_way`.
 
         Raises:
             UnreadableImage: see `data.image.decoding.decode`.
