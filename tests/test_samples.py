@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from app.evaluation.plots import classes
+from app.evaluation.image_plots import classes
 from app.evaluation.samples import augmented, labelled, views_seen
 from app.training.activations import Extractor
 from app.training.fit_data import FitData

@@ -10,7 +10,7 @@ import difflib
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -24,8 +24,9 @@ from data.labels.names import check_class_name, clean_name, order_classes
 from data.sources.described import NAMES as DESCRIPTIONS
 from data.sources.described import open_described
 from data.sources.lists import SUFFIXES as LISTS
-from data.sources.names import SYSTEM_FOLDERS, check_key, split_word, splits_of
+from data.sources.names import check_key, split_word, splits_of
 from data.sources.options import LIST_OPTIONS, SourceOptions
+from data.sources.walking import images_within, is_of_system, sub_folders
 
 # Suffixes of images that Graft does not read; they explain why a folder seems empty.
 _OTHER_IMAGES = frozenset(
@@ -188,7 +189,7 @@ def _entered(folder: Path, found: _Found) -> Path:
     """Return the folder that holds several folders, below folders that hold nothing but the next."""
     inner = folder
     while True:
-        visible = [path for path in inner.iterdir() if not _is_of_system(path)]
+        visible = [path for path in inner.iterdir() if not is_of_system(path)]
         inside = [path for path in visible if path.is_dir()]
         loose = any(path.suffix.lower() in SUFFIXES for path in visible if not path.is_dir())
         if loose or len(inside) != 1 or not _holds_classes(inside[0]):
@@ -272,40 +273,13 @@ def _refuse_same_folders(top: Path, folders: Sequence[Path]) -> None:
     )
 
 
-def sub_folders(folder: Path, ignored: Counter[str]) -> list[Path]:
-    """Return the folders in a folder, except hidden and system folders and circular links, which are counted in `ignored`.
-
-    Examples:
-        >>> [path.name for path in sub_folders(Path("images"), Counter())]
-        ['apple', 'banana', 'cherry']
-        >>> ignored = Counter()
-        >>> sub_folders(Path("images/apple"), ignored), ignored["loose files"]
-        ([], 8)
-    """
-    found = []
-    for path in sorted(folder.iterdir()):
-        if not path.is_dir():
-            ignored["hidden" if path.name.startswith(".") else "loose files"] += 1
-        elif _is_of_system(path):
-            ignored["hidden" if path.name.startswith(".") else "of the system"] += 1
-        elif path.is_symlink() and folder.resolve().is_relative_to(path.resolve()):
-            ignored["circular links"] += 1
-        else:
-            found.append(path)
-    return found
-
-
-def _is_of_system(path: Path) -> bool:
-    return path.name.startswith(".") or path.name.lower() in SYSTEM_FOLDERS
-
-
 def _has_folders(folder: Path) -> bool:
-    return any(path.is_dir() and not _is_of_system(path) for path in folder.iterdir())
+    return any(path.is_dir() and not is_of_system(path) for path in folder.iterdir())
 
 
 def _holds_classes(folder: Path) -> bool:
     """Return whether a folder holds folders and no images of its own."""
-    inside = [path for path in folder.iterdir() if not _is_of_system(path)]
+    inside = [path for path in folder.iterdir() if not is_of_system(path)]
     loose = any(path.suffix.lower() in SUFFIXES for path in inside if not path.is_dir())
     return not loose and any(path.is_dir() for path in inside)
 
@@ -322,42 +296,6 @@ def _images_of_class(folder: _ClassFolder, found: _Found) -> list[Path]:
         )
     found.ignored += others
     return images
-
-
-def images_within(folder: Path, ignored: Counter[str]) -> Iterator[Path]:
-    """Yield the images in a folder and its subfolders; hidden files, links to folders and other files are counted in `ignored`.
-
-    Raises:
-        OSError: a folder cannot be read.
-
-    Examples:
-        >>> len(list(images_within(Path("images"), Counter())))
-        24
-        >>> ignored = Counter()
-        >>> written = Path("images/notes.md").write_text("Pick more cherries.")
-        >>> len(list(images_within(Path("images"), ignored))), ignored[".md"]
-        (24, 1)
-    """
-
-    def fail(error: OSError) -> None:
-        raise error
-
-    for parent, inside, files in os.walk(folder, onerror=fail):
-        hidden = {name for name in inside if name.startswith(".")}
-        links = {name for name in inside if os.path.islink(os.path.join(parent, name))} - hidden
-        system = {name for name in inside if name.lower() in SYSTEM_FOLDERS}
-        ignored["hidden"] += len(hidden)
-        ignored["of the system"] += len(system)
-        ignored["links to folders"] += len(links)  # os.walk does not follow them, so a circle of links ends
-        inside[:] = sorted(set(inside) - hidden - system)
-        for name in files:
-            suffix = Path(name).suffix.lower()
-            if name.startswith("."):
-                ignored["hidden"] += 1
-            elif suffix in SUFFIXES:
-                yield Path(parent) / name
-            else:
-                ignored[suffix or "no suffix"] += 1
 
 
 def _by_pattern(text: str, root: Path, pattern: str, found: _Found) -> Examples:

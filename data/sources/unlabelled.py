@@ -12,9 +12,9 @@ from data.errors import DataError
 from data.examples import Examples
 from data.image.reading import ImageFiles
 from data.labels import MultiLabel
-from data.sources.folder import images_within
 from data.sources.lists import SUFFIXES as LISTS
 from data.sources.names import check_key
+from data.sources.walking import images_within
 
 
 def is_unlabelled(text: str) -> bool:
