@@ -150,7 +150,7 @@ def batches_of(images: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
 
 
 def _run_ahead(call: Callable[..., np.ndarray], arguments: Iterable[tuple[Any, ...]]) -> Iterator[np.ndarray]:
-    with ThreadPoolExecutor(PARALLEL) as pool:
+    with ThreadPoolExecutor(PARALLEL, thread_name_prefix="graft") as pool:
         ahead: deque[Future[np.ndarray]] = deque()
         try:
             for some in arguments:

@@ -21,6 +21,8 @@ from app.interface.errors import UsageError
 from app.interface.events import listening, print_text, status
 from app.interface.program import owning_process
 
+ROOT = Path(__file__).parents[1]
+
 
 @pytest.fixture
 def logger() -> Iterator[logging.Logger]:
@@ -191,3 +193,36 @@ def test_a_stream_that_was_put_in_place_meanwhile_stays(tmp_path: Path, capsys: 
     assert sys.stdout is before
     assert capsys.readouterr().out == "late\nother\n"
     assert (tmp_path / "log.txt").read_text() == "library\n"
+
+
+# --- Descriptors in a process that other code may use -------------------------------------------------------------------------
+
+FROM_C = """
+import os, sys, threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from app.interface.console import quiet_descriptors, redirect_output
+
+{before}
+with redirect_output(Path(sys.argv[1])), quiet_descriptors():
+    os.write(2, b"from C")
+{after}
+"""
+OTHER_THREAD = "end = threading.Event()\nthreading.Thread(target=end.wait).start()", "end.set()"
+OWN_POOL = "pool = ThreadPoolExecutor(1, 'graft')\npool.submit(int).result()", "pool.shutdown()"
+
+
+@pytest.mark.parametrize(
+    ("around", "is_redirected"),
+    [(("", ""), True), (OWN_POOL, True), (OTHER_THREAD, False)],
+    ids=["alone", "beside Graft's own threads", "beside another thread"],
+)
+def test_descriptors_are_redirected_only_while_no_other_thread_may_print(
+    around: tuple[str, str], is_redirected: bool, tmp_path: Path
+) -> None:
+    program = FROM_C.format(before=around[0], after=around[1])
+    log = tmp_path / "log.txt"
+    ended = subprocess.run(
+        [sys.executable, "-c", program, str(log)], cwd=ROOT, capture_output=True, encoding="utf-8", check=True
+    )
+    assert (log.read_text(encoding="utf-8"), ended.stderr) == (("from C", "") if is_redirected else ("", "from C"))

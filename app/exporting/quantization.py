@@ -29,6 +29,7 @@ from typing import Any
 
 import numpy as np
 
+from app.interface.console import quiet_descriptors
 from data.splits import evenly_chosen
 
 SIGNATURE = "serving_default"
@@ -340,7 +341,8 @@ def _predictions(file: bytes, pixels: np.ndarray, scaling: Scaling | None = None
     """Return the probabilities, float32 (n, classes), of a trusted file made in this module; float inputs are scaled first."""
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_content=file, num_threads=os.cpu_count())
+    with quiet_descriptors():
+        interpreter = Interpreter(model_content=file, num_threads=os.cpu_count())
     interpreter.allocate_tensors()
     (given,), (answer,) = interpreter.get_input_details(), interpreter.get_output_details()
     if scaling is not None and given["dtype"] == np.float32:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 
+from app.interface.console import quiet_descriptors
 from app.interface.events import status
 
 
@@ -26,7 +27,7 @@ def load_tensorflow() -> None:
     if "keras" in sys.modules:
         return
     collects = gc.isenabled()
-    with status("starting TensorFlow"):
+    with status("starting TensorFlow"), quiet_descriptors():
         gc.disable()
         try:
             import keras  # noqa: F401

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from app.interface.console import quiet_descriptors
 from app.interface.errors import UsageError
 
 if TYPE_CHECKING:  # the table is read by `--help`, which must not import TensorFlow
@@ -200,12 +201,13 @@ def _litert(frozen: Frozen) -> Forward:
     # One thread per image and several images at once: no thread waits for the others at the end of each layer.
     processors = os.cpu_count() or 1
     count = min(processors, _MOST_INTERPRETERS)
-    interpreters = [Interpreter(model_content=frozen.tflite, num_threads=processors // count) for _ in range(count)]
+    with quiet_descriptors():
+        interpreters = [Interpreter(model_content=frozen.tflite, num_threads=processors // count) for _ in range(count)]
     for interpreter in interpreters:
         interpreter.allocate_tensors()  # for one image at a time, which is fastest with XNNPACK
     (given,) = interpreters[0].get_input_details()
     outputs = interpreters[0].get_output_details()
-    pool = ThreadPoolExecutor(count)
+    pool = ThreadPoolExecutor(count, thread_name_prefix="graft")
 
     def forward(pixels: np.ndarray) -> list[np.ndarray]:
         predictions = [np.empty((len(pixels), *one["shape"][1:]), np.float32) for one in outputs]

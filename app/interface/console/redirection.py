@@ -2,7 +2,7 @@
 
 Other threads of the process may belong to other code, as in a notebook or a server, and their output stays where it is. So
 only the output of this thread in Python is redirected; the file descriptors of the process, which C++ writes to, are
-redirected only in a process of the command line.
+redirected only in a process of the command line, and for moments in which no other thread may print.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from app.interface.console.printing import descriptor_of, held
 from app.interface.events import is_telling
 from app.interface.program import owns_process
 
+# Packages whose threads write to no descriptor: those of a notebook's kernel, and of progress bars.
+_SILENT = ("ipykernel", "IPython", "google.colab", "rich", "tqdm")
 _log: ContextVar[IO[str] | None] = ContextVar("log", default=None)
 
 
@@ -54,6 +56,32 @@ def redirect_output(log: Path) -> Iterator[None]:
             yield
         finally:
             _log.reset(token)
+
+
+@contextlib.contextmanager
+def quiet_descriptors() -> Iterator[None]:
+    """Within `redirect_output`, log what C++ writes too, unless another thread may print meanwhile.
+
+    Use it around a short call that is known to write, such as an import: the descriptors belong to the whole process.
+
+    Examples:
+        with redirect_output(run.log), quiet_descriptors():
+            import tensorflow
+    """
+    log = _log.get()
+    if log is None or owns_process() or any(map(_may_print, threading.enumerate())):
+        yield
+        return
+    with held(), _descriptors_to(log):
+        yield
+
+
+def _may_print(thread: threading.Thread) -> bool:
+    """Return whether a thread is neither this one nor known to write to no descriptor."""
+    runs = getattr(thread, "_target", None) or type(thread)  # a function, or a class with a `run` of its own
+    module = getattr(runs, "__module__", None) or ""
+    is_ours = thread is threading.current_thread() or thread.name.startswith("graft")
+    return not is_ours and not module.startswith(_SILENT)
 
 
 def redirected_to() -> IO[str] | None:
