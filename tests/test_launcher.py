@@ -164,7 +164,7 @@ def test_the_set_up_is_done_once_said_in_a_line_and_done_again_where_it_must_be(
     endings = [process.communicate() for process in two]
     said = f"Setting up {new}/.venv: this takes some minutes, once.\n"
     missing = (
-        f"Error: {new}/.venv/bin/python has no package numpy; "
+        f"Error: {new}/.venv/bin/python has no package rich; "
         "call ./graft instead of python -m app: it sets up all of them\n"
     )
     errors = sorted((error for _, error in endings), key=len)

@@ -35,6 +35,7 @@ def save_figure(figure: Figure, path: Path) -> None:
         >>> sorted(path.name for path in Path().glob("confusion*"))
         ['confusion.png']
     """
+    path.parent.mkdir(exist_ok=True)  # git and some archives lose an empty folder of an interrupted run
     with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=120, bbox_inches="tight", format="png")
 
