@@ -128,14 +128,15 @@ class Quantizer:
 
         # `Quantizer.calibrate` takes a moving average, in which the last twenty images, all of one class, count for two
         # thirds, so that values common in the other classes are cut off.
-        tool = calibrator.Calibrator(
-            self.float32,
-            num_threads=os.cpu_count() or 1,
-            mode=calibrator.CalibrationMode.CALIBRATION_PROFILER_BASED,
-            qsv_update_func=min_max_update,
-        )
-        examples = [{"pixels": one[None].astype(np.float32)} for one in self.calibration]
-        tool.calibrate({SIGNATURE: examples}, RecipeManager())
+        with quiet_descriptors():  # of the interpreters that it makes
+            tool = calibrator.Calibrator(
+                self.float32,
+                num_threads=os.cpu_count() or 1,
+                mode=calibrator.CalibrationMode.CALIBRATION_PROFILER_BASED,
+                qsv_update_func=min_max_update,
+            )
+            examples = [{"pixels": one[None].astype(np.float32)} for one in self.calibration]
+            tool.calibrate({SIGNATURE: examples}, RecipeManager())
         ranges = tool.get_model_qsvs()
         # Pixels have 256 levels, and each level becomes one step.
         levels = np.array([0.0, 255.0])
@@ -162,8 +163,9 @@ class Quantizer:
 def _quantized(file: bytes, recipe: list[dict[str, Any]], ranges: dict[str, Any] | None = None) -> bytes:
     from litert_quantizer import quantizer
 
-    tool = quantizer.Quantizer(file, recipe)
-    result = tool.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
+    with quiet_descriptors():  # of the interpreters that it makes
+        tool = quantizer.Quantizer(file, recipe)
+        result = tool.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
     return bytes(result.quantized_model)
 
 
@@ -343,7 +345,7 @@ def _predictions(file: bytes, pixels: np.ndarray, scaling: Scaling | None = None
 
     with quiet_descriptors():
         interpreter = Interpreter(model_content=file, num_threads=os.cpu_count())
-    interpreter.allocate_tensors()
+        interpreter.allocate_tensors()
     (given,), (answer,) = interpreter.get_input_details(), interpreter.get_output_details()
     if scaling is not None and given["dtype"] == np.float32:
         pixels = pixels.astype(np.float32) * np.float32(scaling.factor) + np.float32(scaling.offset)

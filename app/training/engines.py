@@ -203,8 +203,8 @@ def _litert(frozen: Frozen) -> Forward:
     count = min(processors, _MOST_INTERPRETERS)
     with quiet_descriptors():
         interpreters = [Interpreter(model_content=frozen.tflite, num_threads=processors // count) for _ in range(count)]
-    for interpreter in interpreters:
-        interpreter.allocate_tensors()  # for one image at a time, which is fastest with XNNPACK
+        for interpreter in interpreters:
+            interpreter.allocate_tensors()  # for one image at a time, which is fastest with XNNPACK
     (given,) = interpreters[0].get_input_details()
     outputs = interpreters[0].get_output_details()
     pool = ThreadPoolExecutor(count, thread_name_prefix="graft")

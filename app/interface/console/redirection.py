@@ -22,8 +22,8 @@ from app.interface.console.printing import descriptor_of, held
 from app.interface.events import is_telling
 from app.interface.program import owns_process
 
-# Packages whose threads write to no descriptor: those of a notebook's kernel, and of progress bars.
-_SILENT = ("ipykernel", "IPython", "google.colab", "rich", "tqdm")
+# Packages whose threads write to no descriptor: those of the kernel of a notebook, and of progress bars.
+_SILENT = ("app.interface", "ipykernel", "IPython", "google.colab", "rich", "tqdm")
 _log: ContextVar[IO[str] | None] = ContextVar("log", default=None)
 
 
