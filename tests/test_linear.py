@@ -150,7 +150,7 @@ def test_no_step_from_the_solution_is_better(one_penalty: float) -> None:
 
 
 def several(features: np.ndarray) -> np.ndarray:
-    """Labels of any number of classes an image, float32 (n, classes), by what the features say and by chance."""
+    """Labels of any number of classes per image, float32 (n, classes), by what the features say and by chance."""
     random = np.random.default_rng(3)
     standard = (features - features.mean(axis=0)) / features.std(axis=0)
     says = standard[:, :CLASSES] + random.normal(size=(len(features), CLASSES))

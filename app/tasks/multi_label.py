@@ -33,7 +33,7 @@ class MultiLabelTask(Task):
     """Any number of classes per image: one sigmoid each; a class is predicted from its threshold up."""
 
     name = MULTI_LABEL
-    description = "any number of classes an image"
+    description = "any number of classes per image"
     noun = "an image tagger"
     metric = "map"
     calibrator = ANY_CLASSES

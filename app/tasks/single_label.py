@@ -34,7 +34,7 @@ class SingleLabelTask(Task):
     """One class per image: a softmax; the likeliest class is predicted."""
 
     name = SINGLE_LABEL
-    description = "one class an image"
+    description = "one class per image"
     noun = "an image classifier"
     metric = "accuracy"
     averages_outputs = False

@@ -62,7 +62,7 @@ class SingleLabel(ClassLabels):
             wrong = int(np.argmax(of_example != 1))
             raise DataError(
                 f"{written.place(wrong)}: {of_example[wrong]} of the columns {', '.join(written.columns)} are 1; "
-                "for one class an image it is one"
+                "for one class per image it is one"
             )
         labels = cls(flags.argmax(axis=1), tuple(written.columns))
         return Labelling(labels, "one class each, the column with a 1", np.arange(len(labels)))
