@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from data.errors import DataError
+from data.errors import DataError, UnreadableExample
 from data.examples import Examples
 from data.kept_arrays import KeptArrays
 from data.labels import Indices
@@ -72,7 +72,7 @@ class Loader:
             with self.stages.time("read"):
                 encoded = self.examples.read(index)
             views, plain = self.transform.views(encoded, seeds, self.stages, spare=self._kept.lacks(index))
-        except (ValueError, OSError) as error:
+        except (UnreadableExample, OSError) as error:
             self.error = DataError(f"{self.examples.keys[index]} can no longer be read: {error}")
             raise self.error from error
         if plain is not None:

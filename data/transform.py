@@ -62,6 +62,6 @@ class Transform(Protocol):
             The views, (len(seeds), *shape); and the unchanged example, or None.
 
         Raises:
-            ValueError: the bytes cannot be used; the text says why in a few words.
+            UnreadableExample: the bytes cannot be used.
         """
         ...

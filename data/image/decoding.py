@@ -22,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError, features
 
+from data.errors import UnreadableExample
 from data.image.pixel_budget import PixelBudget
 
 _HAS_AVIF = features.check("avif")  # Pillow has it on all but a few systems
@@ -72,7 +73,7 @@ warnings.filterwarnings("ignore", module=r"PIL\..*")
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
-class UnreadableImage(ValueError):  # noqa: N818 - it names the thing
+class UnreadableImage(UnreadableExample):
     """Bytes that are not a complete image in one of `FORMATS`; the text is the reason, in a few words."""
 
 
