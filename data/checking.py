@@ -70,7 +70,7 @@ def check_images(examples: Examples, known: KnownStatistics | None = None) -> It
         except (UnreadableImage, OSError) as error:
             return ImageCheck(key, digest, str(error) or type(error).__name__)
 
-    with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="graft") as pool:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         yield from pool.map(check, range(len(examples)))
 
 

@@ -14,6 +14,7 @@ from data.errors import DataError, UnreadableExample
 from data.examples import Examples
 from data.kept_arrays import KeptArrays
 from data.labels import Indices
+from data.threads import THREAD_NAME
 from data.timing import StageClock
 from data.transform import Seed, Transform
 
@@ -150,7 +151,7 @@ def batches_of(images: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
 
 
 def _run_ahead(call: Callable[..., np.ndarray], arguments: Iterable[tuple[Any, ...]]) -> Iterator[np.ndarray]:
-    with ThreadPoolExecutor(PARALLEL, thread_name_prefix="graft") as pool:
+    with ThreadPoolExecutor(PARALLEL, thread_name_prefix=THREAD_NAME) as pool:
         ahead: deque[Future[np.ndarray]] = deque()
         try:
             for some in arguments:

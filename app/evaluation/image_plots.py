@@ -22,11 +22,11 @@ _NAMED_BARS = 30  # largest number of classes that are named
 _MOST_HISTOGRAMS = 6
 
 
-def predictions(examples: np.ndarray, captions: Sequence[tuple[str, bool]]) -> Figure:
+def predictions(images: np.ndarray, captions: Sequence[tuple[str, bool]]) -> Figure:
     """Plot a grid of images under their predictions, which are red if they are wrong.
 
     Args:
-        examples: uint8 (n, size, size, 3).
+        images: uint8 (n, size, size, 3).
         captions: for each image the text, of one or two lines, and whether the prediction is right.
 
     Examples:
@@ -38,13 +38,13 @@ def predictions(examples: np.ndarray, captions: Sequence[tuple[str, bool]]) -> F
         >>> texts[0].get_color() == texts[1].get_color()
         False
     """
-    columns = min(6, len(examples))
-    rows = -(-len(examples) // columns)
+    columns = min(6, len(images))
+    rows = -(-len(images) // columns)
     figure = blank_figure(figsize=(2 * columns, 2.4 * rows))
     grid = np.atleast_1d(figure.subplots(rows, columns)).ravel()
     for axes in grid:
         axes.axis("off")
-    for axes, image, (text, right) in zip(grid, examples, captions, strict=False):
+    for axes, image, (text, right) in zip(grid, images, captions, strict=False):
         axes.imshow(image)
         axes.set_title(text, fontsize=8, color="black" if right else RED)
     figure.tight_layout()
@@ -54,7 +54,7 @@ def predictions(examples: np.ndarray, captions: Sequence[tuple[str, bool]]) -> F
 def classes(
     counts: Mapping[str, np.ndarray],
     class_names: Sequence[str],
-    examples: Sequence[np.ndarray | None],
+    images: Sequence[np.ndarray | None],
     captions: Sequence[str],
     title: str,
 ) -> Figure:
@@ -63,7 +63,7 @@ def classes(
     Args:
         counts: by split, int (classes,).
         class_names: a name for each class.
-        examples: uint8 (size, size, 3), the same number for each caption; None for an empty place.
+        images: uint8 (size, size, 3), the same number for each caption; None for an empty place.
         captions: a caption for each image or group of images in a row.
         title: title of the figure.
 
@@ -77,7 +77,7 @@ def classes(
     """
     named = len(class_names) <= _NAMED_BARS
     height = 0.9 + 0.24 * len(class_names) if named else 3.0
-    figure, (axes,) = _above_images(1, height, examples, captions, title)
+    figure, (axes,) = _above_images(1, height, images, captions, title)
     if named:
         _named_bars(axes, counts, class_names)
     else:
@@ -89,7 +89,7 @@ def classes(
 def numbers(
     values: Mapping[str, np.ndarray],
     names: Sequence[str],
-    examples: Sequence[np.ndarray | None],
+    images: Sequence[np.ndarray | None],
     captions: Sequence[str],
     title: str,
 ) -> Figure:
@@ -98,7 +98,7 @@ def numbers(
     Args:
         values: by split, float (images, numbers).
         names: a name for each number.
-        examples: as for `classes`.
+        images: as for `classes`.
         captions: as for `classes`.
         title: title of the figure.
 
@@ -113,7 +113,7 @@ def numbers(
     from matplotlib.ticker import MaxNLocator
 
     shown = names[:_MOST_HISTOGRAMS]
-    figure, charts = _above_images(len(shown), 2.0, examples, captions, title)
+    figure, charts = _above_images(len(shown), 2.0, images, captions, title)
     for position, (axes, name) in enumerate(zip(charts, shown, strict=True)):
         of_number = [split[:, position] for split in values.values()]
         axes.hist(of_number, bins=30, stacked=True, color=SPLIT_COLOURS[: len(values)], label=list(values))
@@ -123,11 +123,11 @@ def numbers(
     return figure
 
 
-def views(examples: Sequence[np.ndarray], headings: Sequence[str], title: str) -> Figure:
+def views(images: Sequence[np.ndarray], headings: Sequence[str], title: str) -> Figure:
     """Plot images and their augmented views.
 
     Args:
-        examples: for each image uint8 (1 + views, size, size, 3), the image itself first.
+        images: for each image uint8 (1 + views, size, size, 3), the image itself first.
         headings: headings of the columns.
         title: title of the figure.
 
@@ -139,11 +139,11 @@ def views(examples: Sequence[np.ndarray], headings: Sequence[str], title: str) -
         1
     """
     beside = beside_each_other(len(headings))
-    rows = -(-len(examples) // beside)
+    rows = -(-len(images) // beside)
     figure = blank_figure(figsize=(_WIDTH, 0.6 + rows * _side(len(headings), beside)), layout="constrained")
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     axes = figure.subplots()
-    _wall(axes, [one for of_image in examples for one in of_image], len(headings), beside, above=0)
+    _wall(axes, [one for of_image in images for one in of_image], len(headings), beside, above=0)
     for number, heading in enumerate([*headings] * beside):
         left = number + number // len(headings) * _GAP
         axes.text(left + 0.5, -0.04, heading, ha="center", va="bottom", fontsize=9)
@@ -163,10 +163,10 @@ def beside_each_other(places: int) -> int:
 
 
 def _above_images(
-    count: int, height: float, examples: Sequence[np.ndarray | None], captions: Sequence[str], title: str
+    count: int, height: float, images: Sequence[np.ndarray | None], captions: Sequence[str], title: str
 ) -> tuple[Figure, list[Axes]]:
     """Create a figure with room for charts of this height, in inches, above a grid of images; return the charts' axes too."""
-    places = len(examples) // len(captions)
+    places = len(images) // len(captions)
     beside = beside_each_other(places)
     pitch, side = 1 + _CAPTION, _side(places, beside)
     wall = 0.3 + -(-len(captions) // beside) * pitch * side
@@ -176,7 +176,7 @@ def _above_images(
     lower.suptitle("Training images", x=0.01, ha="left", fontsize=11)
     charts = list(upper.subplots(count, 1, squeeze=False)[:, 0])
     axes = lower.subplots()
-    _wall(axes, examples, places, beside, above=_CAPTION)
+    _wall(axes, images, places, beside, above=_CAPTION)
     for number, caption in enumerate(captions):
         left, top = number % beside * (places + _GAP), number // beside * pitch + _CAPTION
         text = short(caption, round(places * side * _LETTERS))
@@ -191,11 +191,11 @@ def _side(places: int, beside: int) -> float:
     return _WIDTH / (beside * (places + _GAP) - _GAP)
 
 
-def _wall(axes: Axes, examples: Sequence[np.ndarray | None], places: int, beside: int, *, above: float) -> None:
+def _wall(axes: Axes, images: Sequence[np.ndarray | None], places: int, beside: int, *, above: float) -> None:
     """Draw images in groups of `places`, `beside` groups in a row, each image a square of side 1, with room above it."""
     from matplotlib.patches import Rectangle
 
-    for number, image in enumerate(examples):
+    for number, image in enumerate(images):
         group, place = divmod(number, places)
         left, top = group % beside * (places + _GAP) + place, group // beside * (1 + above) + above
         if image is not None:
@@ -203,7 +203,7 @@ def _wall(axes: Axes, examples: Sequence[np.ndarray | None], places: int, beside
             left, top = left + _MARGIN, top + _MARGIN
             axes.imshow(image, extent=(left, left + side, top + side, top))
             axes.add_patch(Rectangle((left, top), side, side, fill=False, edgecolor=LIGHT_GREY, linewidth=0.5))
-    rows = -(-len(examples) // (places * beside))
+    rows = -(-len(images) // (places * beside))
     axes.set(xlim=(0, beside * (places + _GAP) - _GAP), ylim=(rows * (1 + above), 0), aspect="equal")
     axes.axis("off")
 

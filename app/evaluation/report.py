@@ -37,8 +37,8 @@ def write_report(run: Run) -> None:
         loader=FileSystemLoader(_TEMPLATES), autoescape=False, undefined=StrictUndefined, trim_blocks=True
     )
     write_text(run.path / "model_card.md", plain.get_template("model_card.md.jinja").render(context))
-    examples = {path.stem: base64.b64encode(path.read_bytes()).decode() for path in run.plots.glob("*.png")}
-    write_text(run.report, pages.get_template("report.html.jinja").render(context, examples=examples))
+    plots = {path.stem: base64.b64encode(path.read_bytes()).decode() for path in run.plots.glob("*.png")}
+    write_text(run.report, pages.get_template("report.html.jinja").render(context, plots=plots))
 
 
 def _context(run: Run) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def _thumbnails(places: Mapping[str, Place], read: Callable[[Place], bytes], siz
         except (UnreadableImage, OSError):  # the file may be gone by now
             return None
 
-    with ThreadPoolExecutor(thread_name_prefix="graft") as pool:
+    with ThreadPoolExecutor() as pool:
         found = zip(places, pool.map(thumbnail, places.values()), strict=True)
         return {name: encoded for name, encoded in found if encoded is not None}
 

@@ -22,6 +22,7 @@ import numpy as np
 
 from app.interface.console import quiet_descriptors
 from app.interface.errors import UsageError
+from data.threads import THREAD_NAME
 
 if TYPE_CHECKING:  # the table is read by `--help`, which must not import TensorFlow
     import keras
@@ -207,7 +208,7 @@ def _litert(frozen: Frozen) -> Forward:
             interpreter.allocate_tensors()  # for one image at a time, which is fastest with XNNPACK
     (given,) = interpreters[0].get_input_details()
     outputs = interpreters[0].get_output_details()
-    pool = ThreadPoolExecutor(count, thread_name_prefix="graft")
+    pool = ThreadPoolExecutor(count, thread_name_prefix=THREAD_NAME)
 
     def forward(pixels: np.ndarray) -> list[np.ndarray]:
         predictions = [np.empty((len(pixels), *one["shape"][1:]), np.float32) for one in outputs]

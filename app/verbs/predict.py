@@ -173,7 +173,7 @@ def _load(
         except UnreadableImage as error:
             return ImageCheck(str(path), "", str(error))
 
-    with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="graft") as pool:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         loaded = list(pool.map(load, files))
     pixels = [(path, one) for path, one in zip(files, loaded, strict=True) if isinstance(one, np.ndarray)]
     return pixels, [one for one in loaded if isinstance(one, ImageCheck)]

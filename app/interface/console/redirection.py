@@ -21,6 +21,7 @@ from typing import IO, Any
 from app.interface.console.printing import descriptor_of, held
 from app.interface.events import is_telling
 from app.interface.program import owns_process
+from data.threads import THREAD_NAME
 
 # Packages whose threads write to no descriptor: those of the kernel of a notebook, and of progress bars.
 _SILENT = ("app.interface", "ipykernel", "IPython", "google.colab", "rich", "tqdm")
@@ -80,7 +81,7 @@ def _may_print(thread: threading.Thread) -> bool:
     """Return whether a thread is neither this one nor known to write to no descriptor."""
     runs = getattr(thread, "_target", None) or type(thread)  # a function, or a class with a `run` of its own
     module = getattr(runs, "__module__", None) or ""
-    is_ours = thread is threading.current_thread() or thread.name.startswith("graft")
+    is_ours = thread is threading.current_thread() or thread.name.startswith(THREAD_NAME)
     return not is_ours and not module.startswith(_SILENT)
 
 
