@@ -261,7 +261,7 @@ def read_splits(text: str, examples: Examples) -> tuple[Examples, np.ndarray]:
         (('banana/00.png', 'apple/00.png'), ['train', 'test'])
         >>> read_splits(text, examples.subset([0]))
         Traceback (most recent call last):
-        data.errors.DataError: 1 image of this run is no longer in images (banana/00.png); put back what is missing
+        data.errors.DataError: 1 image is no longer in images (banana/00.png); put back what is missing
     """
     rows = read_rows(text)
     index_of = {key: index for index, key in enumerate(examples.keys)}
@@ -272,7 +272,7 @@ def read_splits(text: str, examples: Examples) -> tuple[Examples, np.ndarray]:
     moved = [row["path"] for index, row in enumerate(rows) if chosen.labels.text(index) != row["label"]]
     if moved:
         raise DataError(
-            f"{_counted(moved)} {examples.labels.moved} {examples.source} now ({_first(moved)}); "
+            f"{_counted(moved)} now {examples.labels.moved} {examples.source} than in this run ({_first(moved)}); "
             "put back what was moved, or train a new run"
         )
     chosen = chosen.with_classes([chosen.class_names[label] for label in chosen.labels.used()])
@@ -333,7 +333,7 @@ def read_rows(text: str) -> list[dict[str, str]]:
 
 
 def _counted(names: Sequence[str]) -> str:
-    return "1 image of this run is" if len(names) == 1 else f"{len(names)} images of this run are"
+    return "1 image is" if len(names) == 1 else f"{len(names)} images are"
 
 
 def _first(names: Sequence[str]) -> str:
