@@ -45,6 +45,22 @@ def extract_features(
         CacheFull, MissingRows: there is not enough free space.
         ModelError: the backbone does not exist, or the weights do not fit it.
         DataError: an image can no longer be read.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from app.interface.events import listening
+        >>> from app.interface.sources import open_readable
+        >>> from app.runs.run import Run
+        >>> backbone, cache = Run.open("runs/fruit").options["backbone"], ActivationCache(Path("cache"), 10**9)
+        >>> options = {"weights": "none", "image_size": 32, "resize": "stretch", "engine": "tensorflow"}
+        >>> with listening([].append, alone=True):  # prints nothing
+        ...     examples, _ = open_readable("images", skip_unreadable=False)
+        ...     rows = extract_features(examples, cache, backbone=backbone, **options)
+        >>> rows.take(np.arange(len(examples))).shape
+        (24, 8)
+        >>> extract_features(examples, cache, backbone="vgg", **options)
+        Traceback (most recent call last):
+        models.errors.ModelError: unknown backbone 'vgg'; 'list backbones' shows all of them. Did you mean vgg16 or vgg19?
     """
     with status("building the backbone"):
         spec = find_backbone(backbone)

@@ -47,6 +47,20 @@ def cross_validate(examples: Examples, features: Rows) -> OutOfFold | None:
 
     Returns:
         The out-of-fold predictions; None if there are too few images.
+
+    Examples:
+        >>> from types import SimpleNamespace
+        >>> from app.interface.events import listening
+        >>> from data.labels import SingleLabel
+        >>> labels, names = np.arange(40) % 2, tuple(f"{number}.png" for number in range(40))
+        >>> examples = Examples("memory", names, SingleLabel(labels, ("apple", "pear")), bytes, duplicates=np.arange(40))
+        >>> features = SimpleNamespace(take=lambda positions: np.eye(2)[labels[positions]])
+        >>> with listening([].append, alone=True):  # prints nothing
+        ...     found = cross_validate(examples, features)
+        >>> np.array_equal(found.predictions.argmax(axis=1), labels)
+        True
+        >>> cross_validate(examples.subset(np.arange(6)), features) is None
+        True
     """
     labels, task, units = examples.labels, TASKS[examples.task], units_of(examples)
     outputs, evaluated = task.evaluated(labels.array, units, len(labels.names), FOLDS)

@@ -35,8 +35,7 @@ class Measured:
         examples: examples of the validation split.
         validation: metrics of the validation split.
         probabilities: predictions for the validation split, float (n, outputs).
-        mirrored: names of two images that are rotations or mirror images of each other and have different labels, if these
-            labels have the same number of images; None if there are none.
+        mirrored: from `find_mirrored`.
     """
 
     plan: Plan
@@ -92,12 +91,29 @@ def title_of(phase: str) -> str:
 
 
 def advise(measured: Measured) -> list[str]:
-    """Return what to try next, the most promising first; at most `MOST` sentences."""
+    """Return what to try next, the most promising first; at most `MOST` sentences.
+
+    Examples:
+        >>> from dataclasses import replace
+        >>> from app.config import load_config
+        >>> from app.config.hyperrule import resolve
+        >>> from data.sources import open_source
+        >>> plan = resolve(load_config({"source": "images"}), train_size=18, blocks=16, image_size=224)
+        >>> epoch = {"phase": "fine_tune", "epoch": 1, "accuracy": 0.98, "val_accuracy": 0.7}
+        >>> of_data = {"examples": open_source("images"), "probabilities": np.full((24, 3), 1 / 3), "mirrored": None}
+        >>> measured = Measured(plan, "accuracy", [epoch], epoch, False, 16, {"total": 40.0}, validation={}, **of_data)
+        >>> advise(measured)
+        ['Training accuracy is 0.980, validation 0.700: more labelled images help most. So can --augment strong and --views 4.']
+        >>> advise(replace(measured, best=epoch | {"val_accuracy": 0.97}))
+        []
+    """
     return [text for rule in RULES for text in [rule(measured)] if text][:MOST]
 
 
 def find_mirrored(examples: Examples) -> tuple[str, str] | None:
-    """Find two images that are rotations or mirror images of each other but have different labels of equal size.
+    """Find two images that are rotations or mirror images of each other, with labels that differ by orientation only.
+
+    Of these labels, so many images are rotated or mirrored copies that they cannot all be mistakes.
 
     Args:
         examples: examples with their duplicates.
@@ -106,11 +122,12 @@ def find_mirrored(examples: Examples) -> tuple[str, str] | None:
         Their names; None if there are none.
 
     Examples:
-        >>> from app.interface.events import listening
-        >>> from app.interface.sources import open_readable
-        >>> with listening([].append, alone=True):  # prints nothing
-        ...     examples, _ = open_readable("images", skip_unreadable=False)
-        >>> find_mirrored(examples) is None
+        >>> from dataclasses import replace
+        >>> from data.sources import open_source
+        >>> fruit = open_source("images").subset([0, 1, 2, 8, 9, 10])  # three apples and three bananas
+        >>> find_mirrored(replace(fruit, duplicates=np.array([0, 1, 2, 0, 1, 2]), upright=np.arange(6)))
+        ('apple/00.png', 'banana/00.png')
+        >>> find_mirrored(replace(fruit, duplicates=np.array([0, 1, 2, 0, 4, 5]), upright=np.arange(6))) is None  # one mistake
         True
     """
     assert (

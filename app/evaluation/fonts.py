@@ -52,7 +52,19 @@ def undrawable(names: Sequence[str]) -> list[str]:
 
 
 def print_undrawable(class_names: Sequence[str]) -> None:
-    """Print which names the plots cannot show."""
+    """Print which names the plots cannot show.
+
+    Examples:
+        >>> from app.interface.events import listening
+        >>> with listening(lambda event: print(event.text), alone=True):
+        ...     print_undrawable(("apple", chr(0x10FFFD)))  # for private use: no font has it
+        Note: no font on this system has the letters of ...; the plots call these classes by number, ...
+        >>> heard = []
+        >>> with listening(heard.append, alone=True):
+        ...     print_undrawable(("apple", "pear"))
+        >>> heard
+        []
+    """
     names = undrawable(class_names)
     if names:
         others = f" and {len(names) - 1:,} other {'name' if len(names) == 2 else 'names'}" if len(names) > 1 else ""

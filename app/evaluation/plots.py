@@ -41,7 +41,14 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 
 def blank_figure(**options: Any) -> Figure:
-    """Return an empty figure; options are those of `matplotlib.figure.Figure`."""
+    """Return an empty figure; options are those of `matplotlib.figure.Figure`.
+
+    Examples:
+        >>> blank_figure(figsize=(8, 5)).get_size_inches().tolist()
+        [8.0, 5.0]
+        >>> blank_figure(layout="constrained").axes
+        []
+    """
     from matplotlib.figure import Figure  # slow to import
 
     return Figure(**options)

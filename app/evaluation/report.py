@@ -30,6 +30,17 @@ def write_report(run: Run) -> None:
     """Write `model_card.md` and `report.html`, which is one file with embedded images.
 
     The report is written last: it marks a run as finished.
+
+    Examples:
+        >>> from app.interface.events import listening
+        >>> run = Run.open("runs/fruit")
+        >>> run.report.unlink()
+        >>> with listening([].append, alone=True):  # prints nothing
+        ...     write_report(run)
+        >>> run.is_finished
+        True
+        >>> (run.path / "model_card.md").read_text().splitlines()[0]
+        '# fruit: an image classifier'
     """
     context = _context(run)
     pages = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined)

@@ -62,6 +62,22 @@ def calibrate(model: keras.Model, inputs: Inputs, labels: np.ndarray) -> np.ndar
     Returns:
         The temperatures of the outputs, float32 (outputs,); None if nothing was changed, because there are no probabilities or
         the improvement may be chance.
+
+    Examples:
+        >>> from app.training.fit_data import FitData
+        >>> from app.training.inputs import LiveInputs
+        >>> from app.training.objectives import LabelObjective
+        >>> from data.image.transform import ImageTransform
+        >>> from data.sources import open_source
+        >>> from models.builder import load_model
+        >>> model, examples = load_model(Run.open("runs/fruit").model), open_source("images")
+        >>> every, loader = np.arange(24), Loader(examples, ImageTransform(32, "stretch"))
+        >>> data = FitData(loader, train=every, validation=every, batch_size=8, seed=0)
+        >>> inputs = LiveInputs(model, data, LabelObjective(data))
+        >>> calibrate(model, inputs, examples.labels.array) is None  # always right and sure of it
+        True
+        >>> calibrate(model, inputs, examples.labels.array[::-1]).round(1).tolist()  # mostly wrong: less sure from now on
+        [10.0, 10.0, 10.0]
     """
     calibrator = inputs.data.task.calibrator
     if calibrator is None:
@@ -88,6 +104,16 @@ def evaluate(
 
     Returns:
         The metrics by split; and the thresholds, (outputs,), or None.
+
+    Examples:
+        >>> from data.sources import open_source
+        >>> examples, every = open_source("images"), {"validation": np.arange(24), "test": np.arange(24)}
+        >>> predictions = {"validation": np.eye(3)[examples.labels.array], "test": np.full((24, 3), 1 / 3)}
+        >>> metrics, thresholds = evaluate(examples, every, predictions, OperatingPoint(examples.class_names))
+        >>> {split: round(one["accuracy"], 3) for split, one in metrics.items()}
+        {'validation': 1.0, 'test': 0.333}
+        >>> thresholds is None  # the likeliest class is predicted
+        True
     """
     task = TASKS[examples.task]
     thresholds = task.choose_thresholds(predictions["validation"], examples.labels.array[indices["validation"]], point)
@@ -116,6 +142,16 @@ def calibration_figures(
 
     Returns:
         `temperatures`, by class; and by split `before` and `after`, each with `log_loss` and `ece`.
+
+    Examples:
+        >>> from data.sources import open_source
+        >>> examples, every = open_source("images"), {"test": np.arange(24)}
+        >>> predictions = {"test": 0.7 * np.eye(3)[examples.labels.array] + 0.1}
+        >>> figures = calibration_figures(examples, every, predictions, np.full(3, 0.5))
+        >>> {when: round(one["log_loss"], 2) for when, one in figures["test"].items()}
+        {'before': 0.53, 'after': 0.22}
+        >>> calibration_figures(examples, every, predictions, None) is None
+        True
     """
     calibrator = TASKS[examples.task].calibrator
     if temperatures is None or calibrator is None:
@@ -159,6 +195,21 @@ def write_plots(
         predictions: for the test images, (n, outputs).
         thresholds: (outputs,), or None.
         temperatures: from `calibrate`, (outputs,), or None.
+
+    Examples:
+        >>> from app.interface.events import listening
+        >>> from data.image.transform import ImageTransform
+        >>> from data.sources import open_source
+        >>> run, loader = Run.open("runs/fruit"), Loader(open_source("images"), ImageTransform(32, "stretch"))
+        >>> test, predictions = np.arange(24), np.eye(3)[loader.examples.labels.array]
+        >>> with listening([].append, alone=True):  # prints nothing
+        ...     write_plots(run, loader, test, predictions, thresholds=None, temperatures=None)
+        >>> (run.plots / "confusion.png").is_file()
+        True
+        >>> (run.path / "metrics.json").unlink()
+        >>> write_plots(run, loader, test, predictions, thresholds=None, temperatures=None)
+        Traceback (most recent call last):
+        app.interface.errors.UsageError: the run runs/fruit has no metrics.json: ...
     """
     task, labels = TASKS[loader.examples.task], loader.examples.labels.array[test]
     # The worst mistakes first; then right predictions, the least certain first.

@@ -37,6 +37,24 @@ def write_samples(run: Run, plan: Plan, data: FitData, splits: Mapping[str, np.n
 
     Raises:
         DataError: an image can no longer be read.
+
+    Examples:
+        >>> from app.config import load_config
+        >>> from app.config.hyperrule import resolve
+        >>> from app.interface.events import listening
+        >>> from data.image.augmentation import AUGMENTATIONS
+        >>> from data.image.transform import ImageTransform
+        >>> from data.sources import open_source
+        >>> run, splits = Run.open("runs/fruit"), {"train": np.arange(18), "validation": np.arange(18, 24)}
+        >>> plan = resolve(load_config(run.options), train_size=18, blocks=3, image_size=32)
+        >>> loader = Loader(open_source("images"), ImageTransform(32, "stretch", AUGMENTATIONS[plan.augment]))
+        >>> data = FitData(loader, **splits, batch_size=8, seed=0)
+        >>> for path in run.plots.iterdir():
+        ...     path.unlink()
+        >>> with listening([].append, alone=True):  # prints nothing
+        ...     write_samples(run, plan, data, splits, cached=False)
+        >>> sorted(path.name for path in run.plots.iterdir())
+        ['augmentation.png', 'data.png']
     """
     with fonts_for(data.loader.examples.class_names) as names:
         plots.save_figure(labelled(data.loader, splits, names), run.plots / "data.png")
@@ -50,6 +68,17 @@ def labelled(loader: Loader, splits: Mapping[str, np.ndarray], names: Sequence[s
         loader: loader of the images.
         splits: by name, the positions of images, int (n,).
         names: class names to draw; None for the original ones.
+
+    Examples:
+        >>> from data.image.transform import ImageTransform
+        >>> from data.sources import open_source
+        >>> loader = Loader(open_source("images"), ImageTransform(32, "stretch"))
+        >>> figure = labelled(loader, {"train": np.arange(18), "validation": np.arange(18, 24)})
+        >>> [text.get_text() for text in figure.axes[0].get_yticklabels()]
+        ['apple', 'banana', 'cherry']
+        >>> figure = labelled(loader, {"train": np.arange(24)}, names=["Apfel", "Banane", "Kirsche"])
+        >>> [text.get_text() for text in figure.axes[0].get_yticklabels()]
+        ['Apfel', 'Banane', 'Kirsche']
     """
     labels, task = loader.examples.labels, TASKS[loader.examples.task]
     labels = replace(labels, names=tuple(names or labels.names))
@@ -61,7 +90,22 @@ def labelled(loader: Loader, splits: Mapping[str, np.ndarray], names: Sequence[s
 
 
 def augmented(plan: Plan, data: FitData, *, cached: bool) -> Figure:
-    """Plot training images and the views that the run trains on: the kept views, or those of its first epochs."""
+    """Plot training images and the views that the run trains on: the kept views, or those of its first epochs.
+
+    Examples:
+        >>> from app.config import load_config
+        >>> from app.config.hyperrule import resolve
+        >>> from data.image.augmentation import AUGMENTATIONS
+        >>> from data.image.transform import ImageTransform
+        >>> from data.sources import open_source
+        >>> plan = resolve(load_config({"source": "images", "head_epochs": 2}), train_size=18, blocks=3, image_size=32)
+        >>> loader = Loader(open_source("images"), ImageTransform(32, "stretch", AUGMENTATIONS[plan.augment]))
+        >>> figure = augmented(plan, FitData(loader, np.arange(18), np.arange(18, 24), batch_size=8, seed=0), cached=False)
+        >>> figure.get_suptitle()
+        'Training images with --augment default'
+        >>> [text.get_text() for text in figure.axes[0].texts[:3]]
+        ['as it is', 'epoch 1', 'epoch 2']
+    """
     numbers = data.all_views[0].numbers if cached else tuple(range(1, plan.head_epochs + 1))
     numbers = numbers[:_MOST_VIEWS] if data.loader.transform.is_augmented else ()
     headings = ["as it is", *(f"{'view' if cached else 'epoch'} {number}" for number in numbers)]
@@ -84,6 +128,17 @@ def views_seen(data: FitData, indices: Sequence[int], numbers: Sequence[int], *,
 
     Returns:
         For each image, uint8 (1 + len(numbers), image_size, image_size, 3).
+
+    Examples:
+        >>> from data.image.augmentation import AUGMENTATIONS
+        >>> from data.image.transform import ImageTransform
+        >>> from data.sources import open_source
+        >>> loader = Loader(open_source("images"), ImageTransform(32, "stretch", AUGMENTATIONS["light"]))
+        >>> data = FitData(loader, np.arange(18), np.arange(18, 24), batch_size=8, seed=0)
+        >>> [views.shape for views in views_seen(data, [0, 9], [1, 2], cached=False)]  # each image, and its view in two epochs
+        [(3, 32, 32, 3), (3, 32, 32, 3)]
+        >>> np.array_equal(views_seen(data, [0], [1], cached=False)[0][0], loader.load(0))
+        True
     """
 
     def seed_of(index: int, number: int) -> Seed:

@@ -73,6 +73,26 @@ def quantize_automatically(
 
     Returns:
         The search. The last format of the ladder is kept even if its verification fails.
+
+    Examples:
+        >>> from app.exporting.metadata import Description
+        >>> from app.interface.events import listening
+        >>> from app.runs.run import Run
+        >>> from data.image.transform import ImageTransform
+        >>> from data.loading import Loader
+        >>> from data.sources import open_source
+        >>> from models.builder import load_model, with_predictions
+        >>> model = with_predictions(load_model(Run.open("runs/fruit").model))
+        >>> loader = Loader(open_source("images"), ImageTransform(32, "stretch"))
+        >>> images = EvaluationSet(loader, np.array([0, 8, 16]), np.eye(3))  # one of each class
+        >>> about, pixels = Description("fruit", "", "1", "", "", images.class_names), images.pixels(range(3))
+        >>> context = ExportContext(model, description=about, calibration=lambda: pixels)
+        >>> with listening([].append, alone=True):  # prints nothing
+        ...     search = quantize_automatically(context, Path("."), images, images, max_drop=0.5)
+        >>> search.name, search.verification.passed
+        ('tflite_int8', True)
+        >>> [step["what"] for step in search.steps]
+        ['full integer']
     """
     search = Search()
     for name, what, export in _ladder(context, search):
@@ -143,7 +163,23 @@ def _cheapest_cures(errors: dict[str, float], sizes: dict[str, int]) -> Iterator
 
 
 def worst_layers(context: ExportContext) -> list[dict[str, Any]]:
-    """Return the layers that do most harm when they are quantised, for the report."""
+    """Return the layers that do most harm when they are quantised, for the report.
+
+    Examples:
+        >>> from app.exporting.metadata import Description
+        >>> from app.interface.events import listening
+        >>> from app.runs.run import Run
+        >>> from models.builder import load_model, with_predictions
+        >>> model = with_predictions(load_model(Run.open("runs/fruit").model))
+        >>> pixels = np.stack([np.full((32, 32, 3), level, np.uint8) for level in (0, 255)])
+        >>> about = Description("fruit", "", "1", "", "", ("apple", "banana", "cherry"))
+        >>> with listening([].append, alone=True):  # prints nothing
+        ...     found = worst_layers(ExportContext(model, description=about, calibration=lambda: pixels))
+        >>> found[-1]["layer"]  # the least harmful one
+        'stem_1/convolution1'
+        >>> round(sum(layer["share"] for layer in found), 3)
+        1.0
+    """
     errors = context.layer_errors
     total = max(sum(errors.values()), 1e-30)
     return [

@@ -60,6 +60,25 @@ def write_exports(
 
     Returns:
         What is kept and what is replaced of the earlier export.
+
+    Examples:
+        >>> from app.config import load_config
+        >>> from app.config.hyperrule import resolve_export
+        >>> from app.interface.events import listening
+        >>> from data.sources import open_source
+        >>> run = Run.open("runs/fruit")
+        >>> plan, model = resolve_export(load_config(run.options | {"formats": ["onnx"]})), load_model(run.model)
+        >>> loader = Loader(open_source("images"), ImageTransform(32, "stretch"))
+        >>> splits = {"train": np.arange(4), "test": np.array([8, 16])}
+        >>> with listening([].append, alone=True):  # prints nothing
+        ...     predictions = make_predict_function(model, loader, batch_size=8)(splits["test"])
+        ...     kept = write_exports(model, run, plan, loader, splits, {"test": predictions})
+        >>> [path.name for path in run.export.glob("*.onnx")]
+        ['model.onnx']
+        >>> with listening([].append, alone=True):
+        ...     kept = write_exports(model, run, plan, loader, splits, {"test": predictions[::-1]})  # not the model's
+        >>> [path.name for path in run.export.glob("*.onnx")]
+        ['model_FAILED.onnx']
     """
     kept = find_kept(run, plan.formats, searched=plan.quantize == "auto")
     with new_export(run) as folder, _full_disk_named(folder):
@@ -107,6 +126,22 @@ def export_again(
         examples: examples of the run.
         indices: positions of the images in each split.
         batch_size: images per batch of predictions.
+
+    Examples:
+        >>> from app.config import load_config
+        >>> from app.config.hyperrule import resolve_export
+        >>> from app.interface.events import listening
+        >>> from app.job.splits import open_examples
+        >>> from data.splits import split_indices
+        >>> run = Run.open("runs/fruit")
+        >>> plan = resolve_export(load_config(run.options | {"formats": ["onnx"]}))
+        >>> with listening([].append, alone=True):  # prints nothing
+        ...     examples, splits = open_examples(run, source="images")
+        ...     kept = export_again(run, plan, examples, split_indices(splits), batch_size=8)
+        >>> list(kept.formats)
+        ['tflite_float32']
+        >>> run.parity["formats"]["onnx"]["passed"]
+        True
     """
     with status("loading the model"):
         model = load_model(run.model)

@@ -34,6 +34,18 @@ def write_golden(folder: Path, images: EvaluationSet, verifications: Mapping[str
             (size, size, 3) without a header, as decoded by Graft.
         images: the test images; `GOLDEN_IMAGES` of them are taken, evenly over the classes.
         verifications: predictions of each file in the export folder, by file name.
+
+    Examples:
+        >>> from data.image.transform import ImageTransform
+        >>> from data.loading import Loader
+        >>> from data.sources import open_source
+        >>> loader = Loader(open_source("images"), ImageTransform(8, "stretch"))
+        >>> images = EvaluationSet(loader, np.array([0, 8]), reference=np.eye(3)[:2])
+        >>> write_golden(Path("golden"), images, verifications={})
+        >>> sorted(path.name for path in Path("golden").iterdir())
+        ['0.png', '0.rgb', '1.png', '1.rgb', 'expected.json']
+        >>> Path("golden/1.rgb").stat().st_size  # 8 x 8 pixels of 3 bytes
+        192
     """
     folder.mkdir()
     chosen = images.sample(GOLDEN_IMAGES)

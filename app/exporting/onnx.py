@@ -22,6 +22,18 @@ def write_onnx(context: ExportContext, path: Path) -> None:
 
     The file takes `pixels`, float32 (batch, size, size, 3), RGB in [0, 255], and returns `probabilities`, float32
     (batch, classes), or `numbers`. Its metadata properties hold the result of `properties`.
+
+    Examples:
+        >>> import keras, onnxruntime
+        >>> from app.exporting.metadata import Description
+        >>> layers = [keras.Input((8, 8, 3), name="pixels"), keras.layers.GlobalAveragePooling2D(name="probabilities")]
+        >>> about = Description("colours", "", "1", "", "", ("red", "green", "blue"))
+        >>> write_onnx(ExportContext(keras.Sequential(layers), description=about, calibration=list), Path("model.onnx"))
+        >>> session = onnxruntime.InferenceSession("model.onnx")
+        >>> session.run(["probabilities"], {"pixels": np.full((2, 8, 8, 3), 0.5, np.float32)})[0].tolist()
+        [[0.5, 0.5, 0.5], [0.5, 0.5, 0.5]]
+        >>> session.get_modelmeta().custom_metadata_map["labels"]
+        '["red", "green", "blue"]'
     """
     import onnx
     from keras.src.export.tf2onnx_lib import patch_tf2onnx
@@ -49,6 +61,15 @@ def properties(context: ExportContext) -> dict[str, str]:
 
     `labels` and `thresholds` are JSON lists in label order; `labels_de` and similar keys hold the labels in another language.
     Keys with a capital letter or `model_` follow https://github.com/onnx/onnx/blob/main/docs/MetadataProps.md.
+
+    Examples:
+        >>> from app.exporting.metadata import Description
+        >>> about = Description("fruit", "", "1", "A. Author", "Apache-2.0", ("apple", "pear"), {"de": ("Apfel", "Birne")})
+        >>> context = ExportContext(None, description=about, calibration=list)
+        >>> properties(context)["labels_de"]
+        '["Apfel", "Birne"]'
+        >>> properties(context)["Image.NominalPixelRange"]
+        'NominalRange_0_255'
     """
     description = context.description
     texts = {

@@ -124,13 +124,33 @@ def named(model: Any, operator: Any) -> tuple[str, int]:
 
 
 def data_type(model: Any, graph: Any, operator: Any) -> str:
-    """Return the type of an operation's data, such as "INT8"."""
+    """Return the type of an operation's data, such as "INT8".
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from app.exporting.quantization import _opened
+        >>> model, graph = _opened(Path("runs/fruit/export/model_float32.tflite").read_bytes())
+        >>> data_type(model, graph, graph.operators[-1])
+        'FLOAT32'
+        >>> {data_type(model, graph, operator) for operator in graph.operators}
+        {'FLOAT32'}
+    """
     data = operator.inputs[_DATA.get(named(model, operator)[0], 0)]
     return _types()[graph.tensors[data].type]
 
 
 def scales(graph: Any, tensor: int) -> list[float]:
-    """Return the quantisation scales of a tensor: a single scale, one per channel, or none."""
+    """Return the quantisation scales of a tensor: a single scale, one per channel, or none.
+
+    Examples:
+        >>> from types import SimpleNamespace
+        >>> quantized = SimpleNamespace(quantization=SimpleNamespace(scale=[0.5, 0.25]))
+        >>> graph = SimpleNamespace(tensors=[quantized, SimpleNamespace(quantization=None)])
+        >>> scales(graph, 0)
+        [0.5, 0.25]
+        >>> scales(graph, 1)
+        []
+    """
     quantization = graph.tensors[tensor].quantization
     return [] if quantization is None or quantization.scale is None else np.ravel(quantization.scale).tolist()
 
@@ -154,6 +174,16 @@ def minimum_runtime(model: Any) -> str | None:
 
     Args:
         model: `schema.ModelT`.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from app.exporting.quantization import _opened
+        >>> model, _ = _opened(Path("runs/fruit/export/model_float32.tflite").read_bytes())
+        >>> minimum_runtime(model)
+        '1.6.0'
+        >>> model.operatorCodes[0].version = 99
+        >>> minimum_runtime(model) is None
+        True
     """
     needed = []
     for name, version in sorted({named(model, operator) for graph in model.subgraphs for operator in graph.operators}):
@@ -172,6 +202,18 @@ def correct_versions(model: Any) -> None:
 
     Args:
         model: `schema.ModelT`; changed in place.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from ai_edge_litert import schema_py_generated as schema
+        >>> from app.exporting.quantization import _opened
+        >>> model, graph = _opened(Path("runs/fruit/export/model_float32.tflite").read_bytes())
+        >>> named(model, graph.operators[0])
+        ('MUL', 1)
+        >>> graph.tensors[graph.operators[0].inputs[0]].type = schema.TensorType.INT8
+        >>> correct_versions(model)
+        >>> named(model, graph.operators[0])
+        ('MUL', 2)
     """
     from ai_edge_litert import schema_py_generated as schema
 

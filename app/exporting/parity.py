@@ -93,6 +93,24 @@ def verify(
 
     Returns:
         The verification. A file that cannot be run is a failure with a reason, not an error.
+
+    Examples:
+        >>> from app.exporting.formats import FORMATS
+        >>> from app.interface.events import listening
+        >>> from data.image.transform import ImageTransform
+        >>> from data.loading import Loader
+        >>> from data.sources import open_source
+        >>> export, file = FORMATS["tflite_float32"], Path("runs/fruit/export/model_float32.tflite")
+        >>> loader = Loader(open_source("images"), ImageTransform(32, "stretch"))
+        >>> with listening([].append, alone=True), Predictor(file) as predictor:  # prints nothing
+        ...     reference = predictor.predict(np.stack([loader.load(0), loader.load(8)]))
+        ...     images = EvaluationSet(loader, np.array([0, 8]), reference)
+        ...     right = verify(file, export, images, max_drop=0.5, with_client=False)
+        ...     wrong = verify(Path("apple.png"), export, images, max_drop=0.5)
+        >>> right.passed, right.figures["top1_agreement"]
+        (True, 1.0)
+        >>> wrong.failures
+        ['apple.png is not a model: give a run folder, a .keras, .tflite or .onnx file, or a SavedModel folder']
     """
     verification = Verification(
         {"file": path.name, "bytes": _size(path), "tolerance": export.tolerance, "left_out": []}
@@ -150,6 +168,18 @@ def agreement(predictions: np.ndarray, images: EvaluationSet) -> dict[str, Any]:
         likeliest classes, if there are more; `max_probability_difference` and `mean_probability_difference`, the maximum and
         the mean over the images of each image's largest difference; `class_drops`, the loss of each class that loses, largest
         first. `app.tasks.regression` describes the figures for numbers.
+
+    Examples:
+        >>> from data.image.transform import ImageTransform
+        >>> from data.loading import Loader
+        >>> from data.sources import open_source
+        >>> loader = Loader(open_source("images"), ImageTransform(32, "stretch"))
+        >>> images = EvaluationSet(loader, np.array([0, 8]), reference=np.array([[0.9, 0.1, 0.0], [0.3, 0.6, 0.1]]))
+        >>> figures = agreement(np.array([[0.8, 0.2, 0.0], [0.6, 0.3, 0.1]]), images)
+        >>> figures["top1_agreement"], round(figures["max_probability_difference"], 3)
+        (0.5, 0.3)
+        >>> figures["keras_accuracy"], figures["accuracy"]
+        (1.0, 0.5)
     """
     return _agreement(predictions, images, slice(None))
 

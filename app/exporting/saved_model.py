@@ -33,6 +33,17 @@ def write_saved_model(context: ExportContext, path: Path) -> None:
     Args:
         context: model to write.
         path: folder to create.
+
+    Examples:
+        >>> import keras
+        >>> from app.exporting.metadata import Description
+        >>> layers = [keras.Input((8, 8, 3), name="pixels"), keras.layers.GlobalAveragePooling2D(name="probabilities")]
+        >>> about = Description("colours", "", "1", "", "", ("red", "green", "blue"))
+        >>> write_saved_model(ExportContext(keras.Sequential(layers), description=about, calibration=list), Path("saved"))
+        >>> sorted(path.name for path in Path("saved").iterdir())
+        ['assets', 'assets.extra', 'fingerprint.pb', 'saved_model.pb', 'variables']
+        >>> json.loads(Path("saved", SAVED_MODEL_PROPERTIES).read_text())["labels"]
+        ['red', 'green', 'blue']
     """
     import keras
     import tensorflow as tf

@@ -244,7 +244,19 @@ def describe_onnx(properties: Mapping[str, str]) -> ModelDescription:
 
 
 def end_of_onnx(path: Path) -> str | None:
-    """Return the kind of final activation in an `.onnx` file: SOFTMAX, SIGMOID, LINEAR, or None if unknown."""
+    """Return the kind of final activation in an `.onnx` file: SOFTMAX, SIGMOID, LINEAR, or None if unknown.
+
+    Examples:
+        >>> from onnx import TensorProto, helper, save
+        >>> values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, (1, 3)) for name in ("logits", "probabilities")]
+        >>> for kind in ("Softmax", "Cos"):
+        ...     node = helper.make_node(kind, ["logits"], ["probabilities"])
+        ...     save(helper.make_model(helper.make_graph([node], "head", values[:1], values[1:])), f"{kind}.onnx")
+        >>> end_of_onnx(Path("Softmax.onnx"))
+        'softmax'
+        >>> end_of_onnx(Path("Cos.onnx")) is None
+        True
+    """
     import onnx
 
     graph = onnx.load(path, load_external_data=False).graph

@@ -15,25 +15,78 @@ from models.heads import NUMBERS
 
 
 def write_float32(context: ExportContext, path: Path) -> None:
-    """Write a float32 `.tflite`."""
+    """Write a float32 `.tflite`.
+
+    Examples:
+        >>> import keras
+        >>> from app.exporting.self_description import describe_tflite
+        >>> layers = [keras.Input((16, 16, 3)), keras.layers.Flatten(), keras.layers.Dense(3, name="probabilities")]
+        >>> about = Description("rgb", "", "1", "", "", ("red", "green", "blue"))
+        >>> write_float32(ExportContext(keras.Sequential(layers), description=about, calibration=list), Path("model.tflite"))
+        >>> Path("model.tflite").read_bytes()[4:8]
+        b'TFL3'
+        >>> describe_tflite(Path("model.tflite")).names
+        ('red', 'green', 'blue')
+    """
     _write(context.float32, context, path)
 
 
 def write_float16(context: ExportContext, path: Path) -> None:
-    """Write a `.tflite` with 16-bit weights: half the size; computes in float32 unless the processor supports 16 bits."""
+    """Write a `.tflite` with 16-bit weights: half the size; computes in float32 unless the processor supports 16 bits.
+
+    Examples:
+        >>> import keras
+        >>> from ai_edge_litert.interpreter import Interpreter
+        >>> layers = [keras.Input((16, 16, 3)), keras.layers.Flatten(), keras.layers.Dense(3, name="probabilities")]
+        >>> about = Description("rgb", "", "1", "", "", ("red", "green", "blue"))
+        >>> context = ExportContext(keras.Sequential(layers), description=about, calibration=list)
+        >>> write_float16(context, Path("half.tflite"))
+        >>> write_float32(context, Path("full.tflite"))
+        >>> Path("half.tflite").stat().st_size < Path("full.tflite").stat().st_size
+        True
+        >>> Interpreter("half.tflite").get_input_details()[0]["dtype"].__name__
+        'float32'
+    """
     import tensorflow as tf
 
     _write(convert(context.network, types=[tf.float16]), context, path)
 
 
 def write_dynamic(context: ExportContext, path: Path) -> None:
-    """Write a `.tflite` with 8-bit weights whose activations are quantised at run time: small, but slow on many CPUs."""
+    """Write a `.tflite` with 8-bit weights whose activations are quantised at run time: small, but slow on many CPUs.
+
+    Examples:
+        >>> import keras
+        >>> from ai_edge_litert.interpreter import Interpreter
+        >>> layers = [keras.Input((16, 16, 3)), keras.layers.Flatten(), keras.layers.Dense(3, name="probabilities")]
+        >>> about = Description("rgb", "", "1", "", "", ("red", "green", "blue"))
+        >>> write_dynamic(ExportContext(keras.Sequential(layers), description=about, calibration=list), Path("model.tflite"))
+        >>> kinds = {one["dtype"].__name__ for one in Interpreter("model.tflite").get_tensor_details()}
+        >>> "int8" in kinds
+        True
+        >>> Interpreter("model.tflite").get_input_details()[0]["dtype"].__name__
+        'float32'
+    """
     # Dense layers with a scale per channel need TFLite 2.17, which the old phones that this file is for do not have.
     _write(convert(context.network, types=[], dense_per_channel=False), context, path)
 
 
 def write_int8_weights(context: ExportContext, path: Path) -> None:
-    """Write a `.tflite` with 8-bit weights that computes in float: the size of `write_dynamic` at the speed of float32."""
+    """Write a `.tflite` with 8-bit weights that computes in float: the size of `write_dynamic` at the speed of float32.
+
+    Examples:
+        >>> import keras
+        >>> from ai_edge_litert.interpreter import Interpreter
+        >>> layers = [keras.Input((16, 16, 3)), keras.layers.Flatten(), keras.layers.Dense(3, name="probabilities")]
+        >>> about, pixels = Description("rgb", "", "1", "", "", ("red", "green", "blue")), np.zeros((1, 16, 16, 3), np.uint8)
+        >>> context = ExportContext(keras.Sequential(layers), description=about, calibration=lambda: pixels)
+        >>> write_int8_weights(context, Path("model.tflite"))
+        >>> kinds = {one["dtype"].__name__ for one in Interpreter("model.tflite").get_tensor_details()}
+        >>> "int8" in kinds
+        True
+        >>> Interpreter("model.tflite").get_input_details()[0]["dtype"].__name__
+        'float32'
+    """
     _write(context.quantizer.weights_only(), context, path)
 
 
@@ -44,6 +97,18 @@ def write_int8(context: ExportContext, path: Path, float_layers: Collection[str]
         context: model to write; its calibration images determine the ranges.
         path: file to write.
         float_layers: names from `Quantizer.layers` that compute in float.
+
+    Examples:
+        >>> import keras
+        >>> from ai_edge_litert.interpreter import Interpreter
+        >>> layers = [keras.Input((16, 16, 3)), keras.layers.Flatten(), keras.layers.Dense(3, name="probabilities")]
+        >>> about, pixels = Description("rgb", "", "1", "", "", ("red", "green", "blue")), np.zeros((1, 16, 16, 3), np.uint8)
+        >>> context = ExportContext(keras.Sequential(layers), description=about, calibration=lambda: pixels)
+        >>> write_int8(context, Path("model.tflite"))
+        >>> Interpreter("model.tflite").get_input_details()[0]["dtype"].__name__
+        'uint8'
+        >>> Interpreter("model.tflite").get_output_details()[0]["dtype"].__name__
+        'float32'
     """
     _write_bytes_in(context.quantizer.static(activation_bits=8, float_layers=float_layers), context, path)
 
@@ -52,6 +117,18 @@ def write_edge(context: ExportContext, path: Path) -> None:
     """Write a full-integer `.tflite` for accelerators and microcontrollers, which takes and returns uint8.
 
     The EdgeTPU, NNAPI and TFLM only take a dense layer with one scale for all of its weights.
+
+    Examples:
+        >>> import keras
+        >>> from ai_edge_litert.interpreter import Interpreter
+        >>> layers = [keras.Input((16, 16, 3)), keras.layers.Flatten(), keras.layers.Dense(3, name="probabilities")]
+        >>> about, pixels = Description("rgb", "", "1", "", "", ("red", "green", "blue")), np.zeros((1, 16, 16, 3), np.uint8)
+        >>> context = ExportContext(keras.Sequential(layers), description=about, calibration=lambda: pixels)
+        >>> write_edge(context, Path("model.tflite"))
+        >>> Interpreter("model.tflite").get_input_details()[0]["dtype"].__name__
+        'uint8'
+        >>> Interpreter("model.tflite").get_output_details()[0]["dtype"].__name__
+        'uint8'
     """
     _write_bytes_in(context.quantizer.static(activation_bits=8, integer_answers=True), context, path)
 
@@ -64,7 +141,21 @@ def _write_bytes_in(file: bytes, context: ExportContext, path: Path) -> None:
 
 
 def write_int16x8(context: ExportContext, path: Path) -> None:
-    """Write a `.tflite` with 16-bit activations and 8-bit weights: for accelerators; very slow on CPUs."""
+    """Write a `.tflite` with 16-bit activations and 8-bit weights: for accelerators; very slow on CPUs.
+
+    Examples:
+        >>> import keras
+        >>> from ai_edge_litert.interpreter import Interpreter
+        >>> layers = [keras.Input((16, 16, 3)), keras.layers.Flatten(), keras.layers.Dense(3, name="probabilities")]
+        >>> about, pixels = Description("rgb", "", "1", "", "", ("red", "green", "blue")), np.zeros((1, 16, 16, 3), np.uint8)
+        >>> context = ExportContext(keras.Sequential(layers), description=about, calibration=lambda: pixels)
+        >>> write_int16x8(context, Path("model.tflite"))
+        >>> kinds = {one["dtype"].__name__ for one in Interpreter("model.tflite").get_tensor_details()}
+        >>> {"int16", "int8"} <= kinds
+        True
+        >>> Interpreter("model.tflite").get_input_details()[0]["dtype"].__name__
+        'float32'
+    """
     _write(context.quantizer.static(activation_bits=16), context, path)
 
 
@@ -77,6 +168,17 @@ def with_units(file: bytes, scale: np.ndarray, offset: np.ndarray) -> bytes:
         file: content of a `.tflite` that ends with float32 (1, n).
         scale: float32 (n,).
         offset: float32 (n,).
+
+    Examples:
+        >>> import keras
+        >>> from ai_edge_litert.interpreter import Interpreter
+        >>> layers = [keras.Input((8, 8, 3), name="pixels"), keras.layers.GlobalAveragePooling2D(name="standardized")]
+        >>> file = with_units(convert(keras.Sequential(layers)), scale=np.full(3, 2.0), offset=np.array([0.0, 1.0, 2.0]))
+        >>> run = Interpreter(model_content=file).get_signature_runner()
+        >>> run(pixels=np.ones((1, 8, 8, 3), np.float32))["numbers"].tolist()
+        [[2.0, 3.0, 4.0]]
+        >>> run(pixels=np.zeros((1, 8, 8, 3), np.float32))["numbers"].tolist()
+        [[0.0, 1.0, 2.0]]
     """
     from ai_edge_litert import schema_py_generated as schema
     from ai_edge_litert.tools import flatbuffer_utils

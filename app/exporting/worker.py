@@ -26,7 +26,17 @@ _LEAST_RUNS = 10
 
 
 def main(client: str, file: Path, threads: int, image_size: int | None = None) -> None:
-    """Serve one model file; `image_size` is used if the file takes any size."""
+    """Serve one model file; `image_size` is used if the file takes any size.
+
+    Examples:
+        >>> import subprocess
+        >>> call = [sys.executable, "-m", "app.exporting.worker"]
+        >>> options = {"cwd": Path(__file__).parents[2], "capture_output": True}
+        >>> pickle.loads(subprocess.run([*call, "litert", Path("apple.png").resolve(), "1"], **options).stdout)
+        (None, '...apple.png cannot be loaded: The model is not a valid Flatbuffer buffer')
+        >>> pickle.loads(subprocess.run([*call, "caffe", "model.caffe", "1"], **options).stdout)
+        (None, "there is no client 'caffe'; take one of keras, tensorflow, litert, ...")
+    """
     pipe = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # output that libraries print must not mix with the predictions
 

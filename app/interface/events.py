@@ -184,12 +184,31 @@ def cancellable(cancel: threading.Event | None = None) -> Iterator[threading.Eve
 
 
 def listen_by_default(listener: Listener) -> None:
-    """Set the listener for threads without a listener that listens alone; it replaces an earlier one."""
+    """Set the listener for threads without a listener that listens alone; it replaces an earlier one.
+
+    Examples:
+        >>> from app.interface.console import show
+        >>> listen_by_default(lambda event: print("default:", event.text))
+        >>> print_text("hello")
+        default: hello
+        >>> with listening(lambda event: print("alone:", event.text), alone=True):
+        ...     print_text("hello")
+        alone: hello
+        >>> listen_by_default(show)  # the console again
+    """
     _default[:] = [listener]
 
 
 def is_telling() -> bool:
-    """Return whether this thread is within a listener's call, so that its output is the listener's."""
+    """Return whether this thread is within a listener's call, so that its output is the listener's.
+
+    Examples:
+        >>> is_telling()
+        False
+        >>> with listening(lambda event: print(is_telling()), alone=True):
+        ...     print_text("hello")
+        True
+    """
     return _telling.get()
 
 
@@ -200,6 +219,10 @@ def emit(event: Event) -> None:
         >>> with listening(print, alone=True):
         ...     emit(Said("hello"))
         Said(marked='hello', wraps=True)
+        >>> with listening(lambda event: print("first"), alone=True), listening(lambda event: print("second")):
+        ...     emit(Said("hello"))
+        first
+        second
     """
     _tell(_listeners(), event)
 
@@ -265,6 +288,9 @@ def print_path(what: str, path: Path | str) -> None:
         >>> with listening(print, alone=True):
         ...     print_path("report", "runs/fruit/report.html")
         SaidPath(what='report', path='runs/fruit/report.html')
+        >>> with listening(lambda event: print(event.path.name), alone=True):
+        ...     print_path("report", Path("runs/fruit/report.html"))
+        report.html
     """
     emit(SaidPath(what, path))
 

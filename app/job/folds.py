@@ -42,6 +42,22 @@ def train_folds(
     Raises:
         DataError: a class has too few images for the number of folds, or the images differ from those of earlier folds.
         GateError: all folds are trained, but an exported file of a fold does not agree with its model.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from app.interface.events import listening
+        >>> from data.sources import open_source
+        >>> examples, done = open_source("images"), Run.open("runs/fruit")
+        >>> def begin(config, examples, sha256, folder):  # instead of training
+        ...     return Run(Path(shutil.copytree(done.path, folder)))
+        >>> whole = Run.create(done.options | {"folds": 2}, output="runs/folds")
+        >>> with listening([].append, alone=True):  # prints nothing
+        ...     _ = train_folds(whole, examples, done.environment["data_sha256"], begin=begin, go_on=begin)
+        >>> sorted(path.name for path in whole.path.iterdir())
+        ['config.json', 'fold-1', 'fold-2', 'folds.json']
+        >>> train_folds(whole, examples, "of other images", begin=begin, go_on=begin)
+        Traceback (most recent call last):
+        data.errors.DataError: the images of images are no longer those that runs/folds/fold-1 was trained on; ...
     """
     config = load_config(whole.options)
     runs = [Run(whole.path / f"fold-{number}") for number in config.runs_of_folds]

@@ -156,6 +156,21 @@ def splits_of(run: Run, examples: Examples) -> tuple[Examples, np.ndarray]:
     Raises:
         DataError: images of the run are missing, have changed or have another label.
         UsageError: an image is in several splits.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from app.interface.events import listening
+        >>> run = Run.open("runs/fruit")
+        >>> with listening([].append, alone=True):  # prints nothing
+        ...     examples, _ = open_readable("images", skip_unreadable=False)
+        ...     _, splits = splits_of(run, examples)
+        ...     Path("images/apple/00.png").unlink()
+        ...     fewer, _ = open_readable("images", skip_unreadable=False)
+        >>> np.unique(splits, return_counts=True)[1].tolist()
+        [3, 18, 3]
+        >>> splits_of(run, fewer)
+        Traceback (most recent call last):
+        data.errors.DataError: ...
     """
     chosen, splits = read_splits(run.splits, examples)
     mend = "put back what was changed, or train a new run"

@@ -116,6 +116,19 @@ def carry_out(run: Run, examples: Examples, splits: Splits, sha256: str, *, resu
 
     Raises:
         UsageError, DataError, ModelError: the options do not fit the images or the backbone; nothing was trained.
+
+    Examples:
+        >>> from data.sources import open_source
+        >>> earlier, examples = Run.open("runs/fruit"), open_source("images")
+        >>> splits = {"train": np.arange(18), "validation": np.arange(18, 21), "test": np.arange(21, 24)}
+        >>> run = Run.create(earlier.options | {"backbone": "vgg"}, output="runs/carried_out")
+        >>> carry_out(run, examples, splits, sha256="")
+        Traceback (most recent call last):
+        models.errors.ModelError: unknown backbone 'vgg'; 'list backbones' shows all of them. Did you mean vgg16 or vgg19?
+        >>> run.write_options(earlier.options | {"target_recall": 0.9})
+        >>> carry_out(run, examples, splits, sha256="")
+        Traceback (most recent call last):
+        app.interface.errors.UsageError: --target-recall takes two classes, or several labels an image; images has ...
     """
     prepared = prepare_run(run, examples, len(splits["train"]), sha256, resumed=resumed)
     _print_plan(run, splits, prepared)
@@ -132,6 +145,18 @@ def prepare_run(run: Run, examples: Examples, train_size: int, sha256: str, *, r
         train_size: number of training images.
         sha256: hash over all images.
         resumed: the run was interrupted before.
+
+    Examples:
+        >>> from app.interface.events import listening
+        >>> from app.job.splits import open_examples
+        >>> earlier = Run.open("runs/fruit")
+        >>> with listening([].append, alone=True):  # prints nothing
+        ...     examples, _ = open_examples(earlier, source="images")
+        ...     prepared = prepare_run(Run.create(earlier.options, output="runs/prepared"), examples, train_size=18, sha256="")
+        >>> [phase.name for phase in prepared.phases]
+        ['head', 'fine_tune']
+        >>> prepared.model.output_shape
+        (None, 3)
     """
     started = time.perf_counter()
     config = load_config(run.options)
@@ -161,6 +186,21 @@ def fit_run(run: Run, prepared: PreparedRun, examples: Examples, splits: Splits)
         prepared: from `prepare_run`.
         examples: examples of the run.
         splits: positions of the images in "train" and "validation", each int (n,). A fit must not see the test split.
+
+    Examples:
+        >>> from app.interface.events import listening
+        >>> from app.job.splits import open_examples
+        >>> from data.splits import split_indices
+        >>> earlier = Run.open("runs/fruit")
+        >>> run = Run.create(earlier.options | {"strategy": "feature_extraction"}, output="runs/fitted")
+        >>> with listening([].append, alone=True):  # prints nothing
+        ...     examples, splits = open_examples(earlier, source="images")
+        ...     prepared = prepare_run(run, examples, train_size=18, sha256="")
+        ...     fitted = fit_run(run, prepared, examples, split_indices(splits))
+        >>> fitted.best["phase"], fitted.best["epoch"]
+        ('head', 1)
+        >>> run.model.is_file()
+        True
     """
     model, plan, phases = prepared.model, prepared.plan, prepared.phases
     loader = Loader(examples, _transform(plan, model.input_shape[1]))
@@ -209,6 +249,23 @@ def finish_run(run: Run, fitted: FittedRun, splits: Splits) -> None:
         run: run of the model.
         fitted: from `fit_run`.
         splits: positions of the images in "train", "validation" and "test", each int (n,).
+
+    Examples:
+        >>> from app.interface.events import listening
+        >>> from app.job.splits import open_examples
+        >>> from data.splits import split_indices
+        >>> earlier = Run.open("runs/fruit")
+        >>> run = Run.create(earlier.options | {"strategy": "feature_extraction", "formats": ["onnx"]}, output="runs/finished")
+        >>> _ = (run.path / "classes.txt").write_bytes((earlier.path / "classes.txt").read_bytes())
+        >>> with listening([].append, alone=True):  # prints nothing
+        ...     examples, splits = open_examples(earlier, source="images")
+        ...     prepared = prepare_run(run, examples, train_size=18, sha256="")
+        ...     fitted = fit_run(run, prepared, examples, split_indices(splits))
+        ...     finish_run(run, fitted, split_indices(splits))
+        >>> run.is_finished
+        True
+        >>> list(run.parity["formats"])
+        ['onnx']
     """
     fitted_at = time.perf_counter()
     model, plan, loader = fitted.prepared.model, fitted.prepared.plan, fitted.data.loader
@@ -338,7 +395,19 @@ def _print_plan(run: Run, splits: Splits, prepared: PreparedRun) -> None:
 
 
 def print_results(run: Run, examples: Examples) -> None:
-    """Print the results of a finished run, where everything is, and what to try next."""
+    """Print the results of a finished run, where everything is, and what to try next.
+
+    Examples:
+        >>> from app.interface.events import SaidPath, listening
+        >>> from data.sources import open_source
+        >>> heard = []
+        >>> with listening(heard.append, alone=True):
+        ...     print_results(Run.open("runs/fruit"), open_source("images"))
+        >>> [event.what for event in heard if isinstance(event, SaidPath)]
+        ['exported', 'model', 'plots', 'report']
+        >>> heard[-1].text
+        'Finished in ... s.'
+    """
     metrics = run.metrics
     print_metrics(run, examples.task)
     print_undrawable(examples.class_names)

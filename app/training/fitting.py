@@ -60,6 +60,26 @@ def fit(
 
     Returns:
         The best epoch, and the inputs of the last phase.
+
+    Examples:
+        >>> import numpy as np
+        >>> from app.interface.events import listening
+        >>> from app.training.objectives import LabelObjective
+        >>> from app.training.schedules import cosine_adamw
+        >>> from data.image.transform import ImageTransform
+        >>> from data.loading import Loader
+        >>> from data.sources import open_source
+        >>> layers = [keras.Input((8, 8, 3)), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3, name="logits")]
+        >>> phase = Phase("head", 2, 5, lambda model: None, cosine_adamw(0.1, epochs=2), LabelObjective)
+        >>> loader, every = Loader(open_source("images"), ImageTransform(8, "stretch")), np.arange(24)
+        >>> data = FitData(loader, train=every[::2], validation=every[1::2], batch_size=4, seed=0)
+        >>> run = Run.create({}, output="runs/new")
+        >>> with listening([].append, alone=True):  # prints nothing
+        ...     fitted = fit(keras.Sequential(layers), [phase], data, run)
+        >>> [(record["phase"], record["epoch"]) for record in run.history]
+        [('head', 1), ('head', 2)]
+        >>> fitted.best["val_loss"] == min(record["val_loss"] for record in run.history)
+        True
     """
     state, inputs = FitState.read(run), None
     run.write_history([one for one in run.history if _is_finished(one, phases, state)])
@@ -103,6 +123,21 @@ def check_mixing(model: keras.Model, phases: Sequence[Phase], *, mixup: float, c
 
     Raises:
         UsageError: every phase solves for a linear head, or applies only CutMix to features.
+
+    Examples:
+        >>> from app.config import load_config
+        >>> from app.config.hyperrule import resolve
+        >>> from app.training.strategies import STRATEGIES
+        >>> from models.backbones import find_backbone
+        >>> from models.builder import build_model
+        >>> config = load_config(Run.open("runs/fruit").options)
+        >>> plan, spec = resolve(config, train_size=18, blocks=3, image_size=32), find_backbone(config.backbone)
+        >>> model, phases = build_model(spec, num_classes=3), STRATEGIES["feature_extraction"].phases(plan, spec)
+        >>> check_mixing(model, phases, mixup=0.2, cutmix=0.0, cached=False) is None
+        True
+        >>> check_mixing(model, phases, mixup=0.2, cutmix=0.0, cached=True)
+        Traceback (most recent call last):
+        app.interface.errors.UsageError: --mixup would change nothing: a head alone, on cached features, is solved for, not ...
     """
     if not cached or not (mixup or cutmix):
         return

@@ -40,7 +40,22 @@ class Inputs(Protocol):
 
 
 def validation_logits(inputs: Inputs) -> np.ndarray:
-    """Return the current logits of the model for the validation images, float32 (n, outputs)."""
+    """Return the current logits of the model for the validation images, float32 (n, outputs).
+
+    Examples:
+        >>> from app.training.objectives import LabelObjective
+        >>> from data.image.transform import ImageTransform
+        >>> from data.loading import Loader
+        >>> from data.sources import open_source
+        >>> layers = [keras.Input((8, 8, 3)), keras.layers.Rescaling(1 / 255), keras.layers.GlobalAveragePooling2D()]
+        >>> loader = Loader(open_source("images"), ImageTransform(8, "stretch"))
+        >>> data = FitData(loader, train=np.arange(6), validation=np.array([0, 8, 16]), batch_size=2, seed=0)
+        >>> logits = validation_logits(LiveInputs(keras.Sequential(layers), data, LabelObjective(data)))
+        >>> logits.shape
+        (3, 3)
+        >>> logits.argmax(axis=1).tolist()  # the images are red, green and blue
+        [0, 1, 2]
+    """
     forward = forward_pass(inputs.model)
     return np.concatenate([forward(batch).numpy() for batch, _ in inputs.validation()])
 

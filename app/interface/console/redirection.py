@@ -66,8 +66,13 @@ def quiet_descriptors() -> Iterator[None]:
     Use it around a short call that is known to write, such as an import: the descriptors belong to the whole process.
 
     Examples:
-        with redirect_output(run.log), quiet_descriptors():
-            import tensorflow
+        >>> with redirect_output(Path("quiet.txt")), quiet_descriptors():
+        ...     print("from a library")
+        >>> print(Path("quiet.txt").read_text())
+        from a library
+        >>> with quiet_descriptors():  # without a log it changes nothing
+        ...     print("from a library")
+        from a library
     """
     log = _log.get()
     if log is None or owns_process() or any(map(_may_print, threading.enumerate())):
