@@ -39,6 +39,7 @@ def write_samples(run: Run, plan: Plan, data: FitData, splits: Mapping[str, np.n
         DataError: an image can no longer be read.
 
     Examples:
+        >>> from pathlib import Path
         >>> from app.config import load_config
         >>> from app.config.hyperrule import resolve
         >>> from app.interface.events import listening
@@ -55,6 +56,10 @@ def write_samples(run: Run, plan: Plan, data: FitData, splits: Mapping[str, np.n
         ...     write_samples(run, plan, data, splits, cached=False)
         >>> sorted(path.name for path in run.plots.iterdir())
         ['augmentation.png', 'data.png']
+        >>> Path("images/apple/00.png").unlink()
+        >>> write_samples(run, plan, data, splits, cached=False)
+        Traceback (most recent call last):
+        data.errors.DataError: apple/00.png can no longer be read: No such file or directory
     """
     with fonts_for(data.loader.examples.class_names) as names:
         plots.save_figure(labelled(data.loader, splits, names), run.plots / "data.png")

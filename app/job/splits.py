@@ -170,7 +170,7 @@ def splits_of(run: Run, examples: Examples) -> tuple[Examples, np.ndarray]:
         [3, 18, 3]
         >>> splits_of(run, fewer)
         Traceback (most recent call last):
-        data.errors.DataError: ...
+        data.errors.DataError: 1 image is no longer in images (apple/00.png); put back what is missing
     """
     chosen, splits = read_splits(run.splits, examples)
     mend = "put back what was changed, or train a new run"
