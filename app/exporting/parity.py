@@ -103,8 +103,7 @@ def verify(
         >>> export, file = FORMATS["tflite_float32"], Path("runs/fruit/export/model_float32.tflite")
         >>> loader = Loader(open_source("images"), ImageTransform(32, "stretch"))
         >>> with listening([].append, alone=True), Predictor(file) as predictor:  # prints nothing
-        ...     reference = predictor.predict(np.stack([loader.load(0), loader.load(8)]))
-        ...     images = EvaluationSet(loader, np.array([0, 8]), reference)
+        ...     images = EvaluationSet(loader, np.array([0]), predictor.predict(loader.load(0)[None]))
         ...     right = verify(file, export, images, max_drop=0.5, with_client=False)
         ...     wrong = verify(Path("apple.png"), export, images, max_drop=0.5)
         >>> right.passed, right.figures["top1_agreement"]
@@ -173,9 +172,8 @@ def agreement(predictions: np.ndarray, images: EvaluationSet) -> dict[str, Any]:
         >>> from data.image.transform import ImageTransform
         >>> from data.loading import Loader
         >>> from data.sources import open_source
-        >>> loader = Loader(open_source("images"), ImageTransform(32, "stretch"))
-        >>> images = EvaluationSet(loader, np.array([0, 8]), reference=np.array([[0.9, 0.1, 0.0], [0.3, 0.6, 0.1]]))
-        >>> figures = agreement(np.array([[0.8, 0.2, 0.0], [0.6, 0.3, 0.1]]), images)
+        >>> loader, keras = Loader(open_source("images"), ImageTransform(32, "stretch")), [[0.9, 0.1, 0.0], [0.3, 0.6, 0.1]]
+        >>> figures = agreement(np.array([[0.8, 0.2, 0], [0.6, 0.3, 0.1]]), EvaluationSet(loader, [0, 8], np.array(keras)))
         >>> figures["top1_agreement"], round(figures["max_probability_difference"], 3)
         (0.5, 0.3)
         >>> figures["keras_accuracy"], figures["accuracy"]
