@@ -4,7 +4,7 @@ BIN := .venv/bin
 SET_UP = @$(firstword $(wildcard $(BIN)/python) $(PYTHON) python3) set_up.py
 DEMO := sample:digits --image-size 96 --augment light --no-flip --unfreeze-blocks 4
 
-.PHONY: demo test lint notebook bench clean packages
+.PHONY: demo test lint notebook reference bench clean packages
 
 demo:
 	./graft train $(DEMO)
@@ -29,6 +29,10 @@ ifneq ($(REPOSITORY),)
 	rm notebooks/quickstart.py.bak README.md.bak
 endif
 	$(BIN)/jupytext --to notebook --output notebooks/quickstart.ipynb notebooks/quickstart.py
+
+# docs/api.md and app/__init__.pyi, from the code.
+reference: packages
+	$(BIN)/python docs/reference.py
 
 # DATA is asked for before anything is installed; options of `python -m benchmarks` may follow the folders in it.
 bench:

@@ -24,7 +24,8 @@ from app import Run
 from app.config import TrainConfig
 from app.config.usage import parse
 from app.interface.errors import BAD_INPUT, UsageError
-from app.interface.events import print_table, track
+from app.interface.events import print_table
+from app.interface.stages import track
 from benchmarks.repetition import repeated
 from data.examples import Examples
 from data.files import write_json

@@ -42,7 +42,7 @@ def test_training_says_at_its_start_that_mirror_images_have_other_labels(
     def stop(*arguments: object) -> None:
         raise DataError("far enough")
 
-    monkeypatch.setattr("app.job.steps.fit", stop)
+    monkeypatch.setattr("app.job.fit.fit", stop)
     source = write_mirrored(tmp_path / "signs")
     said = []
     for flip in (True, False):

@@ -12,7 +12,8 @@ import pytest
 
 from app.interface.console import aside, bars, redirect_output
 from app.interface.console.printing import console
-from app.interface.events import print_path, print_text, progress, status, track, whole
+from app.interface.events import print_path, print_text, whole
+from app.interface.stages import progress, status, track
 from tests.terminal import on_a_terminal
 
 
@@ -129,7 +130,8 @@ import os, sys
 from pathlib import Path
 from app.interface.console import redirect_output
 from app.interface.console.listener import stages
-from app.interface.events import print_text, progress, status
+from app.interface.events import print_text
+from app.interface.stages import progress, status
 from app.interface.program import owning_process
 with owning_process(), redirect_output(Path(sys.argv[1])):
     with status("starting"):

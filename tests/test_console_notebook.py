@@ -21,7 +21,8 @@ CELLS = {
         from pathlib import Path
         from app.interface.console import redirect_output
         from app.interface.console.listener import stages
-        from app.interface.events import print_table, print_text, progress, status, track
+        from app.interface.events import print_table, print_text
+        from app.interface.stages import progress, status, track
     """,
     "half a line": """
         with progress("reading", 1):

@@ -18,8 +18,9 @@ import pytest
 from app.exporting.process import ModelProcess
 from app.interface.console import redirect_output
 from app.interface.errors import UsageError
-from app.interface.events import listening, print_text, status
+from app.interface.events import listening, print_text
 from app.interface.program import owning_process
+from app.interface.stages import status
 
 ROOT = Path(__file__).parents[1]
 

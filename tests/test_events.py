@@ -27,11 +27,9 @@ from app.interface.events import (
     print_path,
     print_table,
     print_text,
-    progress,
-    status,
-    track,
     whole,
 )
+from app.interface.stages import progress, status, track
 from tests.conftest import TINY
 
 

@@ -160,7 +160,7 @@ def test_ctrl_c_says_how_to_continue_all_folds(copy: Run, monkeypatch: pytest.Mo
         raise KeyboardInterrupt
 
     stopped_at_its_end(folds_of(copy)[1])
-    monkeypatch.setattr("app.job.steps.fit", stop)
+    monkeypatch.setattr("app.job.fit.fit", stop)
     with pytest.raises(Interrupted) as ended:
         app.train(resume=str(copy.path))
     assert str(ended.value) == f"Interrupted. Continue with: python -m app train --resume {copy.path}"

@@ -38,7 +38,7 @@ def source(tmp_path: Path) -> Path:
 @pytest.fixture
 def interrupted(source: Path, tmp_path: Path, tiny_backbone: str, monkeypatch: pytest.MonkeyPatch) -> app.Run:
     """A run that Ctrl-C has ended when it was about to fit, and ends again when it is resumed."""
-    monkeypatch.setattr("app.job.steps.fit", interrupt)
+    monkeypatch.setattr("app.job.fit.fit", interrupt)
     with pytest.raises(Interrupted):
         app.train(str(source), output=str(tmp_path / "run"), **OPTIONS)
     return app.Run(tmp_path / "run")
@@ -164,7 +164,7 @@ def no_room_in_another_language(*arguments: object, **options: object) -> None:
 
 
 @pytest.mark.parametrize("fail", [no_room, no_room_in_another_language])
-@pytest.mark.parametrize("where", ["app.job.steps.write_exports", "app.job.steps.write_report"])
+@pytest.mark.parametrize("where", ["app.job.finish.write_exports", "app.job.finish.write_report"])
 def test_a_disk_that_is_full_names_resume(
     fail: Callable[..., None],
     where: str,
@@ -187,7 +187,7 @@ def test_what_the_system_refuses_before_anything_is_trained_leaves_nothing(
     def refuse(*arguments: object, **options: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr("app.job.steps.fit", refuse)
+    monkeypatch.setattr("app.job.fit.fit", refuse)
     with pytest.raises(OSError, match=re.escape(os.strerror(number))):
         app.train(str(source), output=str(tmp_path / "new" / "run"), **OPTIONS)
     assert not (tmp_path / "new").exists()

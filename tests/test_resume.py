@@ -102,7 +102,7 @@ def test_kill_9_in_phase_2_then_resume_ends_like_an_uninterrupted_run(
         raise AssertionError("the pretrained weights may be gone; the model is in the run folder")
 
     with monkeypatch.context() as patch:
-        patch.setattr("app.job.steps.build_model", out_of_reach)
+        patch.setattr("app.job.fit.build_model", out_of_reach)
         train(resume=str(run.path))
 
     assert "Resuming after epoch" in capsys.readouterr().out

@@ -10,7 +10,7 @@ import pytest
 
 import app
 from app.interface.sources import open_readable
-from app.job.steps import _fit_data
+from app.job.fit import _fit_data
 from app.training.activations import Extractor
 from app.training.fitting import fit
 from data.cache.activations import ActivationCache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from app.interface.events import status
+from app.interface.stages import status
 from app.training.activations import Extractor, Views
 from data.cache.activations import ActivationCache
 from data.cache.shards import Rows

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from app.interface.events import track
+from app.interface.stages import track
 from app.tasks import TASKS, Task
 from app.training.linear import LinearHead, fit_linear_head
 from data.cache.shards import Rows

@@ -6,7 +6,7 @@ import difflib
 import inspect
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from app.interface.errors import UsageError
 
@@ -151,6 +151,39 @@ def by_heading(kind: type[Options]) -> dict[str, list[str]]:
             if owner is one and name in names:
                 found.setdefault(one.heading, []).append(name)
     return found
+
+
+class Declaration(NamedTuple):
+    """An option as a class of options declares it.
+
+    Attributes:
+        type: its type, as declared last, such as `int | None`.
+        option: its help, as declared first.
+    """
+
+    type: Any
+    option: Option
+
+
+def declarations(kind: type[Options]) -> dict[str, Declaration]:
+    """Return the declarations of all options by name.
+
+    Examples:
+        >>> from app.config.model import SizeGroup
+        >>> declarations(SizeGroup)["image_size"].type
+        int | None
+        >>> declarations(SizeGroup)["image_size"].option.text
+        'side of the images in pixels'
+    """
+    types: dict[str, Any] = {}
+    described: dict[str, Option] = {}
+    for one in reversed(kind.__mro__):
+        for name, hint in inspect.get_annotations(one, eval_str=True).items():
+            is_described = hasattr(hint, "__metadata__")
+            types[name] = hint.__origin__ if is_described else hint
+            if is_described:
+                described[name] = next(about for about in hint.__metadata__ if isinstance(about, Option))
+    return {name: Declaration(types[name], option) for name, option in described.items()}
 
 
 def require(holds: bool, text: str) -> None:

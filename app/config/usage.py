@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from dataclasses import MISSING, field, fields, make_dataclass
 from typing import Annotated, Any
@@ -10,7 +9,7 @@ from typing import Annotated, Any
 import tyro
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from app.config.shared import Option, VerbOptions, by_heading
+from app.config.shared import Option, VerbOptions, by_heading, declarations
 from app.interface.program import command, commands
 
 
@@ -82,18 +81,12 @@ def _attribute(title: str) -> str:
 
 
 def _members(kind: type[VerbOptions]) -> dict[str, tuple[str, Any, Any]]:
-    """Return the arguments of each option for `make_dataclass`: its type is the last declared, its help the first."""
-    types: dict[str, Any] = {}
-    described: dict[str, Option] = {}
-    for one in reversed(kind.__mro__):
-        for name, hint in inspect.get_annotations(one, eval_str=True).items():
-            types[name] = hint
-            for option in getattr(hint, "__metadata__", ()):
-                described[name] = option
+    """Return the arguments of each option for `make_dataclass`."""
+    declared = declarations(kind)
     return {
         one.name: (
             one.name,
-            _with_help(types[one.name], described[one.name], kind.defaults.get(one.name)),
+            _with_help(declared[one.name].type, declared[one.name].option, kind.defaults.get(one.name)),
             field() if one.default is MISSING else field(default=one.default),
         )
         for one in fields(kind)

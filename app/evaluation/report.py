@@ -13,7 +13,7 @@ from app.config import RunConfig, load_config, recorded
 from app.evaluation.advice import describe_best
 from app.exporting.delegates import DEVICE_COLUMNS, device_rows
 from app.exporting.verdicts import export_cells, export_columns, refused, remarks, score_text, verdicts
-from app.interface.events import status
+from app.interface.stages import status
 from app.runs.run import Run
 from app.tasks import TASKS
 from data.files import write_text

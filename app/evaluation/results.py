@@ -12,7 +12,8 @@ from app.evaluation import image_plots, plots
 from app.evaluation.calibration import Calibrator
 from app.evaluation.fonts import fonts_for
 from app.exporting.figures import beyond
-from app.interface.events import print_table, print_text, status
+from app.interface.events import print_table, print_text
+from app.interface.stages import status
 from app.runs.run import Run
 from app.tasks import TASKS
 from app.tasks.task import OperatingPoint

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from app.config.plan import Plan
 from app.evaluation import image_plots, plots
 from app.evaluation.fonts import fonts_for
-from app.interface.events import status
+from app.interface.stages import status
 from app.runs.run import Run
 from app.tasks import TASKS
 from app.tasks.task import evenly

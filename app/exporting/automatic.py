@@ -16,7 +16,7 @@ from app.exporting.figures import beyond
 from app.exporting.formats import FORMATS, Format
 from app.exporting.parity import Verification, verify
 from app.exporting.tflite import write_int8
-from app.interface.events import status
+from app.interface.stages import status
 
 SHARES = (0.5, 0.9, 0.99)  # of the summed error, carried by the layers that stay in float
 HARMLESS = 1e-3  # a layer with a smaller share of the error is not worth keeping in float

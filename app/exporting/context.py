@@ -11,7 +11,7 @@ import numpy as np
 from app.exporting.converter import convert
 from app.exporting.metadata import Description
 from app.exporting.quantization import Quantizer
-from app.interface.events import track
+from app.interface.stages import track
 from models.heads import in_units, standardized
 
 if TYPE_CHECKING:

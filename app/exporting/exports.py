@@ -20,7 +20,7 @@ from app.exporting.formats import FORMATS
 from app.exporting.golden import write_golden
 from app.exporting.metadata import Description, read_locales
 from app.exporting.parity import Verification, verify
-from app.interface.events import status
+from app.interface.stages import status
 from app.prediction.in_process import make_predict_function
 from app.runs.run import Run
 from app.tasks import TASKS

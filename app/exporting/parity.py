@@ -24,7 +24,7 @@ from app.exporting.formats import Format
 from app.exporting.op_versions import minimum_runtime
 from app.exporting.saved_model import REFUSED, REFUSED_END
 from app.interface.errors import UsageError
-from app.interface.events import progress
+from app.interface.stages import progress
 from app.prediction.predictor import Predictor
 
 # TensorFlow's operations round the last bit of a few pixels differently from OpenCV's, so single images may differ a little

@@ -2,11 +2,9 @@
 
 A listener is a function that takes an event. It is called in the thread in which the event happens:
 
-    >>> heard = []
-    >>> with listening(heard.append, alone=True):
-    ...     letters = list(track("ab", 2, "reading"))
-    >>> [type(event).__name__ for event in heard]
-    ['Started', 'Advanced', 'Advanced', 'Finished']
+    >>> with listening(print, alone=True):
+    ...     print_text("hello")
+    Said(marked='hello', wraps=True)
 
 This module imports nothing of the console, which imports this module and listens by default.
 """
@@ -14,17 +12,14 @@ This module imports nothing of the console, which imports this module and listen
 from __future__ import annotations
 
 import contextlib
-import itertools
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 from app.interface.errors import Interrupted
-
-Item = TypeVar("Item")
 
 _HELD = "\ue000"  # from Unicode's private use area: a space at which lines do not break
 
@@ -112,7 +107,6 @@ class SaidTable:
 Event: TypeAlias = Started | Advanced | Finished | Said | SaidPath | SaidTable
 Listener: TypeAlias = Callable[[Event], None]
 
-_numbers = itertools.count()
 _default: list[Listener] = []
 _added: ContextVar[tuple[Listener, ...]] = ContextVar("added", default=())
 _alone: ContextVar[bool] = ContextVar("alone", default=False)
@@ -136,10 +130,10 @@ def listening(listener: Listener, *, alone: bool = False) -> Iterator[None]:
         ...     print_text("hello")
         Said
         >>> heard = []
-        >>> with listening(heard.append, alone=True), status("thinking"):
-        ...     pass
-        >>> [event.name for event in heard]
-        ['thinking', 'thinking']
+        >>> with listening(heard.append, alone=True):
+        ...     print_text("hello")
+        >>> heard[0].text
+        'hello'
     """
     added = _added.set((listener,) if alone else (*_added.get(), listener))
     only = _alone.set(alone or _alone.get())
@@ -148,6 +142,24 @@ def listening(listener: Listener, *, alone: bool = False) -> Iterator[None]:
     finally:
         _alone.reset(only)
         _added.reset(added)
+
+
+@contextlib.contextmanager
+def without_default() -> Iterator[None]:
+    """Keep the events of calls that this thread makes within the `with` block from the default listener, the console.
+
+    Examples:
+        >>> with without_default():
+        ...     print_text("hello")
+        >>> with without_default(), listening(lambda event: print("heard", event.text)):
+        ...     print_text("hello")
+        heard hello
+    """
+    only = _alone.set(True)
+    try:
+        yield
+    finally:
+        _alone.reset(only)
 
 
 @contextlib.contextmanager
@@ -164,6 +176,7 @@ def cancellable(cancel: threading.Event | None = None) -> Iterator[threading.Eve
         cancel: the event to set; None creates a new event.
 
     Examples:
+        >>> from app.interface.stages import track
         >>> with cancellable() as cancel:
         ...     cancel.set()
         ...     try:
@@ -212,32 +225,51 @@ def is_telling() -> bool:
     return _telling.get()
 
 
-def emit(event: Event) -> None:
-    """Send an event to the listeners of this thread.
+def emitter() -> Callable[[Event], None]:
+    """Return a function that sends events to the present listeners of this thread, from any thread.
 
     Examples:
         >>> with listening(print, alone=True):
-        ...     emit(Said("hello"))
+        ...     emit = emitter()
+        >>> emit(Said("hello"))
         Said(marked='hello', wraps=True)
         >>> with listening(lambda event: print("first"), alone=True), listening(lambda event: print("second")):
-        ...     emit(Said("hello"))
+        ...     emitter()(Said("hello"))
         first
         second
     """
-    _tell(_listeners(), event)
+    listeners = _added.get() if _alone.get() else (*_default, *_added.get())
+
+    def emit(event: Event) -> None:
+        token = _telling.set(True)
+        try:
+            for listener in listeners:
+                listener(event)
+        finally:
+            _telling.reset(token)
+
+    return emit
 
 
-def _listeners() -> tuple[Listener, ...]:
-    return _added.get() if _alone.get() else (*_default, *_added.get())
+def cancel_check() -> Callable[[], None]:
+    """Return a function that raises `Interrupted` once the present calls of this thread are cancelled, from any thread.
 
+    Examples:
+        >>> cancel_check()()
+        >>> with cancellable() as cancel:
+        ...     check = cancel_check()
+        >>> cancel.set()
+        >>> check()
+        Traceback (most recent call last):
+        app.interface.errors.Interrupted: Cancelled.
+    """
+    cancel = _cancel.get()
 
-def _tell(listeners: Iterable[Listener], event: Event) -> None:
-    token = _telling.set(True)
-    try:
-        for listener in listeners:
-            listener(event)
-    finally:
-        _telling.reset(token)
+    def check() -> None:
+        if cancel is not None and cancel.is_set():
+            raise Interrupted("Cancelled.")
+
+    return check
 
 
 # --- What verbs call ----------------------------------------------------------------------------------------------------------
@@ -278,7 +310,7 @@ def print_text(text: str, *, wraps: bool = True) -> None:
         ...     print_text("python -m app train images", wraps=False)
         False
     """
-    emit(Said(text, wraps))
+    emitter()(Said(text, wraps))
 
 
 def print_path(what: str, path: Path | str) -> None:
@@ -292,7 +324,7 @@ def print_path(what: str, path: Path | str) -> None:
         ...     print_path("report", Path("runs/fruit/report.html"))
         report.html
     """
-    emit(SaidPath(what, path))
+    emitter()(SaidPath(what, path))
 
 
 def print_table(
@@ -314,110 +346,4 @@ def print_table(
         ...     print_table("", ["class", "note"], [("apple", "")], optional=["note"])
         ('note',)
     """
-    emit(SaidTable(title, tuple(columns), tuple(tuple(map(str, row)) for row in rows), tuple(optional)))
-
-
-class Stage:
-    """A running stage, created by `progress`."""
-
-    def __init__(self, started: Started) -> None:
-        """Start the stage. The listeners of this thread receive its later events, from any thread."""
-        self._listeners, self._cancel = _listeners(), _cancel.get()
-        self._check()
-        self._now = Advanced(started.stage, started.name, started.total, started.done, started.note)
-        _tell(self._listeners, started)
-
-    def advance(self, by: float = 1) -> None:
-        """Advance the stage by an amount of work."""
-        self.update(done=self._now.done + by)
-
-    def update(self, *, done: float | None = None, total: float | None = None, note: str | None = None) -> None:
-        """Set the finished work, the total or the note; None leaves it unchanged.
-
-        Raises:
-            Interrupted: the work was cancelled.
-        """
-        self._check()
-        given = {"done": done, "total": total, "note": note}
-        self._now = replace(self._now, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
-        _tell(self._listeners, self._now)
-
-    def finish(self) -> None:
-        """End the stage."""
-        _tell(self._listeners, Finished(self._now.stage, self._now.name, self._now.total, self._now.done))
-
-    def _check(self) -> None:
-        if self._cancel is not None and self._cancel.is_set():
-            raise Interrupted("Cancelled.")
-
-
-@contextlib.contextmanager
-def progress(
-    name: str,
-    total: float | None = None,
-    *,
-    unit: str | None = "img",
-    done: float = 0,
-    note: str = "",
-    transient: bool = False,
-) -> Iterator[Stage]:
-    """Run a stage for the duration of the `with` block; the arguments are as in `Started`.
-
-    Raises:
-        Interrupted: the work was cancelled; raised at the start or when the stage advances.
-
-    Examples:
-        >>> heard = []
-        >>> with listening(heard.append, alone=True), progress("reading", 2) as stage:
-        ...     stage.advance()
-        >>> [event.done for event in heard]
-        [0, 1, 1]
-        >>> heard[0].unit
-        'img'
-    """
-    stage = Stage(Started(next(_numbers), name, total, unit, done, note, transient))
-    try:
-        yield stage
-    finally:
-        stage.finish()
-
-
-@contextlib.contextmanager
-def status(text: str) -> Iterator[None]:
-    """Run a stage of unknown length.
-
-    Examples:
-        >>> heard = []
-        >>> with listening(heard.append, alone=True), status("loading the model"):
-        ...     pass
-        >>> [type(event).__name__ for event in heard]
-        ['Started', 'Finished']
-        >>> heard[0].total is None
-        True
-    """
-    with progress(text, unit=None, transient=True):
-        yield
-
-
-def track(
-    items: Iterable[Item], total: int, name: str, *, step: int = 1, unit: str = "img", transient: bool = False
-) -> Iterator[Item]:
-    """Yield the items of a stage, which advances by `step` with each item; the other arguments are as in `progress`.
-
-    Examples:
-        >>> heard = []
-        >>> with listening(heard.append, alone=True):
-        ...     letters = list(track("abc", 3, "reading"))
-        >>> letters
-        ['a', 'b', 'c']
-        >>> [event.done for event in heard]
-        [0, 1, 2, 3, 3]
-    """
-    with progress(name, total, unit=unit, transient=transient) as stage:
-        done = 0
-        for item in items:
-            yield item
-            done = min(done + step, total)
-            stage.update(done=done)
-        if done < total:
-            stage.update(done=total)
+    emitter()(SaidTable(title, tuple(columns), tuple(tuple(map(str, row)) for row in rows), tuple(optional)))

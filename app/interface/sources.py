@@ -12,8 +12,9 @@ import numpy as np
 
 from app.interface.console import redirect_output
 from app.interface.errors import UsageError
-from app.interface.events import Stage, print_text, progress, status, track, whole
+from app.interface.events import print_text, whole
 from app.interface.program import command
+from app.interface.stages import Stage, progress, status, track
 from data.auditing.duplicates import Duplicates, find_duplicates
 from data.auditing.findings import AuditData
 from data.auditing.groups import find_conflicts, leaks

@@ -6,7 +6,7 @@ import gc
 import sys
 
 from app.interface.console import quiet_descriptors
-from app.interface.events import status
+from app.interface.stages import status
 
 
 def load_tensorflow() -> None:

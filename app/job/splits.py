@@ -10,8 +10,9 @@ import numpy as np
 from app.config import RunOptions, load_config
 from app.exporting.evaluation_sets import export_members
 from app.interface.errors import UsageError
-from app.interface.events import print_text, track
+from app.interface.events import print_text
 from app.interface.sources import open_readable, refuse_leakage
+from app.interface.stages import track
 from app.runs.run import Run
 from data.errors import DataError
 from data.examples import Examples

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from app.interface.events import track
+from app.interface.stages import track
 from data.labels import Indices
 from data.loading import Loader
 from data.pipeline import evaluation_batches, naming_errors

@@ -18,7 +18,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from app.interface.events import status, track
+from app.interface.stages import status, track
 from app.runs.folder import weights_sha256
 from app.training.engines import Choice, choose_engine
 from data.cache.activations import ActivationCache, CacheFull

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import keras
 
 from app.interface.errors import UsageError
-from app.interface.events import Stage, print_text, progress, status
+from app.interface.events import print_text
+from app.interface.stages import Stage, progress, status
 from app.runs.run import Run
 from app.tasks import Task
 from app.training.activations import Extractor

@@ -14,10 +14,12 @@ from app.auditing.labels import LABEL_CHECKS, LabelAudit
 from app.auditing.out_of_fold import cross_validate
 from app.auditing.report import render_page
 from app.config import AuditConfig, make_config
+from app.config.signatures import with_options
 from app.interface.console import aside, console, redirect_output
 from app.interface.errors import UsageError
-from app.interface.events import print_path, print_table, print_text, status
+from app.interface.events import print_path, print_table, print_text
 from app.interface.sources import CheckedSource, read_source
+from app.interface.stages import status
 from app.interface.tensorflow_loading import load_tensorflow
 from app.runs.display import THUMBNAIL, render
 from app.runs.thumbnails import thumbnails
@@ -103,7 +105,8 @@ class Audit:
         }
 
 
-def audit(source: str, **options: Any) -> Audit:
+@with_options(AuditConfig)
+def audit(source: str | Path, **options: Any) -> Audit:
     """Look for problems that would ruin a training run on labelled images; the images are only read.
 
     Args:

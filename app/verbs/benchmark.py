@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 
 from app.config import BenchmarkConfig, make_config
+from app.config.signatures import with_options
 from app.exporting.formats import FORMATS
 from app.exporting.process import usual_client
 from app.interface.console import aside, redirect_output
 from app.interface.errors import UsageError
-from app.interface.events import print_path, print_table, print_text, progress
+from app.interface.events import print_path, print_table, print_text
 from app.interface.output import output_path
+from app.interface.stages import progress
 from app.prediction.descriptions import failure_of, is_run
 from app.prediction.predictor import Predictor
 from app.runs.run import Run
@@ -29,7 +31,8 @@ _PHONE_TOOL = "https://developers.google.com/edge/litert/next/benchmark"
 _COLUMNS = ("file", "threads", "median ms", "p95 ms", "img/s", "speed", "memory MB", "size MB")
 
 
-def benchmark(files: Sequence[str], **options: Any) -> dict[str, Any]:
+@with_options(BenchmarkConfig)
+def benchmark(files: Sequence[str | Path], **options: Any) -> dict[str, Any]:
     """Measure model files side by side, each with each number of threads in a fresh process.
 
     A file predicts one image at a time, as in an app, through its default client: LiteRT's interpreter for a `.tflite` (not

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from app.config import CacheConfig, make_config
+from app.config.signatures import with_options
 from app.interface.events import print_path, print_table, print_text, whole
 from app.interface.program import command
 from data.cache.cache import Cache
@@ -13,6 +14,7 @@ from data.cache.disk import size_of
 from data.cache.summaries import PartitionSummary
 
 
+@with_options(CacheConfig)
 def cache(action: str = "show", **options: Any) -> None:
     """Show or empty the cache of data that is kept between runs.
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from app.config import EvaluateConfig, load_config, make_config
+from app.config.signatures import with_options
 from app.interface.console import redirect_output
 from app.interface.errors import UsageError
-from app.interface.events import print_path, print_table, status, track
+from app.interface.events import print_path, print_table
 from app.interface.sources import open_readable
+from app.interface.stages import status, track
 from app.job.splits import open_examples
 from app.prediction.predictor import Predictor
 from app.runs.run import Run
@@ -26,7 +29,8 @@ from data.sources.options import SourceOptions
 from data.splits import split_indices
 
 
-def evaluate(run: str, source: str | None = None, **options: Any) -> dict[str, Any]:
+@with_options(EvaluateConfig)
+def evaluate(run: str | Path, source: str | Path | None = None, **options: Any) -> dict[str, Any]:
     """Evaluate a run's model and save the metrics under `evaluations/` in its folder.
 
     Args:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from app.config import ExportConfig, RunConfig, load_config, make_config, recorded
 from app.config.hyperrule import resolve_export, resolved
 from app.config.plan import ExportPlan
+from app.config.signatures import with_options
 from app.evaluation.report import write_report
 from app.exporting.folder import PARITY, Kept
 from app.exporting.formats import check_exportable
@@ -37,7 +39,8 @@ else:
 _DESCRIBING = ("author", "model_version", "score_threshold", "locales")  # options that are written into the files
 
 
-def export(run: str, **options: Any) -> dict[str, Any]:
+@with_options(ExportConfig)
+def export(run: str | Path, **options: Any) -> dict[str, Any]:
     """Add files to a run's export folder, or write them again, and verify them.
 
     Other files stay as they are, including the user's own. The folder changes only when all files are complete.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from app.config import LISTS, ListConfig, make_config
+from app.config.signatures import with_options
 from app.exporting.formats import FORMATS
 from app.interface.events import print_table
 from app.tasks import TASKS
@@ -19,6 +20,7 @@ _Rows = tuple[tuple[str, ...], list[tuple[str, ...]]]
 _OPTIONAL = ("features", "paper", "from")  # columns that are left out if there is no room
 
 
+@with_options(ListConfig)
 def list_choices(what: str = "backbones", **options: Any) -> None:
     """Print one of the tables.
 

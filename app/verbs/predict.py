@@ -12,10 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from app.config import PredictConfig, make_config
+from app.config.signatures import with_options
 from app.interface.console import aside, console, redirect_output
 from app.interface.errors import UsageError
-from app.interface.events import print_path, print_table, print_text, status, track
+from app.interface.events import print_path, print_table, print_text
 from app.interface.output import output_path
+from app.interface.stages import status, track
 from app.prediction.descriptions import failure_of
 from app.prediction.interpretation import Interpretation
 from app.prediction.label_files import unique_names
@@ -29,6 +31,7 @@ from data.image.reading import read_image
 from data.sources.names import check_key
 
 
+@with_options(PredictConfig)
 def predict(model: str, paths: Sequence[str], **options: Any) -> Predictions:
     """Predict images with a model.
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from app.config import RunConfig, RunOptions, TrainConfig, load_config, make_config, recorded
+from app.config.signatures import with_options
 from app.exporting.formats import check_exportable
 from app.exporting.metadata import absolute_locales, read_locales
 from app.interface.console import redirect_output
@@ -37,7 +38,8 @@ else:
     steps = LazyModule("app.job.steps")
 
 
-def train(source: str | None = None, *, resume: str | None = None, **options: Any) -> Run:
+@with_options(TrainConfig)
+def train(source: str | Path | None = None, *, resume: str | Path | None = None, **options: Any) -> Run:
     """Train a classifier, test it once, export it, and verify the exports.
 
     Args:
@@ -65,7 +67,7 @@ def train(source: str | None = None, *, resume: str | None = None, **options: An
     if resume is not None:
         if replace(given, resume=None) != TrainConfig():
             raise UsageError("--resume takes every option from the run; give it alone")
-        return _continue(resume)
+        return _continue(str(resume))
     if given.source is None:
         raise UsageError("name the images to train on, or an interrupted run with --resume")
     if given.output is not None:
