@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from app.verbs.list import list_choices
     from app.verbs.predict import predict
     from app.verbs.train import train
+    from app.verbs.verify import verify
 
 # Read by TensorFlow's C++ code when it is loaded; without it, hundreds of lines precede Graft's own. What TensorFlow logs as
 # errors, such as a missing GPU, are not errors; real errors are raised as exceptions.
@@ -47,6 +48,7 @@ _MODULES = {
     "list_choices": "app.verbs.list",
     "predict": "app.verbs.predict",
     "train": "app.verbs.train",
+    "verify": "app.verbs.verify",
 }
 
 __all__ = [
@@ -63,6 +65,7 @@ __all__ = [
     "list_choices",
     "predict",
     "train",
+    "verify",
 ]
 
 

@@ -12,19 +12,13 @@ import pytest
 from PIL import Image
 
 from app.exporting.context import ExportContext
+from app.exporting.encoded_check import check_encoded
 from app.exporting.formats import FORMATS
 from app.exporting.metadata import Description
-from app.exporting.parity import (
-    Verification,
-    _check_client_score,
-    _check_encoded,
-    _check_on_more,
-    _check_predictions,
-    agreement,
-    verify,
-)
+from app.exporting.parity import _check_client_score, _check_on_more, _check_predictions, verify
 from app.exporting.process import ModelProcess
 from app.exporting.saved_model import REFUSED, REFUSED_END, write_saved_model
+from app.exporting.verification import Verification, agreement
 from app.interface.errors import UsageError
 from app.tasks import TASKS
 from app.tasks.intervals import paired_interval
@@ -211,7 +205,7 @@ def served(predictions: np.ndarray, refused: dict[int, str], ends: bool = False)
     images.pixels = lambda positions: np.zeros((len(positions), 1))
     verification = Verification({})
     model: Any = Server(predictions, refused, ends)
-    _check_encoded(verification, model, images)
+    check_encoded(verification, model, images)
     return verification
 
 
@@ -304,7 +298,7 @@ def test_images_of_training_decide_where_those_of_the_test_cannot(
     predictions, more = losing(lost_of_more, 100)
     more.batches = lambda: [range(100)]
     more.pixels = lambda positions: np.zeros((len(positions), 1))
-    model: Any = SimpleNamespace(predict=lambda pixels: predictions)
+    model: Any = SimpleNamespace(predict=lambda pixels: predictions, values=lambda outputs: outputs)
     _check_on_more(verification, model, more, max_drop=0.5)
     assert (verification.passed, verification.figures["within_chance"]) == (passed, within_chance)
     assert verification.figures["more"]["pictures"] == 100

@@ -21,3 +21,4 @@ from app.config.verbs import ExportConfig as ExportConfig
 from app.config.verbs import ListConfig as ListConfig
 from app.config.verbs import PredictConfig as PredictConfig
 from app.config.verbs import TrainConfig as TrainConfig
+from app.config.verbs import VerifyConfig as VerifyConfig

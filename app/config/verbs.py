@@ -150,6 +150,74 @@ class PredictConfig(VerbOptions, UnreadableGroup, FileGroup, BatchGroup):
 
 
 @dataclass(frozen=True, kw_only=True)
+class VerifyConfig(VerbOptions, ListGroup, UnreadableGroup, FileGroup, BatchGroup):
+    """Options of `verify`."""
+
+    common: ClassVar = (
+        *("data", "labels", "max_drop", "tolerance", "golden", "output", "json"),
+        *("task", "mean", "std", "resize", "image_size"),
+    )
+    defaults: ClassVar = {**_OWN_SIZE, "resize": "as the model says, else stretch", "task": "by the model"}
+    examples: ClassVar = {
+        "files from any converter against the model they come from": "model.keras model.tflite --data my_images",
+        "a network that takes pixels from -1 to 1": "model.keras model.tflite --data my_images --mean 127.5 --std 127.5",
+        "a file against a run, on the run's test images": "runs/my_images other.tflite",
+    }
+
+    model: Annotated[
+        str,
+        option(
+            "the original: a .keras, .tflite or .onnx file, a SavedModel folder or a run",
+            metavar="MODEL",
+            positional=True,
+        ),
+    ]
+    files: Annotated[
+        tuple[str, ...],
+        option("the files to verify: .tflite, .onnx, .keras or SavedModel folders", metavar="FILE...", positional=True),
+    ]
+    data: Annotated[
+        str | None,
+        option(
+            "images to compare on, with labels or a folder without any",
+            metavar="SOURCE",
+            default="the test images, if MODEL is a run",
+        ),
+    ] = None
+    max_drop: Annotated[
+        float, option("how many points (hundredths) of accuracy a quantised file may lose, beyond chance")
+    ] = 0.5
+    tolerance: Annotated[
+        float | None,
+        option(
+            "largest difference of a probability from the original's",
+            metavar="FLOAT",
+            default="0.001, or 0.02 for weights of 16 bits; quantised files are compared by accuracy",
+        ),
+    ] = None
+    golden: Annotated[
+        str | None,
+        option(
+            "new folder for golden vectors: images, input tensors and predictions for an app's tests", metavar="FOLDER"
+        ),
+    ] = None
+    output: Annotated[str | None, option("where to write the figures as JSON", metavar="FILE.json")] = None
+    json: Annotated[bool, option("print the figures as JSON instead of the table")] = False
+
+    def check(self) -> None:
+        """Raise `UsageError` or `DataError` for invalid options."""
+        require(bool(self.files), "name at least one file to verify against the model")
+        require(0 <= self.max_drop <= 100, f"--max-drop must be from 0 to 100 points, not {self.max_drop}")
+        require(
+            self.tolerance is None or 0 < self.tolerance < 1, f"--tolerance is between 0 and 1, not {self.tolerance}"
+        )
+        require(
+            self.output is None or self.output.endswith(".json"), f"--output must be a .json file, not {self.output}"
+        )
+        super().check()
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExportConfig(VerbOptions, ExportGroup, MetadataGroup):
     """Options of `export`."""
 

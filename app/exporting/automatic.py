@@ -14,8 +14,9 @@ from app.exporting.context import ExportContext
 from app.exporting.evaluation_sets import EvaluationSet
 from app.exporting.figures import beyond
 from app.exporting.formats import FORMATS, Format
-from app.exporting.parity import Verification, verify
+from app.exporting.parity import verify
 from app.exporting.tflite import write_int8
+from app.exporting.verification import Verification
 from app.interface.stages import status
 
 SHARES = (0.5, 0.9, 0.99)  # of the summed error, carried by the layers that stay in float

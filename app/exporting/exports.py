@@ -19,7 +19,8 @@ from app.exporting.folder import Kept, failed_name, find_kept, new_export
 from app.exporting.formats import FORMATS
 from app.exporting.golden import write_golden
 from app.exporting.metadata import Description, read_locales
-from app.exporting.parity import Verification, verify
+from app.exporting.parity import verify
+from app.exporting.verification import Verification
 from app.interface.stages import status
 from app.prediction.in_process import make_predict_function
 from app.runs.run import Run

@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image
 
 from app.exporting.evaluation_sets import EvaluationSet
-from app.exporting.parity import GOLDEN_IMAGES, Verification
+from app.exporting.parity import GOLDEN_IMAGES
+from app.exporting.verification import Verification
 from data.files import write_json
 
 # Of a probability, or of the standard deviation of a number: other processors round differently.

@@ -8,29 +8,24 @@ the images that a check leaves out.
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Protocol
 
 import numpy as np
 
 from app.exporting.delegates import left_to_cpu
+from app.exporting.encoded_check import check_encoded
 from app.exporting.evaluation_sets import EvaluationSet
 from app.exporting.figures import beyond
-from app.exporting.formats import Format
 from app.exporting.op_versions import minimum_runtime
-from app.exporting.saved_model import REFUSED, REFUSED_END
+from app.exporting.verification import Verification, agreement
 from app.interface.errors import UsageError
 from app.interface.stages import progress
 from app.prediction.predictor import Predictor
 
-# TensorFlow's operations round the last bit of a few pixels differently from OpenCV's, so single images may differ a little
-# more. A wrong channel order or resize would show in the mean.
-ENCODED_TOLERANCE = 0.02
-ENCODED_LARGEST = 0.1  # of a single image; a rotated image, or one in wrong colours, differs by more
 # MediaPipe has its own LiteRT, whose integer kernels may round differently. A wrong normalisation differs by far more.
 CLIENT_TOLERANCE = 0.02
 # LiteRT's own integer kernels round differently from XNNPACK's; single images differed by up to 0.03.
@@ -39,57 +34,46 @@ CLIENT_IMAGES = 32  # already at the input size, so that the client does not res
 
 GOLDEN_IMAGES = 10  # for an app's tests; see `app.exporting.golden`
 MOST_TIES = 0.05  # of the predictions: if more differ, they are not near ties, however close each may be
-UNREAD = "what TensorFlow's own decoders do not read"
 FLOAT_STEPS = 2  # spacings between float32 values by which sums in another order of rounding differ
 
 Tick = Callable[[int], None]
+PLAIN: Mapping[str, Any] = MappingProxyType({"plain": True})
 
 
-@dataclass
-class Verification:
-    """Result of verifying one file.
-
-    Attributes:
-        figures: its part of `parity.json`.
-        predictions: its predictions for the pixels, float32 (n, outputs); None if it cannot be run.
-        client_predictions: MediaPipe's probabilities for the image files, for files for phones.
-    """
-
-    figures: dict[str, Any]
-    predictions: np.ndarray | None = None
-    client_predictions: np.ndarray | None = None
-    failures: list[str] = field(default_factory=list)
+class Expected(Protocol):
+    """What is expected of a file; `app.exporting.formats.Format` is one."""
 
     @property
-    def passed(self) -> bool:
-        """Whether no failure was found."""
-        return not self.failures
+    def tolerance(self) -> float | None:
+        """Largest difference of a probability that rounding explains; None for a quantised file, whose accuracy counts."""
 
-    def leave_out(self, check: str, count: int, total: int, reason: str) -> None:
-        """Record how many of the test images a check leaves out, and why."""
-        if count:
-            left_out = {"check": check, "pictures": count, "of": total, "reason": reason}
-            self.figures.setdefault("left_out", []).append(left_out)
+    @property
+    def is_for_phones(self) -> bool:
+        """Whether LiteRT and MediaPipe Tasks must be able to load the file."""
+        ...
 
 
 def verify(
     path: Path,
-    export: Format,
+    export: Expected,
     images: EvaluationSet,
     *,
     max_drop: float,
     with_client: bool = True,
     more: Callable[[], EvaluationSet] | None = None,
+    read_as: Mapping[str, Any] = PLAIN,
 ) -> Verification:
     """Verify one exported file against the Keras model.
 
     Args:
         path: the file or folder.
-        export: its format.
+        export: its format, or what else is expected of it.
         images: images to compare on.
         max_drop: largest accuracy loss of a quantised file, in points (hundredths).
         with_client: also run MediaPipe Tasks if the file is for phones.
         more: returns additional images, which decide about a quantised file if `images` are too few.
+        read_as: arguments of `Predictor` for the file. By default it gets pixels as they are, whatever it says, so that a
+            wrong description of one of Graft's own files is found.
 
     Returns:
         The verification. A file that cannot be run is a failure with a reason, not an error.
@@ -122,17 +106,17 @@ def verify(
     started = time.perf_counter()
     try:
         with _bar(path, len(images) * (1 + with_client)) as tick:
-            with Predictor(path, plain=True) as model:
+            with Predictor(path, **read_as) as model:
                 verification.predictions = _predictions(model, images, tick)
                 verification.figures |= agreement(verification.predictions, images)
                 _check_predictions(verification, export, images, max_drop)
                 if verification.figures.get("within_chance") and more is not None:
                     _check_on_more(verification, model, more(), max_drop)
-                if path.is_dir():
-                    _check_encoded(verification, model, images)
+                if path.is_dir() and read_as is PLAIN:
+                    check_encoded(verification, model, images)
             if export.is_for_phones:
                 _check_operations(verification, path)
-                _check_without_xnnpack(verification, path, images)
+                _check_without_xnnpack(verification, path, images, read_as)
             if with_client:
                 _check_client(verification, path, images, max_drop, tick)
     except UsageError as error:
@@ -153,59 +137,18 @@ def _bar(path: Path, examples: int) -> Iterator[Tick]:
         yield stage.advance
 
 
-def agreement(predictions: np.ndarray, images: EvaluationSet) -> dict[str, Any]:
-    """Measure how far a file's predictions are from the Keras model's.
-
-    Args:
-        predictions: float32 (n, outputs).
-        images: the same n images.
-
-    Returns:
-        By the name of the task's score, which is `accuracy` for single-label: SCORE, `keras_SCORE` and `SCORE_drop`, all parts
-        of 1, and `SCORE_drop_ci95`; `top1_agreement`, the share of images with the same predicted class, near ties aside, and
-        `strict_top1_agreement`, including near ties, of `compared_answers`; `top5_agreement`, the share with the same five
-        likeliest classes, if there are more; `max_probability_difference` and `mean_probability_difference`, the maximum and
-        the mean over the images of each image's largest difference; `class_drops`, the loss of each class that loses, largest
-        first. `app.tasks.regression` describes the figures for numbers.
-
-    Examples:
-        >>> from data.image.transform import ImageTransform
-        >>> from data.loading import Loader
-        >>> from data.sources import open_source
-        >>> loader, keras = Loader(open_source("images"), ImageTransform(32, "stretch")), [[0.9, 0.1, 0.0], [0.3, 0.6, 0.1]]
-        >>> figures = agreement(np.array([[0.8, 0.2, 0], [0.6, 0.3, 0.1]]), EvaluationSet(loader, [0, 8], np.array(keras)))
-        >>> figures["top1_agreement"], round(figures["max_probability_difference"], 3)
-        (0.5, 0.3)
-        >>> figures["keras_accuracy"], figures["accuracy"]
-        (1.0, 0.5)
-    """
-    return _agreement(predictions, images, slice(None))
-
-
-def _agreement(predictions: np.ndarray, images: EvaluationSet, chosen: Any) -> dict[str, Any]:
-    """Compute `agreement` of the chosen images."""
-    return images.task.agreement(
-        predictions,
-        images.reference[chosen],
-        images.labels[chosen],
-        images.class_names,
-        images.thresholds,
-        images.spread,
-    )
-
-
 def _predictions(model: Predictor, images: EvaluationSet, tick: Tick) -> np.ndarray:
     parts = []
     for batch in images.batches():
         parts.append(model.predict(images.pixels(batch)))
         tick(len(batch))
-    predictions = np.concatenate(parts)
+    predictions = model.values(np.concatenate(parts))
     if predictions.shape != images.reference.shape:
         raise UsageError(f"gives answers of shape {predictions.shape}, not {images.reference.shape}")
     return predictions
 
 
-def _check_predictions(verification: Verification, export: Format, images: EvaluationSet, max_drop: float) -> None:
+def _check_predictions(verification: Verification, export: Expected, images: EvaluationSet, max_drop: float) -> None:
     assert verification.predictions is not None
     if export.tolerance is None:
         _check_drop(verification, images, max_drop)
@@ -279,13 +222,15 @@ def _check_operations(verification: Verification, path: Path) -> None:
     verification.figures |= {"min_runtime_version": minimum_runtime(model), "left_to_cpu": left_to_cpu(model)}
 
 
-def _check_without_xnnpack(verification: Verification, path: Path, images: EvaluationSet) -> None:
+def _check_without_xnnpack(
+    verification: Verification, path: Path, images: EvaluationSet, read_as: Mapping[str, Any]
+) -> None:
     """Apps may run LiteRT without XNNPACK, its default delegate: its own kernels must give nearly the same predictions."""
     assert verification.predictions is not None
     chosen, task = np.union1d(images.sample(CLIENT_IMAGES), images.sample(GOLDEN_IMAGES)), images.task
     try:
-        with Predictor(path, client="litert_plain", plain=True) as model:
-            plain = model.predict(images.pixels(chosen))
+        with Predictor(path, client="litert_plain", **read_as) as model:
+            plain = model.values(model.predict(images.pixels(chosen)))
     except UsageError as error:
         verification.failures.append(
             f"runs with XNNPACK only, LiteRT's default delegate; without it: {_named_shortly(error, path)}"
@@ -346,53 +291,6 @@ def _check_client_score(verification: Verification, images: EvaluationSet, max_d
         verification.failures.append(
             f"through MediaPipe Tasks it {_loss(figures, images, max_drop)}; at most {max_drop:g} allowed (--max-drop)"
         )
-
-
-def _check_encoded(verification: Verification, model: Predictor, images: EvaluationSet) -> None:
-    """The `encoded` signature must agree with the one that takes pixels, or refuse image files with a reason."""
-    predictions, refused = _encoded_predictions(model, images)
-    for reason, count in Counter(refused.values()).items():
-        verification.leave_out("the encoded signature", count, len(images), f"it refuses {reason}")
-    taken = [index for index in range(len(images)) if index not in refused]
-    verification.figures["encoded"] = {"pictures": len(taken), "refused": len(refused), "tolerance": ENCODED_TOLERANCE}
-    if not taken:
-        return
-    task = images.task
-    figures = _agreement(np.concatenate(predictions), images, taken)
-    largest, mean = (figures[name] for name in (task.difference, task.difference.replace("max", "mean")))
-    kept = (task.score, f"{task.score}_drop", task.difference, task.difference.replace("max", "mean"))
-    verification.figures["encoded"] |= {name: figures[name] for name in kept}
-    if mean > ENCODED_TOLERANCE:
-        verification.failures.append(f"its signature for image files differs by {mean:.2g} on average")
-    elif largest > ENCODED_LARGEST:
-        verification.failures.append(f"its signature for image files differs by {largest:.2g} for one of them")
-
-
-def _encoded_predictions(model: Predictor, images: EvaluationSet) -> tuple[list[np.ndarray], dict[int, str]]:
-    """Return the predictions for the accepted image files, in order, and the reasons for the refused ones, by position."""
-    predictions: list[np.ndarray] = []
-    refused: dict[int, str] = {}
-    for batch in images.batches():
-        files = images.encoded(batch)
-        with suppress(UsageError):  # one refused file fails the whole batch
-            predictions.append(model.predict_encoded(files, by_client=True))
-            continue
-        for index, file in zip(batch, files, strict=True):
-            try:
-                predictions.append(model.predict_encoded([file], by_client=True))
-            except UsageError as error:
-                refused[index] = _reason(error)
-                model.predict(images.pixels([0]))  # raises if the process has ended, which is not the file's fault
-                last = error
-    if not predictions and UNREAD in refused.values():
-        raise last
-    return predictions, refused
-
-
-def _reason(error: UsageError) -> str:
-    """Return why the signature refuses a file: its own words, or a fixed text for TensorFlow's decoders, which vary."""
-    _, refused, rest = str(error).partition(REFUSED)
-    return rest.partition(REFUSED_END)[0] if refused else UNREAD
 
 
 def _size(path: Path) -> int:

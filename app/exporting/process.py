@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,14 @@ from app.exporting.description import ModelDescription
 from app.exporting.inputs import ModelInput
 from app.interface.console import redirected_to
 from app.interface.errors import UsageError
+from models.lazy import LazyModule
+
+if TYPE_CHECKING:
+    import keras
+
+    from app.exporting import runtimes
+else:
+    runtimes = LazyModule("app.exporting.runtimes")
 
 _ROOT = Path(__file__).parents[2]  # where `python -m app...` finds the package
 
@@ -88,7 +96,7 @@ class ModelProcess:
         Raises:
             UsageError: the model cannot be run, or is not a classifier.
         """
-        return self._checked(self.ask("predict", pixels))
+        return _checked(self.ask("predict", pixels), self.file)
 
     def predict_encoded(self, images: Sequence[bytes], resize: str) -> np.ndarray:
         """Predict image files, which the client decodes, as float32 (n, outputs).
@@ -100,7 +108,7 @@ class ModelProcess:
         Raises:
             UsageError: as for `predict`, or the client decodes no images, or refuses one of them.
         """
-        return self._checked(self.ask("predict_encoded", (images, resize)))
+        return _checked(self.ask("predict_encoded", (images, resize)), self.file)
 
     def ask(self, method: str, argument: Any = None) -> Any:
         """Call a method of the runtime by name, or "peak_memory": peak memory of its process in bytes, None on Windows.
@@ -133,16 +141,51 @@ class ModelProcess:
             return f"the process that loaded it ended with code {code}"
         return f"the process that loaded it was ended by {signal.Signals(-code).name}"
 
-    def _checked(self, predictions: np.ndarray) -> np.ndarray:
-        if predictions.ndim != 2:
-            raise UsageError(
-                f"{self.file} is not a classifier: its predictions have shape {predictions.shape}, not (images, classes)"
-            )
-        if not np.isfinite(predictions).all():
-            raise UsageError(
-                f"{self.file} answers with what is not a number: its weights are damaged, so train or export it again"
-            )
-        return predictions
+
+def _checked(predictions: np.ndarray, file: Path) -> np.ndarray:
+    if predictions.ndim != 2:
+        raise UsageError(
+            f"{file} is not a classifier: its predictions have shape {predictions.shape}, not (images, classes)"
+        )
+    if not np.isfinite(predictions).all():
+        raise UsageError(
+            f"{file} answers with what is not a number: its weights are damaged, so train or export it again"
+        )
+    return predictions
+
+
+class ModelInMemory:
+    """A Keras model of this process, with the interface of `ModelProcess`."""
+
+    def __init__(self, model: keras.Model, *, image_size: int | None = None) -> None:
+        """Take the model.
+
+        Args:
+            model: takes RGB images, and has one output.
+            image_size: side of the images for a model that takes any size, in pixels.
+
+        Raises:
+            UsageError: the model does not take RGB images, has several outputs, or takes any size where
+                `image_size` is None.
+        """
+        self._runtime = runtimes.KerasRuntime.of(model, image_size)
+        self.file = Path(model.name)
+        self.input, self.output, self.says = self._runtime.input, self._runtime.output, self._runtime.says
+
+    def close(self) -> None:
+        """Do nothing: the model belongs to the caller."""
+
+    def predict(self, pixels: np.ndarray) -> np.ndarray:
+        """Predict pixels; see `ModelProcess.predict`."""
+        return _checked(self._runtime.predict(pixels), self.file)
+
+    def predict_encoded(self, images: Sequence[bytes], resize: str) -> np.ndarray:
+        """Raise `UsageError`: a Keras model does not decode images."""
+        raise UsageError(f"{self.file} takes pixels only; decode the images with `Predictor.load`")
+
+    def ask(self, method: str, argument: Any = None) -> Any:
+        """Call a method of the runtime by name."""
+        return getattr(self._runtime, method)(argument)
 
 
 _CLIENT_OF_SUFFIX = {".keras": "keras", ".tflite": "litert", ".lite": "litert", ".onnx": "onnxruntime"}

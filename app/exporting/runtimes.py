@@ -92,9 +92,18 @@ class KerasRuntime(PixelRuntime):
 
     def __init__(self, path: Path, threads: int, image_size: int | None = None) -> None:
         _limit_tensorflow(threads)
+        self._take(_load_keras(path), path, image_size)
+
+    @classmethod
+    def of(cls, model: keras.Model, image_size: int | None = None) -> KerasRuntime:
+        """Return the runtime of a model in this process."""
+        runtime = cls.__new__(cls)
+        runtime._take(model, Path(model.name), image_size)
+        return runtime
+
+    def _take(self, context: keras.Model, path: Path, image_size: int | None) -> None:
         import tensorflow as tf
 
-        context = _load_keras(path)
         given = _single(getattr(context, "inputs", None) or (), path, "input")
         _single(context.outputs, path, "output")
         self.input = model_input(given.shape, given.dtype, path, image_size)

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from app.exporting.description import ModelDescription
-from app.exporting.process import ModelProcess
+from app.exporting.process import ModelInMemory, ModelProcess
 from app.interface.errors import UsageError
 from app.prediction.descriptions import BESIDE, beside, given_by_user, is_run, of_run, run_of
 from app.prediction.interpretation import Interpretation, interpret
@@ -19,6 +20,9 @@ from data.image.decoding import decode
 from data.image.preparing import Preparation
 from data.image.rectangles import load_to_size
 from models.heads import NUMBERS
+
+if TYPE_CHECKING:
+    import keras
 
 _IDENTIFIERS = ("/m/", "/g/")  # of Google's Knowledge Graph, which some files have in place of names
 
@@ -56,7 +60,7 @@ class Predictor:
 
     def __init__(
         self,
-        model: Run | Path | str,
+        model: Run | Path | str | keras.Model,
         *,
         client: str | None = None,
         threads: int | None = None,
@@ -74,7 +78,8 @@ class Predictor:
         """Load the file.
 
         Args:
-            model: a run or its folder, a `.keras`, `.tflite` or `.onnx` file, or a SavedModel folder.
+            model: a run or its folder, a `.keras`, `.tflite` or `.onnx` file, or a SavedModel folder; or a Keras model, which
+                stays in this process.
             client: runtime of the file, a key of `app.exporting.runtimes.CLIENTS`; None for the default of its kind.
             threads: threads of the client; None for one per processor.
             image_size: side of the images, in pixels, for a file that takes any size; ignored by other files.
@@ -92,12 +97,17 @@ class Predictor:
         Raises:
             UsageError: the model or label file does not exist, or the model cannot be loaded or does not take RGB images.
         """
-        path = model.path if isinstance(model, Run) else Path(model).expanduser()
-        run = Run.open(str(path)) if is_run(path) else None
-        self.file = path if run is None else run.require(run.model)
         self._locale, self._plain = locale, plain
         self._given = given_by_user(labels, mean, std, task=task, resize=resize, background=background, levels=levels)
-        self.process = ModelProcess(self.file, client, threads=threads, image_size=image_size)
+        self.process: ModelProcess | ModelInMemory
+        if isinstance(model, Run | Path | str):
+            path = model.path if isinstance(model, Run) else Path(model).expanduser()
+            run = Run.open(str(path)) if is_run(path) else None
+            file = path if run is None else run.require(run.model)
+            self.process = ModelProcess(file, client, threads=threads, image_size=image_size)
+        else:
+            self.process = ModelInMemory(model, image_size=image_size)
+        self.file = self.process.file
         try:
             if plain and self.size is not None:
                 self.process.ask("take_plain_pixels")
@@ -126,6 +136,8 @@ class Predictor:
         """
         if self._plain:
             return self._given
+        if isinstance(self.process, ModelInMemory):
+            return self._given.over(self.process.says)
         run, says = run_of(self.file), self.process.says
         known = self._given if run is None else self._given.over(of_run(run))
         return known.over(says).over(ModelDescription() if run else beside(self.file, known.names, says.names))
@@ -220,6 +232,14 @@ class Predictor:
         predictions = interpret(outputs, self.about, end=self.process.ask("end"), gives_numbers=gives_numbers)
         names, notes = self._shown_names(predictions.names)
         return replace(predictions, names=names, notes=(*self._notes(), *notes, *predictions.notes))
+
+    def values(self, outputs: np.ndarray) -> np.ndarray:
+        """Return probabilities or numbers from outputs of `predict`, for all images at once; with `plain`, the outputs.
+
+        Args:
+            outputs: float32 (n, outputs).
+        """
+        return outputs if self._plain else self.interpret(outputs).values.astype(np.float32)
 
     def latencies(self, seconds: float) -> np.ndarray:
         """Time the predictions for single images of noise, one after another, after a warm-up.

@@ -66,6 +66,11 @@ VERBS: dict[str, Verb] = {
         "ExportConfig",
         "app.verbs.export.export",
     ),
+    "verify": Verb(
+        "Check that model files answer as their original does, whoever made them.",
+        "VerifyConfig",
+        "app.verbs.verify.verify",
+    ),
     "audit": Verb(
         "Find what is wrong with labelled images before you train.",
         "AuditConfig",
