@@ -24,7 +24,7 @@ QUICK = [TINY_SPEC, *(BACKBONES[name] for name in ("efficientnet_lite0", "vgg16"
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("spec", QUICK, ids=lambda spec: spec.name)
 def test_from_pixels_to_logits(spec: BackboneSpec, head: str) -> None:
-    model = build_model(spec, num_classes=5, image_size=32, head=head)
+    model = build_model(spec, num_classes=5, image_size=32, head=head, weights="none")
     assert model.input_shape == (None, 32, 32, 3)
     assert model.output_shape == (None, 5)
     assert model.layers[-1].name == "logits" and model.layers[-1].activation is keras.activations.linear
@@ -38,18 +38,23 @@ def test_from_pixels_to_logits(spec: BackboneSpec, head: str) -> None:
 
 
 def test_native_size_unless_asked() -> None:
-    assert build_model(BACKBONES["mobilenet_v3_small"], num_classes=2).input_shape == (None, 224, 224, 3)
+    assert build_model(BACKBONES["mobilenet_v3_small"], num_classes=2, weights="none").input_shape == (
+        None,
+        224,
+        224,
+        3,
+    )
 
 
 def test_a_size_that_the_backbone_cannot_take() -> None:
     with pytest.raises(ModelError, match="tiny cannot take images of 7 pixels; its smallest size is 8"):
-        build_model(TINY_SPEC, num_classes=2, image_size=7)
+        build_model(TINY_SPEC, num_classes=2, image_size=7, weights="none")
 
 
 @pytest.mark.parametrize("head", HEADS)
 def test_the_seed_decides_the_head(head: str) -> None:
     def kernels(seed: int) -> list[np.ndarray]:
-        model = build_model(TINY_SPEC, num_classes=3, head=head, seed=seed)
+        model = build_model(TINY_SPEC, num_classes=3, head=head, seed=seed, weights="none")
         return [layer.get_weights()[0] for layer in model.layers if isinstance(layer, keras.layers.Dense)]
 
     for first, again, other in zip(kernels(1), kernels(1), kernels(2), strict=True):
@@ -59,7 +64,7 @@ def test_the_seed_decides_the_head(head: str) -> None:
 
 @pytest.mark.parametrize("head", HEADS)
 def test_dropout_works_in_training_only(head: str) -> None:
-    model = build_model(TINY_SPEC, num_classes=3, head=head, dropout=0.5)
+    model = build_model(TINY_SPEC, num_classes=3, head=head, dropout=0.5, weights="none")
     model.get_layer(BACKBONE_LAYER).trainable = False  # BatchNormalization aside
     assert model.get_layer("head_dropout").rate == 0.5
     np.testing.assert_array_equal(model(PIXELS, training=False), model(PIXELS, training=False))
@@ -68,7 +73,7 @@ def test_dropout_works_in_training_only(head: str) -> None:
 
 
 def test_reseeding_repeats_what_is_random() -> None:
-    model = build_model(TINY_SPEC, num_classes=3, dropout=0.5)
+    model = build_model(TINY_SPEC, num_classes=3, dropout=0.5, weights="none")
     model.get_layer(BACKBONE_LAYER).trainable = False
 
     def predictions(seed: int) -> np.ndarray:
@@ -81,7 +86,7 @@ def test_reseeding_repeats_what_is_random() -> None:
 
 
 def test_probabilities_share_the_weights() -> None:
-    model = build_model(TINY_SPEC, num_classes=4)
+    model = build_model(TINY_SPEC, num_classes=4, weights="none")
     predictor = with_predictions(model)
     expected = keras.ops.softmax(model(PIXELS))
     np.testing.assert_allclose(predictor(PIXELS), expected, atol=1e-6)
@@ -93,7 +98,7 @@ def test_probabilities_share_the_weights() -> None:
 
 @pytest.mark.parametrize("head", HEADS)
 def test_a_saved_model_reloads_with_equal_outputs(head: str, tmp_path: Path) -> None:
-    model = build_model(BACKBONES["efficientnet_lite0"], num_classes=3, image_size=32, head=head)
+    model = build_model(BACKBONES["efficientnet_lite0"], num_classes=3, image_size=32, head=head, weights="none")
     model.save(tmp_path / "model.keras")
     loaded = load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(loaded(PIXELS), model(PIXELS), rtol=1e-5, atol=1e-5)

@@ -19,7 +19,7 @@ STATISTICS = ("moving_mean", "moving_variance")
 
 @pytest.fixture
 def model() -> keras.Model:
-    return build_model(TINY_SPEC, num_classes=3, dropout=0.0)
+    return build_model(TINY_SPEC, num_classes=3, dropout=0.0, weights="none")
 
 
 def moved_by_fit(model: keras.Model) -> set[str]:
@@ -63,7 +63,7 @@ def test_frozen_means_frozen(model: keras.Model) -> None:
 @pytest.mark.parametrize("last", [1, 2, 3, 99])
 def test_the_last_blocks_train_and_nothing_below(last: int, batch_norm: bool, model: keras.Model) -> None:
     freeze(model)
-    boundary = unfreeze_blocks(model, TINY_SPEC, last, train_batch_norm=batch_norm)
+    boundary = unfreeze_blocks(model, last, backbone=TINY_SPEC, train_batch_norm=batch_norm)
     first = max(0, 3 - last)
     assert boundary == (f"block{first}_conv")
     expected = set.union(*(block(number, batch_norm=batch_norm) for number in range(first, 3)))
@@ -78,20 +78,20 @@ def test_training_begins_at_the_layer_named(batch_norm: bool, model: keras.Model
 
 
 def test_freezing_again_freezes(model: keras.Model) -> None:
-    unfreeze_blocks(model, TINY_SPEC, 3, train_batch_norm=True)
+    unfreeze_blocks(model, 3, backbone=TINY_SPEC, train_batch_norm=True)
     assert moved_by_fit(model) > HEAD
     freeze(model)
     assert moved_by_fit(model) == HEAD
 
 
 def test_a_boundary_can_move_up_again(model: keras.Model) -> None:
-    unfreeze_blocks(model, TINY_SPEC, 3, train_batch_norm=True)
-    unfreeze_blocks(model, TINY_SPEC, 1)
+    unfreeze_blocks(model, 3, backbone=TINY_SPEC, train_batch_norm=True)
+    unfreeze_blocks(model, 1, backbone=TINY_SPEC)
     assert moved_by_fit(model) == HEAD | block(2, batch_norm=False)
 
 
 def test_the_head_s_own_normalization_always_trains() -> None:
-    model = build_model(TINY_SPEC, num_classes=3, head="mlp", dropout=0.0)
+    model = build_model(TINY_SPEC, num_classes=3, head="mlp", dropout=0.0, weights="none")
     freeze(model)
     moved = moved_by_fit(model)
     assert {f"head_normalization/{name}" for name in STATISTICS} <= moved
@@ -105,8 +105,8 @@ def test_an_unknown_layer_is_named(model: keras.Model) -> None:
 
 def test_the_default_backbone_with_the_default_policy() -> None:
     spec = BACKBONES["efficientnet_lite0"]
-    model = build_model(spec, num_classes=3, image_size=32, dropout=0.0)
-    boundary = unfreeze_blocks(model, spec, 2)
+    model = build_model(spec, num_classes=3, image_size=32, dropout=0.0, weights="none")
+    boundary = unfreeze_blocks(model, 2, backbone=spec)
     names = [layer.name for layer in model.get_layer(BACKBONE_LAYER).layers]
     above = set(names[names.index(boundary) :])
     moved = moved_by_fit(model) - HEAD
@@ -123,7 +123,7 @@ def test_the_default_backbone_with_the_default_policy() -> None:
     "name", ["efficientnet_lite0", "mobilenet", "mobilenet_v2", "mobilenet_v3_small", "vgg16", "resnet50_v2"]
 )
 def test_blocks_cover_every_weight_once(name: str) -> None:
-    model = build_model(BACKBONES[name], num_classes=2, image_size=32)
+    model = build_model(BACKBONES[name], num_classes=2, image_size=32, weights="none")
     blocks = blocks_of(model, BACKBONES[name])
     assert len(blocks) >= 4
     assert all(any(layer.weights for layer in layers) for layers in blocks)

@@ -98,8 +98,12 @@ class BackboneSpec:
             weights: from `resolve_weights`.
 
         Raises:
-            ModelError: too small, or not the only size that the pretrained weights work at.
+            ModelError: not a whole number, too small, or not the only size that the pretrained weights work at.
         """
+        if not isinstance(image_size, int):
+            raise ModelError(
+                f"the image size is a whole number of pixels, such as {self.image_size}, not {image_size!r}"
+            )
         if image_size < self.min_image_size:
             raise ModelError(
                 f"{self.name} cannot take images of {image_size} pixels; its smallest size is {self.min_image_size}, "

@@ -89,6 +89,6 @@ def _unfreezing(plan: Plan, spec: BackboneSpec, unfrozen: int | str) -> Callable
         if isinstance(unfrozen, str):
             unfreeze_from(model, unfrozen, train_batch_norm=plan.train_batch_norm)
         else:
-            unfreeze_blocks(model, spec, unfrozen, train_batch_norm=plan.train_batch_norm)
+            unfreeze_blocks(model, unfrozen, backbone=spec, train_batch_norm=plan.train_batch_norm)
 
     return trainable
