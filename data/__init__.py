@@ -16,16 +16,31 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from data.datasets import Datasets, load
     from data.errors import DataError
+    from data.examples import Examples
+    from data.labels import MultiLabel, Regression, SingleLabel
     from data.sources.options import SourceOptions
 
 _MODULES = {
     "DataError": "data.errors",
     "Datasets": "data.datasets",
+    "Examples": "data.examples",
+    "MultiLabel": "data.labels",
+    "Regression": "data.labels",
+    "SingleLabel": "data.labels",
     "SourceOptions": "data.sources.options",
     "load": "data.datasets",
 }
 
-__all__ = ["DataError", "Datasets", "SourceOptions", "load"]
+__all__ = [
+    "DataError",
+    "Datasets",
+    "Examples",
+    "MultiLabel",
+    "Regression",
+    "SingleLabel",
+    "SourceOptions",
+    "load",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -38,12 +39,39 @@ def test_from_pixels_to_logits(spec: BackboneSpec, head: str) -> None:
 
 
 def test_native_size_unless_asked() -> None:
-    assert build_model(BACKBONES["mobilenet_v3_small"], num_classes=2, weights="none").input_shape == (
-        None,
-        224,
-        224,
-        3,
-    )
+    model = build_model("mobilenet_v3_small", num_classes=2, weights="none")
+    assert model.input_shape == (None, 224, 224, 3)
+
+
+def test_pretrained_unless_asked() -> None:
+    def weights(given: str | None) -> list[np.ndarray]:
+        model = build_model("efficientnet_lite0", num_classes=2, image_size=32, weights=given)
+        return model.get_layer(BACKBONE_LAYER).get_weights()
+
+    pretrained = BACKBONES["efficientnet_lite0"].builder(image_size=32, weights="imagenet").get_weights()
+    assert all(np.array_equal(one, other) for one, other in zip(weights(None), pretrained, strict=True))
+    assert not np.array_equal(weights("none")[0], pretrained[0])
+    with pytest.raises(ModelError, match="tiny has no pretrained weights"):
+        build_model(TINY_SPEC, num_classes=2)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"backbone": "mobilnet_v2"}, "unknown backbone 'mobilnet_v2'.* Did you mean mobilenet_v2"),
+        ({"head": "deep"}, "there is no head 'deep'; choose from linear, mlp"),
+        ({"task": "both"}, "there is no task 'both'; choose from single_label, multi_label, regression"),
+        ({"num_classes": 0}, "num_classes must be a whole number above 0, not 0"),
+        ({"num_classes": ["a", "b"]}, r"num_classes must be a whole number above 0, not \['a', 'b'\]"),
+        ({"dropout": 1}, "dropout must be from 0 to below 1, not 1"),
+        ({"image_size": "96"}, "the image size is a whole number of pixels, such as 32, not '96'"),
+        ({"weights": "nowhere.h5"}, "there are no weights 'nowhere.h5' for tiny: neither a file nor one of none"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_built_is_one_sentence(options: dict[str, Any], text: str) -> None:
+    with pytest.raises(ModelError, match=text):
+        build_model(**{"backbone": TINY_SPEC, "num_classes": 2, "weights": "none"} | options)
 
 
 def test_a_size_that_the_backbone_cannot_take() -> None:
