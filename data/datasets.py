@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import os
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -71,8 +72,9 @@ def load(
     batch_size: int = 32,
     labels: str = ONE_HOT,
     augment: str = "none",
-    validation: str | None = None,
-    test: str | None = None,
+    flip: bool = True,
+    validation: str | os.PathLike[str] | None = None,
+    test: str | os.PathLike[str] | None = None,
     validation_fraction: float = 0.15,
     test_fraction: float = 0.15,
     seed: int = 0,
@@ -95,6 +97,7 @@ def load(
         batch_size: images per batch; the last batch of a split may be smaller.
         labels: "onehot", or "integer" for the position in `class_names`. Both are for one class per image.
         augment: how strongly training images vary: a key of `data.image.augmentation.AUGMENTATIONS`.
+        flip: whether an augmentation may mirror images left to right.
         validation: another SOURCE, whose images are all for validation.
         test: another SOURCE, whose images are all for the test.
         validation_fraction: of each class, in (0, 1), where neither the source nor `validation` says which images.
@@ -134,41 +137,24 @@ def load(
     _require(
         isinstance(source, str | os.PathLike), f"the source is a path or a text such as 'sample:digits', not {source!r}"
     )
-    _check_choice("resize", resize, RESIZES)
     _check_choice("labels", labels, (ONE_HOT, INTEGER))
-    _check_choice("augment", augment, AUGMENTATIONS)
-    for name, count, least in (("image_size", image_size, 1), ("batch_size", batch_size, 1), ("seed", seed, 0)):
-        _require(
-            isinstance(count, int) and count >= least,
-            f"{name} must be a whole number from {least} up, not {count!r}",
-        )
+    _check_counts(batch_size=(batch_size, 1), seed=(seed, 0))
     _check_fractions(validation_fraction, test_fraction)
-    options = replace(
-        options,
-        validation=validation or options.validation,
-        test=test or options.test,
-        skip_unreadable=skip_unreadable or options.skip_unreadable,
-    )
+    transform = _transform(image_size, resize, augment, flip)
+    others = {"validation": validation, "test": test}
+    named: dict[str, Any] = {split: os.fspath(other) for split, other in others.items() if other is not None}
+    options = replace(options, **named, skip_unreadable=skip_unreadable or options.skip_unreadable)
     examples, notes = _open(os.fspath(source), options, Preparation.parse(background, levels))
     if not allow_leakage:
         _refuse_leakage(examples)
-    examples, splits = choose_splits(
-        examples, validation_fraction=validation_fraction, test_fraction=test_fraction, seed=seed
-    )
     _require(
         labels == ONE_HOT or examples.labels.exclusive,
         f"{source} is {examples.task}, whose labels are vectors; leave out labels={labels!r}",
     )
-    loader = Loader(examples, ImageTransform(image_size, resize, AUGMENTATIONS[augment]))
-    members = split_indices(splits)
-    loader.keep(members["validation"])
-    if not loader.transform.is_augmented:
-        loader.keep(members["train"])
-    batches = {
-        "train": shuffled_batches(loader, members["train"], batch_size, seed=seed),
-        "validation": evaluation_batches(loader, members["validation"], batch_size),
-        "test": evaluation_batches(loader, members["test"], batch_size),
-    }
+    examples, splits = choose_splits(
+        examples, validation_fraction=validation_fraction, test_fraction=test_fraction, seed=seed
+    )
+    batches = _batches(Loader(examples, transform), split_indices(splits), batch_size, seed)
     return Datasets(
         **{split: _labelled(those, examples.labels, labels) for split, those in batches.items()},
         class_names=examples.class_names,
@@ -177,6 +163,14 @@ def load(
         examples=examples,
         splits=splits,
     )
+
+
+def _transform(image_size: int, resize: str, augment: str, flip: bool) -> ImageTransform:
+    _check_counts(image_size=(image_size, 1))
+    _check_choice("resize", resize, RESIZES)
+    _check_choice("augment", augment, AUGMENTATIONS)
+    augmentation = AUGMENTATIONS[augment]
+    return ImageTransform(image_size, resize, augmentation if flip else augmentation.without_flip())
 
 
 def _open(source: str, options: SourceOptions, preparation: Preparation) -> tuple[Examples, tuple[str, ...]]:
@@ -205,6 +199,20 @@ def _refuse_leakage(examples: Examples) -> None:
         raise DataError(f"{leakage}; remove such images, which 'audit' lists, or pass allow_leakage=True")
 
 
+def _batches(
+    loader: Loader, members: Mapping[str, np.ndarray], batch_size: int, seed: int
+) -> dict[str, tf.data.Dataset]:
+    """Return batches of (pixels, indices) of each split."""
+    loader.keep(members["validation"])
+    if not loader.transform.is_augmented:
+        loader.keep(members["train"])
+    return {
+        "train": shuffled_batches(loader, members["train"], batch_size, seed=seed),
+        "validation": evaluation_batches(loader, members["validation"], batch_size),
+        "test": evaluation_batches(loader, members["test"], batch_size),
+    }
+
+
 def _labelled(batches: tf.data.Dataset, labels: Labels, form: str) -> tf.data.Dataset:
     """Put the label of each image in the place of its index."""
     every = tf.constant(labels.array)
@@ -215,6 +223,13 @@ def _labelled(batches: tf.data.Dataset, labels: Labels, form: str) -> tf.data.Da
         return pixels, tf.one_hot(found, len(labels.names)) if one_hot else found
 
     return batches.map(of_batch)
+
+
+def _check_counts(**counts: tuple[int, int]) -> None:
+    """Check numbers that are given with the least that each may be."""
+    for name, (count, least) in counts.items():
+        whole = isinstance(count, int) and count >= least
+        _require(whole, f"{name} must be a whole number from {least} up, not {count!r}")
 
 
 def _check_fractions(validation: float, test: float) -> None:

@@ -22,6 +22,7 @@ from app.config import TrainConfig, make_config
 from app.interface.sources import open_readable
 from app.job.splits import choose_splits
 from data.examples import SPLITS
+from data.image.augmentation import AUGMENTATIONS, Augmentation
 from data.image.resizing import load_pixels
 from data.splits import write_splits
 from tests.images import coloured, encode, write_folder
@@ -70,7 +71,7 @@ def test_the_splits_are_those_that_train_chooses(options: dict[str, Any], fruit:
     config = make_config(TrainConfig, source=str(fruit), **given)
     examples, _ = open_readable(str(fruit), config.source_options, skip_unreadable=False)
     examples, splits = choose_splits(examples, config)
-    images = data.load(fruit, image_size=16, **given)
+    images = data.load(fruit, image_size=16, **options | {name: other[name] for name in other if name in options})
     assert write_splits(images.examples, images.splits) == write_splits(examples, splits)
 
 
@@ -117,6 +118,17 @@ def test_augmentation_is_of_train_only_and_new_in_each_epoch(fruit: Path) -> Non
     assert first.min() >= 0 and first.max() <= 255
     # Noise keeps no two views of an image alike.
     assert not {image.tobytes() for image in first} & {image.tobytes() for image in second}
+
+
+def test_views_may_be_without_mirroring(fruit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(AUGMENTATIONS, "mirror", Augmentation(flip=True))
+    plain, mirrored, unmirrored = (
+        pixels_of(data.load(fruit, image_size=16, augment=augment, flip=flip).train)
+        for augment, flip in (("none", True), ("mirror", True), ("mirror", False))
+    )
+    np.testing.assert_array_equal(unmirrored, plain)
+    turned = [np.array_equal(one, other[:, ::-1]) for one, other in zip(mirrored, plain, strict=True)]
+    assert 0 < sum(turned) < len(plain)
 
 
 def test_several_labels_are_vectors(tmp_path: Path) -> None:
