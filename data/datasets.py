@@ -32,7 +32,7 @@ from data.remarks import (
     describe_repeated,
     describe_spellings,
 )
-from data.sources import DEFAULTS, open_source
+from data.sources import open_source
 from data.sources.options import SourceOptions
 from data.splits import split_indices
 
@@ -82,7 +82,7 @@ def load(
     allow_leakage: bool = False,
     background: str | None = None,
     levels: str | None = None,
-    options: SourceOptions = DEFAULTS,
+    options: SourceOptions | None = None,
 ) -> Datasets:
     """Load a source for `model.fit`: the splits that `train` makes of it, as `tf.data.Dataset`s.
 
@@ -107,7 +107,7 @@ def load(
         allow_leakage: accept a source whose own splits have images in common.
         background: colour behind transparent parts of images, such as "white"; None drops the transparency.
         levels: values of black and white in images of more than 8 bits, such as "0-4095"; None keeps the high byte.
-        options: the rest of what may be said about a source, such as the columns of a list.
+        options: the rest of what may be said about a source, such as the columns of a list; None for nothing more.
 
     Returns:
         Datasets of (pixels, labels), of known cardinality. Pixels are RGB, float32 (batch, image_size, image_size, 3) in
@@ -118,8 +118,8 @@ def load(
         DataError: the source cannot be used, or an argument is out of range; the message names the fix.
 
     Warns:
-        UserWarning: images that are left out, that show the same as others, or that show hardly anything once decoded, and
-            classes that differ in their spelling only.
+        UserWarning: images that are left out, that show the same as others, or that show hardly anything once decoded,
+            classes that differ in their spelling only, and weights of images, which are not in the batches.
 
     Examples:
         >>> images = load("images", image_size=32, batch_size=8)
@@ -143,6 +143,7 @@ def load(
     transform = _transform(image_size, resize, augment, flip)
     others = {"validation": validation, "test": test}
     named: dict[str, Any] = {split: os.fspath(other) for split, other in others.items() if other is not None}
+    options = options or SourceOptions()
     options = replace(options, **named, skip_unreadable=skip_unreadable or options.skip_unreadable)
     examples, notes = _open(os.fspath(source), options, Preparation.parse(background, levels))
     if not allow_leakage:
@@ -187,6 +188,8 @@ def _open(source: str, options: SourceOptions, preparation: Preparation) -> tupl
     repeated = describe_repeated(readable)
     if repeated:
         doubts.append(f"{repeated}; 'audit' tells more.")
+    if readable.weights is not None:
+        doubts.append("The weights of the images are not in the batches; they are in `examples.weights`.")
     for doubt in (*doubts, *describe_lost(readable, statistics)):
         warnings.warn(doubt, stacklevel=3)  # names the line that calls `load`
     notes = (*every.notes, describe_found(readable, readable.source), describe_ignored(every))

@@ -170,6 +170,13 @@ def test_what_train_warns_of(fruit: Path, tmp_path: Path) -> None:
         data.load(fruit, image_size=8)
 
 
+def test_weights_are_not_dropped_silently(tmp_path: Path) -> None:
+    path = write_list(tmp_path, "path,label,weight", ["{},red,1", "{},green,2"] * 8)
+    with pytest.warns(UserWarning, match="weights of the images are not in the batches; they are in `examples"):
+        images = data.load(path, image_size=8)
+    assert images.examples.weights is not None and len(next(iter(images.train))) == 2
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [
