@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -151,10 +153,49 @@ def training_batches(
         >>> [numbers.numpy().tolist() for _, numbers in resumed]
         [[2, 1, 0, 3]]
     """
+    epochs_to_come = tf.data.Dataset.range(first_epoch, epochs)
+    return _by_epoch(epochs_to_come, loader, indices, batch_size, seed)
+
+
+def shuffled_batches(loader: Loader, indices: Indices, batch_size: int, *, seed: int) -> tf.data.Dataset:
+    """Return the batches of one epoch, which are those of another epoch each time they are enumerated.
+
+    The first enumeration is epoch 0 of `training_batches`, the next one epoch 1, and so on.
+
+    Args:
+        loader: of the images.
+        indices: which images.
+        batch_size: images per batch.
+        seed: from 0.
+
+    Returns:
+        Batches as from `batches`, of known cardinality: `ceil(len(indices) / batch_size)`.
+
+    Examples:
+        >>> from data.image.transform import ImageTransform
+        >>> from data.sources import open_source
+        >>> loader = Loader(open_source("images"), ImageTransform(image_size=8, resize="crop"))
+        >>> train = shuffled_batches(loader, range(4), 4, seed=0)
+        >>> [numbers.numpy().tolist() for _ in range(3) for _, numbers in train]
+        [[2, 0, 1, 3], [3, 0, 2, 1], [2, 1, 0, 3]]
+        >>> int(train.cardinality())
+        1
+    """
+    count = itertools.count()
+    this_epoch = tf.data.Dataset.range(1).map(
+        lambda _: tf.ensure_shape(tf.numpy_function(lambda: np.int64(next(count)), [], tf.int64), ())
+    )
+    shuffled = _by_epoch(this_epoch, loader, indices, batch_size, seed)
+    return shuffled.apply(tf.data.experimental.assert_cardinality(math.ceil(len(indices) / batch_size)))
+
+
+def _by_epoch(epochs: tf.data.Dataset, loader: Loader, indices: Indices, batch_size: int, seed: int) -> tf.data.Dataset:
+    """Return the batches of one epoch after another; `epochs` holds their numbers, int64."""
     members = np.asarray(indices, dtype=np.int64)
 
     def view(index: np.int64, epoch: np.int64) -> np.ndarray:
-        return loader.views(int(index), [(seed, int(epoch), int(index))])[0]
+        augmented = loader.transform.is_augmented
+        return loader.views(int(index), [(seed, int(epoch), int(index)) if augmented else None])[0]
 
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         order = tf.numpy_function(
@@ -162,4 +203,4 @@ def training_batches(
         )
         return batches(loader, tf.ensure_shape(order, members.shape), batch_size, view, epoch)
 
-    return tf.data.Dataset.range(first_epoch, epochs).flat_map(one_epoch).prefetch(2).with_options(UNTUNED)
+    return epochs.flat_map(one_epoch).prefetch(2).with_options(UNTUNED)

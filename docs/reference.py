@@ -125,10 +125,12 @@ def _row(one: Keyword) -> str:
     return f"| `{one.name}` | `{_cell(_accepted(one))}` | `{_value(one.default)}` | {_cell(one.text)} |\n"
 
 
-def _function(function: Callable[..., Any], name: str) -> str:
-    if not callable(function):
-        return f"### `{name}`\n"
-    return f"### `{name}{_signature(function)}`\n\n{_sections(inspect.getdoc(function) or '')}"
+def _function(function: Any, name: str) -> str:
+    if isinstance(function, dict):
+        return f"### `{name}`\n\nA table of rows by name; a program can [add rows](extending.md).\n"
+    is_error = isinstance(function, type) and issubclass(function, Exception)
+    signature = "" if is_error else _signature(function)
+    return f"### `{name}{signature}`\n\n{_sections(inspect.getdoc(function) or '')}"
 
 
 def _class(kind: type) -> str:
@@ -166,7 +168,7 @@ def _sections(docstring: str) -> str:
         if block and (not stripped or not line.startswith("    ")):
             lines.append("```")
             block = False
-        if re.fullmatch(r"(Args|Attributes|Returns|Raises|Examples):", line):
+        if re.fullmatch(r"(Args|Attributes|Returns|Raises|Warns|Examples):", line):
             section = line[:-1]
             lines += [f"**{section}**", ""]
         elif not line.startswith("    ") or not section:
@@ -178,11 +180,11 @@ def _sections(docstring: str) -> str:
                 lines.append("```pycon")
                 block = True
             lines.append(line[4:])
-        elif re.match(r"    \S", line) and section in ("Args", "Attributes", "Raises") and ": " in line:
+        elif re.match(r"    \S", line) and section in ("Args", "Attributes", "Raises", "Warns") and ": " in line:
             name, _, text = stripped.partition(": ")
             lines.append(f"- `{name}`: {text}")
         else:
-            lines.append(f"  {stripped}" if section in ("Args", "Attributes", "Raises") else stripped)
+            lines.append(f"  {stripped}" if section in ("Args", "Attributes", "Raises", "Warns") else stripped)
     return "\n".join(lines).rstrip() + "\n"
 
 

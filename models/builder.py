@@ -10,14 +10,16 @@ from typing import Any
 import keras
 
 import models.backbones.tf_hub  # noqa: F401 - registers its layer, which a saved model may hold
+from models.backbones import find_backbone
 from models.backbones.spec import BackboneSpec
 from models.errors import ModelError
 from models.heads import HEADS, OUTPUTS, output_of
+from models.identity import model_name
 from models.scaling import apply_scaling
 
 
 def build_model(
-    spec: BackboneSpec,
+    backbone: str | BackboneSpec,
     *,
     num_classes: int,
     image_size: int | None = None,
@@ -27,15 +29,19 @@ def build_model(
     dropout: float = 0.3,
     seed: int = 0,
 ) -> keras.Model:
-    """Build a model on a backbone.
+    """Build a model with a new head on a pretrained backbone.
+
+    All of it trains until `models.freeze` or `models.unfreeze_blocks` says otherwise. For probabilities in place of logits,
+    see `models.with_predictions`.
 
     Args:
-        spec: the backbone, from `models.backbones.find_backbone`.
+        backbone: a key of `models.BACKBONES`, `hub:HANDLE` for a model of TF Hub, or a row of your own.
         num_classes: number of classes, or of numbers.
         image_size: side of the square input, in pixels; None for the backbone's native size.
-        weights: of the backbone, from `spec.resolve_weights`; None for random weights.
+        weights: of the backbone: None for its own pretrained weights, "none" for random weights, a name from the row's
+            `weights`, or the path of a local weights file.
         task: a key of `models.heads.OUTPUTS`.
-        head: a key of `models.heads.HEADS`.
+        head: a key of `models.HEADS`.
         dropout: rate of the head's dropout, in [0, 1).
         seed: of the head's initial weights and dropout.
 
@@ -44,23 +50,36 @@ def build_model(
         (batch, num_classes). The backbone is its layer `backbone`.
 
     Raises:
-        ModelError: the image size or the weights do not fit the backbone.
+        ModelError: there is no such backbone, task or head, the image size or the weights do not fit the backbone, or a
+            number is out of range.
 
     Examples:
-        >>> from models.backbones import find_backbone
-        >>> build_model(find_backbone("mobilenet_v3_small"), num_classes=3, image_size=32).output_shape
+        >>> build_model("mobilenet_v3_small", num_classes=3, image_size=32, weights="none").output_shape
         (None, 3)
-        >>> build_model(find_backbone("mobilenet_v3_small"), num_classes=3, image_size=16)
+        >>> build_model("mobilenet_v3_small", num_classes=3, image_size=16)
         Traceback (most recent call last):
         models.errors.ModelError: mobilenet_v3_small cannot take images of 16 pixels; its smallest size is 32, ...
     """
-    image_size = image_size or spec.image_size
+    _check_head(num_classes, task, head, dropout)
+    spec = find_backbone(backbone) if isinstance(backbone, str) else backbone
+    image_size = spec.image_size if image_size is None else image_size
+    weights = spec.resolve_weights(weights)
     spec.check(image_size=image_size, weights=weights)
     pixels = keras.Input((image_size, image_size, 3), name="pixels")
     features = spec.builder(image_size=image_size, weights=weights)(apply_scaling(pixels, spec.scaling))
     layer = OUTPUTS[task].layer
     logits = HEADS[head].build(features, num_classes=num_classes, layer=layer, dropout=dropout, seed=seed)
-    return keras.Model(pixels, logits, name=f"{spec.name.replace(':', '_').replace('/', '_')}_{task}")
+    return keras.Model(pixels, logits, name=model_name(spec, task))
+
+
+def _check_head(num_classes: int, task: str, head: str, dropout: float) -> None:
+    for what, name, table in (("task", task, OUTPUTS), ("head", head, HEADS)):
+        if name not in table:
+            raise ModelError(f"there is no {what} {name!r}; choose from {', '.join(table)}")
+    if not isinstance(num_classes, int) or num_classes < 1:
+        raise ModelError(f"num_classes must be a whole number above 0, not {num_classes!r}")
+    if not 0 <= dropout < 1:
+        raise ModelError(f"dropout must be from 0 to below 1, not {dropout!r}")
 
 
 def with_predictions(model: keras.Model) -> keras.Model:

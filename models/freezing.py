@@ -10,15 +10,24 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from models.backbones.spec import BACKBONE_LAYER, BackboneSpec
+from models.backbones.spec import BackboneSpec
 from models.errors import ModelError
+from models.identity import backbone_layer, spec_of
 
 if TYPE_CHECKING:  # strategies, which `--help` reads, import this
     import keras
 
 
 def freeze(model: keras.Model) -> None:
-    """Freeze the whole backbone: nothing in it trains, and its BatchNormalization layers are in inference mode.
+    """Freeze the whole backbone, so that only the head trains; the BatchNormalization layers in it are in inference mode.
+
+    Compile the model again afterwards, as after every change of `trainable` in Keras.
+
+    Args:
+        model: from `models.build_model`, or loaded from a file of it; changed in place.
+
+    Raises:
+        ModelError: the model has no layer `backbone`.
 
     Examples:
         >>> import keras
@@ -30,26 +39,37 @@ def freeze(model: keras.Model) -> None:
         >>> len(model.trainable_weights)  # of the head
         2
     """
-    model.get_layer(BACKBONE_LAYER).trainable = False
+    backbone_layer(model).trainable = False
 
 
-def blocks_of(model: keras.Model, spec: BackboneSpec) -> list[list[keras.layers.Layer]]:
+def blocks_of(model: keras.Model, backbone: BackboneSpec | None = None) -> list[list[keras.layers.Layer]]:
     """Return the backbone's layers, grouped into blocks from the input to the output.
+
+    Args:
+        model: as for `unfreeze_blocks`.
+        backbone: as for `unfreeze_blocks`.
+
+    Raises:
+        ModelError: as for `unfreeze_blocks`.
 
     Examples:
         >>> import keras
-        >>> from models.backbones import find_backbone
         >>> layers = [keras.layers.Dense(4, name=name) for name in ("block1_a", "block1_b", "block2_a")]
-        >>> model = keras.Sequential([keras.Input((8,)), keras.Sequential(layers, name="backbone")])
-        >>> [[layer.name for layer in block] for block in blocks_of(model, find_backbone("vgg16"))]
+        >>> model = keras.Sequential([keras.Input((8,)), keras.Sequential(layers, name="backbone")], name="vgg16")
+        >>> [[layer.name for layer in block] for block in blocks_of(model)]
         [['block1_a', 'block1_b'], ['block2_a']]
+        >>> from models.backbones import find_backbone
         >>> len(blocks_of(model, find_backbone("resnet50")))  # another naming scheme: one block
         1
     """
+    layers = backbone_layer(model).layers
+    if any(map(_is_saved_model, layers)):
+        return [layers]
+    pattern = (backbone or spec_of(model)).blocks
     blocks: list[list[keras.layers.Layer]] = [[]]
     current = None
-    for layer in model.get_layer(BACKBONE_LAYER).layers:
-        match = re.search(spec.blocks, layer.name)
+    for layer in layers:
+        match = re.search(pattern, layer.name)
         if match and match.group() != current:
             current = match.group()
             blocks.append([])
@@ -57,29 +77,41 @@ def blocks_of(model: keras.Model, spec: BackboneSpec) -> list[list[keras.layers.
     return [block for block in blocks if any(layer.weights for layer in block)]
 
 
-def unfreeze_blocks(model: keras.Model, spec: BackboneSpec, last: int, *, train_batch_norm: bool = False) -> str:
+def unfreeze_blocks(
+    model: keras.Model, blocks: int = 4, *, backbone: BackboneSpec | None = None, train_batch_norm: bool = False
+) -> str:
     """Let the last blocks of the backbone train, and nothing below them.
 
+    BatchNormalization layers stay in inference mode, inside `fit` too. Compile the model again afterwards, with a low
+    learning rate.
+
     Args:
-        model: from `models.builder.build_model`.
-        spec: its backbone.
-        last: number of blocks, at least 1; a larger number than there are means all.
+        model: from `models.build_model`, or loaded from a file of it; changed in place.
+        blocks: how many of the last blocks, at least 1; a larger number than there are means all.
+        backbone: the row of the model's backbone; None finds it in `models.BACKBONES` by the model's name.
         train_batch_norm: also adapt the statistics of the BatchNormalization layers in these blocks.
 
     Returns:
         The name of the first layer that trains: the freeze boundary lies below it.
 
+    Raises:
+        ModelError: `blocks` is below 1, the model has no layer `backbone`, or no row has its backbone's name.
+
     Examples:
         >>> import keras
-        >>> from models.backbones import find_backbone
         >>> layers = [keras.layers.Dense(4, name=name) for name in ("block1_a", "block1_b", "block2_a")]
-        >>> model = keras.Sequential([keras.Input((8,)), keras.Sequential(layers, name="backbone")])
-        >>> unfreeze_blocks(model, find_backbone("vgg16"), last=1)
+        >>> model = keras.Sequential([keras.Input((8,)), keras.Sequential(layers, name="backbone")], name="vgg16")
+        >>> unfreeze_blocks(model, 1)
         'block2_a'
-        >>> unfreeze_blocks(model, find_backbone("vgg16"), last=9)
+        >>> unfreeze_blocks(model, 9)
         'block1_a'
+        >>> unfreeze_blocks(model, 0)
+        Traceback (most recent call last):
+        models.errors.ModelError: 0 blocks leave nothing to unfreeze; give 1 or more, or call freeze
     """
-    boundary = blocks_of(model, spec)[-last:][0][0].name
+    if blocks < 1:
+        raise ModelError(f"{blocks} blocks leave nothing to unfreeze; give 1 or more, or call freeze")
+    boundary = blocks_of(model, backbone)[-blocks:][0][0].name
     unfreeze_from(model, boundary, train_batch_norm=train_batch_norm)
     return boundary
 
@@ -103,7 +135,7 @@ def unfreeze_from(model: keras.Model, layer_name: str, *, train_batch_norm: bool
     """
     import keras
 
-    backbone = model.get_layer(BACKBONE_LAYER)
+    backbone = backbone_layer(model)
     names = [layer.name for layer in backbone.layers]
     if layer_name not in names:
         raise ModelError(f"the backbone has no layer {layer_name!r}; it has {', '.join(names)}")
@@ -112,5 +144,10 @@ def unfreeze_from(model: keras.Model, layer_name: str, *, train_batch_norm: bool
         layer.trainable = position >= names.index(layer_name)
         if isinstance(layer, keras.layers.BatchNormalization) and not train_batch_norm:
             layer.trainable = False
-        if hasattr(layer, "batch_norm_training"):  # a TF Hub layer holds its normalization inside
+        if _is_saved_model(layer):  # which holds its normalization inside
             layer.batch_norm_training = train_batch_norm
+
+
+def _is_saved_model(layer: keras.layers.Layer) -> bool:
+    """Whether a layer is a `models.backbones.tf_hub.HubLayer`; that module imports TensorFlow, which is not needed here."""
+    return hasattr(layer, "batch_norm_training")

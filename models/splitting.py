@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from models.backbones.spec import BACKBONE_LAYER
+from models.identity import backbone_layer
 
 
 def split(model: keras.Model) -> tuple[keras.Model, keras.Model]:
@@ -39,7 +39,7 @@ def split(model: keras.Model) -> tuple[keras.Model, keras.Model]:
         >>> split(model)[0].name
         'pooling'
     """
-    backbone = model.get_layer(BACKBONE_LAYER)
+    backbone = backbone_layer(model)
     if not (isinstance(backbone, keras.Model) and backbone.trainable_weights):
         cut = _highest_cut(model)
         return keras.Model(model.input, cut, name=_name_of(cut)), keras.Model(cut, model.output)

@@ -49,7 +49,7 @@ def examples_of(files: Sequence[bytes]) -> Examples:
 @pytest.fixture(scope="module")
 def model() -> keras.Model:
     """Three blocks and a linear head; its normalization does something."""
-    model = build_model(TINY_SPEC, num_classes=2, image_size=SIZE)
+    model = build_model(TINY_SPEC, num_classes=2, image_size=SIZE, weights="none")
     random = np.random.default_rng(0)
     for layer in model.get_layer(BACKBONE_LAYER).layers:
         if isinstance(layer, keras.layers.BatchNormalization):

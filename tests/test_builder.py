@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -24,7 +25,7 @@ QUICK = [TINY_SPEC, *(BACKBONES[name] for name in ("efficientnet_lite0", "vgg16"
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("spec", QUICK, ids=lambda spec: spec.name)
 def test_from_pixels_to_logits(spec: BackboneSpec, head: str) -> None:
-    model = build_model(spec, num_classes=5, image_size=32, head=head)
+    model = build_model(spec, num_classes=5, image_size=32, head=head, weights="none")
     assert model.input_shape == (None, 32, 32, 3)
     assert model.output_shape == (None, 5)
     assert model.layers[-1].name == "logits" and model.layers[-1].activation is keras.activations.linear
@@ -38,18 +39,50 @@ def test_from_pixels_to_logits(spec: BackboneSpec, head: str) -> None:
 
 
 def test_native_size_unless_asked() -> None:
-    assert build_model(BACKBONES["mobilenet_v3_small"], num_classes=2).input_shape == (None, 224, 224, 3)
+    model = build_model("mobilenet_v3_small", num_classes=2, weights="none")
+    assert model.input_shape == (None, 224, 224, 3)
+
+
+def test_pretrained_unless_asked() -> None:
+    def weights(given: str | None) -> list[np.ndarray]:
+        model = build_model("efficientnet_lite0", num_classes=2, image_size=32, weights=given)
+        return model.get_layer(BACKBONE_LAYER).get_weights()
+
+    pretrained = BACKBONES["efficientnet_lite0"].builder(image_size=32, weights="imagenet").get_weights()
+    assert all(np.array_equal(one, other) for one, other in zip(weights(None), pretrained, strict=True))
+    assert not np.array_equal(weights("none")[0], pretrained[0])
+    with pytest.raises(ModelError, match="tiny has no pretrained weights"):
+        build_model(TINY_SPEC, num_classes=2)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"backbone": "mobilnet_v2"}, "unknown backbone 'mobilnet_v2'.* Did you mean mobilenet_v2"),
+        ({"head": "deep"}, "there is no head 'deep'; choose from linear, mlp"),
+        ({"task": "both"}, "there is no task 'both'; choose from single_label, multi_label, regression"),
+        ({"num_classes": 0}, "num_classes must be a whole number above 0, not 0"),
+        ({"num_classes": ["a", "b"]}, r"num_classes must be a whole number above 0, not \['a', 'b'\]"),
+        ({"dropout": 1}, "dropout must be from 0 to below 1, not 1"),
+        ({"image_size": "96"}, "the image size is a whole number of pixels, such as 32, not '96'"),
+        ({"weights": "nowhere.h5"}, "there are no weights 'nowhere.h5' for tiny: neither a file nor one of none"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_built_is_one_sentence(options: dict[str, Any], text: str) -> None:
+    with pytest.raises(ModelError, match=text):
+        build_model(**{"backbone": TINY_SPEC, "num_classes": 2, "weights": "none"} | options)
 
 
 def test_a_size_that_the_backbone_cannot_take() -> None:
     with pytest.raises(ModelError, match="tiny cannot take images of 7 pixels; its smallest size is 8"):
-        build_model(TINY_SPEC, num_classes=2, image_size=7)
+        build_model(TINY_SPEC, num_classes=2, image_size=7, weights="none")
 
 
 @pytest.mark.parametrize("head", HEADS)
 def test_the_seed_decides_the_head(head: str) -> None:
     def kernels(seed: int) -> list[np.ndarray]:
-        model = build_model(TINY_SPEC, num_classes=3, head=head, seed=seed)
+        model = build_model(TINY_SPEC, num_classes=3, head=head, seed=seed, weights="none")
         return [layer.get_weights()[0] for layer in model.layers if isinstance(layer, keras.layers.Dense)]
 
     for first, again, other in zip(kernels(1), kernels(1), kernels(2), strict=True):
@@ -59,7 +92,7 @@ def test_the_seed_decides_the_head(head: str) -> None:
 
 @pytest.mark.parametrize("head", HEADS)
 def test_dropout_works_in_training_only(head: str) -> None:
-    model = build_model(TINY_SPEC, num_classes=3, head=head, dropout=0.5)
+    model = build_model(TINY_SPEC, num_classes=3, head=head, dropout=0.5, weights="none")
     model.get_layer(BACKBONE_LAYER).trainable = False  # BatchNormalization aside
     assert model.get_layer("head_dropout").rate == 0.5
     np.testing.assert_array_equal(model(PIXELS, training=False), model(PIXELS, training=False))
@@ -68,7 +101,7 @@ def test_dropout_works_in_training_only(head: str) -> None:
 
 
 def test_reseeding_repeats_what_is_random() -> None:
-    model = build_model(TINY_SPEC, num_classes=3, dropout=0.5)
+    model = build_model(TINY_SPEC, num_classes=3, dropout=0.5, weights="none")
     model.get_layer(BACKBONE_LAYER).trainable = False
 
     def predictions(seed: int) -> np.ndarray:
@@ -81,7 +114,7 @@ def test_reseeding_repeats_what_is_random() -> None:
 
 
 def test_probabilities_share_the_weights() -> None:
-    model = build_model(TINY_SPEC, num_classes=4)
+    model = build_model(TINY_SPEC, num_classes=4, weights="none")
     predictor = with_predictions(model)
     expected = keras.ops.softmax(model(PIXELS))
     np.testing.assert_allclose(predictor(PIXELS), expected, atol=1e-6)
@@ -93,7 +126,7 @@ def test_probabilities_share_the_weights() -> None:
 
 @pytest.mark.parametrize("head", HEADS)
 def test_a_saved_model_reloads_with_equal_outputs(head: str, tmp_path: Path) -> None:
-    model = build_model(BACKBONES["efficientnet_lite0"], num_classes=3, image_size=32, head=head)
+    model = build_model(BACKBONES["efficientnet_lite0"], num_classes=3, image_size=32, head=head, weights="none")
     model.save(tmp_path / "model.keras")
     loaded = load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(loaded(PIXELS), model(PIXELS), rtol=1e-5, atol=1e-5)

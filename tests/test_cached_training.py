@@ -53,7 +53,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> FitData:
 
 
 def tiny_model(head: str = "linear") -> keras.Model:
-    return build_model(TINY_SPEC, num_classes=3, head=head, dropout=0.0)
+    return build_model(TINY_SPEC, num_classes=3, head=head, dropout=0.0, weights="none")
 
 
 in_steps = partial(make_phase, epochs=4, learning_rate=0.02, label_smoothing=0.1)
@@ -62,7 +62,7 @@ DIRECT = in_steps(trainable=freeze, direct=True)
 
 
 def fine_tune(last: int, *, train_batch_norm: bool = False) -> Phase:
-    trainable = partial(unfreeze_blocks, spec=TINY_SPEC, last=last, train_batch_norm=train_batch_norm)
+    trainable = partial(unfreeze_blocks, blocks=last, backbone=TINY_SPEC, train_batch_norm=train_batch_norm)
     return in_steps("fine_tune", warmup_epochs=1, weight_decay=0.05, trainable=trainable)
 
 

@@ -123,7 +123,7 @@ def test_answers_stay_as_they_are_when_others_are_asked_for(name: str, chosen: C
 @pytest.mark.parametrize("name", INSTALLED)
 def test_a_real_backbone(name: str) -> None:
     keras.utils.set_random_seed(0)
-    model = build_model(find_backbone("efficientnet_lite0"), num_classes=3, image_size=SIZE)
+    model = build_model(find_backbone("efficientnet_lite0"), num_classes=3, image_size=SIZE, weights="none")
     freeze(model)
     features, _ = split(model)
     choice = choose_engine(name, features, examples(4))

@@ -37,7 +37,7 @@ def untrained(request: pytest.FixtureRequest) -> tuple[str, ExportContext, np.nd
     spec = find_backbone(request.param)
     size = spec.image_size // 2  # the smallest images end as single pixels, see `enliven`
     pixels = photographs(size)
-    model = build_model(spec, num_classes=len(CLASSES), image_size=size, weights=None)
+    model = build_model(spec, num_classes=len(CLASSES), image_size=size, weights="none")
     enliven(model, pixels.astype(np.float32))
     about = Description(name=spec.name, text="", version="1", author="", licence="", class_names=CLASSES)
     return (

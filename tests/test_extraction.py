@@ -49,7 +49,7 @@ def test_another_network_or_other_pixels_have_rows_of_their_own(
     change: str, forwarded: list[int], extractor_of: Callable[..., Extractor]
 ) -> None:
     def bottom_of(size: int, change: str = "") -> keras.Model:
-        model = build_model(TINY_SPEC, num_classes=2, image_size=size)
+        model = build_model(TINY_SPEC, num_classes=2, image_size=size, weights="none")
         freeze(model)
         named = {"weights": "block0_conv", "statistics": "block2_bn"}
         if change in named:
@@ -73,7 +73,9 @@ def test_another_network_or_other_pixels_have_rows_of_their_own(
 
 def test_another_head_finds_the_same_rows(forwarded: list[int], extractor_of: Callable[..., Extractor]) -> None:
     for classes, seed in ((2, 0), (5, 1)):
-        model = build_model(TINY_SPEC, num_classes=classes, image_size=SIZE, seed=seed, dropout=0.1 * classes)
+        model = build_model(
+            TINY_SPEC, num_classes=classes, image_size=SIZE, seed=seed, dropout=0.1 * classes, weights="none"
+        )
         freeze(model)
         seen(extractor_of(), split(model)[0], views_of(range(4), 0))
     assert forwarded == [4]

@@ -207,7 +207,7 @@ def test_shots_leave_the_rest_of_train_out(task: str) -> None:
 
 
 def test_shots_of_numbers_are_refused() -> None:
-    with pytest.raises(UsageError, match="--shots counts images of each class, and numbers have no classes"):
+    with pytest.raises(DataError, match="--shots counts images of each class, and numbers have no classes"):
         choose_splits(random_set(REGRESSION, 60, 0), TrainConfig(shots=5))
 
 

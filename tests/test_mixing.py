@@ -127,7 +127,7 @@ def test_features_have_no_place_for_a_box() -> None:
 
 HEAD = make_phase(trainable=freeze)
 DIRECT = make_phase(trainable=freeze, direct=True)
-FINE_TUNE = make_phase("fine_tune", trainable=lambda model: unfreeze_blocks(model, TINY_SPEC, 1))
+FINE_TUNE = make_phase("fine_tune", trainable=lambda model: unfreeze_blocks(model, 1, backbone=TINY_SPEC))
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ FINE_TUNE = make_phase("fine_tune", trainable=lambda model: unfreeze_blocks(mode
 def test_what_would_be_asked_for_in_vain_is_refused(
     phases: list[Phase], options: dict[str, float], refusal: str | None
 ) -> None:
-    model = build_model(TINY_SPEC, num_classes=3)
+    model = build_model(TINY_SPEC, num_classes=3, weights="none")
     given = {"mixup": 0.0, "cutmix": 0.0} | options
     check_mixing(model, phases, **given, cached=False)
     if refusal is None:

@@ -43,14 +43,14 @@ class Case(NamedTuple):
         freeze(self.model)
         if how_much != "nothing":
             last = {"one block": 1, "a third": -(-blocks // 3), "everything": blocks}[how_much]
-            unfreeze_blocks(self.model, self.spec, last)
+            unfreeze_blocks(self.model, last, backbone=self.spec)
 
 
 def pixels_of(size: int, count: int = 8) -> np.ndarray:
     return np.random.default_rng(0).uniform(0, 255, (count, size, size, 3)).astype(np.float32)
 
 
-def make_case(spec: BackboneSpec, size: int, *, weights: str | None = None, head: str = "linear") -> Case:
+def make_case(spec: BackboneSpec, size: int, *, weights: str = "none", head: str = "linear") -> Case:
     keras.utils.set_random_seed(1)  # of few other seeds, the weights enlarge what float16 rounds off to above 0.02
     model = build_model(spec, num_classes=3, image_size=size, weights=weights, head=head)
     pixels = pixels_of(size)
@@ -133,12 +133,12 @@ def test_the_top_holds_the_unfrozen_blocks_and_little_more(how_much: str, case: 
 
 def test_frozen_dropout_is_in_the_bottom_and_does_nothing_there() -> None:
     spec = BACKBONES["efficientnet_b0"]
-    model = build_model(spec, num_classes=2, image_size=32)
+    model = build_model(spec, num_classes=2, image_size=32, weights="none")
     dropouts = [
         layer.name for layer in model.get_layer(BACKBONE_LAYER).layers if isinstance(layer, keras.layers.Dropout)
     ]
     assert len(dropouts) > 5
-    unfreeze_blocks(model, spec, 3)
+    unfreeze_blocks(model, 3, backbone=spec)
     bottom, top = split(model)
     frozen = set(dropouts) & operations_in(bottom)
     assert len(frozen) > 5 and not frozen & operations_in(top)
@@ -155,7 +155,7 @@ def test_training_the_top_trains_the_model_and_leaves_the_bottom(last: int, head
     case = make_case(TINY_SPEC, 32, head=head)
     freeze(case.model)
     if last:
-        unfreeze_blocks(case.model, TINY_SPEC, last)
+        unfreeze_blocks(case.model, last, backbone=TINY_SPEC)
     bottom, top = split(case.model)
     activations = answer(bottom, case.pixels)
     backbone = case.model.get_layer(BACKBONE_LAYER)
@@ -176,7 +176,7 @@ def test_training_the_top_trains_the_model_and_leaves_the_bottom(last: int, head
 
 
 def test_unfrozen_normalization_is_above_the_cut(tiny: Case) -> None:
-    unfreeze_blocks(tiny.model, TINY_SPEC, 1, train_batch_norm=True)
+    unfreeze_blocks(tiny.model, 1, backbone=TINY_SPEC, train_batch_norm=True)
     bottom, top = split(tiny.model)
     before = [weight.numpy() for weight in bottom.weights]
     moving = tiny.model.get_layer(BACKBONE_LAYER).get_layer("block2_bn").moving_mean
@@ -199,7 +199,7 @@ def test_the_head_s_dropout_is_in_the_top(tiny: Case) -> None:
 def test_the_cut_of_a_frozen_backbone_is_the_same_for_every_head_and_dropout(head: str) -> None:
     cuts = set()
     for dropout in (0.0, 0.3):
-        model = build_model(TINY_SPEC, num_classes=3, head=head, dropout=dropout)
+        model = build_model(TINY_SPEC, num_classes=3, head=head, dropout=dropout, weights="none")
         freeze(model)
         bottom, _ = split(model)
         cuts.add((bottom.name, len(bottom.operations)))
@@ -214,7 +214,7 @@ def test_side_by_side_gives_what_each_bottom_gives(tiny: Case) -> None:
     for last in (2, 1, 0):
         freeze(tiny.model)
         if last:
-            unfreeze_blocks(tiny.model, TINY_SPEC, last)
+            unfreeze_blocks(tiny.model, last, backbone=TINY_SPEC)
         bottoms.append(split(tiny.model)[0])
     expected = [answer(bottom, tiny.pixels) for bottom in bottoms]
     found = side_by_side(bottoms)(tiny.pixels, training=False)
@@ -232,7 +232,7 @@ def test_a_hub_backbone_is_cut_above_or_below(frozen: bool, tmp_path: Path) -> N
     case = make_case(spec, 32, weights="hub")
     freeze(case.model)
     if not frozen:
-        unfreeze_blocks(case.model, spec, 1)
+        unfreeze_blocks(case.model, 1, backbone=spec)
     bottom, top = split(case.model)
     assert_close(answer(top, answer(bottom, case.pixels)), case.predictions, 1e-5)
     assert not bottom.trainable_weights

@@ -41,7 +41,7 @@ def answers_after(folder: Path, squares: Path, *, swapped: bool, weight: float, 
     loader = Loader(examples, ImageTransform(32, "stretch"))
     indices = {"train": every[~validation], "validation": every[validation]}
     data = _fit_data(plan_of(augment="none", views=1), loader, indices)
-    model = build_model(TINY_SPEC, num_classes=2, dropout=0.0)
+    model = build_model(TINY_SPEC, num_classes=2, dropout=0.0, weights="none")
     phase = make_phase(epochs=3, label_smoothing=0.1, trainable=freeze, direct=direct)
     cache = ActivationCache(folder / "cache", 10**9)
     extractor = Extractor(loader, cache, backbone="tiny", engine="tensorflow") if direct else None

@@ -11,7 +11,6 @@ from data.cache.shards import Rows
 from data.examples import Examples
 from data.image.transform import ImageTransform
 from data.loading import Loader
-from models.backbones import find_backbone
 from models.builder import build_model
 from models.freezing import freeze
 from models.splitting import split
@@ -63,8 +62,7 @@ def extract_features(
         models.errors.ModelError: unknown backbone 'vgg'; 'list backbones' shows all of them. Did you mean vgg16 or vgg19?
     """
     with status("building the backbone"):
-        spec = find_backbone(backbone)
-        model = build_model(spec, num_classes=2, image_size=image_size, weights=spec.resolve_weights(weights))
+        model = build_model(backbone, num_classes=2, image_size=image_size, weights=weights)
         freeze(model)
         bottom, _ = split(model)
     loader = Loader(examples, ImageTransform(model.input_shape[1], resize))

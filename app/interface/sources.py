@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -15,21 +15,24 @@ from app.interface.errors import UsageError
 from app.interface.events import print_text, whole
 from app.interface.program import command
 from app.interface.stages import Stage, progress, status, track
-from data.auditing.duplicates import Duplicates, find_duplicates
+from data.auditing.duplicates import find_duplicates
 from data.auditing.findings import AuditData
-from data.auditing.groups import find_conflicts, leaks
-from data.auditing.lost import VISIBLE, background_for, deep_ones, levels_for
-from data.cache.cache import Cache
-from data.checking import ImageCheck, check_images, describe, fingerprint, readable_only, statistics_among
+from data.checking import ImageCheck, describe, fingerprint, readable_only, statistics_among
 from data.errors import DataError
 from data.examples import Examples
 from data.image.preparing import PLAIN, Preparation
+from data.opening import check_all, with_duplicates
+from data.remarks import (
+    describe_found,
+    describe_ignored,
+    describe_leakage,
+    describe_lost,
+    describe_repeated,
+    describe_spellings,
+)
 from data.sources import DEFAULTS, open_source
-from data.sources.names import spellings
 from data.sources.options import SourceOptions
 from data.sources.unlabelled import is_unlabelled, open_unlabelled
-
-_NAMED = 8  # classes that are listed when a source is opened
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ def open_readable(
     readable = readable_only(examples, checked, skip_unreadable=skip_unreadable)
     with status("looking for duplicates"):
         statistics = statistics_among(checked)
-        readable = _with_duplicates(readable, find_duplicates(statistics))
+        readable = with_duplicates(readable, find_duplicates(statistics))
     _say_found(readable, examples)
     if len(readable) < len(examples):
         print_text(f"Left out: {describe([one for one in checked if one.fault])}")
@@ -126,13 +129,9 @@ def read_source(
         duplicates = find_duplicates(statistics)
     readable = replace(examples, digests=tuple(one.sha256 for one in checked))
     readable = readable.subset([index for index, one in enumerate(checked) if not one.fault])
-    readable = _with_duplicates(readable, duplicates)
+    readable = with_duplicates(readable, duplicates)
     _say_found(examples, examples)
     return CheckedSource(examples, AuditData(readable, statistics, faults, duplicates), fingerprint(checked))
-
-
-def _with_duplicates(examples: Examples, duplicates: Duplicates) -> Examples:
-    return replace(examples, duplicates=duplicates.shown, upright=duplicates.upright)
 
 
 def refuse_leakage(examples: Examples, options: SourceOptions, mend: str = "") -> None:
@@ -158,21 +157,11 @@ def refuse_leakage(examples: Examples, options: SourceOptions, mend: str = "") -
         Traceback (most recent call last):
         app.interface.errors.UsageError: 1 image is in several splits of images: apple/00.png in train shows the ...
     """
-    assert examples.duplicates is not None  # set by `open_readable`
-    leaked = leaks(examples, examples.duplicates)
-    if not leaked:
-        return
-    assert examples.given_splits is not None
-    splits = examples.given_splits
-    one, *others = leaked[0].tolist()
-    other = next(index for index in others if splits[index] != splits[one])
-    count = "1 image is" if len(leaked) == 1 else f"{len(leaked):,} images are"
-    clean = command("audit", examples.source, *_words(options), "--fix", "clean.csv")
-    mend = mend or f"write a list without them, with {clean}, and train on that, or go on with --allow-leakage"
-    raise UsageError(
-        f"{count} in several splits of {examples.source}: {examples.keys[one]} in {splits[one]} shows the same as "
-        f"{examples.keys[other]} in {splits[other]}; {mend}"
-    )
+    leakage = describe_leakage(examples)
+    if leakage:
+        clean = command("audit", examples.source, *_words(options), "--fix", "clean.csv")
+        mend = mend or f"write a list without them, with {clean}, and train on that, or go on with --allow-leakage"
+        raise UsageError(f"{leakage}; {mend}")
 
 
 def _words(options: SourceOptions) -> list[str]:
@@ -210,69 +199,22 @@ def _open_labelled_or_not(source: str, options: SourceOptions) -> Examples:
 
 
 def _check(examples: Examples, cache_folder: str | None) -> list[ImageCheck]:
-    store = Cache(cache_folder).image_statistics
-    checked: list[ImageCheck] = []
-    try:
-        for one in track(check_images(examples, store.read()), len(examples), "checking"):
-            checked.append(one)
-    finally:  # keep what was decoded before Ctrl-C
-        store.add(statistics_among([one for one in checked if one.is_new]))
-    return checked
+    return check_all(examples, cache_folder, lambda checks, total: track(checks, total, "checking"))
 
 
 def _say_found(readable: Examples, examples: Examples) -> None:
-    for note in examples.notes:
-        print_text(note)
-    names = readable.class_names
-    what = readable.labels.unit if len(names) == 1 else readable.labels.units
-    listed = ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
-    labels = f"of {len(names)} {what} ({listed})" if names else "without labels"
-    print_text(f"Found {len(readable):,} images {labels} in {whole(readable.source)}.")
-    for alike in spellings(names):
-        named = " and ".join(map(repr, alike))
-        print_text(
-            f"{named} differ in their spelling only and stay {len(alike)} classes; if they are one, spell them alike."
-        )
-    ignored = ", ".join(f"{count} {kind}" for kind, count in examples.ignored.items() if count)
-    if ignored:
-        print_text(f"Ignored what is not a labelled image: {ignored}.")
+    found = describe_found(readable, whole(readable.source))
+    for sentence in (*examples.notes, found, *describe_spellings(readable.class_names), describe_ignored(examples)):
+        if sentence:
+            print_text(sentence)
 
 
 def _say_duplicates(examples: Examples) -> None:
-    assert examples.duplicates is not None and examples.upright is not None
-    repeated = len(examples) - len(np.unique(examples.duplicates))
-    if not repeated:
-        return
-    contradicting = _contradicting(
-        examples, find_conflicts(examples, examples.upright, examples.duplicates).contradictions
-    )
-    shows = "image shows" if repeated == 1 else "images show"
-    audit = whole(command("audit", examples.source))
-    print_text(f"{repeated:,} {shows} the same as others{contradicting}; {audit} tells more.")
+    repeated = describe_repeated(examples)
+    if repeated:
+        print_text(f"{repeated}; {whole(command('audit', examples.source))} tells more.")
 
 
 def _say_lost(examples: Examples, statistics: np.ndarray) -> None:
-    """Report images that show nothing, or hardly anything, once decoded."""
-    for which, what, option in (
-        (
-            statistics["hidden"] != VISIBLE,
-            "in one colour without transparency, which is dropped",
-            background_for(statistics),
-        ),
-        (deep_ones(statistics), "nearly black, since they use a small part of 16 bits", levels_for(statistics)),
-    ):
-        count = int(which.sum())
-        if count:
-            name = "--background" if option in ("white", "black", "gray") else "--levels"
-            are, first = "image is" if count == 1 else "images are", examples.keys[int(np.flatnonzero(which)[0])]
-            print_text(f"Warning: {count:,} {are} {what} ({first}): give {name} {option}.")
-
-
-def _contradicting(examples: Examples, groups: Sequence[np.ndarray]) -> str:
-    if not groups:
-        return ""
-    (one, *others), labels = groups[0].tolist(), examples.labels.array
-    # Not by their texts: numbers may differ in a digit that the texts leave out.
-    other = next(index for index in others if np.any(labels[index] != labels[one]))
-    times = "once" if len(groups) == 1 else f"{len(groups):,} times"
-    return f", {times} with another label ({examples.keys[one]} and {examples.keys[other]})"
+    for sentence in describe_lost(examples, statistics):
+        print_text(f"Warning: {sentence}")

@@ -147,7 +147,7 @@ def _starting_model(run: Run, config: RunConfig, spec: BackboneSpec, examples: E
         num_classes=len(examples.class_names),
         task=examples.task,
         image_size=config.image_size,
-        weights=spec.resolve_weights(config.weights),
+        weights=config.weights,
         head=config.head,
         dropout=config.dropout,
         seed=config.seed,

@@ -9,35 +9,27 @@ import numpy as np
 
 from app.config import RunOptions, load_config
 from app.exporting.evaluation_sets import export_members
-from app.interface.errors import UsageError
 from app.interface.events import print_text
 from app.interface.sources import open_readable, refuse_leakage
 from app.interface.stages import track
 from app.runs.run import Run
+from data import opening
 from data.errors import DataError
 from data.examples import Examples
 from data.files import atomic_write
 from data.image.preparing import Preparation
 from data.kept_images import open_images, write_images
-from data.splits import (
-    changed_since,
-    describe_changed,
-    few_shot_subset,
-    fold_examples,
-    read_splits,
-    split_examples,
-)
+from data.splits import changed_since, describe_changed, read_splits
 
 
 def choose_splits(examples: Examples, config: RunOptions) -> tuple[Examples, np.ndarray]:
-    """Split images by fractions or into a fold, and leave out training images beyond `--shots`.
+    """Split images according to the options of a run, by `data.opening.choose_splits`.
 
     Returns:
         The images that are used, and their splits, of `data.examples.SPLITS`.
 
     Raises:
-        UsageError: shots of numbers, which have no classes.
-        DataError: a class has too few images, or a number is the same in all images.
+        DataError: as from `data.opening.choose_splits`.
 
     Examples:
         >>> from app.config import load_config
@@ -52,26 +44,14 @@ def choose_splits(examples: Examples, config: RunOptions) -> tuple[Examples, np.
         >>> len(few)
         12
     """
-    examples.labels.check_learnable(examples.source)
-    if config.shots and not examples.labels.classes:
-        raise UsageError("--shots counts images of each class, and numbers have no classes; leave it out")
-    if config.folds and config.fold:
-        splits = fold_examples(
-            examples,
-            folds=config.folds,
-            fold=config.fold,
-            validation_fraction=config.validation_fraction,
-            seed=config.seed,
-        )
-    else:
-        splits = split_examples(
-            examples,
-            validation_fraction=config.validation_fraction,
-            test_fraction=config.test_fraction,
-            seed=config.seed,
-        )
-    return (
-        few_shot_subset(examples, splits, shots=config.shots, seed=config.seed) if config.shots else (examples, splits)
+    return opening.choose_splits(
+        examples,
+        validation_fraction=config.validation_fraction,
+        test_fraction=config.test_fraction,
+        seed=config.seed,
+        folds=config.folds,
+        fold=config.fold,
+        shots=config.shots,
     )
 
 

@@ -133,7 +133,8 @@ def check_mixing(model: keras.Model, phases: Sequence[Phase], *, mixup: float, c
         >>> from models.builder import build_model
         >>> config = load_config(Run.open("runs/fruit").options)
         >>> plan, spec = resolve(config, train_size=18, blocks=3, image_size=32), find_backbone(config.backbone)
-        >>> model, phases = build_model(spec, num_classes=3), STRATEGIES["feature_extraction"].phases(plan, spec)
+        >>> phases = STRATEGIES["feature_extraction"].phases(plan, spec)
+        >>> model = build_model(spec, num_classes=3, weights="none")
         >>> check_mixing(model, phases, mixup=0.2, cutmix=0.0, cached=False) is None
         True
         >>> check_mixing(model, phases, mixup=0.2, cutmix=0.0, cached=True)

@@ -106,7 +106,6 @@ SOURCES: dict[str, Source] = {
 }
 
 DEFAULTS = SourceOptions()
-_PREFIXES = {prefix: source.syntax for source in SOURCES.values() for prefix in source.prefixes}
 
 
 def absolute_source(text: str) -> str:
@@ -206,7 +205,7 @@ def _find(text: str) -> Source:
             raise DataError(f"{text} is a file that Graft does not read: {_instead_of(name)}")
         return fitting[0] if fitting else SOURCES["folder"]
     kind, _, rest = text.partition(":")
-    near = difflib.get_close_matches(f"{kind.lower()}:", _PREFIXES, n=1)
+    near = difflib.get_close_matches(f"{kind.lower()}:", _prefixes(), n=1)
     hint = (
         f"Did you mean {near[0]}{rest.removeprefix('//')}?"
         if near
@@ -250,11 +249,15 @@ def _known() -> list[str]:
     return [source.syntax for name, source in SOURCES.items() if name != "folder"]
 
 
+def _prefixes() -> list[str]:
+    return [prefix for source in SOURCES.values() for prefix in source.prefixes]
+
+
 def _prefix_of(text: str) -> str:
     """Return the prefix of a source that is not a path, else ""."""
     if os.path.isdir(text):
         return ""
-    return next((prefix for prefix in _PREFIXES if text.startswith(prefix)), "")
+    return next((prefix for prefix in _prefixes() if text.startswith(prefix)), "")
 
 
 def _is_path(text: str) -> bool:

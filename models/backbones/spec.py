@@ -26,8 +26,9 @@ class Builder(Protocol):
             weights: a name from `BackboneSpec.weights`, the path of a local weights file, or None for random weights.
 
         Returns:
-            A model from *scaled* pixels, float32 (batch, image_size, image_size, 3), to features, float32, of shape
-            (batch, height, width, feature_width), or (batch, feature_width) where the network pools them itself.
+            A model with the name `backbone`, from *scaled* pixels, float32 (batch, image_size, image_size, 3), to features,
+            float32, of shape (batch, height, width, feature_width), or (batch, feature_width) where the network pools them
+            itself.
 
         Raises:
             models.errors.ModelError: the weights are missing, damaged or of another network.
@@ -43,10 +44,10 @@ class BackboneSpec:
         name: value of `--backbone`.
         builder: builds the network; see `Builder`.
         image_size: native side of the square input, in pixels; the default of a run.
-        min_image_size: smallest side that the network can take, in pixels.
         feature_width: number of channels of the last feature map.
         parameters: number of weights without the head, trainable or not.
         scaling: key in `models.scaling.SCALINGS` of the scaling from RGB pixels in [0, 255] to the network's input.
+        min_image_size: smallest side that the network can take, in pixels.
         weights: names of the available pretrained weights ("imagenet"), besides "none" and local files.
         weights_source: origin of these weights, in a few words.
         licence: licence of these weights.
@@ -59,15 +60,15 @@ class BackboneSpec:
     name: str
     builder: Builder
     image_size: int
-    min_image_size: int
     feature_width: int
     parameters: int
     scaling: str
-    weights: tuple[str, ...]
-    weights_source: str
-    licence: str
-    paper: str
-    blocks: str
+    min_image_size: int = 32
+    weights: tuple[str, ...] = ()
+    weights_source: str = "none"
+    licence: str = "not stated"
+    paper: str = ""
+    blocks: str = r"^block\d+"
     fixed_pretrained_size: bool = False
 
     def resolve_weights(self, asked: str | None) -> str | None:
@@ -98,8 +99,12 @@ class BackboneSpec:
             weights: from `resolve_weights`.
 
         Raises:
-            ModelError: too small, or not the only size that the pretrained weights work at.
+            ModelError: not a whole number, too small, or not the only size that the pretrained weights work at.
         """
+        if not isinstance(image_size, int):
+            raise ModelError(
+                f"the image size is a whole number of pixels, such as {self.image_size}, not {image_size!r}"
+            )
         if image_size < self.min_image_size:
             raise ModelError(
                 f"{self.name} cannot take images of {image_size} pixels; its smallest size is {self.min_image_size}, "

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from app.config.plan import Plan
 from app.training.phases import Phase
 from app.training.strategies import feature_extraction, two_phase
 from models.backbones.spec import BackboneSpec
+
+if TYPE_CHECKING:  # `app.config`, which holds the plan, imports this table
+    from app.config.plan import Plan
 
 
 @dataclass(frozen=True)

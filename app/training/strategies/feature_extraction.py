@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from app.config.plan import Plan
 from app.training.objectives import LabelObjective
 from app.training.phases import Phase
 from app.training.schedules import cosine_adamw
@@ -14,7 +13,8 @@ from models.freezing import freeze
 from models.heads import HEADS
 from models.lazy import LazyModule
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # `app.config`, which holds the plan, imports the table of strategies
+    from app.config.plan import Plan
     from app.training import solvers
 else:
     solvers = LazyModule("app.training.solvers")

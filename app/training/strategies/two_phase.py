@@ -11,7 +11,6 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from app.config.plan import Plan
 from app.training.objectives import LabelObjective
 from app.training.phases import Phase
 from app.training.schedules import cosine_adamw
@@ -19,8 +18,10 @@ from app.training.strategies import feature_extraction
 from models.backbones.spec import BackboneSpec
 from models.freezing import unfreeze_blocks, unfreeze_from
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # `app.config`, which holds the plan, imports the table of strategies
     import keras
+
+    from app.config.plan import Plan
 
 RATE_OF_MANY = 3e-4  # peak learning rate for more than the last blocks
 
@@ -89,6 +90,6 @@ def _unfreezing(plan: Plan, spec: BackboneSpec, unfrozen: int | str) -> Callable
         if isinstance(unfrozen, str):
             unfreeze_from(model, unfrozen, train_batch_norm=plan.train_batch_norm)
         else:
-            unfreeze_blocks(model, spec, unfrozen, train_batch_norm=plan.train_batch_norm)
+            unfreeze_blocks(model, unfrozen, backbone=spec, train_batch_norm=plan.train_batch_norm)
 
     return trainable
