@@ -5,6 +5,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import keras
+
 from app.prediction.predictions import Prediction as Prediction
 from app.prediction.predictions import Predictions as Predictions
 from app.prediction.predictor import Predictor as Predictor

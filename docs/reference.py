@@ -57,7 +57,8 @@ def stub() -> str:
     verbs = "".join(
         _stub_of(getattr(app, name), keywords_of(row.function, row.options)) for name, row in functions.items()
     )
-    return f"{_STUB_HEAD}{imports}\n{verbs}"
+    used = "import keras\n\n" if "keras." in verbs else ""
+    return f"{_STUB_HEAD}{used}{imports}\n{verbs}"
 
 
 def _module(name: str) -> tuple[str, str]:

@@ -149,11 +149,13 @@ def without_default() -> Iterator[None]:
     """Keep the events of calls that this thread makes within the `with` block from the default listener, the console.
 
     Examples:
-        >>> with without_default():
-        ...     print_text("hello")
         >>> with without_default(), listening(lambda event: print("heard", event.text)):
         ...     print_text("hello")
         heard hello
+        >>> with without_default():
+        ...     print_text("hello")
+        ...     len("hello")
+        5
     """
     only = _alone.set(True)
     try:
@@ -255,7 +257,8 @@ def cancel_check() -> Callable[[], None]:
     """Return a function that raises `Interrupted` once the present calls of this thread are cancelled, from any thread.
 
     Examples:
-        >>> cancel_check()()
+        >>> cancel_check()() is None
+        True
         >>> with cancellable() as cancel:
         ...     check = cancel_check()
         >>> cancel.set()

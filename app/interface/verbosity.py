@@ -20,7 +20,8 @@ def check_verbose(verbose: Any) -> None:
         UsageError: another value.
 
     Examples:
-        >>> check_verbose(2)
+        >>> check_verbose(2) is None
+        True
         >>> check_verbose("no")
         Traceback (most recent call last):
         app.interface.errors.UsageError: verbose must be 0 (nothing), 1 (bars) or 2 (a line for each stage), not 'no'
@@ -41,6 +42,8 @@ def verbosity(verbose: int) -> Iterator[None]:
         >>> from app.interface.events import print_text, track
         >>> with verbosity(0):
         ...     print_text("hello")
+        ...     len("hello")
+        5
         >>> with verbosity(2):
         ...     letters = list(track("ab", 2, "reading"))
         reading   100%

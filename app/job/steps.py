@@ -34,6 +34,7 @@ def carry_out(run: Run, examples: Examples, splits: Splits, sha256: str, *, resu
         UsageError, DataError, ModelError: the options do not fit the images or the backbone; nothing was trained.
 
     Examples:
+        >>> import numpy as np
         >>> from data.sources import open_source
         >>> earlier, examples = Run.open("runs/fruit"), open_source("images")
         >>> splits = {"train": np.arange(18), "validation": np.arange(18, 21), "test": np.arange(21, 24)}
