@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -14,7 +15,7 @@ from app.exporting.process import ModelProcess
 from app.interface.errors import UsageError
 from app.prediction.descriptions import BESIDE, beside, given_by_user, is_run, of_run, run_of
 from app.prediction.interpretation import Interpretation, interpret
-from app.runs.run import Run
+from app.runs.folder import RunFolder
 from data.image.decoding import decode
 from data.image.preparing import Preparation
 from data.image.rectangles import load_to_size
@@ -56,7 +57,7 @@ class Predictor:
 
     def __init__(
         self,
-        model: Run | Path | str,
+        model: str | os.PathLike[str],
         *,
         client: str | None = None,
         threads: int | None = None,
@@ -92,8 +93,8 @@ class Predictor:
         Raises:
             UsageError: the model or label file does not exist, or the model cannot be loaded or does not take RGB images.
         """
-        path = model.path if isinstance(model, Run) else Path(model).expanduser()
-        run = Run.open(str(path)) if is_run(path) else None
+        path = Path(model).expanduser()
+        run = RunFolder(path) if is_run(path) else None
         self.file = path if run is None else run.require(run.model)
         self._locale, self._plain = locale, plain
         self._given = given_by_user(labels, mean, std, task=task, resize=resize, background=background, levels=levels)
