@@ -71,6 +71,7 @@ class Run(RunFolder):
         Examples:
             >>> Run.open("runs/fruit").summary()
             <BLANKLINE>
+            ...
               split        images   accuracy ...
             >>> Run("runs/no_such_run").summary()
             Traceback (most recent call last):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import reprlib
 from collections.abc import Sequence
 from numbers import Integral, Real
@@ -51,7 +52,7 @@ def fit_value(name: str, value: Any, hint: Any) -> Any:
         except _Misfit:
             continue
     meant = " or ".join(_name(kind) for kind in kinds if kind is not NoneType)
-    raise UsageError(f"{name} must be {meant}, not {_SHORT.repr(value)}")
+    raise UsageError(f"{name} must be {meant}, not {_shown(value)}")
 
 
 def _fitted(value: Any, kind: Any) -> Any:
@@ -84,6 +85,10 @@ def _as_text(value: str | os.PathLike[str]) -> str:
     if not isinstance(text, str):  # a path in bytes
         raise _Misfit
     return str(text)  # of NumPy's strings, too
+
+
+def _shown(value: Any) -> str:
+    return re.sub(r"\s*\n\s*", " ", _SHORT.repr(value))  # arrays are shown on several lines
 
 
 def _name(kind: Any) -> str:

@@ -31,8 +31,7 @@ def print_summary(run: RunFolder) -> None:
         UsageError: the folder is not a run, or a file of a finished run is missing or damaged.
 
     Examples:
-        >>> from app.interface.errors import UsageError
-    from app.interface.events import SaidPath, listening
+        >>> from app.interface.events import SaidPath, listening
         >>> heard = []
         >>> with listening(heard.append, alone=True):
         ...     print_summary(RunFolder.open("runs/fruit"))
@@ -58,8 +57,7 @@ def print_results(run: RunFolder) -> None:
     """Print the results of a finished run, where everything is, and what to try next.
 
     Examples:
-        >>> from app.interface.errors import UsageError
-    from app.interface.events import SaidTable, listening
+        >>> from app.interface.events import SaidTable, listening
         >>> heard = []
         >>> with listening(heard.append, alone=True):
         ...     print_results(RunFolder.open("runs/fruit"))
@@ -92,8 +90,7 @@ def print_folds(run: RunFolder) -> None:
     """Print the figures of the folds of a finished run, and of all images together.
 
     Examples:
-        >>> from app.interface.errors import UsageError
-    from app.interface.events import listening
+        >>> from app.interface.events import listening
         >>> from app.runs.fold_figures import summarise
         >>> from data.files import write_json
         >>> run = RunFolder.create({"source": "images", "folds": 2}, output="runs/folds")
