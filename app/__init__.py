@@ -1,6 +1,6 @@
 """Graft: turns a folder of labelled images into a tested model and a file that runs on a phone.
 
-    from app import train, predict
+    from app import train
 
     run = train("my_images", backbone="efficientnet_lite0")
     run.predict("image.jpg")

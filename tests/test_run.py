@@ -198,7 +198,7 @@ def test_predictions_are_equal_whatever_holds_the_image(tiny_run: app.Run, fruit
     assert alone.outputs == pytest.approx(first, abs=1e-6)
 
 
-def test_all_verbs_of_a_model_take_a_run_and_predict_takes_images(tiny_run: app.Run, fruit: Path) -> None:
+def test_any_model_file_predicts_images_in_any_form(tiny_run: app.Run, fruit: Path) -> None:
     tflite = tiny_run.export_dir / "model_float32.tflite"
     with Image.open(fruit / "cherry" / "01.png") as image:
         image.load()
@@ -311,7 +311,8 @@ def test_the_history_is_a_frame_on_request(tiny_run: app.Run, monkeypatch: pytes
         tiny_run.history_frame()
 
 
-def test_a_run_is_the_path_of_its_folder(tiny_run: app.Run) -> None:
+def test_a_run_is_the_path_of_its_folder(tiny_run: app.Run, tiny_copy: app.Run) -> None:
+    assert app.evaluate(tiny_copy)["accuracy"] == tiny_copy.metrics["test"]["accuracy"]
     assert Path(tiny_run) == tiny_run.path and app.Run(str(tiny_run.path)).path == tiny_run.path
     assert app.Run.open(tiny_run).class_names == tiny_run.class_names
     assert tiny_run.export_dir == tiny_run.export and tiny_run.report.is_file() and tiny_run.plots.is_dir()
