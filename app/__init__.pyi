@@ -5,11 +5,17 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from app.interface.errors import GateError as GateError
+from app.interface.errors import Interrupted as Interrupted
+from app.interface.errors import UsageError as UsageError
+from app.prediction.inputs import ImageInputs
 from app.prediction.predictions import Prediction as Prediction
 from app.prediction.predictions import Predictions as Predictions
 from app.prediction.predictor import Predictor as Predictor
-from app.runs.run import Run as Run
+from app.run import Run as Run
 from app.verbs.audit import Audit as Audit
+from data.errors import DataError as DataError
+from models.errors import ModelError as ModelError
 
 def train(
     source: str | Path | None = None,
@@ -80,8 +86,8 @@ def train(
     verbose: int = 1,
 ) -> Run: ...
 def predict(
-    model: str,
-    paths: Sequence[str],
+    model: str | PathLike[str],
+    paths: ImageInputs,
     *,
     top: int = 1,
     json: bool = False,
@@ -101,7 +107,7 @@ def predict(
     verbose: int = 1,
 ) -> Predictions: ...
 def evaluate(
-    run: str | Path,
+    run: str | PathLike[str],
     source: str | Path | None = None,
     *,
     columns: Sequence[str] = (),
@@ -117,7 +123,7 @@ def evaluate(
     verbose: int = 1,
 ) -> dict[str, Any]: ...
 def export(
-    run: str | Path,
+    run: str | PathLike[str],
     *,
     formats: Sequence[str] | None = None,
     source: str | PathLike[str] | None = None,

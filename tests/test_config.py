@@ -71,7 +71,7 @@ def test_options_that_are_not_those_of_a_run_are_refused() -> None:
         (lambda: app.train("x", flip="no"), "flip must be True or False, not 'no'"),
         (lambda: app.train("x", flip=1), "flip must be True or False, not 1"),
         (lambda: app.train("x", seed=None), "seed must be an integer, not None"),
-        (lambda: app.train("x", formats="onnx"), "formats must be a list of strings, not 'onnx'"),
+        (lambda: app.train("x", formats=3), "formats must be a list of strings, not 3"),
         (lambda: app.train("x", formats=["onnx", 3]), "formats must be a list of strings, not ['onnx', 3]"),
         (lambda: app.train(5), "source must be a string, not 5"),
         (lambda: app.train(b"images"), "source must be a string, not b'images'"),
@@ -82,7 +82,7 @@ def test_options_that_are_not_those_of_a_run_are_refused() -> None:
         (lambda: app.predict("x", "a.png", mean="127"), "mean must be a list of numbers, not '127'"),
         (lambda: app.predict(3, "a.png"), "model must be a string, not 3"),
         (lambda: app.audit(3), "source must be a string, not 3"),
-        (lambda: app.benchmark("model.tflite"), "files must be a list of strings, not 'model.tflite'"),
+        (lambda: app.benchmark(3), "files must be a list of strings, not 3"),
         (lambda: app.benchmark(["x"], threads=[1, "2"]), "threads must be a list of integers, not [1, '2']"),
         (lambda: app.list_choices(3), "what must be a string, not 3"),
         (lambda: app.cache(3), "action must be a string, not 3"),
@@ -107,10 +107,11 @@ def test_values_that_mean_the_same_are_taken() -> None:
         formats=["onnx"],
         columns=np.array(["label=kind"]),
         backbone=np.str_("mobilenet_v2"),
+        locales=Path("de.txt"),
     )
     expected = {"source": "images", "output": str(Path("runs") / "one"), "image_size": 96, "dropout": 0.5}
     expected |= {"max_drop": 1.0, "flip": False, "formats": ("onnx",), "columns": ("label=kind",)}
-    expected |= {"backbone": "mobilenet_v2"}
+    expected |= {"backbone": "mobilenet_v2", "locales": ("de.txt",)}
     assert {name: getattr(options, name) for name in expected} == expected
     assert {name: type(getattr(options, name)) for name in expected} == {n: type(v) for n, v in expected.items()}
 

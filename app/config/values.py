@@ -27,8 +27,8 @@ class _Misfit(Exception):  # noqa: N818 - `fit_value` turns it into a sentence
 def fit_value(name: str, value: Any, hint: Any) -> Any:
     """Return the value of an option in the type that the option declares.
 
-    NumPy's numbers become Python's, integers floats, paths strings, and lists tuples, where these are meant. A value alone stands
-    for a tuple of one.
+    NumPy's numbers become Python's, integers floats, paths strings, and lists tuples, where these are meant. A value alone
+    stands for a tuple of one.
 
     Args:
         name: name of the option, for the message.

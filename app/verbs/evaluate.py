@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from data.splits import split_indices
 
 
 @with_options(EvaluateConfig)
-def evaluate(run: str | Path, source: str | Path | None = None, **options: Any) -> dict[str, Any]:
+def evaluate(run: str | PathLike[str], source: str | Path | None = None, **options: Any) -> dict[str, Any]:
     """Evaluate a run's model and save the metrics under `evaluations/` in its folder.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,7 +40,7 @@ _DESCRIBING = ("author", "model_version", "score_threshold", "locales")  # optio
 
 
 @with_options(ExportConfig)
-def export(run: str | Path, **options: Any) -> dict[str, Any]:
+def export(run: str | PathLike[str], **options: Any) -> dict[str, Any]:
     """Add files to a run's export folder, or write them again, and verify them.
 
     Other files stay as they are, including the user's own. The folder changes only when all files are complete.

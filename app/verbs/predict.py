@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+from os import PathLike
 from typing import Any
 
 from app.config import PredictConfig, make_config
@@ -17,7 +17,7 @@ from app.prediction.predictions import Predictions, write_csv
 
 
 @with_options(PredictConfig)
-def predict(model: str | os.PathLike[str], paths: ImageInputs, **options: Any) -> Predictions:
+def predict(model: str | PathLike[str], paths: ImageInputs, **options: Any) -> Predictions:
     """Predict images with a model.
 
     Args:
