@@ -25,6 +25,7 @@ def carry_out(run: RunFolder, examples: Examples, splits: Splits, sha256: str, *
         UsageError, DataError, ModelError: the options do not fit the images or the backbone; nothing was trained.
 
     Examples:
+        >>> import numpy as np
         >>> from data.sources import open_source
         >>> earlier, examples = RunFolder.open("runs/fruit"), open_source("images")
         >>> splits = {"train": np.arange(18), "validation": np.arange(18, 21), "test": np.arange(21, 24)}
