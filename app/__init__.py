@@ -1,9 +1,9 @@
 """Graft: turns a folder of labelled images into a tested model and a file that runs on a phone.
 
-    from app import train, predict
+    from app import train
 
     run = train("my_images", backbone="efficientnet_lite0")
-    predict(run.path, ["image.jpg"])
+    run.predict("image.jpg")
 
 Importing this package imports nothing else: each name is loaded on first use, and TensorFlow when a verb needs it.
 """
@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 from app.interface.program import missing_package
 
 if TYPE_CHECKING:
+    from app.interface.errors import GateError, Interrupted, UsageError
     from app.prediction.predictions import Prediction, Predictions
     from app.prediction.predictor import Predictor
-    from app.runs.run import Run
+    from app.run import Run
     from app.verbs.audit import Audit, audit
     from app.verbs.benchmark import benchmark
     from app.verbs.cache import cache
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from app.verbs.predict import predict
     from app.verbs.train import train
     from app.verbs.verify import verify
+    from data.errors import DataError
+    from models.errors import ModelError
 
 # Read by TensorFlow's C++ code when it is loaded; without it, hundreds of lines precede Graft's own. What TensorFlow logs as
 # errors, such as a missing GPU, are not errors; real errors are raised as exceptions.
@@ -36,10 +39,15 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 _MODULES = {
     "Audit": "app.verbs.audit",
+    "DataError": "data.errors",
+    "GateError": "app.interface.errors",
+    "Interrupted": "app.interface.errors",
+    "ModelError": "models.errors",
     "Prediction": "app.prediction.predictions",
     "Predictions": "app.prediction.predictions",
     "Predictor": "app.prediction.predictor",
-    "Run": "app.runs.run",
+    "Run": "app.run",
+    "UsageError": "app.interface.errors",
     "audit": "app.verbs.audit",
     "benchmark": "app.verbs.benchmark",
     "cache": "app.verbs.cache",
@@ -53,10 +61,15 @@ _MODULES = {
 
 __all__ = [
     "Audit",
+    "DataError",
+    "GateError",
+    "Interrupted",
+    "ModelError",
     "Prediction",
     "Predictions",
     "Predictor",
     "Run",
+    "UsageError",
     "audit",
     "benchmark",
     "cache",

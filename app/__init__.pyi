@@ -7,11 +7,17 @@ from typing import Any
 
 import keras
 
+from app.interface.errors import GateError as GateError
+from app.interface.errors import Interrupted as Interrupted
+from app.interface.errors import UsageError as UsageError
+from app.prediction.inputs import ImageInputs
 from app.prediction.predictions import Prediction as Prediction
 from app.prediction.predictions import Predictions as Predictions
 from app.prediction.predictor import Predictor as Predictor
-from app.runs.run import Run as Run
+from app.run import Run as Run
 from app.verbs.audit import Audit as Audit
+from data.errors import DataError as DataError
+from models.errors import ModelError as ModelError
 
 def train(
     source: str | Path | None = None,
@@ -82,8 +88,8 @@ def train(
     verbose: int = 1,
 ) -> Run: ...
 def predict(
-    model: str,
-    paths: Sequence[str],
+    model: str | PathLike[str],
+    paths: ImageInputs,
     *,
     top: int = 1,
     json: bool = False,
@@ -103,7 +109,7 @@ def predict(
     verbose: int = 1,
 ) -> Predictions: ...
 def evaluate(
-    run: str | Path,
+    run: str | PathLike[str],
     source: str | Path | None = None,
     *,
     columns: Sequence[str] = (),
@@ -119,7 +125,7 @@ def evaluate(
     verbose: int = 1,
 ) -> dict[str, Any]: ...
 def export(
-    run: str | Path,
+    run: str | PathLike[str],
     *,
     formats: Sequence[str] | None = None,
     source: str | PathLike[str] | None = None,
@@ -132,10 +138,10 @@ def export(
     verbose: int = 1,
 ) -> dict[str, Any]: ...
 def verify(
-    files: Sequence[str | Path],
+    files: Sequence[str | PathLike[str]],
     *,
-    model: str | Path | keras.Model,
-    data: str | Path | None = None,
+    model: str | PathLike[str] | keras.Model,
+    data: str | PathLike[str] | None = None,
     labels: str | PathLike[str] | None = None,
     max_drop: float = 0.5,
     tolerance: float | None = None,

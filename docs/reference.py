@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 '''
+_ANNOTATIONS = [("app.prediction.inputs", "ImageInputs")]  # modules and names of types in signatures
 _PAGE_HEAD = """# The library
 
 This page answers what the functions and classes of Graft take and return. `make reference` writes it from the code.
@@ -53,16 +54,13 @@ def stub() -> str:
     """Return the text of `app/__init__.pyi`."""
     functions = {row.function_name.rpartition(".")[2]: row for row in VERBS.values()}
     classes = [name for name in app.__all__ if name not in functions]
-    imports = "".join(f"from {app._MODULES[name]} import {name} as {name}\n" for name in sorted(classes, key=_module))
+    public = [(app._MODULES[name], f"{name} as {name}") for name in classes]
+    imports = "".join(f"from {module} import {name}\n" for module, name in sorted([*public, *_ANNOTATIONS]))
     verbs = "".join(
         _stub_of(getattr(app, name), keywords_of(row.function, row.options)) for name, row in functions.items()
     )
     used = "import keras\n\n" if "keras." in verbs else ""
     return f"{_STUB_HEAD}{used}{imports}\n{verbs}"
-
-
-def _module(name: str) -> tuple[str, str]:
-    return app._MODULES[name], name
 
 
 def _stub_of(verb: Callable[..., Any], keywords: list[Keyword]) -> str:

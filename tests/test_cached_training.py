@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from app.runs.run import Run
+from app import Run
 from app.training import fitting
 from app.training.activations import Extractor
 from app.training.checkpoints import FitState, read_checkpoint

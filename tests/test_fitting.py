@@ -11,8 +11,8 @@ import keras
 import numpy as np
 import pytest
 
+from app import Run
 from app.interface.errors import UsageError
-from app.runs.run import Run
 from app.training import fitting
 from app.training.checkpoints import FitState, read_checkpoint
 from app.training.fit_data import FitData

@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 
 import app
+from app import Run
 from app.config import TrainConfig
 from app.interface.errors import GateError, Interrupted, UsageError
 from app.job.splits import choose_splits
 from app.runs.fold_figures import summarise
-from app.runs.run import Run
 from data.errors import DataError
 from data.files import write_json
 from data.labels import MULTI_LABEL, REGRESSION, SINGLE_LABEL
@@ -42,7 +42,7 @@ def folded(fruit: Path, tiny_backbone: str, tmp_path_factory: pytest.TempPathFac
 def copy(folded: Run, tmp_path: Path) -> Run:
     """The same, without its sum, as if the end had not come."""
     run = Run(Path(shutil.copytree(folded.path, tmp_path / "copy")))
-    run.summary.unlink()
+    run.folds_file.unlink()
     return run
 
 

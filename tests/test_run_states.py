@@ -48,12 +48,12 @@ def not_begun(run: app.Run) -> None:
 def folds(run: app.Run) -> None:
     keep(run, "config.json")
     set_options(run, folds=2)
-    run.summary.write_text("{}")
+    run.folds_file.write_text("{}")
 
 
 def unfinished_folds(run: app.Run) -> None:
     folds(run)
-    run.summary.unlink()
+    run.folds_file.unlink()
 
 
 STATES = (finished, unfinished, not_begun, folds, unfinished_folds)
@@ -70,7 +70,7 @@ def test_advice_for_an_output_that_is_taken_works(
     start, _, advice = ended.err.strip().rpartition(": ")
     assert start.startswith(f"Error: {tiny_copy.path} already holds a run; choose another folder with --output, or ")
     if state is folds:
-        assert Path(advice) == tiny_copy.summary
+        assert Path(advice) == tiny_copy.folds_file
     else:
         assert cli(*shlex.split(advice.removeprefix("python -m app "))).code == 0
         assert tiny_copy.is_finished

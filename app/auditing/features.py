@@ -49,8 +49,8 @@ def extract_features(
         >>> from pathlib import Path
         >>> from app.interface.events import listening
         >>> from app.interface.sources import open_readable
-        >>> from app.runs.run import Run
-        >>> backbone, cache = Run.open("runs/fruit").options["backbone"], ActivationCache(Path("cache"), 10**9)
+        >>> from app.runs.folder import RunFolder
+        >>> backbone, cache = RunFolder.open("runs/fruit").options["backbone"], ActivationCache(Path("cache"), 10**9)
         >>> options = {"weights": "none", "image_size": 32, "resize": "stretch", "engine": "tensorflow"}
         >>> with listening([].append, alone=True):  # prints nothing
         ...     examples, _ = open_readable("images", skip_unreadable=False)

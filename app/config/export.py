@@ -41,8 +41,8 @@ class ExportGroup(Options):
 
     def check(self) -> None:
         """Raise `UsageError` for invalid options."""
-        formats, drop = self.formats or (), self.max_drop
-        for name in [formats] if isinstance(formats, str) else formats:
+        drop = self.max_drop
+        for name in self.formats or ():
             check_choice("formats", name, FORMATS)
         check_choice("quantize", self.quantize, QUANTIZE)
         require(drop is None or 0 <= drop <= 100, f"--max-drop must be from 0 to 100 points, not {drop}")

@@ -54,10 +54,10 @@ def load_config(options: Mapping[str, Any]) -> RunConfig:
     """Load the options of a run. They are not checked again, since files that they name may have been removed.
 
     Args:
-        options: content of `config.json`, from `app.runs.run.Run.options`.
+        options: content of `config.json`, from `app.runs.folder.RunFolder.options`.
 
     Raises:
-        UsageError: an unknown name (the message suggests the nearest), or no source.
+        UsageError: an unknown name (the message suggests the nearest), a value of another type, or no source.
 
     Examples:
         >>> load_config({"source": "images"}).task
@@ -68,8 +68,8 @@ def load_config(options: Mapping[str, Any]) -> RunConfig:
     """
     if not options.get("source"):
         raise UsageError("the run's config.json is damaged: it names no source")
-    given = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
-    return make(RunConfig, given | {"task": given.get("task") or SINGLE_LABEL})  # runs of earlier versions have none
+    task = options.get("task") or SINGLE_LABEL  # runs of earlier versions have none
+    return make(RunConfig, {**options, "task": task})
 
 
 def recorded(config: RunConfig) -> dict[str, Any]:

@@ -6,8 +6,10 @@ import difflib
 import inspect
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from functools import cache
+from typing import Any, ClassVar, NamedTuple, TypeVar, get_type_hints
 
+from app.config.values import fit_value
 from app.interface.errors import UsageError
 
 MAX_COUNT = 1_000_000  # of epochs, images per step and similar counts: a larger number is a typing error
@@ -108,10 +110,10 @@ def make_config(kind: type[Kind], **options: Any) -> Kind:
 
 
 def make(kind: type[Kind], options: Mapping[str, Any]) -> Kind:
-    """Create options without checking their values.
+    """Create options of the declared types, without any other check of their values.
 
     Raises:
-        UsageError: an unknown name (the message suggests the nearest).
+        UsageError: an unknown name (the message suggests the nearest), or a value of another type.
 
     Examples:
         >>> from app.config import CacheConfig
@@ -125,7 +127,13 @@ def make(kind: type[Kind], options: Mapping[str, Any]) -> Kind:
     for name in options:
         if name not in names:
             raise UsageError(f"unknown option {name!r}. {nearest(name, names)}")
-    return kind(**options)
+    hints = _hints(kind)  # type: ignore[arg-type] # a class is hashable, whatever its objects are
+    return kind(**{name: fit_value(name, value, hints[name]) for name, value in options.items()})
+
+
+@cache
+def _hints(kind: type[Options]) -> dict[str, Any]:
+    return get_type_hints(kind)
 
 
 def by_heading(kind: type[Options]) -> dict[str, list[str]]:

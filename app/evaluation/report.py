@@ -14,7 +14,7 @@ from app.evaluation.advice import describe_best
 from app.exporting.delegates import DEVICE_COLUMNS, device_rows
 from app.exporting.verdicts import export_cells, export_columns, refused, remarks, score_text, verdicts
 from app.interface.stages import status
-from app.runs.run import Run
+from app.runs.folder import RunFolder
 from app.tasks import TASKS
 from data.files import write_text
 from data.sources import source_name
@@ -26,14 +26,14 @@ _SPLITS = ("validation", "test")
 
 
 @status("writing the report")
-def write_report(run: Run) -> None:
+def write_report(run: RunFolder) -> None:
     """Write `model_card.md` and `report.html`, which is one file with embedded images.
 
     The report is written last: it marks a run as finished.
 
     Examples:
         >>> from app.interface.events import listening
-        >>> run = Run.open("runs/fruit")
+        >>> run = RunFolder.open("runs/fruit")
         >>> run.report.unlink()
         >>> with listening([].append, alone=True):  # prints nothing
         ...     write_report(run)
@@ -52,7 +52,7 @@ def write_report(run: Run) -> None:
     write_text(run.report, pages.get_template("report.html.jinja").render(context, plots=plots))
 
 
-def _context(run: Run) -> dict[str, Any]:
+def _context(run: RunFolder) -> dict[str, Any]:
     config, metrics, parity = load_config(run.options), run.metrics, run.parity
     task, names = TASKS[config.task], run.class_names
     spec = find_backbone(config.backbone)

@@ -12,9 +12,9 @@ from app.evaluation import image_plots, plots
 from app.evaluation.calibration import Calibrator
 from app.evaluation.fonts import fonts_for
 from app.exporting.figures import beyond
-from app.interface.events import print_table, print_text
+from app.interface.events import print_text
 from app.interface.stages import status
-from app.runs.run import Run
+from app.runs.folder import RunFolder
 from app.tasks import TASKS
 from app.tasks.task import OperatingPoint
 from app.training.inputs import Inputs, validation_logits
@@ -71,7 +71,7 @@ def calibrate(model: keras.Model, inputs: Inputs, labels: np.ndarray) -> np.ndar
         >>> from data.image.transform import ImageTransform
         >>> from data.sources import open_source
         >>> from models.builder import load_model
-        >>> model, examples = load_model(Run.open("runs/fruit").model), open_source("images")
+        >>> model, examples = load_model(RunFolder.open("runs/fruit").model), open_source("images")
         >>> every, loader = np.arange(24), Loader(examples, ImageTransform(32, "stretch"))
         >>> data = FitData(loader, train=every, validation=every, batch_size=8, seed=0)
         >>> inputs = LiveInputs(model, data, LabelObjective(data))
@@ -180,7 +180,7 @@ def _print_out_of_reach(
 
 @status("drawing the plots")
 def write_plots(
-    run: Run,
+    run: RunFolder,
     loader: Loader,
     test: np.ndarray,
     predictions: np.ndarray,
@@ -201,7 +201,7 @@ def write_plots(
         >>> from app.interface.events import listening
         >>> from data.image.transform import ImageTransform
         >>> from data.sources import open_source
-        >>> run, loader = Run.open("runs/fruit"), Loader(open_source("images"), ImageTransform(32, "stretch"))
+        >>> run, loader = RunFolder.open("runs/fruit"), Loader(open_source("images"), ImageTransform(32, "stretch"))
         >>> test, predictions = np.arange(24), np.eye(3)[loader.examples.labels.array]
         >>> with listening([].append, alone=True):  # prints nothing
         ...     write_plots(run, loader, test, predictions, thresholds=None, temperatures=None)
@@ -235,24 +235,3 @@ def _reliability(
     if temperatures is not None:
         versions = {"before calibration": calibrator.at(predictions, 1 / temperatures)} | versions
     return plots.reliability({name: calibrator.decisions(one, labels) for name, one in versions.items()})
-
-
-def print_metrics(run: Run, task_name: str) -> None:
-    """Print the main metrics of validation and test.
-
-    Examples:
-        >>> from app.interface.events import listening
-        >>> with listening(lambda event: print(event.columns[:3]), alone=True):
-        ...     print_metrics(Run.open("runs/fruit"), "single_label")
-        ('split', 'images', 'accuracy')
-        >>> with listening(lambda event: print([row[:2] for row in event.rows]), alone=True):
-        ...     print_metrics(Run.open("runs/fruit"), "single_label")
-        [('validation', '3'), ('test', '3')]
-    """
-    columns = TASKS[task_name].columns
-    rows = [
-        (split, one["n"], *(text(one) for text in columns.values()))
-        for split, one in run.metrics.items()
-        if split in ("validation", "test")
-    ]
-    print_table("", ("split", "images", *columns), rows)

@@ -12,7 +12,7 @@ from app.config.plan import Plan
 from app.evaluation import image_plots, plots
 from app.evaluation.fonts import fonts_for
 from app.interface.stages import status
-from app.runs.run import Run
+from app.runs.folder import RunFolder
 from app.tasks import TASKS
 from app.tasks.task import evenly
 from app.training.activations import view_seed
@@ -25,7 +25,7 @@ _VIEWED_ROWS = 5  # rows of images with their views
 
 
 @status("drawing samples")
-def write_samples(run: Run, plan: Plan, data: FitData, splits: Mapping[str, np.ndarray], *, cached: bool) -> None:
+def write_samples(run: RunFolder, plan: Plan, data: FitData, splits: Mapping[str, np.ndarray], *, cached: bool) -> None:
     """Write `plots/data.png` and `plots/augmentation.png`.
 
     Args:
@@ -46,7 +46,7 @@ def write_samples(run: Run, plan: Plan, data: FitData, splits: Mapping[str, np.n
         >>> from data.image.augmentation import AUGMENTATIONS
         >>> from data.image.transform import ImageTransform
         >>> from data.sources import open_source
-        >>> run, splits = Run.open("runs/fruit"), {"train": np.arange(18), "validation": np.arange(18, 24)}
+        >>> run, splits = RunFolder.open("runs/fruit"), {"train": np.arange(18), "validation": np.arange(18, 24)}
         >>> plan = resolve(load_config(run.options), train_size=18, blocks=3, image_size=32)
         >>> loader = Loader(open_source("images"), ImageTransform(32, "stretch", AUGMENTATIONS[plan.augment]))
         >>> data = FitData(loader, **splits, batch_size=8, seed=0)

@@ -78,12 +78,12 @@ def quantize_automatically(
     Examples:
         >>> from app.exporting.metadata import Description
         >>> from app.interface.events import listening
-        >>> from app.runs.run import Run
+        >>> from app.runs.folder import RunFolder
         >>> from data.image.transform import ImageTransform
         >>> from data.loading import Loader
         >>> from data.sources import open_source
         >>> from models.builder import load_model, with_predictions
-        >>> model = with_predictions(load_model(Run.open("runs/fruit").model))
+        >>> model = with_predictions(load_model(RunFolder.open("runs/fruit").model))
         >>> loader = Loader(open_source("images"), ImageTransform(32, "stretch"))
         >>> images = EvaluationSet(loader, np.array([0, 8, 16]), np.eye(3))  # one of each class
         >>> about, pixels = Description("fruit", "", "1", "", "", images.class_names), images.pixels(range(3))
@@ -169,9 +169,9 @@ def worst_layers(context: ExportContext) -> list[dict[str, Any]]:
     Examples:
         >>> from app.exporting.metadata import Description
         >>> from app.interface.events import listening
-        >>> from app.runs.run import Run
+        >>> from app.runs.folder import RunFolder
         >>> from models.builder import load_model, with_predictions
-        >>> model = with_predictions(load_model(Run.open("runs/fruit").model))
+        >>> model = with_predictions(load_model(RunFolder.open("runs/fruit").model))
         >>> pixels = np.stack([np.full((32, 32, 3), level, np.uint8) for level in (0, 255)])
         >>> about = Description("fruit", "", "1", "", "", ("apple", "banana", "cherry"))
         >>> with listening([].append, alone=True):  # prints nothing

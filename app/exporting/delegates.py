@@ -177,8 +177,8 @@ def device_rows(parity: dict[str, Any]) -> list[tuple[str, ...]]:
     Examples:
         >>> device_rows({"formats": {}})
         []
-        >>> from app.runs.run import Run
-        >>> device_rows(Run.open("runs/fruit").parity)
+        >>> from app.runs.folder import RunFolder
+        >>> device_rows(RunFolder.open("runs/fruit").parity)
         [('model_float32.tflite', '1.6', 'nothing', 'nothing', 'nothing')]
     """
     return [

@@ -23,7 +23,7 @@ from app.exporting.parity import verify
 from app.exporting.verification import Verification
 from app.interface.stages import status
 from app.prediction.in_process import make_predict_function
-from app.runs.run import Run
+from app.runs.folder import RunFolder
 from app.tasks import TASKS
 from data.examples import Examples
 from data.files import write_json, write_text
@@ -40,7 +40,7 @@ _BATCH = 32  # images per step of the Keras model
 
 def write_exports(
     model: keras.Model,
-    run: Run,
+    run: RunFolder,
     plan: ExportPlan,
     loader: Loader,
     indices: Mapping[str, np.ndarray],
@@ -67,7 +67,7 @@ def write_exports(
         >>> from app.config.hyperrule import resolve_export
         >>> from app.interface.events import listening
         >>> from data.sources import open_source
-        >>> run = Run.open("runs/fruit")
+        >>> run = RunFolder.open("runs/fruit")
         >>> plan, model = resolve_export(load_config(run.options | {"formats": ["onnx"]})), load_model(run.model)
         >>> loader = Loader(open_source("images"), ImageTransform(32, "stretch"))
         >>> splits = {"train": np.arange(4), "test": np.array([8, 16])}
@@ -117,7 +117,7 @@ def write_exports(
 
 
 def export_again(
-    run: Run, plan: ExportPlan, examples: Examples, indices: Mapping[str, np.ndarray], batch_size: int
+    run: RunFolder, plan: ExportPlan, examples: Examples, indices: Mapping[str, np.ndarray], batch_size: int
 ) -> Kept:
     """Export the model of a finished run again; see `write_exports`.
 
@@ -134,7 +134,7 @@ def export_again(
         >>> from app.interface.events import listening
         >>> from app.job.splits import open_examples
         >>> from data.splits import split_indices
-        >>> run = Run.open("runs/fruit")
+        >>> run = RunFolder.open("runs/fruit")
         >>> plan = resolve_export(load_config(run.options | {"formats": ["onnx"]}))
         >>> with listening([].append, alone=True):  # prints nothing
         ...     examples, splits = open_examples(run, source="images")
@@ -159,7 +159,7 @@ class _EvaluationSets:
     def __init__(
         self,
         model: keras.Model,
-        run: Run,
+        run: RunFolder,
         loader: Loader,
         indices: Mapping[str, np.ndarray],
         predictions: Mapping[str, np.ndarray],
@@ -196,7 +196,7 @@ class _EvaluationSets:
         return EvaluationSet(self.loader, members, reference, thresholds=self.run.thresholds, spread=spread)
 
 
-def _describe(run: Run, plan: ExportPlan, image_size: int) -> Description:
+def _describe(run: RunFolder, plan: ExportPlan, image_size: int) -> Description:
     spec = find_backbone(plan.backbone)
     names = run.class_names
     return Description(

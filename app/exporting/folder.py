@@ -13,7 +13,7 @@ from typing import Any
 
 from app.exporting.metadata import LABELS, THRESHOLDS
 from app.interface.errors import UsageError
-from app.runs.run import Run
+from app.runs.folder import RunFolder
 from data.files import atomic_write, target_name, write_json
 
 PARITY, GOLDEN, EXPECTED = "parity.json", "golden", "golden/expected.json"
@@ -37,7 +37,7 @@ class Kept:
     replaced: dict[str, str]
 
 
-def find_kept(run: Run, formats: Collection[str], *, searched: bool) -> Kept:
+def find_kept(run: RunFolder, formats: Collection[str], *, searched: bool) -> Kept:
     """Find what stays in a run's export folder when it is exported again.
 
     Args:
@@ -46,7 +46,7 @@ def find_kept(run: Run, formats: Collection[str], *, searched: bool) -> Kept:
         searched: whether a quantised file is searched for; it replaces the file of an earlier search.
 
     Examples:
-        >>> run = Run.open("runs/fruit")
+        >>> run = RunFolder.open("runs/fruit")
         >>> list(find_kept(run, ["onnx"], searched=False).formats)
         ['tflite_float32']
         >>> find_kept(run, ["tflite_float32"], searched=False).replaced.keys()
@@ -65,13 +65,13 @@ def find_kept(run: Run, formats: Collection[str], *, searched: bool) -> Kept:
 
 
 @contextmanager
-def new_export(run: Run) -> Iterator[Path]:
+def new_export(run: RunFolder) -> Iterator[Path]:
     """Yield an empty folder to export to, where `parity.json` is written last; it replaces the earlier one on success.
 
     Other files of the earlier folder move along, except those that `parity.json` no longer names.
 
     Examples:
-        >>> run = Run.open("runs/fruit")
+        >>> run = RunFolder.open("runs/fruit")
         >>> with new_export(run) as folder:
         ...     _ = (folder / "parity.json").write_text('{"formats": {}}')
         >>> sorted(path.name for path in run.export.iterdir())
@@ -101,11 +101,11 @@ def failed_name(file: str) -> str:
     return f"{path.stem}{FAILED}{path.suffix}"
 
 
-def users_files(run: Run) -> list[str]:
+def users_files(run: RunFolder) -> list[str]:
     """Return the names of the files in a run's export folder that Graft did not write.
 
     Examples:
-        >>> run = Run.open("runs/fruit")
+        >>> run = RunFolder.open("runs/fruit")
         >>> users_files(run)
         []
         >>> _ = (run.export / "notes.txt").write_text("mine")
@@ -130,7 +130,7 @@ def _files(parity: dict[str, Any]) -> set[str]:
     return {one["file"] for one in parity["formats"].values()}
 
 
-def _outdated(run: Run, new: Path) -> set[Path]:
+def _outdated(run: RunFolder, new: Path) -> set[Path]:
     """Return the files that Graft wrote into the earlier folder and the new one must not have, relative to it."""
     stay = _files(_parity(new))
     plain = {name.replace(FAILED, "") for name in stay}
@@ -141,7 +141,7 @@ def _outdated(run: Run, new: Path) -> set[Path]:
     return {Path(name) for name in names}
 
 
-def _label_files(run: Run) -> list[str]:
+def _label_files(run: RunFolder) -> list[str]:
     return [f"labels_{one.partition('=')[0]}.txt" for one in run.options.get("locales", ())]
 
 
@@ -190,7 +190,7 @@ def _link(old: str, new: Path) -> None:
         shutil.copy2(old, new, follow_symlinks=False)
 
 
-def _clear_leftovers(run: Run) -> None:
+def _clear_leftovers(run: RunFolder) -> None:
     """Remove leftovers of killed exports; put an export back that was killed while the folders were being swapped."""
     hidden = [path for path in run.path.iterdir() if target_name(path) == run.export.name and path.is_dir()]
     if not run.export.exists():

@@ -6,19 +6,19 @@ from app.exporting.delegates import DEVICE_COLUMNS, device_rows
 from app.exporting.folder import Kept, users_files
 from app.exporting.verdicts import export_cells, export_columns, remarks, search_steps
 from app.interface.events import print_path, print_table, print_text
-from app.runs.run import Run
+from app.runs.folder import RunFolder
 from app.tasks import TASKS
 
 
-def print_exports(run: Run) -> None:
+def print_exports(run: RunFolder) -> None:
     """Print one row per exported file, the findings about quantised ones, and where the files are.
 
     Examples:
         >>> from app.interface.events import SaidTable, listening
-        >>> from app.runs.run import Run
+        >>> from app.runs.folder import RunFolder
         >>> heard = []
         >>> with listening(heard.append, alone=True):
-        ...     print_exports(Run.open("runs/fruit"))
+        ...     print_exports(RunFolder.open("runs/fruit"))
         >>> [event.rows[0][0] for event in heard if isinstance(event, SaidTable)]
         ['model_float32.tflite']
         >>> heard[-1].what
@@ -34,31 +34,31 @@ def print_exports(run: Run) -> None:
         print_path("exported", run.export / one["file"])
 
 
-def print_devices(run: Run) -> None:
+def print_devices(run: RunFolder) -> None:
     """Print where each `.tflite` runs; training prints little, and leaves this to the report.
 
     Examples:
         >>> from app.interface.events import listening
-        >>> from app.runs.run import Run
+        >>> from app.runs.folder import RunFolder
         >>> with listening(lambda event: print(event.title), alone=True):
-        ...     print_devices(Run.open("runs/fruit"))
+        ...     print_devices(RunFolder.open("runs/fruit"))
         where they run
         >>> with listening(lambda event: print(event.rows), alone=True):
-        ...     print_devices(Run.open("runs/fruit"))
+        ...     print_devices(RunFolder.open("runs/fruit"))
         (('model_float32.tflite', '1.6', 'nothing', 'nothing', 'nothing'),)
     """
     if rows := device_rows(run.parity):
         print_table("where they run", DEVICE_COLUMNS, rows)
 
 
-def print_changes(run: Run, kept: Kept) -> None:
+def print_changes(run: RunFolder, kept: Kept) -> None:
     """Print how an export changed an earlier one: what was added, replaced and kept, the user's own files included.
 
     Examples:
         >>> from app.exporting.folder import find_kept
         >>> from app.interface.events import listening
-        >>> from app.runs.run import Run
-        >>> run = Run.open("runs/fruit")
+        >>> from app.runs.folder import RunFolder
+        >>> run = RunFolder.open("runs/fruit")
         >>> with listening(lambda event: print(event.text), alone=True):
         ...     print_changes(run, find_kept(run, [], searched=False))
         Kept model_float32.tflite.

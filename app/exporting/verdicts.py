@@ -90,12 +90,12 @@ def verdicts(task: Task, parity: dict[str, Any]) -> str:
 
     Examples:
         >>> from app.tasks import TASKS
-        >>> from app.runs.run import Run
-        >>> verdicts(TASKS["single_label"], Run.open("runs/fruit").parity)
+        >>> from app.runs.folder import RunFolder
+        >>> verdicts(TASKS["single_label"], RunFolder.open("runs/fruit").parity)
         'A file that computes in float must give the same predictions as the model; a quantised file may lose 0.5 points of
         accuracy (--max-drop), or more where so few images cannot tell a loss from chance. Through MediaPipe Tasks, a larger
         loss fails a file only beyond chance: if its 95 % interval is above 0.'
-        >>> "--max-drop" in verdicts(TASKS["regression"], Run.open("runs/fruit").parity)
+        >>> "--max-drop" in verdicts(TASKS["regression"], RunFolder.open("runs/fruit").parity)
         True
     """
     score = f"{parity['max_drop']:g} points of {task.score_title}"
@@ -116,11 +116,11 @@ def remarks(task: Task, parity: dict[str, Any], *, of_clients: bool = False) -> 
         of_clients: also explain a loss through MediaPipe that is within chance, which `verdicts` explains in the report.
 
     Examples:
-        >>> from app.runs.run import Run
+        >>> from app.runs.folder import RunFolder
         >>> from app.tasks import TASKS
-        >>> remarks(TASKS["single_label"], Run.open("runs/fruit").parity)
+        >>> remarks(TASKS["single_label"], RunFolder.open("runs/fruit").parity)
         []
-        >>> remarks(TASKS["single_label"], Run.open("runs/fruit").parity, of_clients=True)
+        >>> remarks(TASKS["single_label"], RunFolder.open("runs/fruit").parity, of_clients=True)
         []
     """
     chance = _within_chance(parity) if of_clients else ()

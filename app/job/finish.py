@@ -19,11 +19,11 @@ from app.exporting.exports import write_exports
 from app.job.fit import FittedRun, Splits
 from app.job.splits import keep_images
 from app.prediction.in_process import make_predict_function
-from app.runs.run import Run
+from app.runs.folder import RunFolder
 from app.training.fitting import improves
 
 
-def finish_run(run: Run, fitted: FittedRun, splits: Splits) -> None:
+def finish_run(run: RunFolder, fitted: FittedRun, splits: Splits) -> None:
     """Test a fitted model once; export it, verify the files, and write metrics, plots and the report.
 
     Args:
@@ -36,8 +36,9 @@ def finish_run(run: Run, fitted: FittedRun, splits: Splits) -> None:
         >>> from app.job.fit import fit_run, prepare_run
         >>> from app.job.splits import open_examples
         >>> from data.splits import split_indices
-        >>> earlier = Run.open("runs/fruit")
-        >>> run = Run.create(earlier.options | {"strategy": "feature_extraction", "formats": ["onnx"]}, output="runs/finished")
+        >>> earlier = RunFolder.open("runs/fruit")
+        >>> options = earlier.options | {"strategy": "feature_extraction", "formats": ["onnx"]}
+        >>> run = RunFolder.create(options, output="runs/finished")
         >>> _ = (run.path / "classes.txt").write_bytes((earlier.path / "classes.txt").read_bytes())
         >>> with listening([].append, alone=True):  # prints nothing
         ...     examples, splits = open_examples(earlier, source="images")
@@ -82,7 +83,7 @@ def finish_run(run: Run, fitted: FittedRun, splits: Splits) -> None:
 
 
 def _advice(
-    run: Run, fitted: FittedRun, validation: np.ndarray, metrics: dict[str, Any], probabilities: np.ndarray
+    run: RunFolder, fitted: FittedRun, validation: np.ndarray, metrics: dict[str, Any], probabilities: np.ndarray
 ) -> list[str]:
     return advise(
         Measured(

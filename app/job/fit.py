@@ -21,7 +21,7 @@ from app.evaluation.results import (
 from app.exporting.evaluation_sets import export_members
 from app.interface.events import print_text
 from app.interface.stages import status
-from app.runs.run import Run
+from app.runs.folder import RunFolder
 from app.tasks import TASKS
 from app.tasks.task import OperatingPoint
 from app.training.activations import Extractor
@@ -92,7 +92,9 @@ class FittedRun:
     is_cached: bool
 
 
-def prepare_run(run: Run, examples: Examples, train_size: int, sha256: str, *, resumed: bool = False) -> PreparedRun:
+def prepare_run(
+    run: RunFolder, examples: Examples, train_size: int, sha256: str, *, resumed: bool = False
+) -> PreparedRun:
     """Resolve the options, build the model, and check that they are compatible, before anything is trained.
 
     Args:
@@ -105,10 +107,11 @@ def prepare_run(run: Run, examples: Examples, train_size: int, sha256: str, *, r
     Examples:
         >>> from app.interface.events import listening
         >>> from app.job.splits import open_examples
-        >>> earlier = Run.open("runs/fruit")
+        >>> earlier = RunFolder.open("runs/fruit")
         >>> with listening([].append, alone=True):  # prints nothing
         ...     examples, _ = open_examples(earlier, source="images")
-        ...     prepared = prepare_run(Run.create(earlier.options, output="runs/prepared"), examples, train_size=18, sha256="")
+        ...     run = RunFolder.create(earlier.options, output="runs/prepared")
+        ...     prepared = prepare_run(run, examples, train_size=18, sha256="")
         >>> [phase.name for phase in prepared.phases]
         ['head', 'fine_tune']
         >>> prepared.model.output_shape
@@ -135,7 +138,7 @@ def prepare_run(run: Run, examples: Examples, train_size: int, sha256: str, *, r
 
 
 @status("building the model")
-def _starting_model(run: Run, config: RunConfig, spec: BackboneSpec, examples: Examples) -> keras.Model:
+def _starting_model(run: RunFolder, config: RunConfig, spec: BackboneSpec, examples: Examples) -> keras.Model:
     """Return the model before its first step: built now, or as it was built when the run started.
 
     A resumed run reads it from its folder, since the source of pretrained weights may not be available any more.
@@ -157,7 +160,7 @@ def _starting_model(run: Run, config: RunConfig, spec: BackboneSpec, examples: E
     return model
 
 
-def fit_run(run: Run, prepared: PreparedRun, examples: Examples, splits: Splits) -> FittedRun:
+def fit_run(run: RunFolder, prepared: PreparedRun, examples: Examples, splits: Splits) -> FittedRun:
     """Fit the model of a run, calibrate and save it.
 
     Args:
@@ -170,8 +173,8 @@ def fit_run(run: Run, prepared: PreparedRun, examples: Examples, splits: Splits)
         >>> from app.interface.events import listening
         >>> from app.job.splits import open_examples
         >>> from data.splits import split_indices
-        >>> earlier = Run.open("runs/fruit")
-        >>> run = Run.create(earlier.options | {"strategy": "feature_extraction"}, output="runs/fitted")
+        >>> earlier = RunFolder.open("runs/fruit")
+        >>> run = RunFolder.create(earlier.options | {"strategy": "feature_extraction"}, output="runs/fitted")
         >>> with listening([].append, alone=True):  # prints nothing
         ...     examples, splits = open_examples(earlier, source="images")
         ...     prepared = prepare_run(run, examples, train_size=18, sha256="")
@@ -200,7 +203,7 @@ def fit_run(run: Run, prepared: PreparedRun, examples: Examples, splits: Splits)
 
 
 def _fit(
-    run: Run,
+    run: RunFolder,
     model: keras.Model,
     phases: list[Phase],
     data: FitData,
@@ -221,7 +224,7 @@ def _fit(
     return best, temperatures
 
 
-def _seconds_of(phases: list[Phase], run: Run) -> dict[str, float]:
+def _seconds_of(phases: list[Phase], run: RunFolder) -> dict[str, float]:
     return {phase.name: sum(one["seconds"] for one in run.history if one["phase"] == phase.name) for phase in phases}
 
 

@@ -8,23 +8,23 @@ from dataclasses import replace
 
 from app.config import RunConfig, load_config
 from app.interface.errors import BAD_INPUT, GateError
-from app.interface.events import print_path, print_table, print_text
-from app.runs.fold_figures import fold_table, pooled_text, summarise
-from app.runs.run import Run
-from app.tasks import TASKS, Task
+from app.interface.events import print_text
+from app.job.summary import print_folds
+from app.runs.fold_figures import summarise
+from app.runs.folder import RunFolder
 from data.errors import DataError
 from data.examples import Examples
 from data.files import write_json
 
 
 def train_folds(
-    whole: Run,
+    whole: RunFolder,
     examples: Examples,
     sha256: str,
     *,
-    begin: Callable[[RunConfig, Examples, str, str], Run],
-    go_on: Callable[[Run, Examples, str], Run],
-) -> Run:
+    begin: Callable[[RunConfig, Examples, str, str], RunFolder],
+    go_on: Callable[[RunFolder, Examples, str], RunFolder],
+) -> RunFolder:
     """Train each fold as a separate run, `fold-1` … in the folder of the whole, and summarise their tests.
 
     Finished folds are not trained again.
@@ -47,10 +47,10 @@ def train_folds(
         >>> from pathlib import Path
         >>> from app.interface.events import listening
         >>> from data.sources import open_source
-        >>> examples, done = open_source("images"), Run.open("runs/fruit")
+        >>> examples, done = open_source("images"), RunFolder.open("runs/fruit")
         >>> def begin(config, examples, sha256, folder):  # instead of training
-        ...     return Run(Path(shutil.copytree(done.path, folder)))
-        >>> whole = Run.create(done.options | {"folds": 2}, output="runs/folds")
+        ...     return RunFolder(Path(shutil.copytree(done.path, folder)))
+        >>> whole = RunFolder.create(done.options | {"folds": 2}, output="runs/folds")
         >>> with listening([].append, alone=True):  # prints nothing
         ...     _ = train_folds(whole, examples, done.environment["data_sha256"], begin=begin, go_on=begin)
         >>> sorted(path.name for path in whole.path.iterdir())
@@ -60,7 +60,7 @@ def train_folds(
         data.errors.DataError: the images of images are no longer those that runs/folds/fold-1 was trained on; ...
     """
     config = load_config(whole.options)
-    runs = [Run(whole.path / f"fold-{number}") for number in config.runs_of_folds]
+    runs = [RunFolder(whole.path / f"fold-{number}") for number in config.runs_of_folds]
     _check_same(runs, examples, sha256)
     try:
         for number, run in enumerate(runs, start=1):
@@ -71,19 +71,19 @@ def train_folds(
         if not any(run.path.exists() for run in runs):  # refused before anything was trained
             whole.remove()
         raise
-    write_json(whole.summary, summarise([run.metrics["test"] for run in runs]))
-    _say_folds(whole, TASKS[examples.task])
+    write_json(whole.folds_file, summarise([run.metrics["test"] for run in runs]))
+    print_folds(whole)
     _check_parity(runs)
     return whole
 
 
 def _train_fold(
     config: RunConfig,
-    run: Run,
+    run: RunFolder,
     examples: Examples,
     sha256: str,
-    begin: Callable[[RunConfig, Examples, str, str], Run],
-    go_on: Callable[[Run, Examples, str], Run],
+    begin: Callable[[RunConfig, Examples, str, str], RunFolder],
+    go_on: Callable[[RunFolder, Examples, str], RunFolder],
 ) -> None:
     try:
         if (run.path / "splits.csv").exists():
@@ -96,7 +96,7 @@ def _train_fold(
         print_text("An exported file failed its check; the other folds are trained first.")
 
 
-def _check_same(runs: Sequence[Run], examples: Examples, sha256: str) -> None:
+def _check_same(runs: Sequence[RunFolder], examples: Examples, sha256: str) -> None:
     """Refuse changed images, which would change the folds, so that an image could be tested twice or never."""
     for run in runs:
         if (run.path / "environment.json").exists() and run.environment["data_sha256"] != sha256:
@@ -106,7 +106,7 @@ def _check_same(runs: Sequence[Run], examples: Examples, sha256: str) -> None:
             )
 
 
-def _check_parity(runs: Sequence[Run]) -> None:
+def _check_parity(runs: Sequence[RunFolder]) -> None:
     failures = []
     for run in runs:
         try:
@@ -115,10 +115,3 @@ def _check_parity(runs: Sequence[Run]) -> None:
             failures.append(str(error))
     if failures:
         raise GateError("\n".join(failures))
-
-
-def _say_folds(whole: Run, task: Task) -> None:
-    """Print the summary of the folds."""
-    print_table("", *fold_table(whole.folds, task))
-    print_text(pooled_text(whole.folds, task))
-    print_path("figures", whole.summary)

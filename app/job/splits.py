@@ -12,7 +12,7 @@ from app.exporting.evaluation_sets import export_members
 from app.interface.events import print_text
 from app.interface.sources import open_readable, refuse_leakage
 from app.interface.stages import track
-from app.runs.run import Run
+from app.runs.folder import RunFolder
 from data import opening
 from data.errors import DataError
 from data.examples import Examples
@@ -55,7 +55,7 @@ def choose_splits(examples: Examples, config: RunOptions) -> tuple[Examples, np.
     )
 
 
-def keep_images(run: Run, examples: Examples, indices: Mapping[str, np.ndarray]) -> None:
+def keep_images(run: RunFolder, examples: Examples, indices: Mapping[str, np.ndarray]) -> None:
     """Write the images that an export needs into the run folder, so that `open_examples` needs no source.
 
     Args:
@@ -67,7 +67,7 @@ def keep_images(run: Run, examples: Examples, indices: Mapping[str, np.ndarray])
         >>> from zipfile import ZipFile
         >>> from app.interface.events import listening
         >>> from data.sources import open_source
-        >>> run = Run.open("runs/fruit")
+        >>> run = RunFolder.open("runs/fruit")
         >>> examples = open_source("images")
         >>> with listening([].append, alone=True):  # prints nothing
         ...     keep_images(run, examples, {"train": np.array([0]), "validation": np.array([9]), "test": np.array([17])})
@@ -82,7 +82,7 @@ def keep_images(run: Run, examples: Examples, indices: Mapping[str, np.ndarray])
 
 
 def open_examples(
-    run: Run, *, source: str | None = None, preparation: Preparation | None = None
+    run: RunFolder, *, source: str | None = None, preparation: Preparation | None = None
 ) -> tuple[Examples, np.ndarray]:
     """Return the images of a finished run and their splits: the images that it keeps, otherwise those of its source.
 
@@ -97,7 +97,7 @@ def open_examples(
     Examples:
         >>> from app.interface.events import listening
         >>> with listening([].append, alone=True):  # prints nothing
-        ...     examples, splits = open_examples(Run.open("runs/fruit"), source="images")
+        ...     examples, splits = open_examples(RunFolder.open("runs/fruit"), source="images")
         >>> len(examples)
         24
         >>> [int((splits == split).sum()) for split in np.unique(splits)]
@@ -119,14 +119,14 @@ def open_examples(
     return examples, splits
 
 
-def _say_changed(run: Run, examples: Examples) -> None:
+def _say_changed(run: RunFolder, examples: Examples) -> None:
     """Report that images have changed, so that figures are about other images."""
     changed = changed_since(run.splits, examples)
     if changed:
         print_text(f"Note: {describe_changed(changed, examples.source)} have changed since the run was trained.")
 
 
-def splits_of(run: Run, examples: Examples) -> tuple[Examples, np.ndarray]:
+def splits_of(run: RunFolder, examples: Examples) -> tuple[Examples, np.ndarray]:
     """Return the images that an interrupted run began with and their splits, and report images that were added later.
 
     Other images under the same names would make a model that no data set explains, or be in two of its splits.
@@ -141,7 +141,7 @@ def splits_of(run: Run, examples: Examples) -> tuple[Examples, np.ndarray]:
     Examples:
         >>> from pathlib import Path
         >>> from app.interface.events import listening
-        >>> run = Run.open("runs/fruit")
+        >>> run = RunFolder.open("runs/fruit")
         >>> with listening([].append, alone=True):  # prints nothing
         ...     examples, _ = open_readable("images", skip_unreadable=False)
         ...     _, splits = splits_of(run, examples)

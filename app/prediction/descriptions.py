@@ -14,8 +14,7 @@ from app.exporting.description import ModelDescription
 from app.exporting.folder import FAILED
 from app.exporting.metadata import LABELS, THRESHOLDS
 from app.prediction.label_files import read_label_file
-from app.runs.folder import read_thresholds
-from app.runs.run import Run
+from app.runs.folder import RunFolder, read_thresholds
 
 OF_RUN, BESIDE = "of its run", "beside it"
 
@@ -82,32 +81,32 @@ def is_run(path: Path) -> bool:
     return (path / "config.json").is_file() and not (path / "saved_model.pb").is_file()
 
 
-def run_of(file: Path) -> Run | None:
+def run_of(file: Path) -> RunFolder | None:
     """Return the run that wrote a model file; None if there is none.
 
     Examples:
         >>> run_of(Path("runs/fruit/export/model_float32.tflite"))
-        Run('.../runs/fruit', finished)
+        RunFolder('.../runs/fruit', finished)
         >>> run_of(Path("apple.png")) is None
         True
     """
     for folder in file.resolve().parents[:2]:
         if all((folder / name).is_file() for name in ("config.json", "classes.txt", "splits.csv")):
-            run = Run.open(str(folder))
+            run = RunFolder.open(str(folder))
             return run if file.resolve().name in _files_of(run) else None
     return None
 
 
-def _files_of(run: Run) -> set[str]:
+def _files_of(run: RunFolder) -> set[str]:
     exported = run.parity["formats"].values() if (run.export / "parity.json").is_file() else ()
     return {run.model.name, *(one["file"] for one in exported)}
 
 
-def of_run(run: Run) -> ModelDescription:
+def of_run(run: RunFolder) -> ModelDescription:
     """Return the description that a run gives of its files.
 
     Examples:
-        >>> about = of_run(Run.open("runs/fruit"))
+        >>> about = of_run(RunFolder.open("runs/fruit"))
         >>> about.task
         'single_label'
         >>> about.names

@@ -5,15 +5,17 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, SupportsIndex, overload
 
+from app.prediction.inputs import ImageInput
 from app.prediction.label_files import unique_names
 from app.runs.display import THUMBNAIL, render
 from app.runs.thumbnails import thumbnails_of_files
 from app.tasks import TASKS
 from data.files import atomic_write
+from data.image.reading import read_image
 from data.labels import SEPARATOR, SINGLE_LABEL
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -43,12 +45,13 @@ class Prediction:
     """Prediction of a model for one image.
 
     Attributes:
-        path: path of the image.
+        path: path of the image, or another name of an image that is not a file.
         outputs: probability of each class, the likeliest class first; or numbers by name. A name that several classes have
             is followed by the number of the class.
         labels: the predicted classes: the likeliest class, the class on the right side of the threshold, or all classes that
             reach their thresholds. Empty for numbers, or if all classes are below the model's score threshold.
         task: a key of `app.tasks.TASKS`.
+        source: the image, if it is not the file at `path`.
 
     Examples:
         >>> Prediction("apple.png", {"apple": 0.9, "pear": 0.1}, ("apple",), "single_label").label
@@ -61,6 +64,7 @@ class Prediction:
     outputs: dict[str, float]
     labels: tuple[str, ...]
     task: str = SINGLE_LABEL
+    source: ImageInput | None = field(default=None, repr=False, compare=False)
 
     def __repr__(self) -> str:
         return f"Prediction({self.path!r}: {self.text(1)})"
@@ -82,6 +86,14 @@ class Prediction:
     def label(self) -> str | None:
         """The predicted class of a model with one class per image; None if all are below its score threshold."""
         return self.labels[0] if self.labels else None
+
+    def read(self) -> bytes:
+        """Return the image, as the content of an image file.
+
+        Raises:
+            UnreadableImage: the file does not exist any more.
+        """
+        return read_image(self.path) if self.source is None else self.source.read()
 
     def text(self, top: int) -> str:
         """Return the prediction in words; with one class per image, the `top` likeliest classes."""
@@ -107,10 +119,13 @@ class Predictions(list[Prediction]):
 
     def _repr_html_(self) -> str:
         shown = self[:_MOST_SHOWN]
+        thumbnails = thumbnails_of_files([one.read for one in shown], THUMBNAIL)
         return render(
             "predictions",
-            cards=[(Path(one.path).name, one.path, prediction_rows(one)) for one in shown],
-            thumbnails=thumbnails_of_files({one.path for one in shown}, THUMBNAIL),
+            cards=[
+                (Path(one.path).name, one.path, prediction_rows(one), thumbnails.get(position))
+                for position, one in enumerate(shown)
+            ],
             more=len(self) - len(shown),
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -15,7 +16,7 @@ from app.exporting.process import ModelInMemory, ModelProcess
 from app.interface.errors import UsageError
 from app.prediction.descriptions import BESIDE, beside, given_by_user, is_run, of_run, run_of
 from app.prediction.interpretation import Interpretation, interpret
-from app.runs.run import Run
+from app.runs.folder import RunFolder
 from data.image.decoding import decode
 from data.image.preparing import Preparation
 from data.image.rectangles import load_to_size
@@ -60,7 +61,7 @@ class Predictor:
 
     def __init__(
         self,
-        model: Run | Path | str | keras.Model,
+        model: str | os.PathLike[str] | keras.Model,
         *,
         client: str | None = None,
         threads: int | None = None,
@@ -100,9 +101,9 @@ class Predictor:
         self._locale, self._plain = locale, plain
         self._given = given_by_user(labels, mean, std, task=task, resize=resize, background=background, levels=levels)
         self.process: ModelProcess | ModelInMemory
-        if isinstance(model, Run | Path | str):
-            path = model.path if isinstance(model, Run) else Path(model).expanduser()
-            run = Run.open(str(path)) if is_run(path) else None
+        if isinstance(model, str | os.PathLike):
+            path = Path(model).expanduser()
+            run = RunFolder(path) if is_run(path) else None
             file = path if run is None else run.require(run.model)
             self.process = ModelProcess(file, client, threads=threads, image_size=image_size)
         else:

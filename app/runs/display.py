@@ -14,10 +14,11 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
-from app.config import RunConfig, load_config
+from app.config import load_config
 from app.runs.fold_figures import fold_table, pooled_text
 from app.exporting.verdicts import export_cells, export_columns
 from app.runs.folder import RunFolder
+from app.runs.progress import progress_text
 from app.tasks import TASKS, Task
 
 Table = tuple[Sequence[str], Sequence[Sequence[Any]]]
@@ -89,7 +90,7 @@ def _run_context(run: RunFolder) -> dict[str, Any]:
         "export_columns": export_columns(task),
         "exports": [(one, export_cells(task, one)) for one in _parity(run)],
         "plots": {path.stem: _scaled(path) for name in _PLOTS if (path := run.plots / f"{name}.png").is_file()},
-        "notes": _notes(run, config),
+        "notes": _notes(run, task),
     }
 
 
@@ -100,7 +101,7 @@ def _parity(run: RunFolder) -> list[dict[str, Any]]:
 
 def _tables(run: RunFolder, task: Task) -> list[Table]:
     tables: list[Table] = []
-    if run.summary.is_file():
+    if run.folds_file.is_file():
         tables.append(fold_table(run.folds, task))
     if (run.path / "metrics.json").is_file():
         metrics = run.metrics
@@ -112,20 +113,10 @@ def _tables(run: RunFolder, task: Task) -> list[Table]:
     return tables
 
 
-def _notes(run: RunFolder, config: RunConfig) -> list[str]:
-    if run.summary.is_file():
-        return [pooled_text(run.folds, TASKS[config.task])]
-    if run.is_finished:
-        return []
-    how = f"Continue with train(resume={str(run.path)!r})."
-    if config.runs_of_folds:
-        folds = sorted(run.path.glob("fold-*"))
-        finished = sum(RunFolder(fold).is_finished for fold in folds)
-        return [f"{finished} of {config.folds} folds are finished. {how}"]
-    if not run.history:
-        return [f"No epoch is finished yet. {how}"]
-    last = run.history[-1]
-    return [f"The last finished epoch is {last['epoch']} of the phase {last['phase']}. {how}"]
+def _notes(run: RunFolder, task: Task) -> list[str]:
+    if run.folds_file.is_file():
+        return [pooled_text(run.folds, task)]
+    return [] if run.is_finished else [progress_text(run)]
 
 
 def _source_name(source: str) -> str:

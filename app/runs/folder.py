@@ -38,10 +38,10 @@ def weights_sha256(weights: Sequence[np.ndarray]) -> str:
 
 
 class RunFolder:
-    """Paths and records of one run folder, whose files `docs/run-folder.md` describes."""
+    """Paths and records of one run folder, whose files `docs/run-folder.md` describes; itself a path, of the folder."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path | str) -> None:
+        self.path = path = Path(path)
         self.model = path / "model.keras"
         self.log = path / "log.txt"
         self.checkpoints = path / "checkpoints"
@@ -50,12 +50,15 @@ class RunFolder:
         self.export = path / "export"
         self.images = path / "images.zip"
         self.report = path / "report.html"
-        self.summary = path / "folds.json"
+        self.folds_file = path / "folds.json"
         self._made: list[Path] = []
         self._lock = FolderLock(path)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r}, {self.state})"
+
+    def __fspath__(self) -> str:
+        return str(self.path)
 
     @classmethod
     def create(cls, options: Mapping[str, Any], *, output: str | None = None) -> Self:
@@ -88,15 +91,15 @@ class RunFolder:
         return run
 
     @classmethod
-    def open(cls, text: str) -> Self:
+    def open(cls, path: str | os.PathLike[str]) -> Self:
         """Open an existing run.
 
         Raises:
             UsageError: the folder is not a run.
         """
-        run = cls(Path(text).expanduser())
+        run = cls(Path(path).expanduser())
         if run.state == "missing":
-            raise UsageError(f"{text} is not a run folder: it has no config.json")
+            raise UsageError(f"{os.fspath(path)} is not a run folder: it has no config.json")
         return run
 
     @contextmanager
@@ -122,7 +125,7 @@ class RunFolder:
     @property
     def is_finished(self) -> bool:
         """Whether everything was written; the last file is the report, or the summary of the folds."""
-        return self.report.is_file() or self.summary.is_file()
+        return self.report.is_file() or self.folds_file.is_file()
 
     @property
     def state(self) -> str:
@@ -214,9 +217,9 @@ class RunFolder:
         if not (self.path / "config.json").is_file():
             return "it is not a run folder"
         is_of_folds = self.is_of_folds
-        if is_of_folds and path != self.summary:
+        if is_of_folds and path != self.folds_file:
             return f"it holds a run for each fold; name one of them, such as {self.path / 'fold-1'}"
-        if not is_of_folds and path == self.summary:
+        if not is_of_folds and path == self.folds_file:
             return "it is not a run of folds; its figures are in metrics.json"
         if self.is_finished:
             return "it is finished, so the file was deleted later; put it back, or train again"
@@ -345,8 +348,8 @@ def _use_of(path: Path) -> str:
     run = RunFolder(path)
     if not run.is_finished:
         return f"continue it with: {command('train', '--resume', path)}"
-    if run.summary.is_file():
-        return f"look at its figures: {run.summary}"
+    if run.folds_file.is_file():
+        return f"look at its figures: {run.folds_file}"
     return f"test it again with: {command('evaluate', path)}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -12,8 +12,8 @@ from PIL import Image
 
 from data.examples import Examples
 from data.image.decoding import UnreadableImage, decode
-from data.image.reading import read_image
 
+Name = TypeVar("Name")
 Place = TypeVar("Place")
 
 
@@ -31,19 +31,21 @@ def thumbnails(examples: Examples, keys: Collection[str], size: int) -> dict[str
     return _thumbnails(places, examples.read, size)
 
 
-def thumbnails_of_files(paths: Iterable[str], size: int) -> dict[str, str]:
-    """Return thumbnails of image files, at most `size` pixels a side, by path; unreadable files are left out.
+def thumbnails_of_files(readers: Sequence[Callable[[], bytes]], size: int) -> dict[int, str]:
+    """Return thumbnails of image files, at most `size` pixels a side, by position; unreadable files are left out.
 
     Examples:
-        >>> list(thumbnails_of_files(["apple.png"], 16))
-        ['apple.png']
-        >>> thumbnails_of_files(["runs/fruit/metrics.json"], 16)
+        >>> from functools import partial
+        >>> from data.image.reading import read_image
+        >>> list(thumbnails_of_files([partial(read_image, "apple.png"), partial(read_image, "pear.png")], 16))
+        [0]
+        >>> thumbnails_of_files([lambda: b"no image"], 16)
         {}
     """
-    return _thumbnails({path: path for path in paths}, read_image, size)
+    return _thumbnails(dict(enumerate(readers)), lambda read: read(), size)
 
 
-def _thumbnails(places: Mapping[str, Place], read: Callable[[Place], bytes], size: int) -> dict[str, str]:
+def _thumbnails(places: Mapping[Name, Place], read: Callable[[Place], bytes], size: int) -> dict[Name, str]:
     def thumbnail(place: Place) -> str | None:
         try:
             return _encode(decode(read(place)), size)

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from app.interface.errors import UsageError
-from app.runs.run import Run
+from app.runs.folder import RunFolder
 from app.training.phases import Phase
 from data.files import atomic_write, write_json
 
@@ -45,7 +45,7 @@ class FitState:
     best_weights: str | None = None
 
     @classmethod
-    def read(cls, run: Run) -> FitState:
+    def read(cls, run: RunFolder) -> FitState:
         """Read the saved state, or return the state of a fit that has not started."""
         path = run.checkpoints / "state.json"
         if not path.exists():
@@ -62,7 +62,7 @@ class FitState:
         phase = phases[self.phase]
         return f"after epoch {self.epoch} of at most {phase.epochs} of phase {self.phase + 1} ({phase.name})"
 
-    def write(self, run: Run) -> None:
+    def write(self, run: RunFolder) -> None:
         """Write the state, which makes the checkpoints that it names valid, then remove earlier checkpoints."""
         write_json(run.checkpoints / "state.json", asdict(self))
         for path in run.checkpoints.iterdir():
@@ -70,14 +70,14 @@ class FitState:
                 path.unlink()
 
 
-def write_checkpoint(run: Run, file: str, model: keras.Model, optimizer: keras.Optimizer | None = None) -> None:
+def write_checkpoint(run: RunFolder, file: str, model: keras.Model, optimizer: keras.Optimizer | None = None) -> None:
     """Save the weights of a model, and the state of its optimizer if one is given.
 
     They are plain arrays, numbered in the model's order. Keras' weights files take several times as long to write, which
     matters after each epoch of a second, and the run already has the model in `start.keras`.
 
     Examples:
-        >>> run, model = Run.open("runs/fruit"), keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> run, model = RunFolder.open("runs/fruit"), keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
         >>> run.checkpoints.mkdir(exist_ok=True)
         >>> write_checkpoint(run, "head-1.npz", model)
         >>> (run.checkpoints / "head-1.npz").is_file()
@@ -91,14 +91,14 @@ def write_checkpoint(run: Run, file: str, model: keras.Model, optimizer: keras.O
         np.savez(temporary, **values)  # type: ignore[arg-type]  # NumPy's types mistake them for an option
 
 
-def read_checkpoint(run: Run, file: str, model: keras.Model, optimizer: keras.Optimizer | None = None) -> None:
+def read_checkpoint(run: RunFolder, file: str, model: keras.Model, optimizer: keras.Optimizer | None = None) -> None:
     """Load the weights of a checkpoint into a model, and the state into its optimizer.
 
     Raises:
         UsageError: the checkpoint is damaged, or comes from a version of Graft with other variables.
 
     Examples:
-        >>> run, model = Run.open("runs/fruit"), keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> run, model = RunFolder.open("runs/fruit"), keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
         >>> run.checkpoints.mkdir(exist_ok=True)
         >>> write_checkpoint(run, "one.npz", model)
         >>> read_checkpoint(run, "one.npz", model) is None

@@ -18,7 +18,7 @@ import keras
 from app.interface.errors import UsageError
 from app.interface.events import print_text
 from app.interface.stages import Stage, progress, status
-from app.runs.run import Run
+from app.runs.folder import RunFolder
 from app.tasks import Task
 from app.training.activations import Extractor
 from app.training.checkpoints import FitState, read_checkpoint, write_checkpoint
@@ -48,7 +48,7 @@ class Fitted(NamedTuple):
 
 
 def fit(
-    model: keras.Model, phases: Sequence[Phase], data: FitData, run: Run, extractor: Extractor | None = None
+    model: keras.Model, phases: Sequence[Phase], data: FitData, run: RunFolder, extractor: Extractor | None = None
 ) -> Fitted:
     """Train a model through all phases; it ends with the best weights, and predicts numbers in the units of the labels.
 
@@ -74,7 +74,7 @@ def fit(
         >>> phase = Phase("head", 2, 5, lambda model: None, cosine_adamw(0.1, epochs=2), LabelObjective)
         >>> loader, every = Loader(open_source("images"), ImageTransform(8, "stretch")), np.arange(24)
         >>> data = FitData(loader, train=every[::2], validation=every[1::2], batch_size=4, seed=0)
-        >>> run = Run.create({}, output="runs/new")
+        >>> run = RunFolder.create({}, output="runs/new")
         >>> with listening([].append, alone=True):  # prints nothing
         ...     fitted = fit(keras.Sequential(layers), [phase], data, run)
         >>> [(record["phase"], record["epoch"]) for record in run.history]
@@ -131,7 +131,7 @@ def check_mixing(model: keras.Model, phases: Sequence[Phase], *, mixup: float, c
         >>> from app.training.strategies import STRATEGIES
         >>> from models.backbones import find_backbone
         >>> from models.builder import build_model
-        >>> config = load_config(Run.open("runs/fruit").options)
+        >>> config = load_config(RunFolder.open("runs/fruit").options)
         >>> plan, spec = resolve(config, train_size=18, blocks=3, image_size=32), find_backbone(config.backbone)
         >>> phases = STRATEGIES["feature_extraction"].phases(plan, spec)
         >>> model = build_model(spec, num_classes=3, weights="none")
@@ -263,7 +263,7 @@ class _Reseed(keras.callbacks.Callback):
 class _EpochEnd:
     """Writes the history and the checkpoint of a finished epoch, keeps the best weights, and ends the phase early."""
 
-    def __init__(self, model: keras.Model, phase: Phase, run: Run, state: FitState, task: Task) -> None:
+    def __init__(self, model: keras.Model, phase: Phase, run: RunFolder, state: FitState, task: Task) -> None:
         self.model, self.phase, self.run, self.state, self.task = model, phase, run, state, task
 
     def begin(self) -> None:

@@ -22,7 +22,7 @@ from app.interface.output import output_path
 from app.interface.stages import progress
 from app.prediction.descriptions import failure_of, is_run
 from app.prediction.predictor import Predictor
-from app.runs.run import Run
+from app.runs.folder import RunFolder
 from data.files import write_json
 
 Row = dict[str, Any]
@@ -63,7 +63,7 @@ def benchmark(files: Sequence[str | Path], **options: Any) -> dict[str, Any]:
         Traceback (most recent call last):
         app.interface.errors.UsageError: --threads must be above 0 and at most 256, not 0
     """
-    config = make_config(BenchmarkConfig, files=tuple(str(file) for file in files), **options)
+    config = make_config(BenchmarkConfig, files=files, **options)
     clients = _clients(config.files)
     output = _output(config)
     rows, failed = _measure_all(clients, config)
@@ -99,7 +99,7 @@ def _models(path: Path) -> list[Path]:
     """Return the model files that one FILE stands for."""
     if not is_run(path):
         return [path]
-    run = Run.open(str(path))
+    run = RunFolder.open(str(path))
     exported = [run.export / one["file"] for one in run.parity["formats"].values()]
     return [run.require(run.model), *(file for file in exported if file.exists())]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from app.interface.sources import open_readable
 from app.interface.stages import status, track
 from app.job.splits import open_examples
 from app.prediction.predictor import Predictor
-from app.runs.run import Run
+from app.runs.folder import RunFolder
 from app.tasks import TASKS
 from data.examples import Examples
 from data.files import write_json
@@ -30,7 +31,7 @@ from data.splits import split_indices
 
 
 @with_options(EvaluateConfig)
-def evaluate(run: str | Path, source: str | Path | None = None, **options: Any) -> dict[str, Any]:
+def evaluate(run: str | PathLike[str], source: str | Path | None = None, **options: Any) -> dict[str, Any]:
     """Evaluate a run's model and save the metrics under `evaluations/` in its folder.
 
     Args:
@@ -55,7 +56,7 @@ def evaluate(run: str | Path, source: str | Path | None = None, **options: Any) 
         app.interface.errors.UsageError: runs/apple is not a run folder: it has no config.json
     """
     config = make_config(EvaluateConfig, run=run, source=source, **options)
-    opened = Run.open(config.run)
+    opened = RunFolder.open(config.run)
     examples, indices = _examples(opened, config)
     task = TASKS[examples.task]
     with redirect_output(opened.log):
@@ -69,7 +70,7 @@ def evaluate(run: str | Path, source: str | Path | None = None, **options: Any) 
     return metrics
 
 
-def _outputs(run: Run, examples: Examples, indices: np.ndarray, batch_size: int) -> np.ndarray:
+def _outputs(run: RunFolder, examples: Examples, indices: np.ndarray, batch_size: int) -> np.ndarray:
     """Return the predictions of the run's model for images, float32 (n, outputs)."""
     with status("loading the model"):
         predictor = Predictor(run)
@@ -80,7 +81,7 @@ def _outputs(run: Run, examples: Examples, indices: np.ndarray, batch_size: int)
         return np.concatenate([predictor.predict(pixels) for pixels in batches])
 
 
-def _examples(run: Run, config: EvaluateConfig) -> tuple[Examples, np.ndarray]:
+def _examples(run: RunFolder, config: EvaluateConfig) -> tuple[Examples, np.ndarray]:
     context = load_config(run.options)
     preparation = Preparation.parse(config.background or context.background, config.levels or context.levels)
     if config.source is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +25,7 @@ from app.interface.events import print_text
 from app.interface.program import command
 from app.interface.tensorflow_loading import load_tensorflow
 from app.job.splits import open_examples
-from app.runs.run import Run
+from app.runs.folder import RunFolder
 from data.errors import DataError
 from data.examples import Examples
 from data.splits import split_indices
@@ -40,7 +40,7 @@ _DESCRIBING = ("author", "model_version", "score_threshold", "locales")  # optio
 
 
 @with_options(ExportConfig)
-def export(run: str | Path, **options: Any) -> dict[str, Any]:
+def export(run: str | PathLike[str], **options: Any) -> dict[str, Any]:
     """Add files to a run's export folder, or write them again, and verify them.
 
     Other files stay as they are, including the user's own. The folder changes only when all files are complete.
@@ -66,14 +66,14 @@ def export(run: str | Path, **options: Any) -> dict[str, Any]:
         app.interface.errors.UsageError: runs/apple is not a run folder: it has no config.json
     """
     config = make_config(ExportConfig, run=run, **options)
-    opened = Run.open(config.run)
+    opened = RunFolder.open(config.run)
     opened.require(opened.model)
     refusal = f"the run {opened.path} is being exported already; wait until that has ended"
     with opened.in_use(refusal), _interruptible(opened):
         return _export(opened, config)
 
 
-def _export(run: Run, config: ExportConfig) -> dict[str, Any]:
+def _export(run: RunFolder, config: ExportConfig) -> dict[str, Any]:
     examples, splits = _examples(run, config.source)
     earlier = load_config(run.options)
     asked = _plan(run, earlier, config)
@@ -93,7 +93,7 @@ def _export(run: Run, config: ExportConfig) -> dict[str, Any]:
     return run.parity
 
 
-def _examples(run: Run, source: str | None) -> tuple[Examples, np.ndarray]:
+def _examples(run: RunFolder, source: str | None) -> tuple[Examples, np.ndarray]:
     """Return the run's images and their splits, from their current place.
 
     Raises:
@@ -110,7 +110,7 @@ def _examples(run: Run, source: str | None) -> tuple[Examples, np.ndarray]:
         ) from error
 
 
-def _plan(run: Run, earlier: RunConfig, config: ExportConfig) -> ExportPlan:
+def _plan(run: RunFolder, earlier: RunConfig, config: ExportConfig) -> ExportPlan:
     """Return what is written now; options that are not given are as before."""
     given = {name: getattr(config, name) for name in (*_DESCRIBING, "max_drop")}
     given = {name: value for name, value in given.items() if value is not None}
@@ -122,7 +122,7 @@ def _plan(run: Run, earlier: RunConfig, config: ExportConfig) -> ExportPlan:
     return resolve_export(replace(earlier, **given))
 
 
-def _kept_locales(run: Run, earlier: Sequence[str]) -> tuple[str, ...]:
+def _kept_locales(run: RunFolder, earlier: Sequence[str]) -> tuple[str, ...]:
     """Return the locales of the earlier export, by its own label files, if these still exist."""
     locales = []
     for one in earlier:
@@ -153,7 +153,7 @@ def _say_outdated(earlier: RunConfig, asked: ExportPlan, kept: Kept) -> None:
 
 
 @contextmanager
-def _interruptible(run: Run) -> Iterator[None]:
+def _interruptible(run: RunFolder) -> Iterator[None]:
     """Turn Ctrl-C into an error that says what is left of the export."""
     parity = run.export / PARITY
 

@@ -24,8 +24,9 @@ from app.interface.sources import open_readable, refuse_leakage
 from app.interface.tensorflow_loading import load_tensorflow
 from app.job.folds import train_folds
 from app.job.splits import choose_splits, splits_of
-from app.runs.folder import check_free
-from app.runs.run import Run
+from app.job.summary import print_results
+from app.run import Run
+from app.runs.folder import RunFolder, check_free
 from data.examples import Examples
 from data.files import write_text
 from data.sources import absolute_source
@@ -64,10 +65,10 @@ def train(source: str | Path | None = None, *, resume: str | Path | None = None,
         app.interface.errors.UsageError: runs/fruit already holds a run; choose another folder with --output, or ...
     """
     given = make_config(TrainConfig, source=source, resume=resume, **options)
-    if resume is not None:
+    if given.resume is not None:
         if replace(given, resume=None) != TrainConfig():
             raise UsageError("--resume takes every option from the run; give it alone")
-        return _continue(str(resume))
+        return Run(_continue(given.resume).path)
     if given.source is None:
         raise UsageError("name the images to train on, or an interrupted run with --resume")
     if given.output is not None:
@@ -80,10 +81,11 @@ def train(source: str | Path | None = None, *, resume: str | Path | None = None,
     read_locales(config.locales, len(examples.class_names))  # raises now instead of after training
     check_exportable(config.formats or (), backbone=config.backbone, task=examples.task)
     if not config.runs_of_folds:
-        return _begin(config, examples, sha256, given.output)
+        return Run(_begin(config, examples, sha256, given.output).path)
     run = Run.create(recorded(config), output=given.output)
     with run.in_use():
-        return _train_folds(run, examples, sha256)
+        _train_folds(run, examples, sha256)
+    return run
 
 
 def _recordable(source: str, given: TrainConfig, task: str) -> RunConfig:
@@ -107,14 +109,14 @@ def _absolute(folder: str | None) -> str | None:
     return os.path.abspath(os.path.expanduser(folder)) if folder else None
 
 
-def _begin(config: RunConfig, examples: Examples, sha256: str, output: str | None) -> Run:
+def _begin(config: RunConfig, examples: Examples, sha256: str, output: str | None) -> RunFolder:
     examples, splits = choose_splits(examples, config)
-    run = Run.create(recorded(config), output=output)
+    run = RunFolder.create(recorded(config), output=output)
     with run.in_use():
         return _start(run, examples, splits, sha256)
 
 
-def _start(run: Run, examples: Examples, splits: np.ndarray, sha256: str) -> Run:
+def _start(run: RunFolder, examples: Examples, splits: np.ndarray, sha256: str) -> RunFolder:
     write_text(run.path / "classes.txt", "".join(f"{name}\n" for name in examples.class_names))
     write_text(run.path / "splits.csv", write_splits(examples, splits))
     try:
@@ -125,13 +127,13 @@ def _start(run: Run, examples: Examples, splits: np.ndarray, sha256: str) -> Run
         raise
 
 
-def _continue(folder: str) -> Run:
-    run = Run.open(folder)
+def _continue(folder: str) -> RunFolder:
+    run = RunFolder.open(folder)
     with run.in_use():
         return _take_up(run)
 
 
-def _take_up(run: Run) -> Run:
+def _take_up(run: RunFolder) -> RunFolder:
     if run.is_finished:
         raise UsageError(f"{run.path} is finished; there is nothing to resume")
     config = load_config(run.options)
@@ -145,13 +147,13 @@ def _take_up(run: Run) -> Run:
     return _start(run, *choose_splits(examples, config), sha256)
 
 
-def _go_on(run: Run, examples: Examples, sha256: str) -> Run:
+def _go_on(run: RunFolder, examples: Examples, sha256: str) -> RunFolder:
     examples, splits = splits_of(run, examples)
     run.checkpoints.mkdir(exist_ok=True)  # missing if the run was finished once, and its report deleted
     return _carry_out(run, examples, splits, sha256, resumed=True)
 
 
-def _train_folds(run: Run, examples: Examples, sha256: str) -> Run:
+def _train_folds(run: RunFolder, examples: Examples, sha256: str) -> RunFolder:
     with _resumable(run):
         return train_folds(run, examples, sha256, begin=_begin, go_on=_go_on)
 
@@ -166,18 +168,20 @@ def _open_source(source: str, config: RunOptions) -> tuple[Examples, str]:
     )
 
 
-def _carry_out(run: Run, examples: Examples, splits: np.ndarray, sha256: str, *, resumed: bool = False) -> Run:
+def _carry_out(
+    run: RunFolder, examples: Examples, splits: np.ndarray, sha256: str, *, resumed: bool = False
+) -> RunFolder:
     """Carry out the run from splits to the end; epochs that an interrupted run has finished are not trained again."""
     with _resumable(run), redirect_output(run.log):
         load_tensorflow()
         steps.carry_out(run, examples, split_indices(splits), sha256, resumed=resumed)
-    steps.print_results(run, examples)
+    print_results(run)
     run.check_parity()
     return run
 
 
 @contextmanager
-def _resumable(run: Run) -> Iterator[None]:
+def _resumable(run: RunFolder) -> Iterator[None]:
     """Turn Ctrl-C, SIGTERM and a full disk into an error that says how to continue."""
 
     def stop(number: int, frame: Any) -> None:

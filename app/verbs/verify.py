@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,7 @@ from app.prediction.descriptions import is_run
 from app.prediction.interpretation import Interpretation
 from app.prediction.label_files import unique_names
 from app.prediction.predictor import Predictor
-from app.runs.run import Run
+from app.runs.folder import RunFolder
 from app.tasks import TASKS
 from data.checking import describe
 from data.errors import DataError
@@ -51,7 +52,11 @@ _WITHOUT_METADATA = "a file without metadata, which names the classes, does not 
 
 @with_options(VerifyConfig)
 def verify(
-    files: Sequence[str | Path], *, model: str | Path | keras.Model, data: str | Path | None = None, **options: Any
+    files: Sequence[str | PathLike[str]],
+    *,
+    model: str | PathLike[str] | keras.Model,
+    data: str | PathLike[str] | None = None,
+    **options: Any,
 ) -> dict[str, Any]:
     """Verify model files against the model that they were made from, each in a fresh process with its own client.
 
@@ -82,8 +87,10 @@ def verify(
         Traceback (most recent call last):
         app.interface.errors.UsageError: apple.png is not a model: give a run folder, a .keras, .tflite or .onnx ...
     """
-    named = str(model) if isinstance(model, str | Path) else model.name
-    config = make_config(VerifyConfig, files=tuple(map(str, files)), model=named, data=data and str(data), **options)
+    named = os.fspath(model) if isinstance(model, str | PathLike) else model.name
+    config = make_config(
+        VerifyConfig, files=tuple(map(os.fspath, files)), model=named, data=data and os.fspath(data), **options
+    )
     output = output_path(config.output) if config.output else None
     golden = _free_folder(config.golden) if config.golden else None
     expected = {file: _expected(Path(file).expanduser(), config) for file in config.files}
@@ -123,7 +130,9 @@ def _evaluation_set(config: VerifyConfig, model: Any) -> EvaluationSet:
     """Return the images with the predictions of the original."""
     with status("loading the model"):
         original = Predictor(
-            config.model if isinstance(model, str | Path) else model, image_size=config.image_size, **_read_as(config)
+            config.model if isinstance(model, str | PathLike) else model,
+            image_size=config.image_size,
+            **_read_as(config),
         )
     try:
         examples = _examples(config, original)
@@ -188,7 +197,7 @@ def _test_images(config: VerifyConfig) -> Examples:
     path = Path(config.model).expanduser()
     if not is_run(path):
         raise UsageError("name images to compare on with --data: a folder, a list or any other SOURCE")
-    examples, splits = open_examples(Run.open(config.model))
+    examples, splits = open_examples(RunFolder.open(config.model))
     return examples.subset(split_indices(splits)["test"])
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from data.image.decoding import loaded, opened
-from data.image.preparing import deep_values, depth_of, is_transparent
+from data.image.decoding import is_transparent, loaded, opened
+from data.image.preparing import deep_values, depth_of
 
 VISIBLE, ON_WHITE, ON_BLACK = range(3)  # without transparency; only on white; only on black
 _FLAT = 0.2  # share of its contrast on that background; an image with less has lost it

@@ -138,7 +138,7 @@ def opened(encoded: bytes) -> Iterator[Image.Image]:
         _check_segments(encoded)
     # TensorFlow Datasets turns on this switch, for the whole process: half an image would be accepted.
     ImageFile.LOAD_TRUNCATED_IMAGES = False
-    with _faults_named():
+    with faults_named():
         image = _open(encoded)
     with image:
         if image.width * image.height > LARGEST_IMAGE:
@@ -159,8 +159,18 @@ def _open(encoded: bytes) -> Image.Image:
 
 
 @contextmanager
-def _faults_named() -> Iterator[None]:
-    """Turn any error that Pillow raises within the context into an `UnreadableImage`."""
+def faults_named() -> Iterator[None]:
+    """Turn any error that Pillow raises within the context into an `UnreadableImage`.
+
+    Examples:
+        >>> with faults_named():
+        ...     raise OSError("broken data stream")
+        Traceback (most recent call last):
+        data.image.decoding.UnreadableImage: truncated or damaged (broken data stream)
+        >>> with faults_named():
+        ...     Image.new("RGB", (4, 4)).size
+        (4, 4)
+    """
     try:
         yield
     except UnreadableImage:
@@ -202,7 +212,7 @@ def loaded(image: Image.Image, convert: Callable[[Image.Image], Image.Image] | N
         ...     loaded(image, lambda image: image.convert("L")).mode
         'L'
     """
-    with _faults_named():
+    with faults_named():
         image.load()
         converted = (convert or _to_rgb)(image)
         turn = _TURNS.get(_orientation(image))
@@ -282,3 +292,18 @@ def bits_of(image: Image.Image) -> int:
     if isinstance(image, TiffImagePlugin.TiffImageFile) and image.mode[0] in "IF":
         return int(image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (32,))[0])
     return 16 if image.mode.startswith("I") else 8
+
+
+def is_transparent(image: Image.Image) -> bool:
+    """Whether an image may have transparent parts.
+
+    Examples:
+        >>> is_transparent(Image.new("RGBA", (4, 4)))
+        True
+        >>> is_transparent(Image.new("RGB", (4, 4)))
+        False
+    """
+    try:
+        return image.has_transparency_data
+    except AssertionError:  # a missing palette, which decoders take for black
+        return False

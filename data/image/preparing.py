@@ -7,7 +7,6 @@ Training, evaluation, verification and caches, which depend on a file's bytes, t
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +16,8 @@ import numpy as np
 from PIL import Image, ImageColor, TiffImagePlugin
 
 from data.errors import DataError
-from data.image.decoding import LARGEST_FILE, UnreadableImage, bits_of, loaded, opened
+from data.image.decoding import UnreadableImage, bits_of, is_transparent, loaded, opened
+from data.image.encoding import encode_image
 
 _LEVELS = re.compile(r"(-?[\d.]+(?:e[+-]?\d+)?)\s*[-,:]\s*(-?[\d.]+(?:e[+-]?\d+)?)")
 _PNG_DEPTH = 24  # position of the bits per channel in a PNG file
@@ -61,7 +61,7 @@ class Preparation:
             if not is_deep and (self.background is None or not is_transparent(image)):
                 return encoded
             upright = loaded(image, partial(self._convert, encoded=encoded, is_deep=is_deep))
-            return _encode(upright)
+            return encode_image(upright)
 
     def applied_to(self, read: Callable[[int], bytes]) -> Callable[[int], bytes]:
         """Return a reader that prepares the files that `read` returns."""
@@ -104,6 +104,7 @@ def depth_of(image: Image.Image, encoded: bytes) -> int:
         >>> with opened(encoded) as image:
         ...     depth_of(image, encoded)
         8
+        >>> import io
         >>> file = io.BytesIO()
         >>> Image.new("I;16", (4, 4)).save(file, "PNG")
         >>> with opened(file.getvalue()) as image:
@@ -115,21 +116,6 @@ def depth_of(image: Image.Image, encoded: bytes) -> int:
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         return int(max(image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (1,))))
     return bits_of(image)
-
-
-def is_transparent(image: Image.Image) -> bool:
-    """Whether an image may have transparent parts.
-
-    Examples:
-        >>> is_transparent(Image.new("RGBA", (4, 4)))
-        True
-        >>> is_transparent(Image.new("RGB", (4, 4)))
-        False
-    """
-    try:
-        return image.has_transparency_data
-    except AssertionError:  # a missing palette, which decoders take for black
-        return False
 
 
 def deep_values(image: Image.Image, encoded: bytes) -> np.ndarray:
@@ -159,14 +145,6 @@ def deep_values(image: Image.Image, encoded: bytes) -> np.ndarray:
     if values.ndim == 2:
         return values.astype(np.float32)
     return values[..., [2, 1, 0, 3][: values.shape[2]]].astype(np.float32)
-
-
-def _encode(image: Image.Image) -> bytes:
-    file = io.BytesIO()
-    # BMP is fast and deterministic; an image whose BMP would exceed the largest file is compressed.
-    is_small = 3 * image.width * image.height < LARGEST_FILE - 2**20
-    image.save(file, **({"format": "BMP"} if is_small else {"format": "PNG", "compress_level": 1}))
-    return file.getvalue()
 
 
 def _parse_colour(text: str) -> tuple[int, int, int]:
