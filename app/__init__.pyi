@@ -125,9 +125,11 @@ def evaluate(
     verbose: int = 1,
 ) -> dict[str, Any]: ...
 def export(
-    run: str | PathLike[str],
+    run: str | PathLike[str] | keras.Model,
     *,
     formats: Sequence[str] | None = None,
+    data: str | PathLike[str] | None = None,
+    output: str | PathLike[str] | None = None,
     source: str | PathLike[str] | None = None,
     quantize: str | None = None,
     max_drop: float | None = None,
@@ -135,6 +137,12 @@ def export(
     model_version: str | None = None,
     score_threshold: float | None = None,
     locales: Sequence[str | PathLike[str]] | None = None,
+    labels: str | PathLike[str] | None = None,
+    task: str | None = None,
+    mean: Sequence[float] = (),
+    std: Sequence[float] = (),
+    resize: str | None = None,
+    image_size: int | None = None,
     verbose: int = 1,
 ) -> dict[str, Any]: ...
 def verify(

@@ -16,7 +16,7 @@ import app
 from app.exporting import automatic
 from app.exporting.automatic import quantize_automatically, readable
 from app.exporting.context import ExportContext
-from app.exporting.converter import convert
+from app.exporting.converter import Converter
 from app.exporting.evaluation_sets import EvaluationSet
 from app.exporting.formats import FORMATS, Format
 from app.exporting.metadata import Description
@@ -287,7 +287,7 @@ def test_scales_that_are_powers_of_two_do_not_matter(bits: int, padding: str) ->
     )
     pixels = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), np.uint8)
     pixels[:, 0], pixels[:, 1] = 0, 255
-    file = Quantizer(convert(model), pixels).static(activation_bits=bits)
+    file = Quantizer(Converter(model).convert(), pixels).static(activation_bits=bits)
     np.testing.assert_allclose(ask(file, pixels), model(pixels.astype(np.float32)), atol=0.02)
 
 

@@ -18,6 +18,7 @@ from app.config.verbs import BenchmarkConfig as BenchmarkConfig
 from app.config.verbs import CacheConfig as CacheConfig
 from app.config.verbs import EvaluateConfig as EvaluateConfig
 from app.config.verbs import ExportConfig as ExportConfig
+from app.config.verbs import FileGroup as FileGroup
 from app.config.verbs import ListConfig as ListConfig
 from app.config.verbs import PredictConfig as PredictConfig
 from app.config.verbs import TrainConfig as TrainConfig

@@ -84,7 +84,7 @@ def keywords_of(verb: Callable[..., Any], kind: type[VerbOptions]) -> list[Keywo
     Examples:
         >>> from app.config import CacheConfig
         >>> [(one.name, one.type) for one in keywords_of(lambda **options: None, CacheConfig)]
-        [('action', 'str'), ('cache_folder', 'str | None')]
+        [('cache_folder', 'str | None'), ('action', 'str')]
         >>> [one.name for one in keywords_of(lambda action, **options: None, CacheConfig)]
         ['cache_folder']
     """
@@ -126,8 +126,12 @@ def _signature(verb: Callable[..., Any], kind: type[VerbOptions]) -> inspect.Sig
         for one in keywords_of(verb, kind)
     ]
     quiet = inspect.Parameter(VERBOSE, inspect.Parameter.KEYWORD_ONLY, default=1, annotation=_Source("int"))
-    own = [one.replace(annotation=_Source(str(one.annotation))) for one in own]
-    return plain.replace(parameters=[*own, *options, quiet], return_annotation=_Source(str(plain.return_annotation)))
+    own = [one.replace(annotation=_shown(one.annotation)) for one in own]
+    return plain.replace(parameters=[*own, *options, quiet], return_annotation=_shown(plain.return_annotation))
+
+
+def _shown(annotation: Any) -> Any:
+    return annotation if annotation is inspect.Signature.empty else _Source(str(annotation))
 
 
 class _Source(str):

@@ -218,17 +218,36 @@ class VerifyConfig(VerbOptions, ListGroup, UnreadableGroup, FileGroup, BatchGrou
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportConfig(VerbOptions, ExportGroup, MetadataGroup):
+class ExportConfig(VerbOptions, ExportGroup, MetadataGroup, FileGroup):
     """Options of `export`."""
 
-    common: ClassVar = ("formats",)
+    common: ClassVar = ("formats", "data", "output")
+    defaults: ClassVar = {**_OWN_SIZE, "resize": "stretch", "task": "by the data"}
     examples: ClassVar = {
         "other formats, beside those that are there": "runs/my_images --formats tflite_int8 onnx",
         "all files again, with class names in German": "runs/my_images --locales de=labels_de.txt",
+        "a Keras model that was trained elsewhere": "model.keras --data my_images --output runs/model",
     }
 
-    run: Annotated[str, option("folder of a finished run", metavar="RUN", positional=True)]
+    run: Annotated[
+        str,
+        option("folder of a finished run, or a .keras file from elsewhere", metavar="RUN|FILE.keras", positional=True),
+    ]
     source: Annotated[str | None, option("where the run's images are now, if they were moved", metavar="SOURCE")] = None
+    data: Annotated[
+        str | None,
+        option(
+            "for a .keras file: images of its classes, to calibrate quantised files and verify all", metavar="SOURCE"
+        ),
+    ] = None
+    output: Annotated[
+        str | None,
+        option(
+            "for a .keras file: the new run folder to export to",
+            metavar="FOLDER",
+            default="runs/, named after the data",
+        ),
+    ] = None
 
     def check(self) -> None:
         """Raise `UsageError` for invalid options."""

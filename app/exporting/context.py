@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from app.exporting.converter import convert
+from app.exporting.converter import Converter
 from app.exporting.metadata import Description
 from app.exporting.quantization import Quantizer
 from app.interface.stages import track
@@ -47,9 +47,14 @@ class ExportContext:
         self._calibration = calibration
 
     @cached_property
+    def converter(self) -> Converter:
+        """Converter of the network, without units and metadata."""
+        return Converter(self.network)
+
+    @cached_property
     def float32(self) -> bytes:
         """The float32 `.tflite` of the network, without units and metadata."""
-        return convert(self.network)
+        return self.converter.convert()
 
     @cached_property
     def layer_errors(self) -> dict[str, float]:

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from app.exporting.context import ExportContext
-from app.exporting.converter import convert
 from app.exporting.metadata import Description, with_metadata
 from models.heads import NUMBERS
 
@@ -49,7 +48,7 @@ def write_float16(context: ExportContext, path: Path) -> None:
     """
     import tensorflow as tf
 
-    _write(convert(context.network, types=[tf.float16]), context, path)
+    _write(context.converter.convert(types=[tf.float16]), context, path)
 
 
 def write_dynamic(context: ExportContext, path: Path) -> None:
@@ -68,7 +67,7 @@ def write_dynamic(context: ExportContext, path: Path) -> None:
         'float32'
     """
     # Dense layers with a scale per channel need TFLite 2.17, which the old phones that this file is for do not have.
-    _write(convert(context.network, types=[], dense_per_channel=False), context, path)
+    _write(context.converter.convert(types=[], dense_per_channel=False), context, path)
 
 
 def write_int8_weights(context: ExportContext, path: Path) -> None:

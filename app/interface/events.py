@@ -262,9 +262,11 @@ def cancel_check() -> Callable[[], None]:
         >>> with cancellable() as cancel:
         ...     check = cancel_check()
         >>> cancel.set()
-        >>> check()
-        Traceback (most recent call last):
-        app.interface.errors.Interrupted: Cancelled.
+        >>> try:
+        ...     check()
+        ... except Interrupted as error:
+        ...     print(error)
+        Cancelled.
     """
     cancel = _cancel.get()
 

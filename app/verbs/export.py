@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from app.config import ExportConfig, RunConfig, load_config, make_config, recorded
+from app.config import ExportConfig, FileGroup, RunConfig, load_config, make_config, recorded
 from app.config.hyperrule import resolve_export, resolved
 from app.config.plan import ExportPlan
 from app.config.signatures import with_options
@@ -20,7 +21,7 @@ from app.exporting.formats import check_exportable
 from app.exporting.metadata import absolute_locales, read_locales
 from app.exporting.summary import print_changes, print_devices, print_exports
 from app.interface.console import redirect_output
-from app.interface.errors import Interrupted
+from app.interface.errors import BAD_INPUT, Interrupted, UsageError
 from app.interface.events import print_text
 from app.interface.program import command
 from app.interface.tensorflow_loading import load_tensorflow
@@ -32,28 +33,34 @@ from data.splits import split_indices
 from models.lazy import LazyModule
 
 if TYPE_CHECKING:
+    import keras
+
     from app.exporting import exports
+    from app.job import own_models
 else:
     exports = LazyModule("app.exporting.exports")
+    own_models = LazyModule("app.job.own_models")
 
 _DESCRIBING = ("author", "model_version", "score_threshold", "locales")  # options that are written into the files
 
 
 @with_options(ExportConfig)
-def export(run: str | PathLike[str], **options: Any) -> dict[str, Any]:
-    """Add files to a run's export folder, or write them again, and verify them.
+def export(run: str | PathLike[str] | keras.Model, **options: Any) -> dict[str, Any]:
+    """Export a run's model, or a Keras model that was trained elsewhere, and verify every file.
 
-    Other files stay as they are, including the user's own. The folder changes only when all files are complete.
+    Files that are in a run's export folder already stay as they are, including the user's own. The folder changes only when all
+    files are complete. A model from elsewhere gets a run folder of its own, which `predict`, `evaluate` and later exports take.
 
     Args:
-        run: folder of a finished run.
+        run: folder of a finished run; or a Keras model or `.keras` file, which needs `data`.
         **options: the fields of `app.config.ExportConfig`; other options are as in the run's last export.
 
     Returns:
         The content of `parity.json`.
 
     Raises:
-        UsageError, DataError: the run does not exist, or its images, which the verification needs, are gone.
+        UsageError, DataError, ModelError: the run or model does not exist, or the images, which the verification needs, are
+            gone or do not fit it.
         GateError: a file does not agree with the Keras model.
         Interrupted: Ctrl-C; the message says what is left.
 
@@ -61,20 +68,47 @@ def export(run: str | PathLike[str], **options: Any) -> dict[str, Any]:
         >>> export("runs/fruit", formats=("tflite",))
         Traceback (most recent call last):
         app.interface.errors.UsageError: --formats cannot be 'tflite'. Did you mean 'tflite_int8'?
-        >>> export("runs/apple")
-        Traceback (most recent call last):
-        app.interface.errors.UsageError: runs/apple is not a run folder: it has no config.json
+        >>> import keras
+        >>> layers = [keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(3, activation="softmax")]
+        >>> found = export(keras.Sequential(layers), data="images", formats=["tflite_float32"], output="runs/mine", verbose=0)
+        >>> found["passed"], found["formats"]["tflite_float32"]["file"]
+        (True, 'model_float32.tflite')
     """
+    if not isinstance(run, str | PathLike):
+        return _export_own(make_config(ExportConfig, run=run.name, **options), run)
     config = make_config(ExportConfig, run=run, **options)
+    if Path(config.run).suffix.lower() == ".keras":
+        return _export_own(config)
+    _check_given(config)
     opened = RunFolder.open(config.run)
     opened.require(opened.model)
     refusal = f"the run {opened.path} is being exported already; wait until that has ended"
     with opened.in_use(refusal), _interruptible(opened):
-        return _export(opened, config)
+        return _export(opened, config, *_examples(opened, config.source))
 
 
-def _export(run: RunFolder, config: ExportConfig) -> dict[str, Any]:
-    examples, splits = _examples(run, config.source)
+def _check_given(config: ExportConfig) -> None:
+    """Refuse options that a run has an answer to."""
+    about_models = ("data", "output", *(field.name for field in fields(FileGroup)))
+    given = [name for name in about_models if getattr(config, name) not in (None, ())]
+    if given:
+        raise UsageError(
+            f"--{given[0].replace('_', '-')} is about a .keras file from elsewhere; leave it out for a run such as {config.run}"
+        )
+
+
+def _export_own(config: ExportConfig, model: keras.Model | None = None) -> dict[str, Any]:
+    """Export a model from elsewhere to a run folder that is made for it."""
+    run, examples, splits = own_models.adopt_as_run(config, model)
+    try:
+        with run.in_use(), _interruptible(run):
+            return _export(run, config, examples, splits)
+    except (*BAD_INPUT, OSError):
+        run.remove()
+        raise
+
+
+def _export(run: RunFolder, config: ExportConfig, examples: Examples, splits: np.ndarray) -> dict[str, Any]:
     earlier = load_config(run.options)
     asked = _plan(run, earlier, config)
     read_locales(asked.locales, len(examples.class_names))
