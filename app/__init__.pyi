@@ -1,6 +1,6 @@
 """What `app` offers, with the type and default of every option. Written by `make reference`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,10 @@ from data.errors import DataError as DataError
 from models.errors import ModelError as ModelError
 
 def train(
-    source: str | Path | None = None,
+    source: str | PathLike[str] | Iterable[Any] | None = None,
     *,
-    resume: str | Path | None = None,
+    resume: str | PathLike[str] | None = None,
+    class_names: Sequence[str] | None = None,
     output: str | PathLike[str] | None = None,
     task: str | None = None,
     columns: Sequence[str] = (),

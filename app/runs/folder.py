@@ -73,7 +73,7 @@ class RunFolder:
         Raises:
             UsageError: the folder is not empty, or cannot be created.
         """
-        path = Path(output).expanduser() if output else _free_path(Path("runs"), _name_of(options["source"]))
+        path = Path(output).expanduser() if output else free_path(Path("runs"), _name_of(options["source"]))
         check_free(path)
         run = cls(path)
         run._made = [folder for folder in (path, *path.parents) if not folder.exists()]
@@ -229,7 +229,7 @@ class RunFolder:
         """Return a free file name for the metrics of an evaluation on a source."""
         folder = self.path / "evaluations"
         folder.mkdir(exist_ok=True)
-        return _free_path(folder, _name_of(source), ".json")
+        return free_path(folder, _name_of(source), ".json")
 
     @property
     def splits(self) -> str:
@@ -371,7 +371,15 @@ def _name_of(source: str) -> str:
     return re.sub(r"[^\w.-]+", "-", last).strip("-.") or "run"
 
 
-def _free_path(folder: Path, name: str, suffix: str = "") -> Path:
+def free_path(folder: Path, name: str, suffix: str = "") -> Path:
+    """Return a path that does not exist yet: the name, or the name with a number.
+
+    Examples:
+        >>> free_path(Path("runs"), "cherries").as_posix()
+        'runs/cherries'
+        >>> free_path(Path("runs"), "fruit").as_posix()
+        'runs/fruit-2'
+    """
     path, number = folder / f"{name}{suffix}", 2
     while path.exists():
         path, number = folder / f"{name}-{number}{suffix}", number + 1

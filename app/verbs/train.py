@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +21,17 @@ from app.exporting.formats import check_exportable
 from app.exporting.metadata import absolute_locales, read_locales
 from app.interface.console import redirect_output
 from app.interface.errors import BAD_INPUT, Interrupted, UsageError, is_disk_full
+from app.interface.events import print_path
 from app.interface.program import command
 from app.interface.sources import open_readable, refuse_leakage
+from app.interface.stages import progress
 from app.interface.tensorflow_loading import load_tensorflow
 from app.job.folds import train_folds
 from app.job.splits import choose_splits, splits_of
 from app.job.summary import print_results
 from app.run import Run
-from app.runs.folder import RunFolder, check_free
+from app.runs.folder import RunFolder, check_free, free_path
+from data import tensors
 from data.examples import Examples
 from data.files import write_text
 from data.sources import absolute_source
@@ -40,12 +45,21 @@ else:
 
 
 @with_options(TrainConfig)
-def train(source: str | Path | None = None, *, resume: str | Path | None = None, **options: Any) -> Run:
+def train(
+    source: str | PathLike[str] | Iterable[Any] | None = None,
+    *,
+    resume: str | PathLike[str] | None = None,
+    class_names: Sequence[str] | None = None,
+    **options: Any,
+) -> Run:
     """Train a classifier, test it once, export it, and verify the exports.
 
     Args:
-        source: a SOURCE string: a folder, `sample:digits` or `tfds:NAME`.
+        source: a SOURCE string: a folder, `sample:digits` or `tfds:NAME`; or a `tf.data.Dataset` of (image, label), or a tuple
+            of them for training, validation and test, as `data.tensors.write_examples` reads them. It writes their examples to
+            `OUTPUT_data`, so that the run can be resumed, tested and exported.
         resume: the folder of an interrupted run to continue, instead of a source.
+        class_names: of datasets, the name of each class.
         **options: the fields of `app.config.TrainConfig`.
 
     Returns:
@@ -64,6 +78,10 @@ def train(source: str | Path | None = None, *, resume: str | Path | None = None,
         Traceback (most recent call last):
         app.interface.errors.UsageError: runs/fruit already holds a run; choose another folder with --output, or ...
     """
+    if source is not None and not isinstance(source, str | PathLike):
+        return _train_on_datasets(source, class_names, resume=resume, **options)
+    if class_names is not None:
+        raise UsageError("class_names is about datasets of tensors; the classes of a source are named in it")
     given = make_config(TrainConfig, source=source, resume=resume, **options)
     if given.resume is not None:
         if replace(given, resume=None) != TrainConfig():
@@ -86,6 +104,35 @@ def train(source: str | Path | None = None, *, resume: str | Path | None = None,
     with run.in_use():
         _train_folds(run, examples, sha256)
     return run
+
+
+def _train_on_datasets(
+    datasets: Iterable[Any],
+    class_names: Sequence[str] | None,
+    *,
+    output: str | PathLike[str] | None = None,
+    **options: Any,
+) -> Run:
+    """Write the examples of datasets beside the run folder, and train on them."""
+    folder = Path(output).expanduser() if output is not None else free_path(Path("runs"), "dataset")
+    check_free(folder)
+    make_config(TrainConfig, source="", **options)  # raises now if an option is invalid
+    examples = free_path(folder.parent, f"{folder.name}_data")
+    with progress("reading", unit="examples") as stage:
+        written = tensors.write_examples(
+            datasets if isinstance(datasets, tuple | list) else (datasets,),
+            examples,
+            class_names=class_names,
+            task=options.get("task"),
+            advance=lambda count: stage.update(done=count),
+        )
+    print_path("examples", examples)
+    try:
+        return train(written.source, output=folder, **options | {"task": written.task, "columns": written.columns})
+    except BAD_INPUT:
+        if not folder.exists():  # refused before it began: leave nothing behind
+            shutil.rmtree(examples)
+        raise
 
 
 def _recordable(source: str, given: TrainConfig, task: str) -> RunConfig:
