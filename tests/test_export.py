@@ -139,14 +139,14 @@ def test_a_file_for_phones_takes_pixels_and_gives_probabilities(name: str, every
 
 @pytest.mark.parametrize("name", PHONE_FORMATS)
 def test_mediapipe_takes_the_file_as_it_is(name: str, every_format: app.Run, fruit: Path) -> None:
+    import mediapipe as mp
     from mediapipe.tasks.python import BaseOptions, vision
-    from mediapipe.tasks.python.vision.core.image import Image
 
     file = every_format.export / FORMATS[name].file
     image = fruit / "cherry" / "03.png"
     options = vision.ImageClassifierOptions(base_options=BaseOptions(model_asset_path=str(file)))
     with vision.ImageClassifier.create_from_options(options) as classifier:
-        (answer,) = classifier.classify(Image.create_from_file(str(image))).classifications
+        (answer,) = classifier.classify(mp.Image.create_from_file(str(image))).classifications
     labels = {one.index: one.category_name for one in answer.categories}
     assert labels == {0: "apple", 1: "banana", 2: "cherry"}
     pixels = load_pixels(image.read_bytes(), 32, "stretch", antialias=False).astype(np.float32)

@@ -90,14 +90,14 @@ def test_tensors_have_the_answers_that_are_written_down(name: str, every_format:
 
 @pytest.mark.parametrize("name", PHONE_FORMATS)
 def test_images_have_the_answers_that_are_written_down(name: str, every_format: app.Run, golden: Path) -> None:
+    import mediapipe as mp
     from mediapipe.tasks.python import BaseOptions, vision
-    from mediapipe.tasks.python.vision.core.image import Image
 
     file, expected = every_format.export / FORMATS[name].file, read(golden)
     options = vision.ImageClassifierOptions(base_options=BaseOptions(model_asset_path=str(file)))
     with vision.ImageClassifier.create_from_options(options) as classifier:
         for one, written in zip(expected["pictures"], expected["outputs"][file.name]["mediapipe"], strict=True):
-            (answer,) = classifier.classify(Image.create_from_file(str(golden / one["picture"]))).classifications
+            (answer,) = classifier.classify(mp.Image.create_from_file(str(golden / one["picture"]))).classifications
             assert len(answer.categories) == 3
             for category in answer.categories:
                 assert category.score == pytest.approx(written[category.index], abs=expected["tolerance"])

@@ -84,15 +84,15 @@ def read_metadata(file: bytes) -> dict[str, Any]:
 
 def classify(file: bytes, **options: Any) -> list[Any]:
     """What an app gets that hands an image to MediaPipe Tasks, and tells it of the file only what is in `options`."""
+    import mediapipe as mp
     from mediapipe.tasks.python import BaseOptions, vision
-    from mediapipe.tasks.python.vision.core.image import Image, ImageFormat
 
     base = BaseOptions(model_asset_buffer=file)
     with vision.ImageClassifier.create_from_options(
         vision.ImageClassifierOptions(base_options=base, **options)
     ) as classifier:
         image = coloured(2, 3, (50, 40), np.random.default_rng(0))
-        (answer,) = classifier.classify(Image(ImageFormat.SRGB, image)).classifications
+        (answer,) = classifier.classify(mp.Image(mp.ImageFormat.SRGB, image)).classifications
     return answer.categories
 
 

@@ -58,6 +58,7 @@ def test_everything_is_there_and_nothing_is_left_over(finished_run: app.Run) -> 
             "classes.txt",
             "splits.csv",
             "history.jsonl",
+            "history.csv",
             "metrics.json",
             "model.keras",
         ),
@@ -184,6 +185,13 @@ def test_history_has_one_object_an_epoch(finished_run: app.Run) -> None:
         assert set(one) == EPOCH
         assert one["seconds"] > 0
         assert 0 <= one["accuracy"] <= 1 and 0 <= one["val_accuracy"] <= 1
+
+
+def test_history_is_a_table_too(finished_run: app.Run) -> None:
+    rows = list(csv.DictReader((finished_run.path / "history.csv").read_text().splitlines()))
+    assert [(one["phase"], int(one["epoch"]), float(one["val_loss"])) for one in rows] == [
+        (one["phase"], one["epoch"], one["val_loss"]) for one in finished_run.history
+    ]
 
 
 def test_metrics_of_both_splits_and_the_seconds(finished_run: app.Run) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
+import itertools
 import json
 import os
 import platform
@@ -200,8 +203,13 @@ class RunFolder:
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     def write_history(self, records: list[dict[str, Any]]) -> None:
-        """Save the history, one record per line."""
+        """Save the history, one record per line, and the same as a table for spreadsheets."""
         write_text(self.path / "history.jsonl", "".join(json.dumps(record) + "\n" for record in records))
+        table = io.StringIO()
+        writer = csv.DictWriter(table, list(dict.fromkeys(itertools.chain(*records))), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(records)
+        write_text(self.path / "history.csv", table.getvalue())
 
     def require(self, path: Path) -> Path:
         """Return the path of a file that a finished run has.
