@@ -50,7 +50,8 @@ class Loader:
         Raises:
             DataError: the example existed when the run started and cannot be read now.
         """
-        return self.views(index, [None])[0]
+        unchanged: np.ndarray = self.views(index, [None])[0]
+        return unchanged
 
     def views(self, index: int, seeds: Sequence[Seed]) -> np.ndarray:
         """Return several views of one example, which is read and decoded once.

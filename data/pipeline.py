@@ -195,7 +195,8 @@ def _by_epoch(epochs: tf.data.Dataset, loader: Loader, indices: Indices, batch_s
 
     def view(index: np.int64, epoch: np.int64) -> np.ndarray:
         augmented = loader.transform.is_augmented
-        return loader.views(int(index), [(seed, int(epoch), int(index)) if augmented else None])[0]
+        found: np.ndarray = loader.views(int(index), [(seed, int(epoch), int(index)) if augmented else None])[0]
+        return found
 
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         order = tf.numpy_function(

@@ -179,7 +179,7 @@ def _fold_targets(units: Units, folds: int) -> np.ndarray:
     totals = units.totals[:-1]
     first = np.cumsum(totals) - totals
     turn = (np.arange(folds)[:, None] - first) % folds
-    return (totals // folds + (turn < totals % folds)).astype(np.float64)
+    return np.asarray(totals // folds + (turn < totals % folds), np.float64)
 
 
 def _check_enough(examples: Examples, units: Units, fixed: np.ndarray, parts: Sequence[str], where: str = "") -> None:

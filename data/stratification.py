@@ -182,7 +182,7 @@ def divide(
             if attempt == _ATTEMPTS - 1:
                 raise
         else:
-            return np.array(division.part_of, np.int64)[units.of_image]
+            return np.array(division.part_of, np.int64).take(units.of_image)
     raise AssertionError("the last attempt returns or raises")
 
 
@@ -200,9 +200,9 @@ class _Division:
         self.parts = range(len(targets))
         self.fixed = (start != FREE).tolist()
         self.part_of = [FREE] * len(start)
-        self.need = targets.tolist()
+        self.need: list[list[float]] = targets.tolist()
         self.present = [[0] * len(units.totals) for _ in self.parts]
-        self.weights = (1 / np.maximum(units.totals, 1)).tolist()
+        self.weights: list[float] = (1 / np.maximum(units.totals, 1)).tolist()
         for unit in np.flatnonzero(start != FREE).tolist():
             self._put(unit, int(start[unit]))
 

@@ -174,7 +174,7 @@ def _pixels(image: np.ndarray, what: str) -> np.ndarray:
     looks_scaled = image.dtype.kind == "f" and high <= 1 and bool((image % 1).any())
     if low < 0 or high > 255 or looks_scaled:
         raise DataError(f"{what} has pixels from {low:.3g} to {high:.3g}; give them from 0 to 255")
-    return np.rint(image).astype(np.uint8)
+    return np.asarray(np.rint(image), np.uint8)
 
 
 def _digest(pixels: np.ndarray, label: np.ndarray) -> bytes:

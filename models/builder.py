@@ -119,7 +119,10 @@ def forward_pass(model: keras.Model) -> Callable[[Any], Any]:
     import tensorflow as tf
 
     inputs = tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)
-    return tf.function(lambda batch: model(batch, training=False), input_signature=[inputs], autograph=False)
+    predict: Callable[[Any], Any] = tf.function(
+        lambda batch: model(batch, training=False), input_signature=[inputs], autograph=False
+    )
+    return predict
 
 
 def load_model(path: Path) -> keras.Model:

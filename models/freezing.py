@@ -111,7 +111,7 @@ def unfreeze_blocks(
     """
     if blocks < 1:
         raise ModelError(f"{blocks} blocks leave nothing to unfreeze; give 1 or more, or call freeze")
-    boundary = blocks_of(model, backbone)[-blocks:][0][0].name
+    boundary: str = blocks_of(model, backbone)[-blocks:][0][0].name
     unfreeze_from(model, boundary, train_batch_norm=train_batch_norm)
     return boundary
 

@@ -28,7 +28,7 @@ def known_crossentropy(label_smoothing: float = 0.0) -> keras.losses.Loss:
     import keras
     from keras import ops
 
-    class KnownCrossentropy(keras.losses.Loss):
+    class KnownCrossentropy(keras.losses.Loss):  # type: ignore[misc]  # Keras has no types
         """From targets and logits, (n, outputs), to per-example losses, (n,)."""
 
         def call(self, y_true: keras.KerasTensor, y_pred: keras.KerasTensor) -> keras.KerasTensor:
@@ -61,7 +61,7 @@ def known_precision(outputs: int) -> keras.metrics.Metric:
     import keras
     from keras import ops
 
-    class KnownPrecision(keras.metrics.AUC):
+    class KnownPrecision(keras.metrics.AUC):  # type: ignore[misc]  # Keras has no types
         """Updated with batches of targets and logits, (n, outputs), and weights of the examples, (n,)."""
 
         def update_state(

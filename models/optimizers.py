@@ -44,7 +44,7 @@ def warmup_cosine_adamw(
     return optimizer
 
 
-class Cycles(keras.optimizers.schedules.LearningRateSchedule):
+class Cycles(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]  # Keras has no types
     """A schedule that restarts after a number of steps, at half the rate each time.
 
     Warm restarts: Loshchilov and Hutter 2017, https://arxiv.org/abs/1608.03983.

@@ -70,7 +70,7 @@ def side_by_side(bottoms: list[keras.Model]) -> keras.Model:
 
 
 def _name_of(tensor: Any) -> str:
-    return tensor._keras_history.operation.name
+    return str(tensor._keras_history.operation.name)
 
 
 def _highest_cut(model: keras.Model) -> Any:

@@ -51,9 +51,9 @@ class LabelAudit:
         if self.out_of_fold is None:
             return np.zeros(0, np.int64)
         members = np.flatnonzero(self.out_of_fold.evaluated)
-        found = members[TASKS[self.examples.task].suspects(*self._evaluated(self.out_of_fold))]
+        found: np.ndarray = members[TASKS[self.examples.task].suspects(*self._evaluated(self.out_of_fold))]
         found = found[~self.told_by_turning[found]]
-        return found[np.argsort(self.quality[found], kind="stable")]
+        return found.take(np.argsort(self.quality[found], kind="stable"))
 
     def _evaluated(self, out_of_fold: OutOfFold) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return labels and predictions of the evaluated images, and the positions of the evaluated outputs."""
@@ -121,7 +121,7 @@ def _distances(features: Rows, count: int) -> np.ndarray:
             detector.fit(features=features.take(some).astype(np.float32), verbose=False)
             blocks = (np.arange(start, min(start + _BLOCK, count)) for start in range(0, count, _BLOCK))
             scores = np.concatenate([detector.score(features=features.take(one).astype(np.float32)) for one in blocks])
-    return -np.log(np.maximum(scores.astype(np.float64), 1e-30))  # a score is the exponential of minus the distance
+    return -np.log(np.maximum(np.asarray(scores, np.float64), 1e-30))  # a score is exp(-distance)
 
 
 LABEL_CHECKS: dict[str, Check[LabelAudit]] = {

@@ -217,14 +217,16 @@ def _minimise(objective: Callable[[float], float]) -> float:
 
 
 def _log_loss(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    return -_log_softmax(logits)[np.arange(len(labels)), labels]
+    logs: np.ndarray = _log_softmax(logits)[np.arange(len(labels)), labels]
+    return -logs
 
 
 def _log_loss_per_class(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return per-example losses whose mean is the mean over all known labels."""
     known = labels != UNKNOWN
     losses = np.logaddexp(0, logits) - (labels > 0.5) * logits
-    return (known * losses).sum(axis=1) * (len(labels) / max(1, known.sum()))
+    per_example: np.ndarray = (known * losses).sum(axis=1) * (len(labels) / max(1, known.sum()))
+    return per_example
 
 
 def _most_likely(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -243,23 +245,27 @@ def _log(probabilities: np.ndarray) -> np.ndarray:
 def _log_softmax(logits: np.ndarray) -> np.ndarray:
     from scipy.special import log_softmax
 
-    return log_softmax(logits, axis=1)
+    logs: np.ndarray = log_softmax(logits, axis=1)
+    return logs
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:
-    return np.exp(_log_softmax(logits))
+    probabilities: np.ndarray = np.exp(_log_softmax(logits))
+    return probabilities
 
 
 def _logit(probabilities: np.ndarray) -> np.ndarray:
     from scipy.special import logit
 
-    return logit(np.clip(probabilities.astype(np.float64), _LEAST, 1 - _LEAST))
+    logits: np.ndarray = logit(np.clip(probabilities.astype(np.float64), _LEAST, 1 - _LEAST))
+    return logits
 
 
 def _sigmoid(logits: np.ndarray) -> np.ndarray:
     from scipy.special import expit
 
-    return expit(logits)
+    probabilities: np.ndarray = expit(logits)
+    return probabilities
 
 
 ONE_CLASS = Calibrator(_log, _softmax, _one_temperature, _log_loss, _most_likely)

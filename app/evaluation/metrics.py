@@ -147,7 +147,8 @@ def average_precisions(probabilities: np.ndarray, truth: np.ndarray, counts: np.
     last[:-1] = np.where(np.diff(sorted_probabilities, axis=0) != 0, np.arange(len(truth) - 1)[:, None], len(truth) - 1)
     last = np.minimum.accumulate(last[::-1], axis=0)[::-1]
     precision = np.take_along_axis(precision, last, axis=0)
-    return (hits * precision).sum(axis=0) / np.maximum(hits.sum(axis=0), 1e-12)
+    means: np.ndarray = (hits * precision).sum(axis=0) / np.maximum(hits.sum(axis=0), 1e-12)
+    return means
 
 
 def _map_interval(probabilities: np.ndarray, truth: np.ndarray) -> list[float]:

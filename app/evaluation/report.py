@@ -149,7 +149,8 @@ def _phone_file(parity: dict[str, Any]) -> str | None:
     }
     kept = (parity["quantization"] or {}).get("kept")
     smallest = min(verified.values(), key=lambda one: one["bytes"], default={"file": None})
-    return verified.get(kept, smallest)["file"]
+    file: str | None = verified.get(kept, smallest)["file"]
+    return file
 
 
 def _harmful_layers(parity: dict[str, Any]) -> list[dict[str, Any]]:

@@ -23,7 +23,8 @@ def decide(probabilities: np.ndarray, thresholds: np.ndarray | None) -> np.ndarr
         array([1, 1])
     """
     if thresholds is None:
-        return probabilities.argmax(axis=1)
+        likeliest: np.ndarray = probabilities.argmax(axis=1)
+        return likeliest
     positive = int(np.flatnonzero(np.isfinite(thresholds))[0])
     return np.where(probabilities[:, positive] >= thresholds[positive], positive, 1 - positive)
 

@@ -80,7 +80,7 @@ def calibration_members(indices: Mapping[str, np.ndarray]) -> np.ndarray:
         >>> len(calibration_members({"train": np.arange(10_000)}))
         200
     """
-    return indices["train"][evenly_chosen(len(indices["train"]), CALIBRATION_IMAGES)]
+    return indices["train"].take(evenly_chosen(len(indices["train"]), CALIBRATION_IMAGES))
 
 
 def more_members(indices: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -93,7 +93,7 @@ def more_members(indices: Mapping[str, np.ndarray]) -> np.ndarray:
         1000
     """
     members = np.concatenate([indices["train"], indices["validation"]])
-    return members[evenly_chosen(len(members), MORE_IMAGES)]
+    return members.take(evenly_chosen(len(members), MORE_IMAGES))
 
 
 def export_members(indices: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -121,7 +121,8 @@ def _parity(export: Path) -> dict[str, Any]:
     if not path.is_file():
         return {"formats": {}, "quantization": None}
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        parity: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return parity
     except ValueError as error:
         raise UsageError(f"{path} is damaged: {error}. Move the folder away and export again") from error
 
@@ -152,7 +153,8 @@ def _golden_files(export: Path) -> list[str]:
 
 def _read_expected(export: Path) -> dict[str, Any]:
     try:
-        return json.loads((export / EXPECTED).read_text(encoding="utf-8"))
+        expected: dict[str, Any] = json.loads((export / EXPECTED).read_text(encoding="utf-8"))
+        return expected
     except (OSError, ValueError):  # removed or changed by the user
         return {}
 

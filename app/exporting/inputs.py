@@ -63,8 +63,9 @@ class ModelInput:
         if self.is_float:
             return self._normalized(pixels).astype(kind)
         if self.mean is not None and self.scale:
-            integers, limits = np.rint(self._normalized(pixels) / self.scale) + self.zero_point, np.iinfo(kind)
-            return np.clip(integers, limits.min, limits.max).astype(kind)
+            integers: np.ndarray = np.rint(self._normalized(pixels) / self.scale) + self.zero_point
+            limits = np.iinfo(kind)
+            return integers.clip(limits.min, limits.max).astype(kind)
         # int8 has the same 256 levels, from -128.
         return (pixels ^ 128).view(np.int8) if kind == np.int8 else pixels.astype(kind)
 

@@ -137,7 +137,7 @@ class Quantizer:
             )
             examples = [{"pixels": one[None].astype(np.float32)} for one in self.calibration]
             tool.calibrate({SIGNATURE: examples}, RecipeManager())
-        ranges = tool.get_model_qsvs()
+        ranges: dict[str, Any] = tool.get_model_qsvs()
         # Pixels have 256 levels, and each level becomes one step.
         levels = np.array([0.0, 255.0])
         for file, (low, high) in (
@@ -254,7 +254,8 @@ def _recipe(*rules: _Rule) -> list[dict[str, Any]]:
                 weight_num_bits=8,
                 weight_granularity=QuantGranularity.TENSORWISE,
             )
-    return manager.get_quantization_recipe()
+    recipe: list[dict[str, Any]] = manager.get_quantization_recipe()
+    return recipe
 
 
 def _any_of(layers: Iterable[str]) -> str:
@@ -336,7 +337,7 @@ def _opened(file: bytes) -> tuple[Any, Any]:
 
 def _input_name(file: bytes) -> str:
     _, graph = _opened(file)
-    return graph.tensors[graph.inputs[0]].name.decode()
+    return str(graph.tensors[graph.inputs[0]].name.decode())
 
 
 def _predictions(file: bytes, pixels: np.ndarray, scaling: Scaling | None = None) -> np.ndarray:

@@ -249,6 +249,7 @@ class ONNXRuntime(PixelRuntime):
         return end_of_onnx(self.path)
 
     def _run(self, tensor: np.ndarray) -> np.ndarray:
+        answer: np.ndarray
         (answer,) = self.session.run(None, {self.given.name: tensor})
         return answer
 

@@ -137,7 +137,8 @@ def refused(parity: dict[str, Any]) -> list[dict[str, Any]]:
         >>> refused({"quantization": {"steps": steps[:1]}})
         []
     """
-    return (parity["quantization"] or {"steps": []})["steps"][:-1]
+    steps: list[dict[str, Any]] = (parity["quantization"] or {"steps": []})["steps"]
+    return steps[:-1]
 
 
 def search_steps(parity: dict[str, Any]) -> Iterator[str]:

@@ -253,7 +253,8 @@ def _weights(plan: Plan, examples: Examples, train: np.ndarray) -> np.ndarray | 
         return None if examples.weights is None else examples.weights / examples.weights[train].mean()
     weights = np.ones(len(examples), np.float32) if examples.weights is None else examples.weights.copy()
     weights[train] *= TASKS[examples.task].class_weights(examples.labels.array[train])
-    return weights / weights[train].mean()
+    scaled: np.ndarray = weights / weights[train].mean()
+    return scaled
 
 
 def _extractor(plan: Plan, data: FitData) -> Extractor | None:

@@ -256,12 +256,14 @@ class Predictor:
         Raises:
             UsageError: the file cannot be run.
         """
-        return self.process.ask("latencies", seconds)
+        latencies: np.ndarray = self.process.ask("latencies", seconds)
+        return latencies
 
     @property
     def peak_memory(self) -> int | None:
         """Return the peak memory of the process in bytes; None if the system does not report it, as on Windows."""
-        return self.process.ask("peak_memory")
+        peak: int | None = self.process.ask("peak_memory")
+        return peak
 
     def _checked(self, outputs: np.ndarray) -> np.ndarray:
         """Return the outputs, after checking that there are as many as names."""

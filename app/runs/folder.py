@@ -140,7 +140,7 @@ class RunFolder:
     @property
     def options(self) -> dict[str, Any]:
         """Content of `config.json`; `app.config.load_config` turns it into the run's options."""
-        options = self._json("config.json")
+        options: Any = self._json("config.json")
         if not isinstance(options, dict):
             raise UsageError(f"{self.path / 'config.json'} is damaged: it holds no options")
         return options
@@ -296,9 +296,10 @@ class RunFolder:
     def _text(self, name: str) -> str:
         return self.require(self.path / name).read_text(encoding="utf-8")
 
-    def _json(self, name: str) -> Any:
+    def _json(self, name: str) -> dict[str, Any]:
         try:
-            return json.loads(self._text(name))
+            content: dict[str, Any] = json.loads(self._text(name))
+            return content
         except json.JSONDecodeError as error:
             raise UsageError(f"{self.path / name} is damaged: {error}") from error
 

@@ -171,7 +171,8 @@ class MultiLabelTask(Task):
         wrong = known & ((predictions >= thresholds) != (labels > 0.5))
         distance = np.abs(predictions - thresholds)
         nearest = np.where(known, distance, 1.0).min(axis=1)
-        return np.where(wrong.any(axis=1), 1 + (distance * wrong).max(axis=1), 1 - nearest)
+        loss: np.ndarray = np.where(wrong.any(axis=1), 1 + (distance * wrong).max(axis=1), 1 - nearest)
+        return loss
 
     # --- Exports --------------------------------------------------------------------------------------------------------
 
@@ -246,7 +247,10 @@ class MultiLabelTask(Task):
         """Return how likely the labelled classes are."""
         from cleanlab.multilabel_classification import get_label_quality_scores
 
-        return get_label_quality_scores(_lists(labels[:, outputs], predictions), predictions.astype(np.float64))
+        quality: np.ndarray = get_label_quality_scores(
+            _lists(labels[:, outputs], predictions), predictions.astype(np.float64)
+        )
+        return quality
 
     def suspects(self, labels: np.ndarray, predictions: np.ndarray, outputs: np.ndarray) -> np.ndarray:
         """Return the positions that confident learning finds."""

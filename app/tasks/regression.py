@@ -156,7 +156,8 @@ class RegressionTask(Task):
 
     def per_example_loss(self, predictions: np.ndarray, labels: np.ndarray, thresholds: Any) -> np.ndarray:
         """Return the largest error of each example, in standard deviations."""
-        return (np.abs(predictions - labels) / _spread(labels)).max(axis=1)
+        largest: np.ndarray = (np.abs(predictions - labels) / _spread(labels)).max(axis=1)
+        return largest
 
     def overview(
         self, labels: Mapping[str, Labels], images: Sequence[np.ndarray | None], captions: Sequence[str], title: str
@@ -243,7 +244,8 @@ class RegressionTask(Task):
         from cleanlab.regression.rank import get_label_quality_scores
 
         columns = zip(labels.T.astype(np.float64), predictions.T.astype(np.float64), strict=True)
-        return np.min([get_label_quality_scores(label, answer) for label, answer in columns], axis=0)
+        quality: np.ndarray = np.min([get_label_quality_scores(label, answer) for label, answer in columns], axis=0)
+        return quality
 
     def suspects(self, labels: np.ndarray, predictions: np.ndarray, outputs: np.ndarray) -> np.ndarray:
         """Return the labels with a much lower quality than most."""

@@ -81,17 +81,19 @@ class SingleLabelTask(Task):
 
     def targets(self, labels: np.ndarray, outputs: int) -> np.ndarray:
         """Return one-hot targets."""
-        return (labels[:, None] == np.arange(outputs)).astype(np.float32)
+        return np.asarray(labels[:, None] == np.arange(outputs), np.float32)
 
     def smooth(self, targets: np.ndarray, share: float) -> np.ndarray:
         """Spread a share over all classes."""
-        return (1 - share) * targets + share / targets.shape[1]
+        smooth: np.ndarray = (1 - share) * targets + share / targets.shape[1]
+        return smooth
 
     def class_weights(self, labels: np.ndarray) -> np.ndarray:
         """Weight classes in inverse proportion to their number of examples."""
         from sklearn.utils.class_weight import compute_sample_weight
 
-        return compute_sample_weight("balanced", labels)
+        weights: np.ndarray = compute_sample_weight("balanced", labels)
+        return weights
 
     # --- Decisions ------------------------------------------------------------------------------------------------------
 
@@ -186,7 +188,8 @@ class SingleLabelTask(Task):
     def per_example_loss(self, predictions: np.ndarray, labels: np.ndarray, thresholds: Any) -> np.ndarray:
         """Rate how uncertain a right prediction is, and how certain a wrong one."""
         sureness = predictions.max(axis=1)
-        return np.where(decide(predictions, thresholds) == labels, 1 - sureness, 1 + sureness)
+        loss: np.ndarray = np.where(decide(predictions, thresholds) == labels, 1 - sureness, 1 + sureness)
+        return loss
 
     def samples(self, labels: Labels, members: np.ndarray) -> tuple[list[int | None], list[str]]:
         """Return equally many images of each class, as far as it has them, captioned by its name."""
@@ -262,7 +265,8 @@ class SingleLabelTask(Task):
         """Return how likely the labelled class is."""
         from cleanlab.rank import get_label_quality_scores
 
-        return get_label_quality_scores(np.searchsorted(outputs, labels), predictions.astype(np.float64))
+        quality: np.ndarray = get_label_quality_scores(np.searchsorted(outputs, labels), predictions.astype(np.float64))
+        return quality
 
     def suspects(self, labels: np.ndarray, predictions: np.ndarray, outputs: np.ndarray) -> np.ndarray:
         """Return the positions that confident learning finds."""
@@ -292,6 +296,8 @@ def _top_agreement(predictions: np.ndarray, expected: np.ndarray) -> dict[str, f
 def _is_tie(expected: np.ndarray, decided: np.ndarray, thresholds: np.ndarray | None) -> np.ndarray:
     """Return whether another class than the expected one is a near tie, bool (n,)."""
     if thresholds is not None:
-        return (np.abs(expected - thresholds) <= TIE).any(axis=1)  # False for the NaN of the other class
+        near: np.ndarray = (np.abs(expected - thresholds) <= TIE).any(axis=1)  # False for the NaN of the other class
+        return near
     tie = min(TIE, TIE_OF_CHANCE / expected.shape[1])
-    return np.take_along_axis(expected, decided[:, None], axis=1)[:, 0] >= expected.max(axis=1) - tie
+    near = np.take_along_axis(expected, decided[:, None], axis=1)[:, 0] >= expected.max(axis=1) - tie
+    return near

@@ -187,7 +187,7 @@ class Frozen:
             self.graph.graph.as_graph_def(), self.graph.inputs, self.graph.outputs
         )
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-        return converter.convert()
+        return bytes(converter.convert())
 
 
 def _tensorflow(frozen: Frozen) -> Forward:

@@ -249,7 +249,7 @@ def _fit_phase(inputs: CachedInputs | LiveInputs, phase: Phase, data: FitData, e
     end.finish_phase()
 
 
-class _Reseed(keras.callbacks.Callback):
+class _Reseed(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
     """Makes an epoch's dropout depend on its number, not on how many epochs this process has run."""
 
     def __init__(self, seed: int) -> None:
@@ -313,7 +313,7 @@ class _EpochEnd:
         self.state.write(self.run)
 
 
-class _Checkpoint(keras.callbacks.Callback):
+class _Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
     """Calls `_EpochEnd` from Keras' training loop."""
 
     def __init__(self, end: _EpochEnd) -> None:
@@ -338,7 +338,7 @@ def _record(phase: str, epoch: int, seconds: float, logs: dict[str, float], metr
     return {"phase": phase, "epoch": epoch, "seconds": round(seconds, 3), "finished": round(time.time(), 3), **numbers}
 
 
-class _Progress(keras.callbacks.Callback):
+class _Progress(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
     """Reports the progress of a phase, in images."""
 
     def __init__(self, stage: Stage, epochs: int, data: FitData) -> None:

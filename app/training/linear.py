@@ -45,7 +45,8 @@ class LinearHead:
 
     def logits(self, features: np.ndarray) -> np.ndarray:
         """Compute logits, float32 (n, outputs), for features, float (n, width)."""
-        return features.astype(np.float32) @ self.kernel + self.bias
+        logits: np.ndarray = features.astype(np.float32) @ self.kernel + self.bias
+        return logits
 
 
 def fit_linear_head(training: Blocks, loss: Loss, validation_loss: Callable[[LinearHead], float]) -> LinearHead:

@@ -42,7 +42,8 @@ class Verb(NamedTuple):
     def function(self) -> Callable[..., Any]:
         """Function of the verb; its keyword arguments are the options."""
         module, _, name = self.function_name.rpartition(".")
-        return getattr(import_module(module), name)
+        found: Callable[..., Any] = getattr(import_module(module), name)
+        return found
 
 
 VERBS: dict[str, Verb] = {

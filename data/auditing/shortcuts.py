@@ -109,7 +109,7 @@ def _predicted(labels: Labels, feature: np.ndarray) -> np.ndarray:
     )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The least populated class")  # no finding is about such classes
-        predicted = cross_val_predict(tree, feature, labels.array, cv=folds)
+        predicted: np.ndarray = cross_val_predict(tree, feature, labels.array, cv=folds)
     return predicted.reshape(labels.array.shape)  # for one column, a tree predicts a flat array
 
 

@@ -84,7 +84,7 @@ def statistics_of(encoded: bytes, sha256: str) -> np.void:
 def _statistics_of(image: Image.Image, encoded: bytes, sha256: str) -> np.void:
     # Antialiased by a triangle filter: with a box filter, resized copies differed three times as much (measured).
     square = image.resize((_SQUARE, _SQUARE), Image.Resampling.BILINEAR, reducing_gap=3.0)
-    statistics = np.zeros(1, STATISTICS)[0]
+    statistics: np.void = np.zeros(1, STATISTICS)[0]
     statistics["sha256"] = sha256.encode()
     statistics["bytes"] = len(encoded)
     statistics["width"], statistics["height"] = image.size

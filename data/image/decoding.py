@@ -259,7 +259,7 @@ def read_header(encoded: bytes) -> Header:
 def _has_more(image: Image.Image) -> bool:
     """Whether further frames or pages follow."""
     if isinstance(image, TiffImagePlugin.TiffImageFile):
-        return image.tag_v2.next != 0  # counting all pages, Pillow would read all headers
+        return bool(image.tag_v2.next != 0)  # counting all pages, Pillow would read all headers
     return bool(getattr(image, "is_animated", False))
 
 

@@ -149,6 +149,7 @@ def _walk(
     step: Callable[[_Segments], _Segments],
 ) -> _Segments:
     """Take steps from `start` while at least `least` bytes are left and `goes_on` holds."""
+    found: _Segments
     (found,) = tf.while_loop(
         lambda at: (at.place + least <= file.size) & goes_on(at),
         lambda at: (step(at),),

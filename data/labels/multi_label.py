@@ -112,7 +112,8 @@ class MultiLabel(ClassLabels):
 
     def known(self, label: int) -> np.ndarray:
         """Return for which examples it is known whether they have the class."""
-        return self.array[:, label] != UNKNOWN
+        known: np.ndarray = self.array[:, label] != UNKNOWN
+        return known
 
     def renamed(self, names: Sequence[str]) -> Self:
         """Return the same classes in the columns of `names`."""

@@ -75,7 +75,7 @@ class SingleLabel(ClassLabels):
 
     def text(self, index: int) -> str:
         """Return the name of the class."""
-        return self.names[self.array[index]]
+        return self.names[int(self.array[index])]
 
     def order(self) -> np.ndarray:
         """Return the positions of the examples, sorted by class."""
@@ -87,7 +87,8 @@ class SingleLabel(ClassLabels):
 
     def has(self, label: int) -> np.ndarray:
         """Return which examples have the class."""
-        return self.array == label
+        has: np.ndarray = self.array == label
+        return has
 
     def counts(self) -> np.ndarray:
         """Return the number of examples of each class."""

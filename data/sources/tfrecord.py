@@ -182,7 +182,7 @@ def _read_record(file: BinaryIO) -> bytes:
     import google_crc32c
 
     def masked(data: bytes) -> int:
-        crc = google_crc32c.value(data)
+        crc: int = google_crc32c.value(data)
         return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
     offset = file.tell()

@@ -84,7 +84,7 @@ def hub_spec(handle: str) -> BackboneSpec:
 
 
 @keras.saving.register_keras_serializable(package="graft")
-class HubLayer(keras.layers.Layer):
+class HubLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     """A TF2 SavedModel as a layer: its variables are the layer's weights, its function is the layer's call.
 
     Weights: they share the memory of the SavedModel's variables, so gradients, optimizers and `assign` reach them.
@@ -171,7 +171,7 @@ class HubLayer(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""
-        return super().get_config() | {"graph": self._graph, "batch_norm_training": self.batch_norm_training}
+        return {**super().get_config(), "graph": self._graph, "batch_norm_training": self.batch_norm_training}
 
 
 def _backbone(layer: HubLayer, image_size: int) -> keras.Model:
@@ -320,7 +320,7 @@ def _image_size(inputs: list[Any]) -> int | None:
     height, width = min(sides)
     if height != width:
         raise ModelError(f"This SavedModel takes {height} x {width} images, but Graft's are square: choose another.")
-    return height
+    return int(height)
 
 
 def _takes_images(spec: tf.TensorSpec) -> bool:

@@ -127,7 +127,8 @@ class _Stream:
         if log is not None and not is_telling():
             return log
         stream = getattr(sys, self._name)  # a handler may write to this long after the stream was restored
-        return self.original if stream is self else stream
+        now: IO[str] = self.original if stream is self else stream
+        return now
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._now, name)
