@@ -16,7 +16,7 @@ from PIL import Image
 from data.errors import DataError
 from data.examples import SPLITS
 from data.image.encoding import encode_image
-from data.labels import MULTI_LABEL, REGRESSION, SEPARATOR, SINGLE_LABEL
+from data.labels.arrays import cells_of_array, columns_of_array, names_of_array, task_of_array
 
 LIST = "list.csv"
 _PARTIAL = ".partial"  # appended to the name of a folder that is being written
@@ -82,9 +82,9 @@ def write_examples(
     partial.mkdir(parents=True)
     try:
         rows, labels = _write_images(datasets, partial, advance)
-        task = task or _task_of(labels, class_names)
-        names = _names(labels, class_names, task)
-        columns = _write_list(partial / LIST, rows, _texts(labels, names, task), names, task)
+        task = task or task_of_array(labels, class_names)
+        names = names_of_array(labels, class_names, task)
+        columns = _write_list(partial / LIST, rows, cells_of_array(labels, names, task), columns_of_array(names, task))
         partial.rename(folder)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
@@ -184,50 +184,10 @@ def _digest(pixels: np.ndarray, label: np.ndarray) -> bytes:
     return content.digest()
 
 
-# --- Labels ----------------------------------------------------------------------------------------------------------------
-
-
-def _task_of(labels: np.ndarray, class_names: Sequence[str] | None) -> str:
-    """Return the kind of labels, (n, values)."""
-    are_flags = bool(np.isin(labels, (0, 1)).all())
-    if labels.shape[1] > 1:
-        if not are_flags:
-            return REGRESSION
-        return SINGLE_LABEL if (labels.sum(axis=1) == 1).all() else MULTI_LABEL
-    are_numbers = labels.dtype.kind == "f" and not (are_flags and class_names is not None and len(class_names) == 2)
-    return REGRESSION if are_numbers else SINGLE_LABEL
-
-
-def _names(labels: np.ndarray, class_names: Sequence[str] | None, task: str) -> list[str]:
-    """Return the names of the classes or numbers."""
-    one_value = labels.shape[1] == 1
-    count = int(labels.max()) + 1 if one_value and task == SINGLE_LABEL else labels.shape[1]
-    if class_names is None:
-        return [str(label) for label in range(count)] if task != REGRESSION else [f"value_{at}" for at in range(count)]
-    if len(class_names) != count and not (one_value and task == SINGLE_LABEL and len(class_names) > count):
-        raise DataError(f"class_names has {len(class_names)} names, and the labels stand for {count}")
-    if len(set(class_names)) < len(class_names):
-        raise DataError("class_names has a name twice; give each class a name of its own")
-    return list(class_names)
-
-
-def _texts(labels: np.ndarray, names: Sequence[str], task: str) -> list[list[str]]:
-    """Return the cells of each example's labels."""
-    if task == REGRESSION:
-        return [[repr(float(number)) for number in row] for row in labels]
-    if task == MULTI_LABEL:
-        return [[SEPARATOR.join(names[int(at)] for at in np.flatnonzero(row))] for row in labels]
-    chosen = labels[:, 0] if labels.shape[1] == 1 else labels.argmax(axis=1)
-    if (chosen < 0).any():
-        raise DataError(f"a label is {int(chosen.min())}; the number of a class is 0 or more")
-    return [[names[int(label)]] for label in chosen]
-
-
 def _write_list(
-    path: Path, rows: Sequence[tuple[str, str]], texts: Sequence[Sequence[str]], names: Sequence[str], task: str
+    path: Path, rows: Sequence[tuple[str, str]], texts: Sequence[Sequence[str]], titles: Sequence[str]
 ) -> tuple[str, ...]:
     """Write the list; return the roles of its columns."""
-    titles = list(names) if task == REGRESSION else ["label"]
     has_splits = len({split for _, split in rows}) > 1
     with open(path, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")

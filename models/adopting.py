@@ -61,7 +61,7 @@ def adopt(
         offsets = [-one / by for one, by in zip(means, stds, strict=True)]
         scaled = keras.layers.Rescaling([1 / by for by in stds], offsets, name="scaling")(pixels)
     values = model(scaled)
-    if values.shape[-1] == 1 and num_classes == 2 and task == "single_label":
+    if values.shape[-1] == 1 and num_classes == 2 and OUTPUTS[task].activation == "softmax":
         return keras.Model(pixels, _of_one_value(values, end), name=name)
     if values.shape[-1] != num_classes:
         raise ModelError(

@@ -17,10 +17,10 @@ from app.interface.sources import open_readable
 from app.interface.stages import status
 from app.prediction.label_files import read_label_file
 from app.runs.folder import RunFolder, check_free
+from app.tasks import TASKS
 from data.errors import DataError
 from data.examples import Examples
 from data.files import atomic_write, write_text
-from data.labels import REGRESSION
 from data.sources import DEFAULTS, absolute_source
 from data.splits import split_examples, write_splits
 from models.adopting import adopt
@@ -108,7 +108,7 @@ def adopt_as_run(config: ExportConfig, model: keras.Model | None = None) -> Adop
 
 def _with_names(examples: Examples, config: ExportConfig) -> Examples:
     """Return the images with the classes in the order of the model's values."""
-    if examples.task == REGRESSION:
+    if not TASKS[examples.task].decides:
         raise DataError(f"{examples.source} holds numbers; models from elsewhere are exported if they predict classes")
     if config.labels is None:
         print_text(f"The model's values are taken to be, in this order: {', '.join(examples.class_names)} (--labels).")

@@ -78,7 +78,7 @@ def train(
         Traceback (most recent call last):
         app.interface.errors.UsageError: runs/fruit already holds a run; choose another folder with --output, or ...
     """
-    if source is not None and not isinstance(source, str | PathLike):
+    if isinstance(source, tuple | list) or hasattr(source, "as_numpy_iterator"):
         return _train_on_datasets(source, class_names, resume=resume, **options)
     if class_names is not None:
         raise UsageError("class_names is about datasets of tensors; the classes of a source are named in it")
@@ -107,7 +107,7 @@ def train(
 
 
 def _train_on_datasets(
-    datasets: Iterable[Any],
+    datasets: Any,
     class_names: Sequence[str] | None,
     *,
     output: str | PathLike[str] | None = None,
