@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from app.verbs.predict import _load
+from app.prediction.inputs import image_inputs
+from app.prediction.predicting import _load
 from data.checking import check_images
 from data.errors import DataError
 from data.examples import Examples
@@ -279,7 +280,7 @@ def decisions(encoded: bytes, path: Path) -> dict[str, str | None]:
     examples = Examples("awkward", ("it",), SingleLabel(np.array([0]), ("a", "b")), lambda index: read_image(path))
     loader = Loader(examples, ImageTransform(INPUT, "stretch"))
     (checked,) = check_images(examples)
-    predicted, faults = _load([path], stretched)
+    predicted, faults = _load(image_inputs([path]), stretched)
     found: dict[str, str | None] = {"check": checked.fault, "predict": faults[0].fault if faults else None}
     pixels = [one for _, one in predicted]
     augmentation = Augmentation(antialiased_resize=1.0)

@@ -18,7 +18,8 @@ import pytest
 from PIL import Image, ImageFile, JpegImagePlugin
 
 import app
-from app.verbs.predict import _image_files, _load
+from app.prediction.inputs import ImageInput, find_images, image_inputs
+from app.prediction.predicting import _load
 from data.checking import check_images
 from data.errors import DataError
 from data.examples import Examples
@@ -94,11 +95,15 @@ def test_a_header_says_what_moves_and_what_lies_on_its_side() -> None:
     assert read_header(CORPUS["orientation 9.png"].make()).orientation == 1
 
 
+def found_in(path: Path) -> list[ImageInput]:
+    return list(find_images(image_inputs([path])))
+
+
 def test_the_audit_decides_alike(tmp_path: Path) -> None:
     source = write_folder(tmp_path / "source", classes=2, examples=1)
     for number, (name, awkward) in enumerate(CORPUS.items()):
         (source / "apple" / f"{number} {name}").write_bytes(awkward.make())
-    predicted = _load(list(_image_files([str(source)])), stretched)[1]
+    predicted = _load(found_in(source), stretched)[1]
     audited = app.audit(str(source), labels=False, cache_folder=str(tmp_path / "cache")).reading.audit_data.faults
 
     assert {str(source / one.key): one.fault for one in audited} == {one.key: one.fault for one in predicted}
@@ -181,7 +186,7 @@ def test_what_is_no_file_is_named_by_all(kind: str, source: Path) -> None:
 
     (checked,) = ended(lambda: [one for one in check_images(open_source(str(source))) if one.fault])
     for given in (source, path):
-        _, (predicted,) = ended(lambda given=given: _load(list(_image_files([str(given)])), stretched))
+        _, (predicted,) = ended(lambda given=given: _load(found_in(given), stretched))
         assert predicted.fault == checked.fault and Path(predicted.key) == source / checked.key == path
     assert re.search(reason, checked.fault)
     with pytest.raises(UnreadableImage, match=reason):  # before anything is read
@@ -189,8 +194,8 @@ def test_what_is_no_file_is_named_by_all(kind: str, source: Path) -> None:
 
 
 def test_an_image_that_vanishes_is_named_by_all(source: Path) -> None:
-    examples, files = open_source(str(source)), list(_image_files([str(source)]))
-    files[0].unlink()
+    examples, files = open_source(str(source)), found_in(source)
+    Path(files[0].name).unlink()
     faults = [one.fault for one in check_images(examples)]
     assert faults == ["No such file or directory", None]
     assert [one.fault for one in _load(files, stretched)[1]] == faults[:1]
@@ -205,7 +210,7 @@ def test_a_folder_named_like_an_image_and_links_in_a_circle_are_walked_alike(sou
     examples = open_source(str(source))
 
     assert "apple/folder.jpg/sound.png" in examples.keys and len(examples) == 3
-    assert [source / key for key in examples.keys] == list(_image_files([str(source)]))
+    assert [source / key for key in examples.keys] == [Path(one.name) for one in found_in(source)]
     assert not any(one.fault for one in check_images(examples))
 
 
@@ -230,12 +235,12 @@ def test_any_name_is_found_read_and_named(name: str, source: Path) -> None:
     path = source / "apple" / f"{name}.jpg"
     path.write_bytes(encode(PIXELS, "JPEG"))
     examples = open_source(str(source))
-    assert f"apple/{name}.jpg" in examples.keys and path in list(_image_files([str(source)]))
+    assert f"apple/{name}.jpg" in examples.keys and path in [Path(one.name) for one in found_in(source)]
     assert not any(one.fault for one in check_images(examples))
 
     path.write_bytes(b"")
     (checked,) = [one for one in check_images(examples) if one.fault]
-    (predicted,) = _load([path], stretched)[1]
+    (predicted,) = _load(image_inputs([path]), stretched)[1]
     assert checked.fault == predicted.fault == "the file is empty" and checked.key == f"apple/{name}.jpg"
 
 

@@ -37,7 +37,17 @@ from tests.conftest import Ended, Process
 
 ROOT = Path(__file__).parents[1]
 Cli = Callable[..., Ended]
-ABOUT_OTHER_THINGS = {"source", "run", "task", "output", "json", "labels"}  # in each verb that has one of them
+ABOUT_OTHER_THINGS = {
+    "source",
+    "run",
+    "task",
+    "output",
+    "json",
+    "labels",
+    "data",
+    "files",
+    "model",
+}  # in each verb that has one of them
 
 
 def described(one: type) -> dict[str, Option]:

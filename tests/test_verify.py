@@ -115,22 +115,26 @@ def test_scaling_is_given_where_the_model_leaves_it_out(colours: Path, tmp_path:
 def test_images_without_labels_will_do(made: Path, colours: Path, tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
     for image in colours.rglob("*.png"):
         (tmp_path / f"{image.parent.name}{image.name}").write_bytes(image.read_bytes())
-    assert app.verify([made / "float32.tflite"], model=made / "model.keras", data=tmp_path)["passed"]
+    assert app.verify([made / "float32.tflite"], model=made / "float32.tflite", data=tmp_path)["passed"]
     assert "predictions stand in" in capfd.readouterr().out
     with pytest.raises(GateError):
-        app.verify([made / "swapped.tflite"], model=made / "model.keras", data=tmp_path, verbose=0)
+        app.verify([made / "swapped.tflite"], model=made / "float32.tflite", data=tmp_path, verbose=0)
 
 
 def test_golden_vectors_for_an_app(made: Path, colours: Path, tmp_path: Path) -> None:
     app.verify(
-        [made / "float32.tflite"], model=made / "model.keras", data=colours, golden=tmp_path / "golden", verbose=0
+        [made / "float32.tflite"], model=made / "float32.tflite", data=colours, golden=tmp_path / "golden", verbose=0
     )
     expected = json.loads((tmp_path / "golden" / "expected.json").read_text())
     assert "float32.tflite" in str(expected)
     assert len(list((tmp_path / "golden").glob("*.rgb"))) == 10
     with pytest.raises(UsageError, match="is there already"):
         app.verify(
-            [made / "float32.tflite"], model=made / "model.keras", data=colours, golden=tmp_path / "golden", verbose=0
+            [made / "float32.tflite"],
+            model=made / "float32.tflite",
+            data=colours,
+            golden=tmp_path / "golden",
+            verbose=0,
         )
 
 
@@ -143,14 +147,17 @@ def test_a_run_brings_its_images(tiny_run: app.Run) -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["model.keras", "float32.tflite"], "name images to compare on with --data"),
-        (["model.keras", "none.tflite", "--data", "COLOURS"], "there is no model"),
+        (["float32.tflite", "float32.tflite"], "name images to compare on with --data"),
+        (["float32.tflite", "none.tflite", "--data", "COLOURS"], "there is no model"),
         (["none.keras", "float32.tflite", "--data", "COLOURS"], "there is no model"),
-        (["model.keras", "model.txt", "--data", "COLOURS"], "is not a model"),
-        (["model.keras", "broken.tflite", "--data", "COLOURS"], "broken.tflite cannot be read: it is damaged"),
-        (["model.keras", "float32.tflite", "--data", "two"], "knows 3 classes"),
-        (["model.keras", "float32.tflite", "--data", "COLOURS", "--labels", "names.txt"], "classes that the model"),
-        (["model.keras", "float32.tflite", "--data", "COLOURS", "--tolerance", "2"], "--tolerance is between 0 and 1"),
+        (["float32.tflite", "model.txt", "--data", "COLOURS"], "is not a model"),
+        (["float32.tflite", "broken.tflite", "--data", "COLOURS"], "broken.tflite cannot be read: it is damaged"),
+        (["float32.tflite", "float32.tflite", "--data", "two"], "knows 3 classes"),
+        (["float32.tflite", "float32.tflite", "--data", "COLOURS", "--labels", "names.txt"], "classes that the model"),
+        (
+            ["float32.tflite", "float32.tflite", "--data", "COLOURS", "--tolerance", "2"],
+            "--tolerance is between 0 and 1",
+        ),
     ],
 )
 def test_what_does_not_fit_is_one_sentence(
@@ -181,7 +188,7 @@ def test_a_sized_mismatch_is_a_failed_check(made: Path, colours: Path, tmp_path:
     pixels = keras.Input((SIDE + 1, SIDE + 1, 3))
     other = keras.Model(pixels, keras.layers.Softmax()(keras.layers.GlobalAveragePooling2D()(pixels)))
     with pytest.raises(GateError, match=r"takes pixels as uint8 \(n, 17, 17, 3\)"):
-        app.verify([convert(other, tmp_path / "other.tflite")], model=made / "model.keras", data=colours, verbose=0)
+        app.verify([convert(other, tmp_path / "other.tflite")], model=made / "float32.tflite", data=colours, verbose=0)
 
 
 @pytest.mark.parametrize(
@@ -208,7 +215,7 @@ def test_unreadable_images_are_named(made: Path, colours: Path, tmp_path: Path) 
         target.parent.mkdir(exist_ok=True)
         target.write_bytes(image.read_bytes())
     (tmp_path / "a red" / "9.png").write_bytes(b"no image")
-    words = {"model": made / "model.keras", "data": tmp_path, "verbose": 0}
+    words = {"model": made / "float32.tflite", "data": tmp_path, "verbose": 0}
     with pytest.raises(DataError, match="--skip-unreadable"):
         app.verify([made / "float32.tflite"], **words)
     assert app.verify([made / "float32.tflite"], **words, skip_unreadable=True)["pictures"] == 12

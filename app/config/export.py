@@ -13,10 +13,30 @@ _AS_BEFORE = "as in the run's last export"
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportGroup(Options):
-    """Options of the exported files and their accuracy."""
+class AccuracyGroup(Options):
+    """The accuracy that a file must keep."""
 
     heading: ClassVar[str] = "export"
+
+    max_drop: Annotated[
+        float | None,
+        option(
+            "most accuracy that a quantised file, or a phone's client, may lose, in points",
+            metavar="FLOAT",
+            default=_AS_BEFORE,
+        ),
+    ] = None
+
+    def check(self) -> None:
+        """Raise `UsageError` for an invalid option."""
+        drop = self.max_drop
+        require(drop is None or 0 <= drop <= 100, f"--max-drop must be from 0 to 100 points, not {drop}")
+        super().check()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportGroup(AccuracyGroup):
+    """Options of the exported files and their accuracy."""
 
     formats: Annotated[
         tuple[str, ...] | None,
@@ -30,22 +50,12 @@ class ExportGroup(Options):
             default="as in the run, or none with --formats",
         ),
     ] = None
-    max_drop: Annotated[
-        float | None,
-        option(
-            "most accuracy that a quantised file, or a phone's client, may lose, in points",
-            metavar="FLOAT",
-            default=_AS_BEFORE,
-        ),
-    ] = None
 
     def check(self) -> None:
         """Raise `UsageError` for invalid options."""
-        drop = self.max_drop
         for name in self.formats or ():
             check_choice("formats", name, FORMATS)
         check_choice("quantize", self.quantize, QUANTIZE)
-        require(drop is None or 0 <= drop <= 100, f"--max-drop must be from 0 to 100 points, not {drop}")
         super().check()
 
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
-from app.config.export import ExportGroup, MetadataGroup
+from app.config.export import AccuracyGroup, ExportGroup, MetadataGroup
 from app.config.model import BackboneGroup, InputGroup, SizeGroup
 from app.config.run import RunOptions
 from app.config.shared import VerbOptions, check_choice, check_positive, nearest, option, require
@@ -150,7 +150,7 @@ class PredictConfig(VerbOptions, UnreadableGroup, FileGroup, BatchGroup):
 
 
 @dataclass(frozen=True, kw_only=True)
-class VerifyConfig(VerbOptions, ListGroup, UnreadableGroup, FileGroup, BatchGroup):
+class VerifyConfig(VerbOptions, ListGroup, UnreadableGroup, FileGroup, BatchGroup, AccuracyGroup):
     """Options of `verify`."""
 
     common: ClassVar = (
@@ -160,7 +160,7 @@ class VerifyConfig(VerbOptions, ListGroup, UnreadableGroup, FileGroup, BatchGrou
     defaults: ClassVar = {**_OWN_SIZE, "resize": "as the model says, else stretch", "task": "by the model"}
     examples: ClassVar = {
         "files from any converter against the model they come from": "model.keras model.tflite --data my_images",
-        "a network that takes pixels from -1 to 1": "model.keras model.tflite --data my_images --mean 127.5 --std 127.5",
+        "a network that takes pixels from -1 to 1": "a.keras a.tflite --data my_images --mean 127.5 --std 127.5",
         "a file against a run, on the run's test images": "runs/my_images other.tflite",
     }
 
@@ -184,9 +184,7 @@ class VerifyConfig(VerbOptions, ListGroup, UnreadableGroup, FileGroup, BatchGrou
             default="the test images, if MODEL is a run",
         ),
     ] = None
-    max_drop: Annotated[
-        float, option("how many points (hundredths) of accuracy a quantised file may lose, beyond chance")
-    ] = 0.5
+    max_drop: float = 0.5
     tolerance: Annotated[
         float | None,
         option(
@@ -207,7 +205,6 @@ class VerifyConfig(VerbOptions, ListGroup, UnreadableGroup, FileGroup, BatchGrou
     def check(self) -> None:
         """Raise `UsageError` or `DataError` for invalid options."""
         require(bool(self.files), "name at least one file to verify against the model")
-        require(0 <= self.max_drop <= 100, f"--max-drop must be from 0 to 100 points, not {self.max_drop}")
         require(
             self.tolerance is None or 0 < self.tolerance < 1, f"--tolerance is between 0 and 1, not {self.tolerance}"
         )

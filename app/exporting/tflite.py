@@ -169,10 +169,12 @@ def with_units(file: bytes, scale: np.ndarray, offset: np.ndarray) -> bytes:
         offset: float32 (n,).
 
     Examples:
+        >>> from app.exporting.converter import Converter
         >>> import keras
         >>> from ai_edge_litert.interpreter import Interpreter
         >>> layers = [keras.Input((8, 8, 3), name="pixels"), keras.layers.GlobalAveragePooling2D(name="standardized")]
-        >>> file = with_units(convert(keras.Sequential(layers)), scale=np.full(3, 2.0), offset=np.array([0.0, 1.0, 2.0]))
+        >>> file = Converter(keras.Sequential(layers)).convert()
+        >>> file = with_units(file, scale=np.full(3, 2.0), offset=np.array([0.0, 1.0, 2.0]))
         >>> run = Interpreter(model_content=file).get_signature_runner()
         >>> run(pixels=np.ones((1, 8, 8, 3), np.float32))["numbers"].tolist()
         [[2.0, 3.0, 4.0]]

@@ -39,7 +39,8 @@ def verbosity(verbose: int) -> Iterator[None]:
             the end of an epoch, and the end of each stage.
 
     Examples:
-        >>> from app.interface.events import print_text, track
+        >>> from app.interface.events import print_text
+        >>> from app.interface.stages import track
         >>> with verbosity(0):
         ...     print_text("hello")
         ...     len("hello")

@@ -68,7 +68,7 @@ VERBS: dict[str, Verb] = {
         "app.verbs.export.export",
     ),
     "verify": Verb(
-        "Check that model files answer as their original does, whoever made them.",
+        "Check that model files of any kind answer as their original.",
         "VerifyConfig",
         "app.verbs.verify.verify",
     ),
