@@ -12,6 +12,7 @@ import pytest
 import app
 from app.exporting import exports, tflite
 from app.exporting.context import ExportContext
+from app.exporting.converter import Converter
 from app.exporting.evaluation_sets import EvaluationSet
 from app.exporting.formats import FORMATS, Format
 from app.exporting.metadata import Description, with_metadata
@@ -112,7 +113,7 @@ def write_other_shape(context: ExportContext, path: Path) -> None:
     import keras
 
     model = keras.Model(context.model.inputs, context.model.output[:, :2])
-    path.write_bytes(with_metadata(tflite.convert(model), context.description))
+    path.write_bytes(with_metadata(Converter(model).convert(), context.description))
 
 
 @pytest.mark.parametrize(
@@ -227,7 +228,9 @@ def test_an_honest_file_passes_whatever_the_images_are(resize: str, many: Evalua
 @pytest.mark.parametrize("size", [(90, 50), (50, 90), (301, 200)])
 def test_the_client_sees_what_training_saw(size: tuple[int, int], tmp_path: Path) -> None:
     model = with_predictions(colour_classifier())
-    file = with_metadata(tflite.convert(model), Description("name", "text", "1", "author", "licence", ("r", "g", "b")))
+    file = with_metadata(
+        Converter(model).convert(), Description("name", "text", "1", "author", "licence", ("r", "g", "b"))
+    )
     (tmp_path / "model.tflite").write_bytes(file)
     pixels = np.zeros((size[1], size[0], 3), np.uint8)
     height, width = size[1] // 3, size[0] // 3
