@@ -10,7 +10,7 @@ demo:
 	./graft train $(DEMO)
 
 test: packages lint
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 lint: packages
 	$(BIN)/ruff check .

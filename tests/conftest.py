@@ -83,6 +83,18 @@ TINY_SPEC = BackboneSpec(
 )
 
 
+# The longest files start first, since a process takes whole files: else one of them runs alone at the end.
+LONGEST = (
+    *("notebook", "keras_applications", "resume", "foreign_models", "task_runs", "predict", "export_again", "cli"),
+    *("foreign_shapes", "benchmark", "preparing", "interrupted", "cached_training", "predictor", "evaluate", "parity"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {f"test_{name}": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(LONGEST)))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def cache_folder() -> Iterator[Path]:
     """One cache of activations for all tests and the processes that they start, instead of the user's own."""

@@ -235,7 +235,7 @@ def test_images_with_and_without_a_background_have_rows_of_their_own(icons: Path
     assert not set(plain.digests or ()) & set(on_white.digests or ())
 
 
-@pytest.mark.parametrize("suffix", [".tif", ".tiff"])
+@pytest.mark.parametrize("suffix", [".tif", pytest.param(".tiff", marks=pytest.mark.slow)])
 def test_a_folder_of_tiff_is_trained_on_and_predicted(suffix: str, tiny_backbone: str, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     for label, name in enumerate("ab"):
