@@ -64,6 +64,7 @@ class _Lines:
 
     def __init__(self) -> None:
         self._notes: dict[int, str] = {}
+        self._last = ""
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -84,4 +85,7 @@ class _Lines:
         note = event.note if isinstance(event, Advanced) else self._notes.get(event.stage, "")
         if isinstance(event, Advanced):
             self._notes[event.stage] = event.note
-        show(Said(f"{event.name:<10}{share} {note}".rstrip(), wraps=False))
+        line = f"{event.name:<10}{share} {note}".rstrip()
+        if line != self._last:  # the end of the last epoch is that of its stage
+            show(Said(line, wraps=False))
+        self._last = line
