@@ -30,9 +30,20 @@ def describe_found(examples: Examples, name: str) -> str:
     """
     names = examples.class_names
     what = examples.labels.unit if len(names) == 1 else examples.labels.units
-    listed = ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
-    labels = f"of {len(names)} {what} ({listed})" if names else "without labels"
+    labels = f"of {len(names)} {what} ({listed(names)})" if names else "without labels"
     return f"Found {len(examples):,} images {labels} in {name}."
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the first names of classes in a row.
+
+    Examples:
+        >>> listed(["cat", "dog"])
+        'cat, dog'
+        >>> listed(list("abcdefghij"))
+        'a, b, c, d, e, f, g, h, …'
+    """
+    return ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
 
 
 def describe_spellings(names: Sequence[str]) -> list[str]:

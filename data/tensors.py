@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -15,11 +14,11 @@ from PIL import Image
 
 from data.errors import DataError
 from data.examples import SPLITS
+from data.files import atomic_write
 from data.image.encoding import encode_image
 from data.labels.arrays import cells_of_array, columns_of_array, names_of_array, task_of_array
 
 LIST = "list.csv"
-_PARTIAL = ".partial"  # appended to the name of a folder that is being written
 _INFINITE = -1  # what `tf.data.Dataset.cardinality` gives for one that repeats
 
 
@@ -77,18 +76,16 @@ def write_examples(
         Traceback (most recent call last):
         data.errors.DataError: example 0 of the training dataset has pixels from -0.5 to -0.5; give them from 0 to 255
     """
-    partial = folder.with_name(f"{folder.name}{_PARTIAL}")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        rows, labels = _write_images(datasets, partial, advance)
+    if len(datasets) > len(SPLITS):
+        raise DataError(f"{len(datasets)} datasets are given; give one, or those for {', '.join(SPLITS)}")
+    with atomic_write(folder) as temporary:
+        temporary.mkdir(parents=True)
+        rows, labels = _write_images(datasets, temporary, advance)
         task = task or task_of_array(labels, class_names)
         names = names_of_array(labels, class_names, task)
-        columns = _write_list(partial / LIST, rows, cells_of_array(labels, names, task), columns_of_array(names, task))
-        partial.rename(folder)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+        columns = _write_list(
+            temporary / LIST, rows, cells_of_array(labels, names, task), columns_of_array(names, task)
+        )
     return WrittenExamples(str(folder / LIST), task, columns)
 
 

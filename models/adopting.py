@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from models.errors import ModelError
-from models.heads import OUTPUTS
+from models.heads import OUTPUTS, end_activation
 
 _PROBABILITIES = "probabilities"
 _LOGITS = "linear"
@@ -55,11 +56,8 @@ def adopt(
     end = _end(model, name)
     pixels = scaled = keras.Input((size, size, 3), name="pixels")
     if mean or std:
-        means, stds = list(mean or (0.0,)), list(std or (1.0,))
-        stds = stds if len(stds) >= len(means) else stds * len(means)
-        means = means if len(means) == len(stds) else means * len(stds)
-        offsets = [-one / by for one, by in zip(means, stds, strict=True)]
-        scaled = keras.layers.Rescaling([1 / by for by in stds], offsets, name="scaling")(pixels)
+        means, factors = np.array(mean or [0.0]), 1 / np.array(std or [1.0])
+        scaled = keras.layers.Rescaling(list(factors), list(-means * factors), name="scaling")(pixels)
     values = model(scaled)
     if values.shape[-1] == 1 and num_classes == 2 and OUTPUTS[task].activation == "softmax":
         return keras.Model(pixels, _of_one_value(values, end), name=name)
@@ -69,7 +67,8 @@ def adopt(
             "that the model knows"
         )
     last = OUTPUTS[task].layer if end == _LOGITS else _PROBABILITIES
-    outputs = keras.layers.Activation("linear", name=last, dtype="float32")(values)
+    # An identity without an activation: a linear one would say that probabilities are logits.
+    outputs = keras.layers.Identity(name=last, dtype="float32")(values)
     return keras.Model(pixels, outputs, name=name)
 
 
@@ -92,19 +91,14 @@ def _input_size(model: keras.Model, name: str, image_size: int | None) -> int:
 
 
 def _end(model: keras.Model, name: str) -> str:
-    """Return the activation at the end of the model: "softmax", "sigmoid" or "linear"."""
-    layer = model.layers[-1]
-    while getattr(layer, "layers", None):
-        layer = layer.layers[-1]
-    if type(layer).__name__ == "Softmax":
-        return "softmax"
-    end = getattr(getattr(layer, "activation", None), "__name__", None)
-    if end not in ("softmax", "sigmoid", _LOGITS):
+    """Return the activation at the end of the model."""
+    end = end_activation(model)
+    if end is None:
         raise ModelError(
-            f"{name} ends with {layer.name!r}, which does not tell logits from probabilities; end it with "
+            f"{name} ends with {model.layers[-1].name!r}, which does not tell logits from probabilities; end it with "
             "keras.layers.Activation('softmax'), 'sigmoid', or 'linear' for logits"
         )
-    return str(end)
+    return end
 
 
 def _of_one_value(values: Any, end: str) -> Any:

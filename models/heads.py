@@ -122,6 +122,25 @@ def output_of(model: keras.Model) -> Output | None:
     return next((output for output in OUTPUTS.values() if output.layer == model.layers[-1].name), None)
 
 
+def end_activation(model: keras.Model) -> str | None:
+    """Return the name of the activation at the end of any model: "softmax", "sigmoid" or "linear"; None for any other.
+
+    Examples:
+        >>> import keras
+        >>> end_activation(keras.Sequential([keras.layers.Dense(3), keras.layers.Softmax()]))
+        'softmax'
+        >>> end_activation(keras.Sequential([keras.layers.Dense(3)]))
+        'linear'
+    """
+    layer = model.layers[-1]
+    while getattr(layer, "layers", None):
+        layer = layer.layers[-1]
+    if type(layer).__name__ == "Softmax":
+        return "softmax"
+    name = getattr(getattr(layer, "activation", None), "__name__", None)
+    return name if name in ("softmax", "sigmoid", "linear") else None
+
+
 def rescale_outputs(model: keras.Model, scale: np.ndarray, offset: np.ndarray) -> None:
     """Make a model that has learned (y - offset) / scale predict y, by changing the weights of its last layer.
 

@@ -85,6 +85,26 @@ def test_a_file_is_exported_on_the_command_line(cli: Cli, colours: Path, tmp_pat
     assert resumed.code == 2 and "trained elsewhere" in resumed.err
 
 
+def test_what_is_exported_agrees_with_its_original(colours: Path, tmp_path: Path) -> None:
+    """The original leaves the scaling to its caller, and the exported file does it itself."""
+    model, scaling = by_colour(3, "softmax", scaled=True), {"mean": [127.5], "std": [127.5]}
+    formats = ["tflite_float32", "onnx"]
+    app.export(model, data=colours, output=tmp_path / "run", formats=formats, **scaling, verbose=0)
+    files = [tmp_path / "run" / "export" / name for name in ("model_float32.tflite", "model.onnx")]
+    assert app.verify(files, model=model, data=colours, **scaling, verbose=0)["passed"]
+
+
+def test_an_image_may_have_several_classes(colours: Path, tmp_path: Path) -> None:
+    images = sorted(colours.rglob("*.png"))
+    rows = [f"{image},{'c_blue|' * (number % 2)}{image.parent.name}" for number, image in enumerate(images)]
+    (tmp_path / "several.csv").write_text("path,label\n" + "\n".join(rows) + "\n")
+    options = {"data": tmp_path / "several.csv", "task": "multi_label", "output": tmp_path / "run", "verbose": 0}
+    found = app.export(by_colour(3, "sigmoid"), formats=["tflite_float32"], **options)
+    assert found["passed"]
+    (answer,) = app.predict(tmp_path / "run", [images[0]], verbose=0)
+    assert answer.labels == ("a_red",)
+
+
 def test_one_value_is_the_second_of_two_classes() -> None:
     pixels = np.zeros((2, SIDE, SIDE, 3), np.float32)
     pixels[0, ..., 0] = pixels[1, ..., 1] = 255

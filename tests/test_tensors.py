@@ -110,6 +110,7 @@ def test_images_of_any_size_and_grey_ones(tmp_path: Path) -> None:
         (lambda: [dataset(LABELS - 1)], {}, "0 or more"),
         (lambda: [dataset(images=IMAGES[..., :2])], {}, "an image is"),
         (lambda: [zip(IMAGES, LABELS, strict=True)], {}, "can be read only once"),
+        (lambda: [dataset()] * 4, {}, "4 datasets are given"),
     ],
 )
 def test_what_cannot_be_trained_on_is_one_sentence(

@@ -99,6 +99,20 @@ def test_a_model_in_memory_is_the_original(made: Path, colours: Path) -> None:
         app.verify([made / "swapped.tflite"], model=colour_network(), data=colours, verbose=0)
 
 
+def test_a_file_is_read_as_its_original_says(colours: Path, tmp_path: Path) -> None:
+    """Logits of independent classes do not show that by themselves."""
+    model = colour_network(logits=True)
+    file = convert(model, tmp_path / "logits.tflite")
+    list_of_several = tmp_path / "several.csv"
+    images = sorted(colours.rglob("*.png"))
+    rows = [f"{image},{image.parent.name}" for image in images]
+    list_of_several.write_text("path,label\n" + "\n".join(rows) + "\n")
+    options = {"data": list_of_several, "task": "multi_label", "verbose": 0}
+    assert app.verify(str(file), model=model, **options)["passed"]
+    with pytest.raises(GateError):
+        app.verify(str(file), model=colour_network(), **options)
+
+
 def test_logits_are_compared_as_probabilities(made: Path, colours: Path) -> None:
     found = app.verify([made / "float32.tflite"], model=colour_network(logits=True), data=colours, verbose=0)
     assert found["passed"]

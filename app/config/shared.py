@@ -222,6 +222,19 @@ def check_positive(name: str, value: float | None, *, most: float = MAX_COUNT) -
     require(value is None or 0 < value <= most, f"--{name.replace('_', '-')} {limits}, not {value}")
 
 
+def check_suffix(name: str, value: str | None, suffix: str) -> None:
+    """Refuse the name of a file of another kind; None is accepted.
+
+    Examples:
+        >>> check_suffix("output", "figures.json", ".json") is None
+        True
+        >>> check_suffix("output", "figures.csv", ".json")
+        Traceback (most recent call last):
+        app.interface.errors.UsageError: --output must be a .json file, not figures.csv
+    """
+    require(value is None or value.endswith(suffix), f"--{name} must be a {suffix} file, not {value}")
+
+
 def check_choice(name: str, value: str | None, table: Collection[str]) -> None:
     """Refuse a name that is not in a table, and suggest the nearest; None is accepted.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, fields
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
@@ -67,8 +67,9 @@ def with_options(kind: type[VerbOptions]) -> Callable[[Callable[Arguments, Resul
             with verbosity(verbose):
                 return verb(*arguments, **options)
 
-        call.__signature__ = _signature(verb, kind)  # type: ignore[attr-defined]
-        call.__doc__ = _described(verb, kind)
+        keywords = keywords_of(verb, kind)
+        call.__signature__ = _signature(verb, keywords)  # type: ignore[attr-defined]
+        call.__doc__ = _described(verb, keywords)
         return call
 
     return decorate
@@ -117,13 +118,13 @@ def _text(option: Option, default: str | None) -> str:
     return f"{option.text} (default: {none})" if none else option.text
 
 
-def _signature(verb: Callable[..., Any], kind: type[VerbOptions]) -> inspect.Signature:
+def _signature(verb: Callable[..., Any], keywords: Sequence[Keyword]) -> inspect.Signature:
     """Return the signature with the options in place of `**options`."""
     plain = inspect.signature(verb)
     own = [one for one in plain.parameters.values() if one.kind != one.VAR_KEYWORD]
     options = [
         inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=one.default, annotation=_Source(one.type))
-        for one in keywords_of(verb, kind)
+        for one in keywords
     ]
     quiet = inspect.Parameter(VERBOSE, inspect.Parameter.KEYWORD_ONLY, default=1, annotation=_Source("int"))
     own = [one.replace(annotation=_shown(one.annotation)) for one in own]
@@ -141,15 +142,14 @@ class _Source(str):
         return str(self)
 
 
-def _described(verb: Callable[..., Any], kind: type[VerbOptions]) -> str:
+def _described(verb: Callable[..., Any], keywords: Sequence[Keyword]) -> str:
     """Return the docstring with a line for each option in place of the line about `**options`."""
     lines: list[str] = []
     for line in (inspect.getdoc(verb) or "").splitlines():
-        lines += list(_option_lines(verb, kind)) if line.strip().startswith(_OPTIONS_LINE) else [line]
+        lines += _option_lines(keywords) if line.strip().startswith(_OPTIONS_LINE) else [line]
     return "\n".join(lines)
 
 
-def _option_lines(verb: Callable[..., Any], kind: type[VerbOptions]) -> Iterator[str]:
-    for one in keywords_of(verb, kind):
-        yield f"    {one.name}: {one.text}."
-    yield f"    {VERBOSE}: {VERBOSE_TEXT}."
+def _option_lines(keywords: Sequence[Keyword]) -> list[str]:
+    texts = {one.name: one.text for one in keywords} | {VERBOSE: VERBOSE_TEXT}
+    return [f"    {name}: {text}." for name, text in texts.items()]

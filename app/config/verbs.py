@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 from app.config.export import AccuracyGroup, ExportGroup, MetadataGroup
 from app.config.model import BackboneGroup, InputGroup, SizeGroup
 from app.config.run import RunOptions
-from app.config.shared import VerbOptions, check_choice, check_positive, nearest, option, require
+from app.config.shared import VerbOptions, check_choice, check_positive, check_suffix, nearest, option, require
 from app.config.source import SOURCE, ImageGroup, ListGroup, SourceGroup, UnreadableGroup
 from app.config.storage import CacheFolderGroup, CacheGroup
 from app.config.training import BatchGroup
@@ -141,7 +141,7 @@ class PredictConfig(VerbOptions, UnreadableGroup, FileGroup, BatchGroup):
         """Raise `UsageError` for invalid options."""
         require(bool(self.paths), "name at least one image or folder to predict")
         check_positive("top", self.top)
-        require(self.output is None or self.output.endswith(".csv"), f"--output must be a .csv file, not {self.output}")
+        check_suffix("output", self.output, ".csv")
         require(
             not self.all_probabilities or self.output is not None,
             "--all-probabilities is about the table that --output writes; give both",
@@ -208,9 +208,7 @@ class VerifyConfig(VerbOptions, ListGroup, UnreadableGroup, FileGroup, BatchGrou
         require(
             self.tolerance is None or 0 < self.tolerance < 1, f"--tolerance is between 0 and 1, not {self.tolerance}"
         )
-        require(
-            self.output is None or self.output.endswith(".json"), f"--output must be a .json file, not {self.output}"
-        )
+        check_suffix("output", self.output, ".json")
         super().check()
 
 
@@ -296,7 +294,7 @@ class AuditConfig(VerbOptions, SourceGroup, ImageGroup, BackboneGroup, CacheGrou
 
     def check(self) -> None:
         """Raise `UsageError`, `DataError` or `ModelError` for invalid options."""
-        require(self.fix is None or self.fix.endswith(".csv"), f"--fix must be a .csv file, not {self.fix}")
+        check_suffix("fix", self.fix, ".csv")
         require(
             not self.drop_suspects or self.fix is not None,
             "--drop-suspects is about the list that --fix writes; give both",
@@ -349,9 +347,7 @@ class BenchmarkConfig(VerbOptions, SizeGroup):
         for number in self.threads:
             check_positive("threads", number, most=MAX_THREADS)
         check_positive("seconds", self.seconds, most=MAX_SECONDS)
-        require(
-            self.output is None or self.output.endswith(".json"), f"--output must be a .json file, not {self.output}"
-        )
+        check_suffix("output", self.output, ".json")
         super().check()
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 
 from app.tasks import TASKS
+from data.examples import Examples
 from data.loading import Loader, load_ahead
 from data.splits import evenly_chosen
 
@@ -26,6 +27,7 @@ class EvaluationSet:
         *,
         thresholds: np.ndarray | None = None,
         spread: np.ndarray | None = None,
+        examples: Examples | None = None,
     ) -> None:
         """Select the images; each image is decoded on first use, and its pixels are kept on disk.
 
@@ -35,10 +37,11 @@ class EvaluationSet:
             reference: outputs of the Keras model, float32 (n, outputs).
             thresholds: probability from which each class is predicted, (classes,), for tasks that have thresholds.
             spread: standard deviation of each number in training, (numbers,), where outputs are numbers.
+            examples: the loader's, with other labels; None for the loader's as they are.
         """
         self.loader, self.members, self.reference = loader, members, reference
         self.thresholds, self.spread = thresholds, spread
-        self.examples = loader.examples.subset(members)
+        self.examples = (examples or loader.examples).subset(members)
         self.task = TASKS[self.examples.task]
         self.labels, self.class_names = self.examples.labels.array, self.examples.class_names
         loader.keep(members)

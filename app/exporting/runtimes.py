@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from app.exporting.description import LINEAR, SIGMOID, SOFTMAX, ModelDescription
+from app.exporting.description import ModelDescription
 from app.exporting.inputs import ModelInput, as_rows, model_input
 from app.exporting.mediapipe_client import MediaPipeRuntime
 from app.exporting.saved_model import ENCODED_SIGNATURE, REFUSED
@@ -24,7 +24,7 @@ from app.exporting.self_description import (
     end_of_tflite,
 )
 from app.interface.errors import UsageError
-from models.heads import OUTPUTS, output_of
+from models.heads import OUTPUTS, end_activation, output_of
 from models.lazy import LazyModule
 
 if TYPE_CHECKING:
@@ -120,13 +120,7 @@ class KerasRuntime(PixelRuntime):
 
     def end(self, _: None) -> str | None:
         """Return the kind of the last layer, by its activation."""
-        layer = self.model.layers[-1]
-        while hasattr(layer, "layers"):
-            layer = layer.layers[-1]
-        if type(layer).__name__ == "Softmax":
-            return SOFTMAX
-        name = getattr(getattr(layer, "activation", None), "__name__", None)
-        return name if name in (SOFTMAX, SIGMOID, LINEAR) else None
+        return end_activation(self.model)
 
     def _run(self, tensor: np.ndarray) -> np.ndarray:
         return np.asarray(self.graph(tensor))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -132,6 +132,26 @@ def read_source(
     readable = with_duplicates(readable, duplicates)
     _say_found(examples, examples)
     return CheckedSource(examples, AuditData(readable, statistics, faults, duplicates), fingerprint(checked))
+
+
+def in_classes_of(examples: Examples, names: Sequence[str]) -> Examples:
+    """Return examples with the classes of a model, in its order.
+
+    Raises:
+        UsageError: the examples have a class that the model does not know.
+
+    Examples:
+        >>> from data.sources import open_source
+        >>> in_classes_of(open_source("images"), ["cherry", "banana", "apple", "plum"]).class_names
+        ('cherry', 'banana', 'apple', 'plum')
+        >>> in_classes_of(open_source("images"), ["apple", "banana"])
+        Traceback (most recent call last):
+        app.interface.errors.UsageError: images has classes that the model does not know (cherry); it knows apple, banana
+    """
+    unknown = examples.labels.unknown_to(names)
+    if unknown:
+        raise UsageError(f"{examples.source} has {unknown}")
+    return examples.with_classes(names)
 
 
 def refuse_leakage(examples: Examples, options: SourceOptions, mend: str = "") -> None:

@@ -13,16 +13,17 @@ import numpy as np
 from app.config import ExportConfig, RunConfig, recorded
 from app.interface.errors import UsageError
 from app.interface.events import print_text
-from app.interface.sources import open_readable
+from app.interface.sources import in_classes_of, open_readable
 from app.interface.stages import status
+from app.job.splits import choose_splits, write_examples
 from app.prediction.label_files import read_label_file
 from app.runs.folder import RunFolder, check_free
 from app.tasks import TASKS
 from data.errors import DataError
 from data.examples import Examples
-from data.files import atomic_write, write_text
+from data.files import atomic_write
+from data.remarks import listed
 from data.sources import DEFAULTS, absolute_source
-from data.splits import split_examples, write_splits
 from models.adopting import adopt
 from models.backbones import OWN_PREFIX
 from models.builder import load_model
@@ -90,15 +91,10 @@ def adopt_as_run(config: ExportConfig, model: keras.Model | None = None) -> Adop
         image_size=adopted.input_shape[1],
         resize=config.resize or "stretch",
     )
+    examples, splits = choose_splits(examples, recording)
     run = RunFolder.create(recorded(recording), output=config.output)
-    splits = split_examples(
-        examples,
-        validation_fraction=recording.validation_fraction,
-        test_fraction=recording.test_fraction,
-        seed=recording.seed,
-    )
-    write_text(run.path / "classes.txt", "".join(f"{name}\n" for name in examples.class_names))
-    write_text(run.path / "splits.csv", write_splits(examples, splits))
+    write_examples(run, examples, splits)
+    run.write_thresholds(TASKS[examples.task].usual_thresholds(len(examples.class_names)))
     run.write_environment(data_sha256=sha256, backbone_weights=adopted.get_weights())
     with atomic_write(run.model) as temporary:
         adopted.save(temporary)
@@ -111,10 +107,7 @@ def _with_names(examples: Examples, config: ExportConfig) -> Examples:
     if not TASKS[examples.task].decides:
         raise DataError(f"{examples.source} holds numbers; models from elsewhere are exported if they predict classes")
     if config.labels is None:
-        print_text(f"The model's values are taken to be, in this order: {', '.join(examples.class_names)} (--labels).")
+        print_text(f"The model's values are taken to be, in this order: {listed(examples.class_names)} (--labels).")
         return examples
     names, _ = read_label_file(Path(config.labels).expanduser())
-    unknown = examples.labels.unknown_to(names)
-    if unknown:
-        raise UsageError(f"{examples.source} has {unknown}")
-    return examples.with_classes(names)
+    return in_classes_of(examples, names)

@@ -16,10 +16,10 @@ from app.runs.folder import RunFolder
 from data import opening
 from data.errors import DataError
 from data.examples import Examples
-from data.files import atomic_write
+from data.files import atomic_write, write_text
 from data.image.preparing import Preparation
 from data.kept_images import open_images, write_images
-from data.splits import changed_since, describe_changed, read_splits
+from data.splits import changed_since, describe_changed, read_splits, write_splits
 
 
 def choose_splits(examples: Examples, config: RunOptions) -> tuple[Examples, np.ndarray]:
@@ -53,6 +53,22 @@ def choose_splits(examples: Examples, config: RunOptions) -> tuple[Examples, np.
         fold=config.fold,
         shots=config.shots,
     )
+
+
+def write_examples(run: RunFolder, examples: Examples, splits: np.ndarray) -> None:
+    """Write the names of the classes and the split of each image into a run folder.
+
+    Examples:
+        >>> from data.sources import open_source
+        >>> run, examples = RunFolder.create({"source": "images"}, output="runs/new"), open_source("images")
+        >>> write_examples(run, examples, np.full(len(examples), "train"))
+        >>> run.class_names
+        ('apple', 'banana', 'cherry')
+        >>> run.splits.splitlines()[-1].split(",")[:3]
+        ['cherry/07.png', 'cherry', 'train']
+    """
+    write_text(run.path / "classes.txt", "".join(f"{name}\n" for name in examples.class_names))
+    write_text(run.path / "splits.csv", write_splits(examples, splits))
 
 
 def keep_images(run: RunFolder, examples: Examples, indices: Mapping[str, np.ndarray]) -> None:

@@ -57,7 +57,7 @@ def interpret(raw: np.ndarray, about: ModelDescription, *, end: str | None, give
     if task.decides:
         names, values, more = _probabilities(raw, about, names, kind, task)
         notes += more
-    chosen = task.choose(values, _thresholds(about, len(names)), about.score_threshold or 0.0)
+    chosen = task.choose(values, thresholds_of(about, len(names)), about.score_threshold or 0.0)
     return Interpretation(names, values, tuple(chosen), name, notes)
 
 
@@ -119,8 +119,15 @@ def _of_one_output(
     return names, np.concatenate([1 - positive, positive], axis=1), (note,)
 
 
-def _thresholds(about: ModelDescription, classes: int) -> np.ndarray | None:
-    """Return thresholds, (classes,), NaN for a class without one; None if there are none, or another number of them."""
+def thresholds_of(about: ModelDescription, classes: int) -> np.ndarray | None:
+    """Return thresholds, (classes,), NaN for a class without one; None if there are none, or another number of them.
+
+    Examples:
+        >>> thresholds_of(ModelDescription(thresholds=(0.7, None)), 2)
+        array([0.7, nan])
+        >>> thresholds_of(ModelDescription(thresholds=(0.7, None)), 3) is None
+        True
+    """
     if about.thresholds is None or len(about.thresholds) != classes:
         return None
     return np.array([np.nan if one is None else float(one) for one in about.thresholds])

@@ -75,6 +75,7 @@ class Predictor:
         mean: tuple[float, ...] = (),
         std: tuple[float, ...] = (),
         plain: bool = False,
+        defers: bool = False,
     ) -> None:
         """Load the file.
 
@@ -94,6 +95,7 @@ class Predictor:
             std: number, or one per channel, by which the difference is divided.
             plain: pass RGB pixels in [0, 255], whatever the file or its run says, for a check that must not rely on that
                 description.
+            defers: let a file that states its own scaling have it, whatever `mean` and `std` say.
 
         Raises:
             UsageError: the model or label file does not exist, or the model cannot be loaded or does not take RGB images.
@@ -112,7 +114,8 @@ class Predictor:
         try:
             if plain and self.size is not None:
                 self.process.ask("take_plain_pixels")
-            if self._given.mean is not None:
+            says = self.process.says
+            if self._given.mean is not None and not (defers and (says.is_ours or says.mean is not None)):
                 self.process.ask("scale_pixels", (self._given.mean, self._given.std))
         except BaseException:
             self.close()

@@ -105,6 +105,10 @@ class MultiLabelTask(Task):
         every = zip(predictions.T, labels.T, known.T, strict=True)
         return np.array([choose(one[some], label[some] > 0.5) for one, label, some in every])
 
+    def usual_thresholds(self, outputs: int) -> np.ndarray:
+        """Return a half for each class."""
+        return np.full(outputs, _HALF)
+
     def choose(self, predictions: np.ndarray, thresholds: np.ndarray | None, least: float) -> list[tuple[int, ...]]:
         """Return all classes whose probability reaches their threshold."""
         limits = np.full(predictions.shape[1], least or _HALF) if thresholds is None else np.fmax(thresholds, least)

@@ -178,6 +178,10 @@ class Task(ABC):
             float (outputs,), NaN for an output without a threshold; None if the task has no thresholds.
         """
 
+    def usual_thresholds(self, outputs: int) -> np.ndarray | None:
+        """Return thresholds, (outputs,), for a model that states none; None if the task needs none."""
+        return None
+
     def activate(self, logits: np.ndarray) -> np.ndarray:
         """Return the predictions for logits, (n, outputs)."""
         return logits if self.calibrator is None else self.calibrator.probabilities(logits)

@@ -12,9 +12,8 @@ import numpy as np
 from app.config import EvaluateConfig, load_config, make_config
 from app.config.signatures import with_options
 from app.interface.console import redirect_output
-from app.interface.errors import UsageError
 from app.interface.events import print_path, print_table
-from app.interface.sources import open_readable
+from app.interface.sources import in_classes_of, open_readable
 from app.interface.stages import status, track
 from app.job.splits import open_examples
 from app.prediction.predictor import Predictor
@@ -99,10 +98,7 @@ def _examples(run: RunFolder, config: EvaluateConfig) -> tuple[Examples, np.ndar
         },
     )
     examples, _ = open_readable(config.source, options, skip_unreadable=config.skip_unreadable, preparation=preparation)
-    unknown = examples.labels.unknown_to(run.class_names)
-    if unknown:
-        raise UsageError(f"{config.source} has {unknown}")
-    return examples.with_classes(run.class_names), np.arange(len(examples))
+    return in_classes_of(examples, run.class_names), np.arange(len(examples))
 
 
 def _given(options: SourceOptions) -> dict[str, Any]:

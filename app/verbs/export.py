@@ -74,9 +74,10 @@ def export(run: str | PathLike[str] | keras.Model, **options: Any) -> dict[str, 
         >>> found["passed"], found["formats"]["tflite_float32"]["file"]
         (True, 'model_float32.tflite')
     """
-    if not isinstance(run, str | PathLike):
-        return _export_own(make_config(ExportConfig, run=run.name, **options), run)
-    config = make_config(ExportConfig, run=run, **options)
+    given: Any = run
+    if hasattr(given, "layers"):  # a Keras model
+        return _export_own(make_config(ExportConfig, run=given.name, **options), given)
+    config = make_config(ExportConfig, run=given, **options)
     if Path(config.run).suffix.lower() == ".keras":
         return _export_own(config)
     _check_given(config)

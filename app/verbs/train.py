@@ -27,15 +27,14 @@ from app.interface.sources import open_readable, refuse_leakage
 from app.interface.stages import progress
 from app.interface.tensorflow_loading import load_tensorflow
 from app.job.folds import train_folds
-from app.job.splits import choose_splits, splits_of
+from app.job.splits import choose_splits, splits_of, write_examples
 from app.job.summary import print_results
 from app.run import Run
 from app.runs.folder import RunFolder, check_free, free_path
 from data import tensors
 from data.examples import Examples
-from data.files import write_text
 from data.sources import absolute_source
-from data.splits import split_indices, write_splits
+from data.splits import split_indices
 from models.lazy import LazyModule
 
 if TYPE_CHECKING:
@@ -164,8 +163,7 @@ def _begin(config: RunConfig, examples: Examples, sha256: str, output: str | Non
 
 
 def _start(run: RunFolder, examples: Examples, splits: np.ndarray, sha256: str) -> RunFolder:
-    write_text(run.path / "classes.txt", "".join(f"{name}\n" for name in examples.class_names))
-    write_text(run.path / "splits.csv", write_splits(examples, splits))
+    write_examples(run, examples, splits)
     try:
         return _carry_out(run, examples, splits, sha256)
     except (*BAD_INPUT, OSError):

@@ -26,11 +26,11 @@ from app.interface.console import aside, redirect_output
 from app.interface.errors import GateError, UsageError
 from app.interface.events import print_path, print_table, print_text
 from app.interface.output import output_path
-from app.interface.sources import read_source
+from app.interface.sources import in_classes_of, read_source
 from app.interface.stages import status, track
 from app.job.splits import open_examples
 from app.prediction.descriptions import is_run
-from app.prediction.interpretation import Interpretation
+from app.prediction.interpretation import Interpretation, thresholds_of
 from app.prediction.label_files import unique_names
 from app.prediction.predictor import Predictor
 from app.runs.folder import RunFolder
@@ -38,10 +38,11 @@ from app.tasks import TASKS
 from data.checking import describe
 from data.errors import DataError
 from data.examples import Examples
-from data.files import write_json
+from data.files import atomic_write, write_json
 from data.image.transform import ImageTransform
 from data.labels import LABELS, SEPARATOR, Labels
 from data.loading import Loader, batches_of, load_ahead
+from data.remarks import listed
 from data.splits import split_indices
 
 if TYPE_CHECKING:
@@ -87,18 +88,19 @@ def verify(
         Traceback (most recent call last):
         app.interface.errors.UsageError: apple.png is not a model: give a run folder, a .keras, .tflite or .onnx ...
     """
-    named = os.fspath(model) if isinstance(model, str | PathLike) else model.name
-    config = make_config(
-        VerifyConfig, files=tuple(map(os.fspath, files)), model=named, data=data and os.fspath(data), **options
-    )
+    original: Any = model
+    in_memory = hasattr(original, "layers")  # a Keras model
+    named = original.name if in_memory else original
+    config = make_config(VerifyConfig, files=files, model=named, data=data, **options)
     output = output_path(config.output) if config.output else None
     golden = _free_folder(config.golden) if config.golden else None
     expected = {file: _expected(Path(file).expanduser(), config) for file in config.files}
     with aside(config.json), redirect_output(Path(os.devnull)):
-        images = _evaluation_set(config, model)
+        images = _evaluation_set(config, original if in_memory else config.model)
         verifications = {file: _verify(Path(file).expanduser(), expected[file], images, config) for file in expected}
         if golden:
-            write_golden(golden, images, {one.figures["file"]: one for one in verifications.values()})
+            with atomic_write(golden) as temporary:
+                write_golden(temporary, images, {one.figures["file"]: one for one in verifications.values()})
     report = _report(config, images, verifications)
     if output:
         write_json(output, report)
@@ -130,9 +132,13 @@ def _evaluation_set(config: VerifyConfig, model: Any) -> EvaluationSet:
     """Return the images with the predictions of the original."""
     with status("loading the model"):
         original = Predictor(
-            config.model if isinstance(model, str | PathLike) else model,
+            model,
             image_size=config.image_size,
-            **_read_as(config),
+            labels=config.labels,
+            task=config.task,
+            resize=config.resize,
+            mean=config.mean,
+            std=config.std,
         )
     try:
         examples = _examples(config, original)
@@ -150,32 +156,20 @@ def _evaluation_set(config: VerifyConfig, model: Any) -> EvaluationSet:
         original.close()
     for note in predictions.notes:
         print_text(f"{original.file.name}: {note}.", wraps=False)
-    examples = _labelled(examples, predictions, original, config)
-    loader = Loader(examples, loader.transform)
-    return EvaluationSet(loader, everything, predictions.values.astype(np.float32), thresholds=_thresholds(original))
-
-
-def _read_as(config: VerifyConfig) -> dict[str, Any]:
-    return {
-        "labels": config.labels,
-        "task": config.task,
-        "resize": config.resize,
-        "mean": config.mean,
-        "std": config.std,
-        "background": config.background,
-        "levels": config.levels,
-    }
+    stated = thresholds_of(original.about, len(predictions.names))
+    return EvaluationSet(
+        loader,
+        everything,
+        predictions.values.astype(np.float32),
+        thresholds=TASKS[predictions.task].usual_thresholds(len(predictions.names)) if stated is None else stated,
+        examples=_labelled(examples, predictions, original),
+    )
 
 
 def _side(original: Predictor) -> int:
     if original.size is None or original.size[0] != original.size[1]:
         raise UsageError(f"{original.file} takes images of {original.size}; files with square inputs can be verified")
     return original.size[0]
-
-
-def _thresholds(original: Predictor) -> np.ndarray | None:
-    stated = original.about.thresholds
-    return None if stated is None else np.array([np.nan if one is None else one for one in stated])
 
 
 def _examples(config: VerifyConfig, original: Predictor) -> Examples:
@@ -201,7 +195,7 @@ def _test_images(config: VerifyConfig) -> Examples:
     return examples.subset(split_indices(splits)["test"])
 
 
-def _labelled(examples: Examples, predictions: Interpretation, original: Predictor, config: VerifyConfig) -> Examples:
+def _labelled(examples: Examples, predictions: Interpretation, original: Predictor) -> Examples:
     """Return the images with labels in the order of the model's classes."""
     if not examples.class_names:
         print_text("The images have no labels; the original's predictions stand in for them.")
@@ -209,20 +203,16 @@ def _labelled(examples: Examples, predictions: Interpretation, original: Predict
     if examples.task != predictions.task:
         raise UsageError(
             f"{original.file} predicts {predictions.task}, and the labels of {examples.source} are {examples.task}; "
-            f"say which is meant with --task"
+            "say which is meant with --task"
         )
     if original.about.names is not None:
-        unknown = examples.labels.unknown_to(predictions.names)
-        if unknown:
-            raise UsageError(f"{examples.source} has {unknown}")
-        return examples.with_classes(predictions.names)
+        return in_classes_of(examples, predictions.names)
     if len(examples.class_names) != len(predictions.names):
         raise UsageError(
             f"{original.file} knows {len(predictions.names)} classes, and {examples.source} has "
             f"{len(examples.class_names)}; name the model's classes with --labels FILE.txt"
         )
-    listed = ", ".join(examples.class_names[:8]) + (", …" if len(examples.class_names) > 8 else "")
-    print_text(f"Its classes are taken to be, in this order: {listed}.")
+    print_text(f"Its classes are taken to be, in this order: {listed(examples.class_names)}.")
     return examples
 
 
@@ -249,7 +239,8 @@ def _verify(path: Path, expected: Precision, images: EvaluationSet, config: Veri
         images,
         max_drop=config.max_drop,
         with_client=has_metadata,
-        read_as={name: value for name, value in _read_as(config).items() if name not in ("labels", "resize")},
+        # Files from different converters need not tell a task by themselves, and may have the scaling in them.
+        read_as={"task": images.task.name, "mean": config.mean, "std": config.std, "defers": True},
     )
     verification.figures["stored"] = expected.stored
     if expected.is_for_phones and not has_metadata:
