@@ -12,6 +12,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from app.config import RunConfig, load_config, recorded
 from app.evaluation.advice import describe_best
 from app.exporting.delegates import DEVICE_COLUMNS, device_rows
+from app.exporting.folder import CARD, GUIDE
+from app.exporting.guide import TEMPLATES as EXPORT_TEMPLATES
+from app.exporting.guide import choice
 from app.exporting.verdicts import export_cells, export_columns, refused, remarks, score_text, verdicts
 from app.interface.stages import status
 from app.runs.folder import RunFolder
@@ -27,7 +30,7 @@ _SPLITS = ("validation", "test")
 
 @status("writing the report")
 def write_report(run: RunFolder) -> None:
-    """Write `model_card.md` and `report.html`, which is one file with embedded images.
+    """Write `report.html`, which is one file with embedded images, and `model_card.md`, also into the export folder.
 
     The report is written last: it marks a run as finished.
 
@@ -45,9 +48,15 @@ def write_report(run: RunFolder) -> None:
     context = _context(run)
     pages = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined)
     plain = Environment(
-        loader=FileSystemLoader(_TEMPLATES), autoescape=False, undefined=StrictUndefined, trim_blocks=True
+        loader=FileSystemLoader([_TEMPLATES, EXPORT_TEMPLATES]),
+        autoescape=False,
+        undefined=StrictUndefined,
+        trim_blocks=True,
     )
-    write_text(run.path / "model_card.md", plain.get_template("model_card.md.jinja").render(context))
+    card = plain.get_template("model_card.md.jinja")
+    for folder in (run.export, run.path):
+        links = f"{run.export.name}/" if folder == run.path else ""
+        write_text(folder / CARD, card.render(context, folder=links))
     plots = {path.stem: base64.b64encode(path.read_bytes()).decode() for path in run.plots.glob("*.png")}
     write_text(run.report, pages.get_template("report.html.jinja").render(context, plots=plots))
 
@@ -81,7 +90,8 @@ def _context(run: RunFolder) -> dict[str, Any]:
         "export_columns": export_columns(task),
         "export_cells": lambda one: export_cells(task, one),
         "score_text": lambda one: score_text(task, one),
-        "phone_file": _phone_file(parity),
+        "guide": GUIDE,
+        **choice(task, parity),
         "device_columns": DEVICE_COLUMNS,
         "device_rows": device_rows(parity),
         "verdicts": verdicts(task, parity),
@@ -140,17 +150,6 @@ def _confused(counts: list[list[int]], names: Sequence[str]) -> list[tuple[int, 
         if true != predicted and counts[true][predicted]
     ]
     return sorted(found, reverse=True)[:10]
-
-
-def _phone_file(parity: dict[str, Any]) -> str | None:
-    """Return the file to recommend for phones: the one that Graft's search kept, else the smallest that agrees."""
-    verified = {
-        name: one for name, one in parity["formats"].items() if one["passed"] and one["file"].endswith(".tflite")
-    }
-    kept = (parity["quantization"] or {}).get("kept")
-    smallest = min(verified.values(), key=lambda one: one["bytes"], default={"file": None})
-    file: str | None = verified.get(kept, smallest)["file"]
-    return file
 
 
 def _harmful_layers(parity: dict[str, Any]) -> list[dict[str, Any]]:

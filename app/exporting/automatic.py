@@ -106,7 +106,7 @@ def quantize_automatically(
         _decide_on_more(tried, validation.task.score, max_drop)
         search.name, search.format = name, export
         if tried.passed:
-            search.verification = verify(path, export, test, max_drop=max_drop, more=more)
+            search.verification = verify(path, export, test, max_drop=max_drop, more=more, golden=test.golden)
             tried.failures += [f"on the test images: {text}" for text in search.verification.failures]
         score, same = validation.task.score, validation.task.same_answer
         kept = ("file", "bytes", score, f"keras_{score}", f"{score}_drop", same, "within_chance", "more", "seconds")
@@ -115,7 +115,8 @@ def quantize_automatically(
         if tried.passed:
             break
     else:
-        search.verification = verify(path, export, test, max_drop=max_drop, more=more)  # what is wrong with the last
+        # What is wrong with the last.
+        search.verification = verify(path, export, test, max_drop=max_drop, more=more, golden=test.golden)
     return search
 
 

@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from app.tasks import TASKS
 from data.examples import Examples
+from data.image.encoding import plain_png
 from data.loading import Loader, load_ahead
 from data.splits import evenly_chosen
 
 CALIBRATION_IMAGES = 200
 MORE_IMAGES = 1000
+GOLDEN_IMAGES = 10  # for an app's tests; see `app.exporting.golden`
+GOLDEN_SIDE = 512  # pixels: more would make the golden vectors larger than the models
 _BATCH = 32
+
+
+@dataclass(frozen=True)
+class GoldenImages:
+    """Images for the tests of an app, as files that every decoder reads alike.
+
+    Attributes:
+        positions: the images in the evaluation set, int (n,).
+        files: upright 8-bit RGB PNG, shrunk to `GOLDEN_SIDE`, or twice the size of the input if that is more.
+        pixels: the files as input of a model, uint8 (n, size, size, 3).
+    """
+
+    positions: np.ndarray
+    files: tuple[bytes, ...]
+    pixels: np.ndarray
 
 
 class EvaluationSet:
@@ -58,6 +78,15 @@ class EvaluationSet:
         """Return positions of at most `most` images, evenly spaced, so that every class has its share."""
         return evenly_chosen(len(self), most)
 
+    @cached_property
+    def golden(self) -> GoldenImages:
+        """`GOLDEN_IMAGES` of the images, for the tests of an app."""
+        positions, transform = self.sample(GOLDEN_IMAGES), self.loader.transform
+        longest = max(GOLDEN_SIDE, 2 * max(transform.shape[:2]))
+        files = tuple(plain_png(encoded, longest) for encoded in self.encoded(positions))
+        pixels = [transform.views(file, [None], self.loader.stages)[0][0] for file in files]
+        return GoldenImages(positions, files, np.stack(pixels))
+
     def pixels(self, positions: Iterable[int]) -> np.ndarray:
         """Return the pixels of the images at `positions`, uint8 (n, size, size, 3).
 
@@ -68,7 +97,7 @@ class EvaluationSet:
 
     def encoded(self, positions: Iterable[int]) -> list[bytes]:
         """Return the content of the image files at `positions`."""
-        return [self.examples.read(position) for position in positions]
+        return [self.examples.read(int(position)) for position in positions]
 
 
 def calibration_members(indices: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -18,6 +18,7 @@ from app.exporting.evaluation_sets import EvaluationSet, calibration_members, ex
 from app.exporting.folder import Kept, failed_name, find_kept, new_export
 from app.exporting.formats import FORMATS
 from app.exporting.golden import write_golden
+from app.exporting.guide import write_guide
 from app.exporting.metadata import Description, read_locales
 from app.exporting.parity import verify
 from app.exporting.verification import Verification
@@ -113,6 +114,7 @@ def write_exports(
             {one.figures["file"]: one for one in verifications.values()},
         )
         write_json(folder / "parity.json", _parity(plan, test, verifications, search, kept))
+    write_guide(run)
     return kept
 
 
@@ -233,7 +235,9 @@ def _write_and_prove(
         export = FORMATS[name]
         with status(f"exporting {export.file}"):
             export.write(context, folder / export.file)
-        verifications[name] = verify(folder / export.file, export, test, max_drop=plan.max_drop, more=more)
+        verifications[name] = verify(
+            folder / export.file, export, test, max_drop=plan.max_drop, more=more, golden=test.golden
+        )
         if export.tolerance is None and not verifications[name].passed:
             verifications[name].figures["layers"] = worst_layers(context)
     return verifications | found

@@ -17,6 +17,7 @@ from app.runs.folder import RunFolder
 from data.files import atomic_write, target_name, write_json
 
 PARITY, GOLDEN, EXPECTED = "parity.json", "golden", "golden/expected.json"
+CARD, GUIDE = "model_card.md", "integration.md"  # written last, since they describe the whole folder
 _SAVED_MODEL = "saved_model"  # a folder to which users add files of their own, for TensorFlow Serving
 _IN_SAVED_MODEL = ("saved_model.pb", "fingerprint.pb", "variables", "assets")
 FAILED = "_FAILED"
@@ -112,7 +113,7 @@ def users_files(run: RunFolder) -> list[str]:
         >>> users_files(run)
         ['notes.txt']
     """
-    ours = {PARITY, GOLDEN, LABELS, THRESHOLDS, *_label_files(run), *_files(_parity(run.export))}
+    ours = {PARITY, GOLDEN, CARD, GUIDE, LABELS, THRESHOLDS, *_label_files(run), *_files(_parity(run.export))}
     return sorted(path.name for path in run.export.iterdir() if path.name not in ours)
 
 
@@ -136,7 +137,7 @@ def _outdated(run: RunFolder, new: Path) -> set[Path]:
     stay = _files(_parity(new))
     plain = {name.replace(FAILED, "") for name in stay}
     names = (_files(_parity(run.export)) | plain | set(map(failed_name, plain))) - stay
-    names |= {*_label_files(run), THRESHOLDS, *_golden_files(run.export)}
+    names |= {*_label_files(run), THRESHOLDS, CARD, GUIDE, *_golden_files(run.export)}
     if (new / _SAVED_MODEL).is_dir():
         names |= {f"{_SAVED_MODEL}/{name}" for name in _IN_SAVED_MODEL}
     return {Path(name) for name in names}
@@ -160,14 +161,19 @@ def _read_expected(export: Path) -> dict[str, Any]:
 
 
 def _keep_golden(old: Path, new: Path) -> None:
-    """Copy the predictions of kept files into the new golden vectors, which use the same images."""
+    """Copy the predictions of kept files into the new golden vectors, if these are of the same images."""
     before, now, files = _read_expected(old), _read_expected(new), _files(_parity(new))
-    if not now or before.get("pictures") != now["pictures"]:
+    images = _golden_files(new)
+    if _golden_files(old) != images or any(not _same(old / one, new / one) for one in images):
         return
     for part, values in before.items():
         if isinstance(values, dict) and isinstance(now.get(part, {}), dict):
             now[part] = {file: value for file, value in values.items() if file in files} | now.get(part, {})
     write_json(new / EXPECTED, now)
+
+
+def _same(old: Path, new: Path) -> bool:
+    return old.is_file() and old.read_bytes() == new.read_bytes()
 
 
 def _carry_over(old: Path, new: Path, left_out: Collection[Path], within: Path = Path()) -> None:

@@ -78,17 +78,14 @@ class MediaPipeRuntime:
     def _one_encoded(self, encoded: bytes, resize: str) -> np.ndarray:
         image = _decoded_by_client(encoded)
         self.unread_files += image is None
-        return self._one(*_as_the_card_tells(image or _srgb(np.asarray(decoding.decode(encoded))), resize))
+        return self._one(_as_apps_pass(image or _srgb(np.asarray(decoding.decode(encoded))), resize))
 
     def class_names(self, _: None) -> dict[int, str | None]:
         """Names that the client has returned for classes so far, by label."""
         return self.names
 
-    def _one(self, image: Any, region: Any = None) -> np.ndarray:
-        from mediapipe.tasks.python.vision.core.image_processing_options import ImageProcessingOptions
-
-        options = ImageProcessingOptions(region_of_interest=region) if region else None
-        (answer,) = self.classifier.classify(image, options).classifications
+    def _one(self, image: Any) -> np.ndarray:
+        (answer,) = self.classifier.classify(image).classifications
         scores = np.zeros(self.classes, np.float32)
         for category in answer.categories:
             scores[category.index] = category.score
@@ -97,36 +94,32 @@ class MediaPipeRuntime:
 
 
 def _srgb(pixels: np.ndarray) -> Any:
-    from mediapipe.tasks.python.vision.core.image import Image, ImageFormat
+    import mediapipe as mp
 
-    return Image(ImageFormat.SRGB, np.ascontiguousarray(pixels))
+    return mp.Image(mp.ImageFormat.SRGB, np.ascontiguousarray(pixels))
 
 
-def _as_the_card_tells(image: Any, resize: str) -> tuple[Any, Any]:
-    """Return the image as the client takes it, and its region of interest (None: the whole image)."""
-    from mediapipe.tasks.python.components.containers.rect import RectF
-
-    if resize == "pad":  # the client cannot pad; the caller does
-        pixels = image.numpy_view()
-        spare = [max(pixels.shape[:2]) - side for side in pixels.shape[:2]]
-        return _srgb(np.pad(pixels, [(one // 2, one - one // 2) for one in spare] + [(0, 0)])), None
+def _as_apps_pass(image: Any, resize: str) -> Any:
+    """Return the image that an app passes: the client stretches whatever it gets, so the caller crops or pads."""
+    if resize == "stretch":
+        return image
+    pixels = image.numpy_view()
     if resize == "crop":
         left, top, right, bottom = resizing.central_square(image.width, image.height)
-        width, height = image.width, image.height
-        # By keyword, since the order here differs from that on phones.
-        return image, RectF(left=left / width, top=top / height, right=right / width, bottom=bottom / height)
-    return image, None
+        return _srgb(pixels[top:bottom, left:right])
+    spare = [max(pixels.shape[:2]) - side for side in pixels.shape[:2]]
+    return _srgb(np.pad(pixels, [(one // 2, one - one // 2) for one in spare] + [(0, 0)]))
 
 
 def _decoded_by_client(encoded: bytes) -> Any:
     """Return the image as decoded by the client itself; None if it does not see an RGB image."""
-    from mediapipe.tasks.python.vision.core.image import Image, ImageFormat
+    import mediapipe as mp
 
     with tempfile.TemporaryDirectory(prefix="graft-") as folder:
         file = Path(folder, "image")
         file.write_bytes(encoded)
         with contextlib.suppress(RuntimeError, ValueError):  # WebP, or two channels
-            image = Image.create_from_file(str(file))
-            if image.image_format == ImageFormat.SRGB:
+            image = mp.Image.create_from_file(str(file))
+            if image.image_format == mp.ImageFormat.SRGB:
                 return image
     return None

@@ -18,9 +18,10 @@ import numpy as np
 
 from app.exporting.delegates import left_to_cpu
 from app.exporting.encoded_check import check_encoded
-from app.exporting.evaluation_sets import EvaluationSet
+from app.exporting.evaluation_sets import EvaluationSet, GoldenImages
 from app.exporting.figures import beyond
 from app.exporting.op_versions import minimum_runtime
+from app.exporting.speed import measure_speed
 from app.exporting.verification import Verification, agreement
 from app.interface.errors import UsageError
 from app.interface.stages import progress
@@ -32,7 +33,6 @@ CLIENT_TOLERANCE = 0.02
 PLAIN_TOLERANCE = 0.05
 CLIENT_IMAGES = 32  # already at the input size, so that the client does not resize and must agree with LiteRT
 
-GOLDEN_IMAGES = 10  # for an app's tests; see `app.exporting.golden`
 MOST_TIES = 0.05  # of the predictions: if more differ, they are not near ties, however close each may be
 FLOAT_STEPS = 2  # spacings between float32 values by which sums in another order of rounding differ
 
@@ -61,6 +61,7 @@ def verify(
     max_drop: float,
     with_client: bool = True,
     more: Callable[[], EvaluationSet] | None = None,
+    golden: GoldenImages | None = None,
     read_as: Mapping[str, Any] = PLAIN,
 ) -> Verification:
     """Verify one exported file against the Keras model.
@@ -72,6 +73,7 @@ def verify(
         max_drop: largest accuracy loss of a quantised file, in points (hundredths).
         with_client: also run MediaPipe Tasks if the file is for phones.
         more: returns additional images, which decide about a quantised file if `images` are too few.
+        golden: of `images`, to be predicted too, for the tests of an app.
         read_as: arguments of `Predictor` for the file. By default it gets pixels as they are, whatever it says, so that a
             wrong description of one of Graft's own files is found.
 
@@ -107,7 +109,8 @@ def verify(
     try:
         with _bar(path, len(images) * (1 + with_client)) as tick:
             with Predictor(path, **read_as) as model:
-                verification.predictions = _predictions(model, images, tick)
+                verification.predictions, verification.golden = _predictions(model, images, golden, tick)
+                verification.figures["speed"] = measure_speed(model)
                 verification.figures |= agreement(verification.predictions, images)
                 _check_predictions(verification, export, images, max_drop)
                 if verification.figures.get("within_chance") and more is not None:
@@ -116,9 +119,9 @@ def verify(
                     check_encoded(verification, model, images)
             if export.is_for_phones:
                 _check_operations(verification, path)
-                _check_without_xnnpack(verification, path, images, read_as)
+                _check_without_xnnpack(verification, path, images, golden, read_as)
             if with_client:
-                _check_client(verification, path, images, max_drop, tick)
+                _check_client(verification, path, images, golden, max_drop, tick)
     except UsageError as error:
         verification.failures.append(_named_shortly(error, path))
     seconds = time.perf_counter() - started
@@ -137,14 +140,30 @@ def _bar(path: Path, examples: int) -> Iterator[Tick]:
         yield stage.advance
 
 
-def _predictions(model: Predictor, images: EvaluationSet, tick: Tick) -> np.ndarray:
+def _predictions(
+    model: Predictor, images: EvaluationSet, golden: GoldenImages | None, tick: Tick
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the predictions for the images and for the golden images."""
+    outputs = _outputs(model, images, tick)
+    if golden is None:
+        return _values(model, outputs, images), None
+    # All at once, since it is their range that shows what the outputs of some files are.
+    predictions = _values(model, np.concatenate([outputs, model.predict(golden.pixels)]), images)
+    return predictions[: len(images)], predictions[len(images) :]
+
+
+def _outputs(model: Predictor, images: EvaluationSet, tick: Tick) -> np.ndarray:
     parts = []
     for batch in images.batches():
         parts.append(model.predict(images.pixels(batch)))
         tick(len(batch))
-    predictions = model.values(np.concatenate(parts))
-    if predictions.shape != images.reference.shape:
-        raise UsageError(f"gives answers of shape {predictions.shape}, not {images.reference.shape}")
+    return np.concatenate(parts)
+
+
+def _values(model: Predictor, outputs: np.ndarray, images: EvaluationSet) -> np.ndarray:
+    predictions = model.values(outputs)
+    if predictions.shape[1:] != images.reference.shape[1:]:
+        raise UsageError(f"gives answers of shape {predictions[: len(images)].shape}, not {images.reference.shape}")
     return predictions
 
 
@@ -167,7 +186,7 @@ def _check_drop(verification: Verification, images: EvaluationSet, max_drop: flo
 
 def _check_on_more(verification: Verification, model: Predictor, more: EvaluationSet, max_drop: float) -> None:
     """If the test images are too few, decide on training and validation images where possible."""
-    figures = agreement(_predictions(model, more, lambda _: None), more)
+    figures = agreement(_values(model, _outputs(model, more, lambda _: None), more), more)
     score = more.task.score
     kept = (score, f"keras_{score}", f"{score}_drop", f"{score}_drop_ci95")
     verification.figures["more"] = {"pictures": len(more), **{name: figures[name] for name in kept}}
@@ -223,22 +242,29 @@ def _check_operations(verification: Verification, path: Path) -> None:
 
 
 def _check_without_xnnpack(
-    verification: Verification, path: Path, images: EvaluationSet, read_as: Mapping[str, Any]
+    verification: Verification,
+    path: Path,
+    images: EvaluationSet,
+    golden: GoldenImages | None,
+    read_as: Mapping[str, Any],
 ) -> None:
     """Apps may run LiteRT without XNNPACK, its default delegate: its own kernels must give nearly the same predictions."""
     assert verification.predictions is not None
-    chosen, task = np.union1d(images.sample(CLIENT_IMAGES), images.sample(GOLDEN_IMAGES)), images.task
+    chosen, task = images.sample(CLIENT_IMAGES), images.task
+    pixels, expected = images.pixels(chosen), verification.predictions[chosen]
+    if golden is not None:
+        assert verification.golden is not None
+        chosen = np.concatenate([chosen, golden.positions])
+        pixels, expected = np.concatenate([pixels, golden.pixels]), np.concatenate([expected, verification.golden])
     try:
         with Predictor(path, client="litert_plain", **read_as) as model:
-            plain = model.values(model.predict(images.pixels(chosen)))
+            plain = model.values(model.predict(pixels))
     except UsageError as error:
         verification.failures.append(
             f"runs with XNNPACK only, LiteRT's default delegate; without it: {_named_shortly(error, path)}"
         )
         return
-    figures = task.agreement(
-        plain, verification.predictions[chosen], images.labels[chosen], images.class_names, images.thresholds
-    )
+    figures = task.agreement(plain, expected, images.labels[chosen], images.class_names, images.thresholds)
     mean = task.difference.replace("max", "mean")
     kept = {key: figures[key] for key in (task.difference, mean)}
     verification.figures["without_xnnpack"] = {"pictures": len(chosen), **kept, "tolerance": PLAIN_TOLERANCE}
@@ -248,7 +274,14 @@ def _check_without_xnnpack(
         )
 
 
-def _check_client(verification: Verification, path: Path, images: EvaluationSet, max_drop: float, tick: Tick) -> None:
+def _check_client(
+    verification: Verification,
+    path: Path,
+    images: EvaluationSet,
+    golden: GoldenImages | None,
+    max_drop: float,
+    tick: Tick,
+) -> None:
     """MediaPipe Tasks must find the labels, agree with LiteRT on pixels, and keep the accuracy for whole images."""
     assert verification.predictions is not None
     chosen = images.sample(CLIENT_IMAGES)
@@ -259,14 +292,15 @@ def _check_client(verification: Verification, path: Path, images: EvaluationSet,
             parts.append(client.predict_encoded(images.encoded(batch), by_client=True))
             tick(len(batch))
         names, unread = client.process.ask("class_names"), client.process.ask("unread")
+        if golden is not None:
+            verification.client_golden = client.predict_encoded(golden.files, by_client=True)
     total = len(images)
     verification.leave_out(
         "MediaPipe Tasks' own decoder", unread, total, "it does not read them, so Graft's decoder did"
     )
     reason = f"{CLIENT_IMAGES} show whether the file's metadata is right"
     verification.leave_out("pixels through MediaPipe Tasks", total - len(chosen), total, reason)
-    verification.client_predictions = np.concatenate(parts)
-    figures = agreement(verification.client_predictions, images)
+    figures = agreement(np.concatenate(parts), images)
     figures["max_difference_at_size"] = float(np.abs(given - verification.predictions[chosen]).max())
     verification.figures["mediapipe"] = figures
     if figures["max_difference_at_size"] > CLIENT_TOLERANCE:

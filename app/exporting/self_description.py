@@ -11,7 +11,7 @@ import json
 import zipfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -68,6 +68,46 @@ def describe_tflite(path: Path) -> ModelDescription:
     described = _of_properties(json.loads(own), _PACKED) if own else ModelDescription()
     packed = entries.get(FILE_KEY.encode())
     return described.over(_of_metadata(packed, path)) if packed else described
+
+
+class TensorType(NamedTuple):
+    """The type of a tensor in a `.tflite`.
+
+    Attributes:
+        type: NumPy's name of the values' type.
+        shape: length of each axis.
+        scale: of quantised values, what each step is worth; 0 for values that are not quantised.
+        zero_point: of quantised values, the one that means 0.
+    """
+
+    type: str
+    shape: tuple[int, ...]
+    scale: float
+    zero_point: int
+
+
+def tensors_of_tflite(path: Path) -> tuple[TensorType, TensorType]:
+    """Return the first input and the first output of a `.tflite`.
+
+    Examples:
+        >>> given, answer = tensors_of_tflite(Path("runs/fruit/export/model_float32.tflite"))
+        >>> given
+        TensorType(type='float32', shape=(1, 32, 32, 3), scale=0.0, zero_point=0)
+        >>> answer.shape
+        (1, 3)
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    names = {code: name.lower() for name, code in vars(schema.TensorType).items() if isinstance(code, int)}
+    graph = schema.Model.GetRootAs(np.memmap(path, np.uint8, "r")).Subgraphs(0)
+
+    def described(number: int) -> TensorType:
+        tensor = graph.Tensors(number)
+        steps, is_quantised = tensor.Quantization(), names[tensor.Type()].startswith(("int8", "uint8"))
+        scale, zero = (float(steps.Scale(0)), int(steps.ZeroPoint(0))) if is_quantised else (0.0, 0)
+        return TensorType(names[tensor.Type()], tuple(map(int, tensor.ShapeAsNumpy())), scale, zero)
+
+    return described(graph.Inputs(0)), described(graph.Outputs(0))
 
 
 def end_of_tflite(path: Path) -> str | None:

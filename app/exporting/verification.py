@@ -17,12 +17,14 @@ class Verification:
     Attributes:
         figures: its part of `parity.json`.
         predictions: its predictions for the pixels, float32 (n, outputs); None if it cannot be run.
-        client_predictions: MediaPipe's probabilities for the image files, for files for phones.
+        golden: its predictions for the pixels of the golden images, float32 (n, outputs), if it was given any.
+        client_golden: MediaPipe's probabilities for the files of the golden images, for files for phones.
     """
 
     figures: dict[str, Any]
     predictions: np.ndarray | None = None
-    client_predictions: np.ndarray | None = None
+    golden: np.ndarray | None = None
+    client_golden: np.ndarray | None = None
     failures: list[str] = field(default_factory=list)
 
     @property

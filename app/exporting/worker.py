@@ -21,7 +21,7 @@ import numpy as np
 from app.exporting.runtimes import CLIENTS, Runtime
 from app.interface.errors import BAD_INPUT
 
-_WARM_UP_RUNS, _WARM_UP_SECONDS = 5, 0.5  # the first runs build graphs and pack weights
+_WARM_UP_RUNS, _WARM_UP_SECONDS = 5, 0.5  # at most: the first runs build graphs and pack weights
 _LEAST_RUNS = 10
 
 
@@ -78,7 +78,7 @@ def _latencies(runtime: Runtime, seconds: float) -> np.ndarray:
     assert given is not None
     shape = (given.batch or 1, given.height, given.width, 3)
     pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    _time(runtime, pixels, _WARM_UP_RUNS, _WARM_UP_SECONDS)
+    _time(runtime, pixels, _WARM_UP_RUNS, min(_WARM_UP_SECONDS, seconds))
     return np.array(_time(runtime, pixels, _LEAST_RUNS, seconds)) / len(pixels)
 
 

@@ -101,13 +101,14 @@ class Predictor:
             UsageError: the model or label file does not exist, or the model cannot be loaded or does not take RGB images.
         """
         self._locale, self._plain = locale, plain
+        self.threads = threads or os.cpu_count() or 1
         self._given = given_by_user(labels, mean, std, task=task, resize=resize, background=background, levels=levels)
         self.process: ModelProcess | ModelInMemory
         if isinstance(model, str | os.PathLike):
             path = Path(model).expanduser()
             run = RunFolder(path) if is_run(path) else None
             file = path if run is None else run.require(run.model)
-            self.process = ModelProcess(file, client, threads=threads, image_size=image_size)
+            self.process = ModelProcess(file, client, threads=self.threads, image_size=image_size)
         else:
             self.process = ModelInMemory(model, image_size=image_size)
         self.file = self.process.file

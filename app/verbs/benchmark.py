@@ -15,6 +15,7 @@ from app.config import BenchmarkConfig, make_config
 from app.config.signatures import with_options
 from app.exporting.formats import FORMATS
 from app.exporting.process import usual_client
+from app.exporting.speed import processor_name
 from app.interface.console import aside, redirect_output
 from app.interface.errors import UsageError
 from app.interface.events import print_path, print_table, print_text
@@ -175,16 +176,8 @@ def _machine() -> dict[str, Any]:
         "platform": platform.platform(),
         "machine": platform.machine(),
         "cpus": os.cpu_count(),
-        "cpu": _cpu_name(),
+        "cpu": processor_name(),
     }
-
-
-def _cpu_name() -> str | None:
-    """Return the processor's name; None if the system does not report it."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.is_file() else []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor()) or None
 
 
 def _versions() -> dict[str, str]:

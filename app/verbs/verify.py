@@ -239,6 +239,7 @@ def _verify(path: Path, expected: Precision, images: EvaluationSet, config: Veri
         images,
         max_drop=config.max_drop,
         with_client=has_metadata,
+        golden=images.golden if config.golden else None,
         # Files from different converters need not tell a task by themselves, and may have the scaling in them.
         read_as={"task": images.task.name, "mean": config.mean, "std": config.std, "defers": True},
     )

@@ -1,4 +1,4 @@
-"""Images in memory as files, without loss, so that whatever reads files reads them too."""
+"""Images in memory as files, without loss, so that whatever reads files reads them too; and image files as plain PNG."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from data.image.decoding import LARGEST_FILE, faults_named, is_transparent
+from data.image.decoding import LARGEST_FILE, decode, faults_named, is_transparent
 
 _PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
 _DEEP_MODES = ("I", "F")  # 32-bit numbers
@@ -42,4 +42,29 @@ def encode_image(image: Image.Image) -> bytes:
             image.save(file, "BMP")
         else:
             image.save(file, "PNG", compress_level=1, exif=b"")
+    return file.getvalue()
+
+
+def plain_png(encoded: bytes, longest: int) -> bytes:
+    """Return an image file as an upright PNG in 8-bit RGB without metadata, which every decoder reads alike.
+
+    Args:
+        encoded: content of an image file.
+        longest: longest side of the result, in pixels; larger images are shrunk.
+
+    Raises:
+        UnreadableImage: see `data.image.decoding.decode`.
+
+    Examples:
+        >>> encoded = open("apple.png", "rb").read()
+        >>> decode(plain_png(encoded, longest=20)).size
+        (20, 15)
+        >>> decode(plain_png(encoded, longest=100)) == decode(encoded)
+        True
+    """
+    image = decode(encoded)
+    image.thumbnail((longest, longest))
+    file = io.BytesIO()
+    # From its pixels alone: Pillow would also write the colour profile, which some decoders apply.
+    Image.fromarray(np.asarray(image)).save(file, "PNG")
     return file.getvalue()
