@@ -101,8 +101,12 @@ def measured_on(parity: dict[str, Any]) -> str:
         ''
     """
     speeds: Sequence[Figures] = [one["speed"] for one in parity["formats"].values() if "speed" in one]
-    places = {f"on {one['threads']} threads of {one['processor'] or 'an unnamed processor'}": None for one in speeds}
-    return " or ".join(places)
+    return " or ".join(dict.fromkeys(map(_place, speeds)))
+
+
+def _place(speed: Figures) -> str:
+    threads = "1 thread" if speed["threads"] == 1 else f"{speed['threads']} threads"
+    return f"on {threads} of {speed['processor'] or 'an unnamed processor'}"
 
 
 def _for_apps(parity: dict[str, Any]) -> dict[str, Figures]:

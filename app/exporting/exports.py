@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,7 +83,7 @@ def write_exports(
         ['model_FAILED.onnx']
     """
     kept = find_kept(run, plan.formats, searched=plan.quantize == "auto")
-    with new_export(run) as folder, _full_disk_named(folder):
+    with new_export(run, partial(write_guide, run)) as folder, _full_disk_named(folder):
         sets = _EvaluationSets(model, run, loader, indices, predictions)
         context = ExportContext(
             with_predictions(model),
@@ -114,7 +114,6 @@ def write_exports(
             {one.figures["file"]: one for one in verifications.values()},
         )
         write_json(folder / "parity.json", _parity(plan, test, verifications, search, kept))
-    write_guide(run)
     return kept
 
 

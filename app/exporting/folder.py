@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from app.runs.folder import RunFolder
 from data.files import atomic_write, target_name, write_json
 
 PARITY, GOLDEN, EXPECTED = "parity.json", "golden", "golden/expected.json"
-CARD, GUIDE = "model_card.md", "integration.md"  # written last, since they describe the whole folder
+CARD, GUIDE = "model_card.md", "integration.md"  # they describe the whole folder, and are written last
 _SAVED_MODEL = "saved_model"  # a folder to which users add files of their own, for TensorFlow Serving
 _IN_SAVED_MODEL = ("saved_model.pb", "fingerprint.pb", "variables", "assets")
 FAILED = "_FAILED"
@@ -66,10 +66,14 @@ def find_kept(run: RunFolder, formats: Collection[str], *, searched: bool) -> Ke
 
 
 @contextmanager
-def new_export(run: RunFolder) -> Iterator[Path]:
+def new_export(run: RunFolder, describe: Callable[[Path], None] = lambda folder: None) -> Iterator[Path]:
     """Yield an empty folder to export to, where `parity.json` is written last; it replaces the earlier one on success.
 
     Other files of the earlier folder move along, except those that `parity.json` no longer names.
+
+    Args:
+        run: run whose export folder is replaced.
+        describe: writes what describes the new folder when all its files are there.
 
     Examples:
         >>> run = RunFolder.open("runs/fruit")
@@ -87,6 +91,7 @@ def new_export(run: RunFolder) -> Iterator[Path]:
         if run.export.is_dir():
             _keep_golden(run.export, folder)
             _carry_over(run.export, folder, _outdated(run, folder))
+        describe(folder)
 
 
 def failed_name(file: str) -> str:

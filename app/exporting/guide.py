@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from app.config import load_config
 from app.exporting.choice import file_rows, measured_on, recommendation, recommended
-from app.exporting.folder import EXPECTED, GUIDE
+from app.exporting.folder import EXPECTED, GUIDE, PARITY
 from app.exporting.metadata import THRESHOLDS
 from app.exporting.self_description import TensorType, tensors_of_tflite
 from app.runs.folder import RunFolder
@@ -38,12 +38,16 @@ _RESIZES = {
 }
 
 
-def write_guide(run: RunFolder) -> None:
-    """Write `integration.md` into a run's export folder, from the files of the run alone.
+def write_guide(run: RunFolder, folder: Path) -> None:
+    """Write `integration.md` into an export folder that is complete otherwise.
+
+    Args:
+        run: run of the model.
+        folder: its export folder, or the one that is about to replace it.
 
     Examples:
         >>> run = RunFolder.open("runs/fruit")
-        >>> write_guide(run)
+        >>> write_guide(run, run.export)
         >>> text = (run.export / "integration.md").read_text()
         >>> text.splitlines()[0]
         '# fruit in an app'
@@ -53,8 +57,8 @@ def write_guide(run: RunFolder) -> None:
     plain = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=False, undefined=StrictUndefined, trim_blocks=True
     )
-    text = plain.get_template("integration.md.jinja").render(_context(run))
-    write_text(run.export / GUIDE, re.sub(r"\n{3,}", "\n\n", text).rstrip() + "\n")
+    text = plain.get_template("integration.md.jinja").render(_context(run, folder))
+    write_text(folder / GUIDE, re.sub(r"\n{3,}", "\n\n", text).rstrip() + "\n")
 
 
 def choice(task: Task, parity: dict[str, Any]) -> dict[str, Any]:
@@ -80,11 +84,12 @@ def choice(task: Task, parity: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _context(run: RunFolder) -> dict[str, Any]:
-    config, parity, names = load_config(run.options), run.parity, run.class_names
+def _context(run: RunFolder, folder: Path) -> dict[str, Any]:
+    config, names = load_config(run.options), run.class_names
+    parity = json.loads((folder / PARITY).read_text(encoding="utf-8"))
     task, chosen = TASKS[config.task], recommended(parity)
     assert config.image_size is not None
-    phone = None if chosen is None else _phone(run.export / chosen["file"])
+    phone = None if chosen is None else _phone(folder / chosen["file"])
     in_mediapipe = not task.not_in_mediapipe
     return {
         **choice(task, parity),
@@ -98,12 +103,10 @@ def _context(run: RunFolder) -> dict[str, Any]:
         "size": config.image_size,
         "resize": config.resize,
         "resize_text": _RESIZES[config.resize].format(config.image_size),
-        "tensors": [
-            (one["file"], *_tensors(run.export / one["file"], config.image_size, task)) for one in _passed(parity)
-        ],
-        "thresholds": _thresholds(run),
+        "tensors": [(one["file"], *_tensors(folder / one["file"], config.image_size, task)) for one in _passed(parity)],
+        "thresholds": _thresholds(folder),
         "score_threshold": config.score_threshold if task.decides else 0,
-        "golden": None if phone is None else _golden(run, phone["file"], in_mediapipe),
+        "golden": None if phone is None else _golden(folder, phone["file"], in_mediapipe),
         "versions": _VERSIONS | dict(_installed()),
     }
 
@@ -134,14 +137,14 @@ def _words(tensor: TensorType) -> str:
     return f"{text}; the value is (number − {tensor.zero_point}) × {tensor.scale}" if tensor.scale else text
 
 
-def _thresholds(run: RunFolder) -> dict[str, float] | None:
-    file = run.export / THRESHOLDS
+def _thresholds(folder: Path) -> dict[str, float] | None:
+    file = folder / THRESHOLDS
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
 
 
-def _golden(run: RunFolder, file: str, in_mediapipe: bool) -> dict[str, Any] | None:
+def _golden(folder: Path, file: str, in_mediapipe: bool) -> dict[str, Any] | None:
     """Return what the golden vectors hold of a file; None if it is older than they are, so that they lack it."""
-    path = run.export / EXPECTED
+    path = folder / EXPECTED
     expected = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"outputs": {}}
     client_tolerance = expected.get("mediapipe_tolerances", {}).get(file)
     if file not in expected["outputs"] or (in_mediapipe and client_tolerance is None):

@@ -228,7 +228,7 @@ class MultiLabelTask(Task):
     def card_output(self, *, has_thresholds: bool) -> str:
         """Describe probabilities with thresholds."""
         return (
-            "one probability a class, each by itself, in the order of `labels.txt`; a class counts from its value in "
+            "one probability per class, each by itself, in the order of `labels.txt`; a class counts from its value in "
             "`thresholds.json` up"
         )
 

@@ -244,7 +244,7 @@ class SingleLabelTask(Task):
 
     def card_output(self, *, has_thresholds: bool) -> str:
         """Describe probabilities, and the class that has a threshold."""
-        text = "one probability a class, in the order of `labels.txt`"
+        text = "one probability per class, in the order of `labels.txt`"
         return f"{text}; the class in `thresholds.json` is the answer from that value up" if has_thresholds else text
 
     def output_text(self, names: Sequence[str]) -> str:
