@@ -24,7 +24,7 @@ PHONE_FORMATS = [name for name, one in FORMATS.items() if one.is_for_phones]
 FIGURES = {
     *("accuracy", "keras_accuracy", "accuracy_drop", "accuracy_drop_ci95", "top1_agreement"),
     *("strict_top1_agreement", "compared_answers"),
-    *("max_probability_difference", "mean_probability_difference", "class_drops"),
+    *("max_probability_difference", "mean_probability_difference", "class_drops", "speed"),
 }
 
 OF_PHONES = {"custom_operations", "mediapipe", "min_runtime_version", "left_to_cpu", "without_xnnpack"}
@@ -39,7 +39,7 @@ def test_the_folder_holds_what_was_asked_for(finished_run: app.Run) -> None:
     assert set(parity["formats"]) == {*DEFAULT_FORMATS, kept}
     found = {path.name for path in finished_run.export.iterdir()}
     files = {one["file"] for one in parity["formats"].values()}
-    assert found == files | {"labels.txt", "parity.json", "golden"}
+    assert found == files | {"labels.txt", "parity.json", "golden", "model_card.md", "integration.md"}
     assert (finished_run.export / "labels.txt").read_text() == (finished_run.path / "classes.txt").read_text()
     assert (finished_run.export / "labels.txt").read_text() == "apple\nbanana\ncherry\n"
 
@@ -47,7 +47,8 @@ def test_the_folder_holds_what_was_asked_for(finished_run: app.Run) -> None:
 def test_the_folder_holds_every_format(every_format: app.Run) -> None:
     found = sorted(path.name for path in every_format.export.iterdir())
     files = [one.file for one in FORMATS.values()]
-    assert found == sorted([*files, "labels.txt", "labels_de.txt", "parity.json", "golden"])
+    described = ["labels.txt", "labels_de.txt", "parity.json", "golden", "model_card.md", "integration.md"]
+    assert found == sorted([*files, *described])
     assert (every_format.export / "labels_de.txt").read_text(encoding="utf-8") == "Äpfel\nBananen\nKirschen\n"
 
 

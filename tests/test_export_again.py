@@ -30,6 +30,9 @@ Cli = Callable[..., Ended]
 # --- Exporting again --------------------------------------------------------------------------------------------------
 
 
+PAGES = {"model_card.md", "integration.md"}  # of an export folder
+
+
 def names_in(run: app.Run) -> set[str]:
     return {path.name for path in run.export.iterdir()}
 
@@ -44,7 +47,7 @@ def test_a_format_is_added_to_what_is_there(tiny_copy: app.Run, cli: Cli) -> Non
     assert (ended.code, ended.err) == (0, "")
     assert "Added model.onnx; kept model_float32.tflite, notes.txt, tests." in ended.out.splitlines()
     after, parity = contents(tiny_copy.export), tiny_copy.parity
-    changed = {"parity.json", "golden/expected.json"}
+    changed = {"parity.json", "golden/expected.json", *PAGES}
     assert {name: after[name] for name in before if name not in changed} == {
         name: before[name] for name in before if name not in changed
     }
@@ -60,7 +63,7 @@ def test_a_format_that_is_there_is_replaced_and_that_is_said(tiny_copy: app.Run,
     ended = cli("export", tiny_copy.path, "--formats", "tflite_float32", "--author", "Somebody")
     assert (ended.code, ended.err) == (0, "")
     assert "Replaced model_float32.tflite." in ended.out.splitlines()
-    assert names_in(tiny_copy) == {"golden", "labels.txt", "model_float32.tflite", "parity.json"}
+    assert names_in(tiny_copy) == {"golden", "labels.txt", "model_float32.tflite", "parity.json"} | PAGES
     assert b"Somebody" in (tiny_copy.export / "model_float32.tflite").read_bytes()
 
 
@@ -127,7 +130,7 @@ def test_a_file_that_failed_before_makes_room_for_one_that_agrees(
     )  # what failed before is not written now
     assert "model_FAILED.onnx" in names_in(tiny_copy) and not tiny_copy.parity["passed"]
     assert cli("export", tiny_copy.path, "--formats", "onnx").code == 0
-    assert names_in(tiny_copy) == {"golden", "labels.txt", "model.onnx", "model_float32.tflite", "parity.json"}
+    assert names_in(tiny_copy) == {"golden", "labels.txt", "model.onnx", "model_float32.tflite", "parity.json"} | PAGES
 
 
 def test_config_and_report_follow_a_new_export(tiny_copy: app.Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -321,6 +324,7 @@ def test_a_disk_that_is_full_indeed(name: str, pages: int, small_disk: Path, tin
             "labels.txt",
             "golden",
             "parity.json",
+            "integration.md",
         }
     else:
         assert without_log(run) == before

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
+from PIL import ExifTags, Image, ImageCms
 
 import app
-from app.exporting.evaluation_sets import EvaluationSet
+from app.exporting.evaluation_sets import EvaluationSet, GoldenImages
 from app.exporting.formats import FORMATS
-from app.exporting.golden import write_golden
 from app.interface.sources import open_readable
+from data.image.decoding import decode
 from data.image.resizing import load_pixels
 from data.image.transform import ImageTransform
 from data.loading import Loader
@@ -100,7 +104,7 @@ def test_images_have_the_answers_that_are_written_down(name: str, every_format: 
             (answer,) = classifier.classify(mp.Image.create_from_file(str(golden / one["picture"]))).classifications
             assert len(answer.categories) == 3
             for category in answer.categories:
-                assert category.score == pytest.approx(written[category.index], abs=expected["tolerance"])
+                assert category.score == pytest.approx(written[category.index], abs=expected["tolerances"][file.name])
 
 
 # --- What is in the folder --------------------------------------------------------------------------------------------
@@ -108,9 +112,12 @@ def test_images_have_the_answers_that_are_written_down(name: str, every_format: 
 
 def test_every_file_has_its_answers(every_format: app.Run, golden: Path) -> None:
     expected = read(golden)
-    assert set(expected) == {"about", "shape", "resize", "tolerance", "tolerances", "pictures", "outputs"}
+    assert set(expected) == {
+        *("about", "shape", "resize", "tolerance", "tolerances", "mediapipe_tolerances", "pictures", "outputs")
+    }
     assert (expected["shape"], expected["resize"]) == ([32, 32, 3], "stretch")
     assert set(expected["outputs"]) == set(expected["tolerances"]) == {one.file for one in FORMATS.values()}
+    assert set(expected["mediapipe_tolerances"]) == {FORMATS[name].file for name in PHONE_FORMATS}
     assert max(expected["tolerances"].values()) == expected["tolerance"]
     for one in FORMATS.values():
         kinds = {"from_tensor", "mediapipe"} if one.is_for_phones else {"from_tensor"}
@@ -123,9 +130,9 @@ def test_images_are_those_of_the_test_split(every_format: app.Run, golden: Path,
     expected = read(golden)
     assert sorted(one["label"] for one in expected["pictures"]) == list(every_format.class_names)
     rows = [row.split(",") for row in every_format.splits.splitlines()[1:]]
-    of_the_split = {(fruit / row[0]).read_bytes(): row[1] for row in rows if row[2] == "test"}
+    of_the_split = {decode((fruit / row[0]).read_bytes()).tobytes(): row[1] for row in rows if row[2] == "test"}
     for one in expected["pictures"]:
-        assert of_the_split[(golden / one["picture"]).read_bytes()] == one["label"]
+        assert of_the_split[decode((golden / one["picture"]).read_bytes()).tobytes()] == one["label"]
 
 
 def test_tensors_are_the_pixels_of_the_images(golden: Path) -> None:
@@ -134,23 +141,65 @@ def test_tensors_are_the_pixels_of_the_images(golden: Path) -> None:
         np.testing.assert_array_equal(load_pixels((golden / one["picture"]).read_bytes(), 32, "stretch"), tensor)
 
 
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".gif", ".webp"])
-def test_images_keep_their_kind(suffix: str, tmp_path: Path) -> None:
-    folder = tmp_path / "images"
-    for label in range(3):  # many of some classes, few of others
-        (folder / NAMES[label]).mkdir(parents=True)
-        for number in range((30, 4, 3)[label]):
-            name = "JPEG" if suffix == ".jpg" else suffix[1:].upper()
-            # A name that says nothing of what is in the file.
-            (folder / NAMES[label] / f"{number}.png").write_bytes(encode(smooth(20, 30, number), name))
+# --- The images ---------------------------------------------------------------------------------------------------------
+
+
+def golden_images(folder: Path, size: int = 16) -> GoldenImages:
     examples, _ = open_readable(str(folder), skip_unreadable=False)
-    predictions = np.full((len(examples), 3), 1 / 3, np.float32)
-    images = EvaluationSet(Loader(examples, ImageTransform(16, "crop")), np.arange(len(examples)), predictions)
-    write_golden(tmp_path / "golden", images, {})
-    expected = read(tmp_path / "golden")
-    assert len(expected["pictures"]) == 10
-    assert {one["label"] for one in expected["pictures"]} == set(NAMES[:3])
-    assert {Path(one["picture"]).suffix for one in expected["pictures"]} == {suffix}
-    for one, tensor in zip(expected["pictures"], tensors(tmp_path / "golden"), strict=True):
-        encoded = (tmp_path / "golden" / one["picture"]).read_bytes()
-        np.testing.assert_array_equal(load_pixels(encoded, 16, "crop"), tensor)
+    reference = np.full((len(examples), len(examples.class_names)), 0.5, np.float32)
+    return EvaluationSet(Loader(examples, ImageTransform(size, "crop")), np.arange(len(examples)), reference).golden
+
+
+def as_seen_by_decoders(file: bytes) -> list[np.ndarray]:
+    """The pixels of a file by decoders that follow no orientation, like Android's, and by one that does."""
+    with Image.open(io.BytesIO(file)) as image:
+        by_pillow = np.asarray(image)
+    array = np.frombuffer(file, np.uint8)
+    turned, as_stored = (cv2.imdecode(array, flags) for flags in (cv2.IMREAD_COLOR_RGB, cv2.IMREAD_UNCHANGED))
+    return [by_pillow, turned, as_stored[..., ::-1]]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "GIF", "WEBP"])
+def test_images_of_any_kind_become_png_with_the_same_pixels(kind: str, tmp_path: Path) -> None:
+    for label in range(3):  # many of some classes, few of others
+        folder = tmp_path / NAMES[label]
+        folder.mkdir(parents=True)
+        for number in range((30, 4, 3)[label]):
+            # A name that says nothing of what is in the file.
+            (folder / f"{number}.png").write_bytes(encode(smooth(20, 30, number), kind))
+    examples, _ = open_readable(str(tmp_path), skip_unreadable=False)
+    golden = golden_images(tmp_path)
+    assert len(golden.files) == 10
+    assert {examples.labels.text(int(one)) for one in golden.positions} == set(NAMES[:3])
+    for position, file, pixels in zip(golden.positions, golden.files, golden.pixels, strict=True):
+        assert file.startswith(b"\x89PNG")
+        original = np.asarray(decode(examples.read(int(position))))
+        for seen in as_seen_by_decoders(file):
+            np.testing.assert_array_equal(seen, original)
+        np.testing.assert_array_equal(load_pixels(file, 16, "crop"), pixels)
+
+
+def test_a_large_photo_that_lies_on_its_side_becomes_a_small_upright_one(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for name in NAMES[:2]:
+        (tmp_path / name).mkdir()
+        image = Image.fromarray(smooth(600, 800, 0))
+        image.save(tmp_path / name / "photo.jpg", quality=95, exif=exif, icc_profile=profile)
+    golden = golden_images(tmp_path)
+    upright = decode((tmp_path / NAMES[0] / "photo.jpg").read_bytes())
+    upright.thumbnail((512, 512))
+    for file, pixels in zip(golden.files, golden.pixels, strict=True):
+        for seen in as_seen_by_decoders(file):
+            assert seen.shape == (384, 512, 3)
+            np.testing.assert_array_equal(seen, np.asarray(upright))
+        assert {file[12:16]} | set(re.findall(rb"iCCP|eXIf|tRNS|gAMA", file)) == {b"IHDR"}
+        np.testing.assert_array_equal(load_pixels(file, 16, "crop"), pixels)
+
+
+def test_images_for_a_large_input_are_larger(tmp_path: Path) -> None:
+    for name in NAMES[:2]:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "0.png").write_bytes(encode(smooth(1000, 10, 0), "PNG"))
+    assert [decode(file).width for file in golden_images(tmp_path, size=300).files] == [600, 600]

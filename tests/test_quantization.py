@@ -208,7 +208,8 @@ def test_auto_is_beside_the_formats_that_are_named(brittle_copy: app.Run, cli: C
     assert set(parity["quantization"]) == {"kept", "steps", "layers"}
     assert parity["quantization"]["kept"] == "tflite_int8_mixed"
     names = {path.name for path in brittle_copy.export.iterdir()}
-    assert names == {"model.onnx", "model_int8_mixed.tflite", "labels.txt", "golden", "parity.json"}
+    pages = {"model_card.md", "integration.md"}
+    assert names == {"model.onnx", "model_int8_mixed.tflite", "labels.txt", "golden", "parity.json"} | pages
     assert "Not kept: full integer, loses 66.7 points" in ended.out
     layers = re.search(r"^Kept: (integer but for \d of \d layers) \(model_int8_mixed\.tflite\)\.$", ended.out, re.M)
     assert layers is not None

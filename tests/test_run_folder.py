@@ -5,23 +5,18 @@ from __future__ import annotations
 import csv
 import json
 import re
-import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 import pytest
 from PIL import Image
 
 import app
 from app.evaluation.report import write_report
 from app.interface.errors import UsageError
-from data.image.resizing import RESIZES, load_pixels
-from models.builder import load_model, with_predictions
 from tests.conftest import TINY, naming_folders
-from tests.handmade import colour_classifier
 from tests.images import write_folder
 
 HOSTILE = ("<script>alert(1)", "a|b `c` *d*", "$\\frac$", "ünïcødé ☕ 花", "{{ 7*7 }}", "[bold]red")
@@ -248,45 +243,9 @@ def test_the_model_card_holds_the_numbers(finished_run: app.Run) -> None:
     card = (finished_run.path / "model_card.md").read_text(encoding="utf-8")
     test = finished_run.metrics["test"]
     assert f"| test | 3 | {test['accuracy']:.3f} |" in card
-    for text in ("apple, banana, cherry", "efficientnet_lite0", "32 × 32", "`export/saved_model`"):
+    for text in ("apple, banana, cherry", "efficientnet_lite0", "32 × 32", "[`saved_model`](export/saved_model)"):
         assert text in card
     assert "{{" not in card and "{%" not in card
-
-
-@pytest.fixture(scope="module")
-def colour_run(tiny_run: app.Run, tmp_path_factory: pytest.TempPathFactory) -> app.Run:
-    """A run whose model looks at the colours, so that it matters what of an image it sees."""
-    run = app.Run(Path(shutil.copytree(tiny_run.path, tmp_path_factory.mktemp("runs") / "colours")))
-    colour_classifier().save(run.model)
-    app.export(str(run.path), formats=("tflite_float32",))
-    return run
-
-
-@pytest.mark.parametrize("resize", ["stretch", "crop", "pad"])
-def test_the_code_of_the_model_card_does_what_it_says(
-    resize: str, colour_run: app.Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = colour_run.path / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"resize": resize}))
-    write_report(colour_run)
-    card = (colour_run.path / "model_card.md").read_text(encoding="utf-8")
-    classify, check_golden_vectors = re.findall(r"```python\n(.*?)```", card, flags=re.DOTALL)
-    pixels = np.zeros((50, 90, 3), np.uint8)
-    pixels[:, :30, 2], pixels[:, 30:60, 0], pixels[:, 60:, 1] = 200, 150, 150  # blue, red and green, from the left
-    image = colour_run.path / "image.jpg"
-    Image.fromarray(pixels).save(image, quality=95)
-    model = with_predictions(load_model(colour_run.model))
-    seen = {one: load_pixels(image.read_bytes(), 32, one, antialias=False) for one in RESIZES}
-    expected = {one: np.asarray(model(seen[one][None].astype(np.float32)))[0] for one in RESIZES}
-    assert min(np.abs(expected[one] - expected[resize]).max() for one in set(RESIZES) - {resize}) > 0.05
-
-    monkeypatch.chdir(colour_run.path)
-    capsys.readouterr()
-    exec(classify, {})
-    name, _, share = capsys.readouterr().out.strip().rpartition(" ")
-    assert name == colour_run.class_names[expected[resize].argmax()]
-    assert float(share) == pytest.approx(expected[resize].max(), abs=0.02)
-    exec(check_golden_vectors, {})
 
 
 # --- Hostile names ----------------------------------------------------------------------------------------------------
@@ -347,7 +306,7 @@ def test_another_seed_gives_another_run(tiny_run: app.Run, fruit: Path, tmp_path
     assert numbers(other) != numbers(tiny_run)
     assert other.environment["seed"] == 1
     assert (other.parity["formats"], other.is_finished) == ({}, True)  # no formats: a run without exports
-    assert "Interpreter" not in (other.path / "model_card.md").read_text()
+    assert "tflite" not in (other.path / "model_card.md").read_text() + (other.export / "integration.md").read_text()
 
 
 def test_without_output_a_run_is_named_after_its_source(
