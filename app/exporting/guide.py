@@ -33,8 +33,8 @@ _VERSIONS = {
 }
 _RESIZES = {
     "stretch": "The whole image is stretched to {0} × {0} pixels.",
-    "crop": "Its central square, 87.5 % of the shorter side, is resized to {0} × {0} pixels.",
-    "pad": "It is padded with black to a square, and resized to {0} × {0} pixels.",
+    "crop": "The central square of the image, 87.5 % of the shorter side, is resized to {0} × {0} pixels.",
+    "pad": "The image is padded with black to a square, and resized to {0} × {0} pixels.",
 }
 
 
