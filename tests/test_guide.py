@@ -81,7 +81,7 @@ def test_code_names_the_recommended_file_and_its_size(every_format: app.Run) -> 
     text = guide(every_format)
     (file,) = re.findall(r"^Take `(.*?)`", text, re.MULTILINE)
     code = blocks(text, "kotlin", "swift", "js", "dart", "python")
-    assert len(code) == 18
+    assert len(code) == 17
     for block in code:
         assert set(re.findall(r"model_\w+\.tflite", block)) <= {file} and "{{" not in block and "{%" not in block
     assert sum("32" in block for block in blocks(text, "kotlin", "swift", "dart", "python")) >= 4

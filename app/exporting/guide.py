@@ -124,7 +124,8 @@ def _tensors(file: Path, size: int, task: Task) -> tuple[str, str]:
     """Return the input and the output of a file, in words."""
     if file.suffix == ".tflite":
         given, answer = tensors_of_tflite(file)
-        return _words(given), _words(answer)
+        scaled = f"; the value is (number − {answer.zero_point}) × {answer.scale}" if answer.scale else ""
+        return _words(given), f"{_words(answer)}{scaled}"
     predictions = task.output.predictions
     pixels = f"`pixels`: float32 (any number, {size}, {size}, 3)"
     if file.suffix == ".onnx":
@@ -133,8 +134,7 @@ def _tensors(file: Path, size: int, task: Task) -> tuple[str, str]:
 
 
 def _words(tensor: TensorType) -> str:
-    text = f"{tensor.type} ({', '.join(map(str, tensor.shape))})"
-    return f"{text}; the value is (number − {tensor.zero_point}) × {tensor.scale}" if tensor.scale else text
+    return f"{tensor.type} ({', '.join(map(str, tensor.shape))})"
 
 
 def _thresholds(folder: Path) -> dict[str, float] | None:
