@@ -13,8 +13,7 @@ from app.config import RunConfig, load_config, recorded
 from app.evaluation.advice import describe_best
 from app.exporting.delegates import DEVICE_COLUMNS, device_rows
 from app.exporting.folder import CARD, GUIDE
-from app.exporting.guide import TEMPLATES as EXPORT_TEMPLATES
-from app.exporting.guide import choice
+from app.exporting.guide import choice, render_markdown
 from app.exporting.verdicts import export_cells, export_columns, refused, remarks, score_text, verdicts
 from app.interface.stages import status
 from app.runs.folder import RunFolder
@@ -47,16 +46,9 @@ def write_report(run: RunFolder) -> None:
     """
     context = _context(run)
     pages = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined)
-    plain = Environment(
-        loader=FileSystemLoader([_TEMPLATES, EXPORT_TEMPLATES]),
-        autoescape=False,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-    )
-    card = plain.get_template("model_card.md.jinja")
-    for folder in (run.export, run.path):
-        links = f"{run.export.name}/" if folder == run.path else ""
-        write_text(folder / CARD, card.render(context, folder=links))
+    for folder, links in ((run.export, ""), (run.path, f"{run.export.name}/")):
+        card = render_markdown("model_card.md.jinja", context | {"folder": links}, _TEMPLATES)
+        write_text(folder / CARD, card)
     plots = {path.stem: base64.b64encode(path.read_bytes()).decode() for path in run.plots.glob("*.png")}
     write_text(run.report, pages.get_template("report.html.jinja").render(context, plots=plots))
 

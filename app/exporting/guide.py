@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from app.runs.folder import RunFolder
 from app.tasks import TASKS, Task
 from data.files import write_text
 
-TEMPLATES = Path(__file__).parent / "templates"
+_TEMPLATES = Path(__file__).parent / "templates"
 # Looked up in November 2026; those of the Python packages are the installed ones.
 _VERSIONS = {
     "mediapipe_android": "1.0.0",
@@ -54,11 +54,30 @@ def write_guide(run: RunFolder, folder: Path) -> None:
         >>> "com.google.mediapipe:tasks-vision" in text
         True
     """
+    write_text(folder / GUIDE, render_markdown("integration.md.jinja", _context(run, folder)))
+
+
+def render_markdown(template: str, context: Mapping[str, Any], *folders: Path) -> str:
+    """Render a template to Markdown, without the spare blank lines that its tags leave.
+
+    Args:
+        template: file name of the template.
+        context: its variables.
+        folders: where templates are, besides those of the guide.
+
+    Examples:
+        >>> _ = Path("page.jinja").write_text("# {{ title }}\\n{% if 1 %}\\n\\n{% endif %}\\n\\nText")
+        >>> render_markdown("page.jinja", {"title": "Fruit"}, Path("."))
+        '# Fruit\\n\\nText\\n'
+        >>> "| file |" in render_markdown("files.md.jinja", {"folder": ""}, Path("."))
+        Traceback (most recent call last):
+        jinja2.exceptions.UndefinedError: 'recommendation' is undefined
+    """
     plain = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=False, undefined=StrictUndefined, trim_blocks=True
+        loader=FileSystemLoader([*folders, _TEMPLATES]), autoescape=False, undefined=StrictUndefined, trim_blocks=True
     )
-    text = plain.get_template("integration.md.jinja").render(_context(run, folder))
-    write_text(folder / GUIDE, re.sub(r"\n{3,}", "\n\n", text).rstrip() + "\n")
+    text = plain.get_template(template).render(context)
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 
 def choice(task: Task, parity: dict[str, Any]) -> dict[str, Any]:
