@@ -104,6 +104,18 @@ def measured_on(parity: dict[str, Any]) -> str:
     return " or ".join(dict.fromkeys(map(_place, speeds)))
 
 
+def was_busy(parity: dict[str, Any]) -> bool:
+    """Return whether the machine was busy with other work while files were measured, so that the times are too long.
+
+    Examples:
+        >>> was_busy({"formats": {"onnx": {"speed": {"busy": True}}}})
+        True
+        >>> was_busy({"formats": {"onnx": {}}})
+        False
+    """
+    return any(one["speed"]["busy"] for one in parity["formats"].values() if "speed" in one)
+
+
 def _place(speed: Figures) -> str:
     threads = "1 thread" if speed["threads"] == 1 else f"{speed['threads']} threads"
     return f"on {threads} of {speed['processor'] or 'an unnamed processor'}"
@@ -125,7 +137,7 @@ def _merits(chosen: Figures, parity: dict[str, Any]) -> str:
     timed = [one["speed"]["best_ms"] for one in (chosen, *others) if "speed" in one]
     merits = [
         *(["smallest"] if chosen["bytes"] <= min(map(_size, others)) else []),
-        *(["fastest"] if len(timed) == len(others) + 1 and timed[0] == min(timed) else []),
+        *(["fastest"] if not was_busy(parity) and len(timed) == len(others) + 1 and timed[0] == min(timed) else []),
     ]
     if not merits:
         return "which the search for a small file kept"

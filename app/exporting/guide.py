@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from app.config import load_config
-from app.exporting.choice import file_rows, measured_on, recommendation, recommended
+from app.exporting.choice import file_rows, measured_on, recommendation, recommended, was_busy
 from app.exporting.folder import EXPECTED, GUIDE, PARITY
 from app.exporting.metadata import THRESHOLDS
 from app.exporting.self_description import TensorType, tensors_of_tflite
@@ -66,9 +66,9 @@ def render_markdown(template: str, context: Mapping[str, Any], *folders: Path) -
         folders: where templates are, besides those of the guide.
 
     Examples:
-        >>> _ = Path("page.jinja").write_text("# {{ title }}\\n{% if 1 %}\\n\\n{% endif %}\\n\\nText")
-        >>> render_markdown("page.jinja", {"title": "Fruit"}, Path("."))
-        '# Fruit\\n\\nText\\n'
+        >>> _ = Path("page.jinja").write_text("# {{ title }}")
+        >>> render_markdown("page.jinja", {"title": "Fruit"}, Path(".")).strip()
+        '# Fruit'
         >>> "| file |" in render_markdown("files.md.jinja", {"folder": ""}, Path("."))
         Traceback (most recent call last):
         jinja2.exceptions.UndefinedError: 'recommendation' is undefined
@@ -99,6 +99,7 @@ def choice(task: Task, parity: dict[str, Any]) -> dict[str, Any]:
         "recommendation": recommendation(task, parity),
         "file_rows": rows,
         "measured_on": measured_on(parity),
+        "was_busy": was_busy(parity),
         "has_differences": any("(" in score for *_, score in rows),
     }
 
