@@ -51,8 +51,19 @@ def test_log_me_is_the_greatest_evidence_of_a_gaussian_model(count: int, width: 
 def test_h_score_of_many_images_is_the_ratio_of_variances() -> None:
     random = np.random.default_rng(0)
     labels = np.arange(4000) % 2
-    features = random.normal(size=(4000, 3)) + np.array([2.0, 0.0, 0.0]) * labels[:, None]
-    assert h_score(Transfer(features, labels)) == pytest.approx(1 / (1 + 1), abs=0.02)  # between 1, within 1
+    noise = random.normal(size=(4000, 3))
+    for one in (0, 1):  # exactly: mean 0 and variance 1 in each class
+        noise[labels == one] -= noise[labels == one].mean(axis=0)
+        noise[labels == one] /= noise[labels == one].std(axis=0)
+    features = noise + np.array([2.0, 0.0, 0.0]) * labels[:, None]
+    assert h_score(Transfer(features, labels)) == pytest.approx(1 / (1 + 1), abs=0.002)  # 1 between, 1 within classes
+
+
+def test_constant_features_score_lowest() -> None:
+    labels = np.arange(20) % 2
+    constant, telling = (Transfer(features, labels) for features in (np.zeros((20, 3)), np.eye(3)[labels]))
+    assert np.isfinite([h_score(constant), log_me(constant)]).all()
+    assert h_score(constant) < h_score(telling) and log_me(constant) < log_me(telling)
 
 
 def test_leep_of_predictions_that_fix_the_label_is_zero() -> None:

@@ -76,7 +76,8 @@ def _evidence(left: np.ndarray, squares: np.ndarray, target: np.ndarray, width: 
         effective = float((squares / (squares + ratio)).sum())
         weights = float((squares * projected / np.square(squares + ratio)).sum())
         residual = float((projected / np.square(1 + squares / ratio)).sum()) + outside
-        alpha, beta = effective / (weights + _EPS), (count - effective) / (residual + _EPS)
+        alpha = max(effective, _EPS) / (weights + _EPS)
+        beta = (count - effective) / (residual + _EPS)
         if abs(alpha / beta - ratio) <= 1e-5 * ratio:
             break
     log_determinant = np.log(alpha + beta * squares).sum() + (width - len(squares)) * np.log(alpha)
@@ -107,7 +108,8 @@ def h_score(transfer: Transfer) -> float:
     shares = classes.mean(axis=1)
     covariance, _ = ledoit_wolf(centred, assume_centered=True)
     between = (means * shares[:, None]).T @ means
-    return float(np.trace(np.linalg.solve(covariance, between)))
+    regular = covariance + _EPS * np.eye(len(covariance))  # features may be constant
+    return float(np.trace(np.linalg.solve(regular, between)))
 
 
 def leep(transfer: Transfer) -> float | None:
