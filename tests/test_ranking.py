@@ -125,7 +125,7 @@ def ranking(images: Path, output: Path, tiny_backbone: str) -> app.Ranking:
         patch.setitem(BACKBONES, "blind", BLIND)
         missing = output.parent / "gone.weights.h5"
         missing.touch()
-        names = ["blind=none", f"{tiny_backbone}=none", f"{tiny_backbone}={missing}"]
+        names = ["blind=none", f"{tiny_backbone}=none", f"mobilenet_v3_small={missing}"]
         return app.rank(images, backbones=names, output=output, engine="tensorflow")
 
 
