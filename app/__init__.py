@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from app.verbs.export import export
     from app.verbs.list import list_choices
     from app.verbs.predict import predict
+    from app.verbs.rank import Ranking, rank
     from app.verbs.train import train
     from app.verbs.verify import verify
     from data.errors import DataError
@@ -46,6 +47,7 @@ _MODULES = {
     "Prediction": "app.prediction.predictions",
     "Predictions": "app.prediction.predictions",
     "Predictor": "app.prediction.predictor",
+    "Ranking": "app.verbs.rank",
     "Run": "app.run",
     "UsageError": "app.interface.errors",
     "audit": "app.verbs.audit",
@@ -55,6 +57,7 @@ _MODULES = {
     "export": "app.verbs.export",
     "list_choices": "app.verbs.list",
     "predict": "app.verbs.predict",
+    "rank": "app.verbs.rank",
     "train": "app.verbs.train",
     "verify": "app.verbs.verify",
 }
@@ -68,6 +71,7 @@ __all__ = [
     "Prediction",
     "Predictions",
     "Predictor",
+    "Ranking",
     "Run",
     "UsageError",
     "audit",
@@ -77,6 +81,7 @@ __all__ = [
     "export",
     "list_choices",
     "predict",
+    "rank",
     "train",
     "verify",
 ]

@@ -16,6 +16,7 @@ from app.prediction.predictions import Predictions as Predictions
 from app.prediction.predictor import Predictor as Predictor
 from app.run import Run as Run
 from app.verbs.audit import Audit as Audit
+from app.verbs.rank import Ranking as Ranking
 from data.errors import DataError as DataError
 from models.errors import ModelError as ModelError
 
@@ -203,6 +204,35 @@ def audit(
     cache_folder: str | PathLike[str] | None = None,
     verbose: int = 1,
 ) -> Audit: ...
+def rank(
+    source: str | Path,
+    *,
+    backbones: Sequence[str] = (),
+    max_latency: float | None = None,
+    max_size: float | None = None,
+    sample: int = 600,
+    output: str | PathLike[str] | None = None,
+    json: bool = False,
+    seed: int = 0,
+    task: str | None = None,
+    validation: str | PathLike[str] | None = None,
+    test: str | PathLike[str] | None = None,
+    columns: Sequence[str] = (),
+    label_separator: str | None = None,
+    label_pattern: str | None = None,
+    image_folder: str | PathLike[str] | None = None,
+    image_suffix: str | None = None,
+    uncertain: str | None = None,
+    skip_unreadable: bool = False,
+    background: str | None = None,
+    levels: str | None = None,
+    resize: str = "stretch",
+    image_size: int | None = None,
+    engine: str = "auto",
+    cache_limit: float = 20,
+    cache_folder: str | PathLike[str] | None = None,
+    verbose: int = 1,
+) -> Ranking: ...
 def benchmark(
     files: Sequence[str | Path],
     *,

@@ -77,6 +77,11 @@ VERBS: dict[str, Verb] = {
         "AuditConfig",
         "app.verbs.audit.audit",
     ),
+    "rank": Verb(
+        "Compare backbones on labelled images before you train.",
+        "RankConfig",
+        "app.verbs.rank.rank",
+    ),
     "benchmark": Verb(
         "Measure the speed and memory of model files on this machine.",
         "BenchmarkConfig",

@@ -160,6 +160,26 @@ def imagenet_classifier(name: str) -> keras.Model:
     return model
 
 
+def imagenet_head(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the kernel, float32 (1280, 1000), and the bias, float32 (1000,), of the classifier of ImageNet's classes.
+
+    Args:
+        name: a key of `IMAGENET_WEIGHTS`.
+
+    Raises:
+        ModelError: the weights are missing or damaged.
+
+    Examples:
+        >>> [one.shape for one in imagenet_head("efficientnet_lite0")]
+        [(1280, 1000), (1000,)]
+        >>> imagenet_head("efficientnet_lite4")
+        Traceback (most recent call last):
+        models.errors.ModelError: efficientnet_lite4 has no ImageNet weights: take efficientnet_lite0, ...
+    """
+    tensors = _imagenet_tensors(name)
+    return tensors["_fc.weight"].T, tensors["_fc.bias"]
+
+
 # --- The network ------------------------------------------------------------------------------------------------------
 
 
@@ -388,6 +408,7 @@ def _row(name: str, *, image_size: int, parameters: int) -> BackboneSpec:
         licence="Apache-2.0",
         paper="https://arxiv.org/abs/1905.11946",
         blocks=r"^block(\d+)_",
+        classifier=partial(imagenet_head, name) if has_weights else None,
     )
 
 

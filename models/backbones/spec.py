@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -10,6 +11,7 @@ from models.errors import ModelError
 
 if TYPE_CHECKING:  # the table is read by `--help` and `list`, which must not import TensorFlow
     import keras
+    import numpy as np
 
 
 BACKBONE_LAYER = "backbone"  # its name in a whole model
@@ -55,6 +57,8 @@ class BackboneSpec:
         blocks: a regular expression that finds a block's number in the names of its layers. A layer whose name does not
             match belongs to the block before it, so the stem is block 0 and the tail belongs to the last block.
         fixed_pretrained_size: True if the pretrained weights work at `image_size` only.
+        classifier: returns the kernel, float32 (feature_width, classes), and bias, float32 (classes,), of the classifier that
+            was trained on the pooled features of the pretrained weights; None if it is not at hand.
     """
 
     name: str
@@ -70,6 +74,7 @@ class BackboneSpec:
     paper: str = ""
     blocks: str = r"^block\d+"
     fixed_pretrained_size: bool = False
+    classifier: Callable[[], tuple[np.ndarray, np.ndarray]] | None = None
 
     def resolve_weights(self, asked: str | None) -> str | None:
         """Return the `weights` argument of `builder` for the user's choice.

@@ -1,0 +1,1 @@
+"""Ranking of backbones: how well their features fit the labels, and how large and fast their models are."""
