@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from typing import Any
 
 import keras
@@ -75,7 +76,12 @@ def shared_by(devices: Sequence[str]) -> AbstractContextManager[Any]:
         ...     tf.distribute.has_strategy()
         True
     """
-    return tf.distribute.MirroredStrategy(list(devices)).scope() if devices else nullcontext()
+    return _strategy(tuple(devices)).scope() if devices else nullcontext()
+
+
+@cache  # a second one for the same devices would number its reductions from the start again, and TensorFlow mixes them up
+def _strategy(devices: tuple[str, ...]) -> tf.distribute.Strategy:
+    return tf.distribute.MirroredStrategy(list(devices))
 
 
 def device_count() -> int:
