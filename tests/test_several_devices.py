@@ -32,7 +32,8 @@ source, folder = sys.argv[1:]
 BACKBONES["tiny"] = TINY_SPEC
 # Of 18 images, the second batch has one, so that a share of it is empty; the others and the three of validation are halved
 # unequally. The head is solved for, and the top is trained on cached activations.
-OPTIONS = TINY | {"batch_size": 17, "dropout": 0.0, "cache_limit": 1, "fine_tune_epochs": 3, "engine": "tensorflow", "formats": ()}
+OPTIONS = TINY | {"batch_size": 17, "dropout": 0.0, "cache_limit": 1, "fine_tune_epochs": 3}
+OPTIONS |= {"engine": "tensorflow", "formats": ()}
 found = {}
 whole = app.train(source, output=f"{folder}/whole", **OPTIONS)
 stop = threading.Event()
