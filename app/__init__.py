@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 # Read by TensorFlow's C++ code when it is loaded; without it, hundreds of lines precede Graft's own. What TensorFlow logs as
 # errors, such as a missing GPU, are not errors; real errors are raised as exceptions.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Read when TensorFlow first uses a GPU: it then takes memory as it needs it, not all at once, so that the fresh processes that
+# verify exported files have room on the same GPU.
+os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 
 _MODULES = {
     "Audit": "app.verbs.audit",

@@ -73,6 +73,8 @@ def train(
     class_weights: bool = False,
     calibrate: bool = True,
     seed: int = 0,
+    devices: int = 1,
+    mixed_precision: str | None = None,
     positive: str | None = None,
     target_precision: float | None = None,
     target_recall: float | None = None,

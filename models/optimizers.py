@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -39,9 +40,23 @@ def warmup_cosine_adamw(
     )
     if cycles > 1:
         schedule = Cycles(schedule, steps)
-    optimizer = keras.optimizers.AdamW(schedule, weight_decay=weight_decay, global_clipnorm=1.0)
+    optimizer = AdamW(schedule, weight_decay=weight_decay, global_clipnorm=1.0)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
+
+
+class AdamW(keras.optimizers.AdamW):  # type: ignore[misc]  # Keras has no types
+    """AdamW that clips the gradient of the whole batch, on several devices too.
+
+    Keras 3.15 clips the gradient of each device's share before it adds them up, so the limit depends on the number of devices.
+    """
+
+    def _clip_gradients(self, grads: list[Any]) -> list[Any]:
+        return grads
+
+    def _all_reduce_sum_gradients(self, grads_and_vars: Iterable[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+        grads, variables = zip(*super()._all_reduce_sum_gradients(grads_and_vars), strict=True)
+        return list(zip(super()._clip_gradients(list(grads)), variables, strict=True))
 
 
 class Cycles(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]  # Keras has no types

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.eager import context
 
 from app.interface.errors import UsageError
 from app.training import engines
@@ -257,13 +258,42 @@ def test_auto_passes_over_what_is_not_installed(table: dict[str, Engine], networ
     assert choose_engine("auto", network, examples(4)).name == "tensorflow"
 
 
-def test_auto_is_tensorflow_where_there_is_a_gpu(
+def on_gpu(seconds: float, *, on_cpu: float) -> Engine:
+    """TensorFlow that takes so many seconds by `CLOCK`, depending on where it is called."""
+
+    def prepare(graph: Any) -> Forward:
+        forward = ENGINES["tensorflow"].prepare(graph)
+
+        def rested(pixels: np.ndarray) -> list[np.ndarray]:
+            CLOCK.now += on_cpu if context.context().device_name.endswith("CPU:0") else seconds
+            return forward(pixels)
+
+        return rested
+
+    return row(prepare)
+
+
+def test_auto_prepares_no_other_engine_where_a_gpu_is_far_ahead(
     table: dict[str, Engine], network: keras.Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    table["fast"] = slow(0)
+    def prepare(graph: Any) -> Forward:
+        raise AssertionError("a conversion takes seconds")
+
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: [f"a {kind}"])
+    table.clear()
+    table |= {"tensorflow": on_gpu(0.01, on_cpu=0.1), "other": row(prepare)}
+    choice = choose_engine("auto", network, examples(4))
+    assert choice.name == "tensorflow" and choice.rate == pytest.approx(4 / 0.01)
+
+
+def test_auto_measures_all_engines_where_a_gpu_is_slow(
+    table: dict[str, Engine], network: keras.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: [f"a {kind}"])
+    table |= {"tensorflow": on_gpu(0.05, on_cpu=0.1), "faster": slow(0.04)}
+    assert choose_engine("auto", network, examples(4)).name == "faster"
+    table["faster"] = slow(0.06)
     assert choose_engine("auto", network, examples(4)).name == "tensorflow"
-    assert choose_engine("fast", network, examples(4)).name == "fast"
 
 
 def test_the_one_asked_for_is_taken_however_slow(table: dict[str, Engine], network: keras.Model) -> None:

@@ -87,3 +87,18 @@ def test_the_first_step_of_a_warm_up_is_small() -> None:
     gentle = abs(1 - after_steps(1.0, steps=2, warmup_steps=100)["kernel"]).max()
     rough = abs(1 - after_steps(1.0, steps=2)["kernel"]).max()
     assert 0 < gentle < rough / 50
+
+
+def test_on_one_device_it_steps_as_keras_adamw() -> None:
+    """A long gradient, which is clipped, then a short one."""
+    ours = warmup_cosine_adamw(learning_rate=0.1, steps=10, weight_decay=0.01)
+    schedule = keras.optimizers.schedules.CosineDecay(0.1, 10)
+    usual = keras.optimizers.AdamW(schedule, weight_decay=0.01, global_clipnorm=1.0)
+    results = []
+    for optimizer in (ours, usual):
+        variables = [keras.Variable([1.0, 2.0], name="kernel"), keras.Variable([[3.0]], name="kernel")]
+        for gradients in ([[3.0, 4.0], [[12.0]]], [[0.1, 0.2], [[0.3]]]):
+            optimizer.apply([keras.ops.convert_to_tensor(one) for one in gradients], variables)
+        results.append([variable.numpy() for variable in variables])
+    for found, expected in zip(*results, strict=True):
+        np.testing.assert_array_equal(found, expected)

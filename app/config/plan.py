@@ -44,6 +44,7 @@ class Plan(ExportPlan):
         positive: None for the second of two classes.
         target_precision: None if no threshold is chosen by precision.
         target_recall: None if no threshold is chosen by recall.
+        mixed_precision: None for float32.
     """
 
     weights: str | None
@@ -78,6 +79,9 @@ class Plan(ExportPlan):
     positive: str | None
     target_precision: float | None
     target_recall: float | None
+
+    devices: int
+    mixed_precision: str | None
 
     engine: str
     cache_folder: str | None

@@ -12,7 +12,7 @@ from app.config.shared import by_heading, make
 from app.config.source import SourceGroup, UnreadableGroup
 from app.config.splits import SplitGroup
 from app.config.storage import CacheGroup, KeepGroup
-from app.config.training import AugmentationGroup, BatchGroup, ThresholdGroup, TrainingGroup
+from app.config.training import AugmentationGroup, BatchGroup, DeviceGroup, ThresholdGroup, TrainingGroup
 from app.interface.errors import UsageError
 from data.labels import SINGLE_LABEL
 
@@ -27,6 +27,7 @@ class RunOptions(
     AugmentationGroup,
     BatchGroup,
     TrainingGroup,
+    DeviceGroup,
     ThresholdGroup,
     ExportGroup,
     MetadataGroup,

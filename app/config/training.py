@@ -10,6 +10,8 @@ from app.config.shared import Options, check_choice, check_positive, option, req
 from app.training.strategies import STRATEGIES
 from data.image.augmentation import AUGMENTATIONS
 
+MIXED_PRECISIONS = ("float16", "bfloat16")
+MAX_DEVICES = 64
 MAX_MIXUP = 10  # mixes nearly half and half in every pair
 
 
@@ -138,6 +140,30 @@ class TrainingGroup(Options):
         require(0 <= smoothing < 1, f"--label-smoothing must be from 0 to below 1, not {smoothing}")
         require(0 <= decay < math.inf, f"--weight-decay must be a number from 0 up, not {decay}")
         require(0 <= self.seed < 2**31, f"--seed must be from 0 to 2147483647, not {self.seed}")
+        super().check()
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceGroup(Options):
+    """Options of the hardware that trains."""
+
+    heading: ClassVar[str] = "devices"
+
+    devices: Annotated[int, option("how many GPUs share each step of training; a batch is divided among them")] = 1
+    mixed_precision: Annotated[
+        str | None,
+        option(
+            "train in 16 bits on weights of 32, which is faster on GPUs; the saved model and exports stay float32",
+            MIXED_PRECISIONS,
+            metavar="DTYPE",
+            default="float32 throughout",
+        ),
+    ] = None
+
+    def check(self) -> None:
+        """Raise `UsageError` for invalid options."""
+        check_positive("devices", self.devices, most=MAX_DEVICES)
+        check_choice("mixed-precision", self.mixed_precision, MIXED_PRECISIONS)
         super().check()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -25,6 +25,7 @@ from app.runs.folder import RunFolder
 from app.tasks import TASKS
 from app.tasks.task import OperatingPoint
 from app.training.activations import Extractor
+from app.training.devices import find_devices, shared_by
 from app.training.fit_data import FitData
 from app.training.fitting import check_mixing, fit
 from app.training.phases import Phase
@@ -53,6 +54,7 @@ class PreparedRun:
         plan: the resolved options.
         point: goal of the thresholds.
         phases: phases of the strategy.
+        devices: names of the devices that share each step; empty for one device.
         blocks: number of blocks of the backbone.
         mirrored: from `app.evaluation.advice.find_mirrored`.
         resumed: the run was interrupted before.
@@ -63,6 +65,7 @@ class PreparedRun:
     plan: Plan
     point: OperatingPoint
     phases: list[Phase]
+    devices: tuple[str, ...]
     blocks: int
     mirrored: tuple[str, str] | None
     resumed: bool
@@ -122,6 +125,7 @@ def prepare_run(
     keras.utils.set_random_seed(config.seed)
     spec = find_backbone(config.backbone)
     point = check_operating_point(examples, config)
+    devices = find_devices(config.devices, resumed=resumed)
     if config.cutmix:
         TASKS[examples.task].check_cutmix()
     model = _starting_model(run, config, spec, examples)
@@ -134,7 +138,7 @@ def prepare_run(
     phases = STRATEGIES[plan.strategy].phases(plan, spec)
     for phase in phases:  # raises now if a phase does not fit the backbone
         phase.trainable(model)
-    return PreparedRun(model, plan, point, phases, blocks, find_mirrored(examples), resumed, started)
+    return PreparedRun(model, plan, point, phases, devices, blocks, find_mirrored(examples), resumed, started)
 
 
 @status("building the model")
@@ -184,13 +188,15 @@ def fit_run(run: RunFolder, prepared: PreparedRun, examples: Examples, splits: S
         >>> run.model.is_file()
         True
     """
-    model, plan, phases = prepared.model, prepared.plan, prepared.phases
-    loader = Loader(examples, _transform(plan, model.input_shape[1]))
+    plan, phases = prepared.plan, prepared.phases
+    loader = Loader(examples, _transform(plan, prepared.model.input_shape[1]))
     loader.keep(export_members(splits))
     data = _fit_data(plan, loader, splits)
     extractor = _extractor(plan, data)
-    check_mixing(model, phases, mixup=plan.mixup, cutmix=plan.cutmix, cached=extractor is not None)
-    best, temperatures = _fit(run, model, phases, data, extractor, calibrates=plan.calibrate)
+    check_mixing(prepared.model, phases, mixup=plan.mixup, cutmix=plan.cutmix, cached=extractor is not None)
+    best, temperatures = _fit(run, prepared, data, extractor)
+    if prepared.devices:  # exports take variables of one device
+        prepared = replace(prepared, model=load_model(run.model))
     return FittedRun(
         prepared=prepared,
         data=data,
@@ -203,21 +209,15 @@ def fit_run(run: RunFolder, prepared: PreparedRun, examples: Examples, splits: S
 
 
 def _fit(
-    run: RunFolder,
-    model: keras.Model,
-    phases: list[Phase],
-    data: FitData,
-    extractor: Extractor | None,
-    *,
-    calibrates: bool,
+    run: RunFolder, prepared: PreparedRun, data: FitData, extractor: Extractor | None
 ) -> tuple[dict[str, Any], np.ndarray | None]:
     """Train and save the model; return the record of the best epoch, and the temperatures of calibration."""
-    with naming_errors(data.loader):
-        best, inputs = fit(model, phases, data, run, extractor)
-    print_text(f"{'kept':<10}{describe_best(best, run.history, data.task.metric)}.")
-    temperatures = None
-    if calibrates:
-        with naming_errors(data.loader):
+    plan, phases, temperatures = prepared.plan, prepared.phases, None
+    with shared_by(prepared.devices), naming_errors(data.loader):
+        model = load_model(run.starting_model) if prepared.devices else prepared.model
+        best, inputs = fit(model, phases, data, run, extractor, precision=plan.mixed_precision)
+        print_text(f"{'kept':<10}{describe_best(best, run.history, data.task.metric)}.")
+        if plan.calibrate:
             temperatures = calibrate(model, inputs, data.loader.examples.labels.array[data.validation])
     with atomic_write(run.model) as temporary:
         keras.Model(model.input, model.output, name=model.name).save(temporary)  # without optimizer and loss

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from app.evaluation.advice import flip_advice
 from app.interface.events import print_text, whole
 from app.job.finish import finish_run
 from app.job.fit import PreparedRun, Splits, fit_run, prepare_run
 from app.runs.folder import RunFolder
 from app.training.checkpoints import FitState
+from app.training.devices import has_gpu
 from data.examples import Examples
 
 
@@ -52,5 +55,17 @@ def _print_plan(run: RunFolder, splits: Splits, prepared: PreparedRun) -> None:
     )
     if prepared.mirrored is not None and plan.flip:
         print_text(f"Note: {flip_advice(prepared.mirrored)}")
+    for line in _notes_on_devices(prepared):
+        print_text(line)
     if prepared.resumed:
         print_text(f"Resuming {FitState.read(run).describe(prepared.phases)}.")
+
+
+def _notes_on_devices(prepared: PreparedRun) -> Iterator[str]:
+    plan, devices = prepared.plan, prepared.devices
+    if devices:
+        yield f"Each step is shared by {', '.join(devices)}."
+    if plan.devices > max(1, len(devices)):
+        yield f"Note: the run began on {plan.devices} devices, and TensorFlow finds {len(devices) or 1} here."
+    if plan.mixed_precision and not has_gpu():
+        yield "Note: --mixed-precision is for GPUs, and TensorFlow finds none; on CPUs it gained nothing where it was measured."

@@ -34,6 +34,7 @@ Forward = Callable[[np.ndarray], list[np.ndarray]]
 # which moved the accuracy of a linear head by +0.1 and -0.3 points (means of 5 seeds on two sets); a wrong network by 1.
 TOLERANCE = 0.1
 _PROBE_RUNS = 2
+_MOST_GAIN = 4  # how many times as fast as TensorFlow an engine may be on the same CPU; up to 3.1 was measured
 _MOST_INTERPRETERS = 8  # of LiteRT: each has its own copy of the weights
 _log = logging.getLogger(__name__)
 
@@ -79,7 +80,8 @@ def choose_engine(name: str, network: keras.Model, probe: np.ndarray) -> Choice:
     """Prepare the fastest engine that agrees with TensorFlow, or the requested one.
 
     Args:
-        name: a key of `ENGINES`, or "auto", which is TensorFlow if there is a GPU.
+        name: a key of `ENGINES`, or "auto": the fastest. The others, which run on the CPU, are not prepared if TensorFlow is
+            much faster on a GPU than on the CPU.
         network: from pixels, float32 (batch, size, size, 3), to one or several outputs; run in inference mode.
         probe: some of the images, uint8 (n, size, size, 3).
 
@@ -96,15 +98,13 @@ def choose_engine(name: str, network: keras.Model, probe: np.ndarray) -> Choice:
         >>> choice.forward(pixels)[0].tolist()
         [[255.0, 255.0, 255.0], [255.0, 255.0, 255.0]]
     """
-    import tensorflow as tf
-
     if name not in ("auto", "tensorflow") and not ENGINES[name].is_installed:
         raise UsageError(f"--engine {name} is not installed: pip install {ENGINES[name].requirement}")
     frozen = Frozen(network)
     forward = ENGINES["tensorflow"].prepare(frozen)
     expected, rate = _measure(forward, probe)
     choices = [Choice("tensorflow", forward, rate)]
-    if name == "tensorflow" or (name == "auto" and tf.config.list_physical_devices("GPU")):
+    if name == "tensorflow" or (name == "auto" and _is_far_ahead(forward, probe, rate)):
         return choices[0]
     others = [other for other, engine in ENGINES.items() if other != "tensorflow" and engine.is_installed]
     for other in others if name == "auto" else [name]:
@@ -118,6 +118,17 @@ def choose_engine(name: str, network: keras.Model, probe: np.ndarray) -> Choice:
                 ) from error
             _log.info("engine %s: %s", other, error)
     return max(choices if name == "auto" else choices[1:], key=lambda choice: choice.rate)
+
+
+def _is_far_ahead(forward: Forward, probe: np.ndarray, rate: float) -> bool:
+    """Return whether TensorFlow runs on a GPU, at a rate that no engine on this machine's CPU can reach."""
+    import tensorflow as tf
+
+    if not tf.config.list_physical_devices("GPU"):
+        return False
+    with tf.device("CPU:0"):
+        _, on_cpu = _measure(forward, probe)
+    return rate > _MOST_GAIN * on_cpu
 
 
 def _try(name: str, frozen: Frozen, probe: np.ndarray, expected: list[np.ndarray]) -> Choice:

@@ -41,6 +41,11 @@ class FitData:
         return -(-len(self.train) // self.batch_size)
 
     @property
+    def validation_steps(self) -> int:
+        """Number of batches of validation images; the last one is partial."""
+        return -(-len(self.validation) // self.batch_size)
+
+    @property
     def task(self) -> Task:
         """Task of the loader's labels."""
         return TASKS[self.loader.examples.task]

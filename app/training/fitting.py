@@ -22,6 +22,7 @@ from app.runs.folder import RunFolder
 from app.tasks import Task
 from app.training.activations import Extractor
 from app.training.checkpoints import FitState, read_checkpoint, write_checkpoint
+from app.training.devices import device_count, shared
 from app.training.fit_data import FitData
 from app.training.inputs import CachedInputs, Inputs, LiveInputs
 from app.training.linear import LinearHead
@@ -30,6 +31,7 @@ from data.cache.activations import CacheFull
 from data.cache.shards import MissingRows
 from models.builder import reseed
 from models.heads import rescale_outputs
+from models.precision import mixed_precision
 from models.splitting import split
 
 LEAST_GAIN = 0.01  # of the validation loss, in the last epoch of a cycle, that justifies another cycle
@@ -48,7 +50,13 @@ class Fitted(NamedTuple):
 
 
 def fit(
-    model: keras.Model, phases: Sequence[Phase], data: FitData, run: RunFolder, extractor: Extractor | None = None
+    model: keras.Model,
+    phases: Sequence[Phase],
+    data: FitData,
+    run: RunFolder,
+    extractor: Extractor | None = None,
+    *,
+    precision: str | None = None,
 ) -> Fitted:
     """Train a model through all phases; it ends with the best weights, and predicts numbers in the units of the labels.
 
@@ -58,6 +66,7 @@ def fit(
         data: images to train on, and to choose the best weights by.
         run: stores history and checkpoints, including those of an interrupted fit.
         extractor: runs the frozen part of the model once per image; None runs all of it in every epoch.
+        precision: as for `models.precision.mixed_precision`, in phases that are fitted in steps.
 
     Returns:
         The best epoch, and the inputs of the last phase.
@@ -100,10 +109,11 @@ def fit(
         if phase.solver is not None and isinstance(inputs, CachedInputs) and not continues:
             _solve(phase.solver, inputs, phase, end)
             continue
-        optimizer = _compile(inputs, model, phase)
-        if continues:
-            read_checkpoint(run, str(state.weights), model, optimizer)
-        _fit_phase(inputs, phase, data, end)
+        with mixed_precision(inputs.model, precision):
+            optimizer = _compile(inputs, model, phase)
+            if continues:
+                read_checkpoint(run, str(state.weights), model, optimizer)
+            _fit_phase(inputs, phase, data, end)
     inputs = inputs or _inputs_of(model, [phases[state.phase]], data, extractor)  # resumed after the last epoch
     read_checkpoint(run, str(state.best_weights), model)
     if data.scaling is not None:
@@ -221,11 +231,13 @@ def _solve(solver: Callable[[CachedInputs], LinearHead], inputs: CachedInputs, p
 def _compile(inputs: CachedInputs | LiveInputs, model: keras.Model, phase: Phase) -> keras.Optimizer:
     """Compile the trained part, and return its optimizer, whose variables are those of the whole model, wherever it is cut."""
     steps, objective = inputs.data.steps_per_epoch, inputs.objective
-    optimizer = phase.optimizer(model, steps)
     loss, metric = objective.loss(), objective.metric()
-    # A step of a head alone is shorter than Keras' own overhead, so an epoch is a single call there.
-    at_once = steps if isinstance(inputs, CachedInputs) and inputs.are_features else 1
-    inputs.model.compile(optimizer, loss, metrics=[metric], steps_per_execution=at_once)
+    # A step of a head alone is shorter than Keras' own overhead, so an epoch is a single call there; Keras 3.15 fails at that
+    # with several devices.
+    is_head = isinstance(inputs, CachedInputs) and inputs.are_features
+    at_once = steps if is_head and device_count() == 1 else 1
+    inputs.model.compile(phase.optimizer(model, steps), loss, metrics=[metric], steps_per_execution=at_once)
+    optimizer = inputs.model.optimizer  # wrapped by Keras in float16
     optimizer.build(model.trainable_variables)
     return optimizer
 
@@ -237,11 +249,12 @@ def _fit_phase(inputs: CachedInputs | LiveInputs, phase: Phase, data: FitData, e
             last = phase.epochs * (state.epoch // phase.epochs + 1)  # of the cycle
             stage.update(total=last * len(data.train))
             inputs.model.fit(
-                inputs.training(phase_seed, state.epoch, last),
+                shared(inputs.model, inputs.training(phase_seed, state.epoch, last), weighted=True),
                 initial_epoch=state.epoch,
                 epochs=last,
                 steps_per_epoch=data.steps_per_epoch,
-                validation_data=inputs.validation(),
+                validation_data=shared(inputs.model, inputs.validation()),
+                validation_steps=data.validation_steps,
                 verbose=0,
                 shuffle=False,  # the stream is shuffled already
                 callbacks=[_Reseed(phase_seed), *phase.callbacks(), _Checkpoint(end), _Progress(stage, last, data)],
