@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,8 +35,11 @@ class MediaPipeRuntime:
     def __init__(self, path: Path, threads: int, image_size: int | None = None) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
-        # MediaPipe would load TensorFlow, which takes seconds, only for its documentation.
+        # MediaPipe would load TensorFlow, which takes seconds, only for its documentation, and the others for tasks with
+        # drawings and sound.
         sys.modules.setdefault("tensorflow", None)  # type: ignore[arg-type]
+        for name in ("matplotlib", "matplotlib.pyplot", "cv2", "sounddevice"):
+            sys.modules.setdefault(name, ModuleType(name))
         # MediaPipe 1.2 crashes (SIGSEGV) on the labels of some files unless SciPy is loaded first.
         import scipy.linalg  # noqa: F401
         from mediapipe.tasks.python import BaseOptions, vision
