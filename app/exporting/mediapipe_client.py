@@ -13,12 +13,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from app.exporting.description import ModelDescription
-from models.lazy import LazyModule
+from models.lazy import LazyModule, without
 
 if TYPE_CHECKING:
     from data.image import decoding, resizing
 else:
     decoding, resizing = LazyModule("data.image.decoding"), LazyModule("data.image.resizing")
+
+_FOR_DRAWINGS_AND_SOUND = (
+    "matplotlib",
+    "matplotlib.pyplot",
+    "cv2",
+    "sounddevice",
+)  # MediaPipe imports them in any case
 
 
 class MediaPipeRuntime:
@@ -35,14 +42,13 @@ class MediaPipeRuntime:
     def __init__(self, path: Path, threads: int, image_size: int | None = None) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
-        # MediaPipe would load TensorFlow, which takes seconds, only for its documentation, and the others for tasks with
-        # drawings and sound.
+        # MediaPipe would load TensorFlow, which takes seconds, only for its documentation.
         sys.modules.setdefault("tensorflow", None)  # type: ignore[arg-type]
-        for name in ("matplotlib", "matplotlib.pyplot", "cv2", "sounddevice"):
-            sys.modules.setdefault(name, ModuleType(name))
         # MediaPipe 1.2 crashes (SIGSEGV) on the labels of some files unless SciPy is loaded first.
         import scipy.linalg  # noqa: F401
-        from mediapipe.tasks.python import BaseOptions, vision
+
+        with without({name: ModuleType(name) for name in _FOR_DRAWINGS_AND_SOUND}):
+            from mediapipe.tasks.python import BaseOptions, vision
 
         (answer,) = Interpreter(model_path=str(path)).get_output_details()
         self.classes = int(answer["shape"][-1])

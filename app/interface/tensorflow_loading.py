@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from app.interface.console import quiet_descriptors
 from app.interface.program import owns_process
 from app.interface.stages import status
+from models.lazy import without
 
 # Keras imports these for features that Graft does not use, and does without them where they are not installed.
 _SPARED = ("sklearn", "matplotlib", "pandas", "cv2", "IPython")
@@ -53,21 +52,9 @@ def import_keras() -> None:
     collects = gc.isenabled()
     gc.disable()
     try:
-        with _hidden(_SPARED if owns_process() else ()):
+        with without(dict.fromkeys(_SPARED if owns_process() else ())):
             import keras  # noqa: F401
     finally:
         gc.freeze()
         if collects:
             gc.enable()
-
-
-@contextmanager
-def _hidden(names: tuple[str, ...]) -> Iterator[None]:
-    """Let packages that are not loaded seem not to be installed."""
-    hidden = [name for name in names if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
-    try:
-        yield
-    finally:
-        for name in hidden:
-            del sys.modules[name]
