@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -25,3 +28,29 @@ class LazyModule(ModuleType):
 
     def __getattr__(self, name: str) -> Any:
         return getattr(import_module(self.__name__), name)
+
+
+@contextmanager
+def without(modules: Mapping[str, ModuleType | None]) -> Iterator[None]:
+    """Spare imports within this context modules that are slow and not needed; those that are loaded already stay.
+
+    Args:
+        modules: by name, what is imported in place of each: an empty module, or None for a `ModuleNotFoundError`.
+
+    Examples:
+        >>> with without({"turtle": ModuleType("turtle")}):
+        ...     import turtle
+        >>> "turtle" in sys.modules
+        False
+        >>> with without({"turtle": None}):
+        ...     import turtle
+        Traceback (most recent call last):
+        ModuleNotFoundError: import of turtle halted; None in sys.modules
+    """
+    spared = {name: module for name, module in modules.items() if name not in sys.modules}
+    sys.modules.update(spared)  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for name in spared:
+            del sys.modules[name]

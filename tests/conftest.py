@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
@@ -10,11 +11,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import keras
 import pytest
 
 import app
@@ -23,9 +23,11 @@ from app.exporting.formats import FORMATS
 from app.runs.locking import FolderLock, Held
 from models.backbones import BACKBONES
 from models.backbones.spec import BackboneSpec
-from tests.handmade import colour_classifier
 from tests.images import write_folder
 from tests.squares import write_squares
+
+if TYPE_CHECKING:  # pytest's first process, which runs no test, reads this file too, and need not start TensorFlow
+    import keras
 
 WATCH_THE_NETWORK = """
 import os, socket
@@ -51,6 +53,8 @@ TINY = {
 
 def build_tiny(image_size: int, weights: str | None) -> keras.Model:
     """Three blocks of convolution and BatchNormalization: a backbone that is built and traced in no time."""
+    import keras
+
     features = pixels = keras.Input((image_size, image_size, 3))
     for block, width in enumerate((4, 8, 8)):
         features = keras.layers.Conv2D(
@@ -83,16 +87,28 @@ TINY_SPEC = BackboneSpec(
 )
 
 
-# The longest files start first, since a process takes whole files: else one of them runs alone at the end.
+# The longest files start first, since a process takes whole files: else one of them runs alone at the end. Those that need
+# the same of the larger runs are apart: else one process waits while the other trains it.
 LONGEST = (
-    *("notebook", "keras_applications", "resume", "foreign_models", "task_runs", "predict", "export_again", "cli"),
-    *("foreign_shapes", "benchmark", "preparing", "interrupted", "cached_training", "predictor", "evaluate", "parity"),
+    *("notebook", "keras_applications", "resume", "foreign_models", "task_runs", "predict", "cli", "foreign_shapes"),
+    *("export_again", "preparing", "benchmark", "interrupted", "cached_training", "predictor", "evaluate", "parity"),
 )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     order = {f"test_{name}": place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path.stem, len(LONGEST)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, Any, Any]:
+    """Import what tests need with the collector paused, which leaves it alone afterwards: see `import_keras`."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -220,6 +236,8 @@ def every_format(tiny_run: app.Run, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture
 def colour_copy(tiny_copy: app.Run) -> app.Run:
     """A run, to write to, whose model is `tests.handmade.colour_classifier` and always right; nothing is exported of it."""
+    from tests.handmade import colour_classifier
+
     shutil.rmtree(tiny_copy.export)
     colour_classifier().save(tiny_copy.model)
     return tiny_copy
@@ -228,6 +246,8 @@ def colour_copy(tiny_copy: app.Run) -> app.Run:
 @pytest.fixture
 def brittle_copy(tiny_copy: app.Run) -> app.Run:
     """The same, but full integer leaves nothing of its predictions."""
+    from tests.handmade import colour_classifier
+
     shutil.rmtree(tiny_copy.export)
     colour_classifier(stretch=1000.0).save(tiny_copy.model)
     return tiny_copy

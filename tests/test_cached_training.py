@@ -329,9 +329,18 @@ def test_stopped_right_after_the_head_was_solved_for_it_is_not_noted_twice(
     assert records(run) == [("head", 1), *(("fine_tune", epoch) for epoch in range(1, 5))]
 
 
+@pytest.fixture(scope="module")
+def whole(data: FitData, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A fit in two phases without a break, on activations out of the cache."""
+    folder = tmp_path_factory.mktemp("whole")
+    run = new_run(folder)
+    fit(tiny_model(), [HEAD, fine_tune(1)], data, run, extractor(data, folder))
+    return run
+
+
 @pytest.mark.parametrize(("first_limit", "then_limit"), [(0, 0), (1e9, 1e9), (0, 1e9), (1e9, 0)])
 def test_a_phase_goes_on_whether_or_not_the_cache_has_room_now(
-    first_limit: float, then_limit: float, data: FitData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    first_limit: float, then_limit: float, whole: Run, data: FitData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     finish = fitting._EpochEnd.finish
 
@@ -343,13 +352,12 @@ def test_a_phase_goes_on_whether_or_not_the_cache_has_room_now(
     def limited(limit: float, folder: Path) -> Extractor:
         return extractor(data, folder, limit)
 
-    run, whole, phases = new_run(tmp_path), new_run(tmp_path, "whole"), [HEAD, fine_tune(1)]
+    run, phases = new_run(tmp_path), [HEAD, fine_tune(1)]
     with monkeypatch.context() as patch:
         patch.setattr(fitting._EpochEnd, "finish", stop_after)
         with pytest.raises(KeyboardInterrupt):
             fit(tiny_model(), phases, data, run, limited(first_limit, tmp_path / "one"))
     fit(tiny_model(), phases, data, run, limited(then_limit, tmp_path / "other"))
-    fit(tiny_model(), phases, data, whole, limited(1e9, tmp_path / "other"))
     assert records(run) == records(whole)
     for one, other in zip(run.history, whole.history, strict=True):
         assert one["val_loss"] == pytest.approx(other["val_loss"], abs=5e-3)

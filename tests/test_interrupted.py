@@ -163,11 +163,13 @@ def no_room_in_another_language(*arguments: object, **options: object) -> None:
     raise RuntimeError(f"write failed: /somewhere/model.pb; {os.strerror(errno.ENOSPC)}")
 
 
-@pytest.mark.parametrize("fail", [no_room, no_room_in_another_language])
-@pytest.mark.parametrize("where", ["app.job.finish.write_exports", "app.job.finish.write_report"])
+@pytest.mark.parametrize(
+    ("where", "fail"),
+    [("app.job.finish.write_exports", no_room), ("app.job.finish.write_report", no_room_in_another_language)],
+)
 def test_a_disk_that_is_full_names_resume(
-    fail: Callable[..., None],
     where: str,
+    fail: Callable[..., None],
     source: Path,
     tmp_path: Path,
     tiny_backbone: str,
@@ -176,7 +178,7 @@ def test_a_disk_that_is_full_names_resume(
     with monkeypatch.context() as patch:
         patch.setattr(where, fail)
         with pytest.raises(UsageError, match=r"the disk is full; make room, and continue .*train --resume"):
-            app.train(str(source), output=str(tmp_path / "run"), **OPTIONS)
+            app.train(str(source), output=str(tmp_path / "run"), **OPTIONS | {"strategy": "feature_extraction"})
     assert app.train(resume=str(tmp_path / "run")).is_finished
 
 

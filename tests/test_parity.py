@@ -148,8 +148,9 @@ def test_the_gate_of_train_leaves_a_finished_run(
     fruit: Path, tmp_path: Path, tiny_backbone: str, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use(with_other_weights(write_onnx), "onnx", monkeypatch)
-    options = [word for name, value in TINY.items() for word in (f"--{name.replace('_', '-')}", value)]
-    ended = cli("train", fruit, "--output", tmp_path / "run", *options, "--formats", "onnx")
+    options = TINY | {"strategy": "feature_extraction"}
+    words = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value)]
+    ended = cli("train", fruit, "--output", tmp_path / "run", *words, "--formats", "onnx")
     assert ended.code == 3
     assert ended.err.startswith("Gate failed: ")
     run = app.Run(tmp_path / "run")

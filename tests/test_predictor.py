@@ -16,6 +16,7 @@ import app
 import app.prediction.predictor
 from app import Predictor
 from app.exporting.formats import FORMATS
+from app.exporting.process import ModelInMemory, ModelProcess
 from app.interface.errors import UsageError
 from data.image.decoding import UnreadableImage
 from data.image.preparing import Preparation
@@ -53,8 +54,11 @@ def test_every_kind_of_file_is_known_and_answers(file: str, every_format: app.Ru
 def test_a_run_is_its_model(tiny_run: app.Run) -> None:
     found = []
     for model in (tiny_run, tiny_run.path, str(tiny_run.path), tiny_run.model):
-        with Predictor(model) as predictor:
+        with Predictor(model, in_memory=True) as predictor:
+            # Keras is loaded here already; a file that need not be ours has a process of its own even so.
+            assert isinstance(predictor.process, ModelProcess if model == tiny_run.model else ModelInMemory)
             assert predictor.file == tiny_run.model
+            assert predictor.about.names == ("apple", "banana", "cherry")
             found.append(predictor.predict(PIXELS))
     for one in found[1:]:
         np.testing.assert_array_equal(one, found[0])

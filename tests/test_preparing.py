@@ -209,7 +209,7 @@ def test_it_is_said_when_training_starts(icons: Path, capsys: pytest.CaptureFixt
 
 
 def test_a_run_keeps_its_background(icons: Path, tiny_backbone: str, tmp_path: Path, cli: Cli, wide: None) -> None:
-    options = {**TINY, "augment": "none", "formats": ("tflite_float32",)}
+    options = {**TINY, "strategy": "feature_extraction", "augment": "none", "formats": ("tflite_float32",)}
     run = app.train(str(icons), output=str(tmp_path / "run"), background="white", **options)
     assert run.options["background"] == "white" and run.parity["passed"]
 
@@ -243,5 +243,6 @@ def test_a_folder_of_tiff_is_trained_on_and_predicted(suffix: str, tiny_backbone
         for number in range(6):
             image = encode(coloured(label, 2, (40, 30), random), "TIFF", compression="tiff_lzw")
             (tmp_path / "set" / name / f"{number}{suffix}").write_bytes(image)
-    run = app.train(str(tmp_path / "set"), output=str(tmp_path / "run"), formats=("tflite_float32",), **TINY)
+    options = {**TINY, "strategy": "feature_extraction", "formats": ("tflite_float32",)}
+    run = app.train(str(tmp_path / "set"), output=str(tmp_path / "run"), **options)
     assert run.parity["passed"] and len(app.predict(str(run.path), [str(tmp_path / "set")])) == 12

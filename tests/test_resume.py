@@ -152,10 +152,18 @@ def test_kill_9_while_extracting_then_resume_extracts_the_rest(
     np.testing.assert_allclose([one[2:] for one in figures(run)], [one[2:] for one in whole], atol=0.05)
 
 
+WITH_TINY = """
+from models.backbones import BACKBONES
+from tests.conftest import TINY_SPEC
+BACKBONES["tiny"] = TINY_SPEC
+"""
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_and_sigterm_say_how_to_continue(source: Path, tmp_path: Path, number: signal.Signals) -> None:
     run = Run(tmp_path / "stopped")
-    process = start(source, run.path)
+    # With so many epochs to come, it is not at its end before the signal arrives.
+    process = start(source, run.path, first=WITH_TINY, backbone="tiny", fine_tune_epochs=500, patience=500)
     wait_for_epoch(run, "head", 1, process)
     os.kill(process.pid, number)
     _, error = process.communicate(timeout=1800)

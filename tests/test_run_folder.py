@@ -257,7 +257,8 @@ def hostile_run(tiny_backbone: str, tmp_path_factory: pytest.TempPathFactory) ->
     for path, name in zip(sorted(folder.iterdir()), HOSTILE, strict=True):
         path.rename(folder / name)
     output = folder.parent / "<i>run"
-    return app.train(str(folder), output=str(output), formats=("tflite_float32",), **TINY)
+    options = {**TINY, "strategy": "feature_extraction", "formats": ("tflite_float32",)}
+    return app.train(str(folder), output=str(output), **options)
 
 
 def test_names_are_escaped_in_the_report(hostile_run: app.Run) -> None:

@@ -126,12 +126,11 @@ def test_what_cannot_be_trained_on_is_one_sentence(
 
 def test_a_run_is_trained_resumable_and_exported(tiny_backbone: str, tmp_path: Path) -> None:
     splits = (dataset().batch(4), dataset().take(6), dataset().skip(6).take(6))
+    options = TINY | {"class_names": NAMES, "strategy": "feature_extraction", "verbose": 0, "formats": ["onnx"]}
     with pytest.raises(UsageError, match="in several splits"):
-        app.train(splits, class_names=NAMES, output=tmp_path / "leaky", verbose=0, **TINY)
+        app.train(splits, output=tmp_path / "leaky", **options)
     assert list(tmp_path.iterdir()) == []
-    run = app.train(
-        splits, class_names=NAMES, output=tmp_path / "run", allow_leakage=True, verbose=0, formats=["onnx"], **TINY
-    )
+    run = app.train(splits, output=tmp_path / "run", allow_leakage=True, **options)
     assert sorted(run.class_names) == sorted(NAMES)
     assert run.metrics["test"]["n"] == 6
     assert (tmp_path / "run_data" / "list.csv").is_file()
@@ -140,7 +139,8 @@ def test_a_run_is_trained_resumable_and_exported(tiny_backbone: str, tmp_path: P
 
 
 def test_one_dataset_is_split(tiny_backbone: str, tmp_path: Path) -> None:
-    run = app.train(dataset(), class_names=NAMES, output=tmp_path / "run", verbose=0, formats=["onnx"], **TINY)
+    options = TINY | {"class_names": NAMES, "strategy": "feature_extraction", "verbose": 0, "formats": ()}
+    run = app.train(dataset(), output=tmp_path / "run", **options)
     assert run.metrics["test"]["n"] == 3
 
 

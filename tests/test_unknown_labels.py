@@ -147,7 +147,7 @@ def test_what_is_unknown_changes_no_figure_and_no_temperature(some: tuple[np.nda
 def test_a_run_learns_from_what_is_known(
     listed: Path, tiny_backbone: str, tmp_path: Path, cli: Callable[..., Ended]
 ) -> None:
-    options = {**TINY, "columns": (WORDS[1],), "uncertain": "unknown"}
+    options = {**TINY, "strategy": "feature_extraction", "columns": (WORDS[1],), "uncertain": "unknown"}
     run = app.train(str(listed), output=str(tmp_path / "run"), formats=("tflite_float32",), **options)
     assert run.metrics["test"]["unknown"] > 0 and run.metrics["validation"]["log_loss"] > 0
     assert "?" in run.splits  # an unknown class has a question mark in the list

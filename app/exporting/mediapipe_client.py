@@ -7,17 +7,25 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from app.exporting.description import ModelDescription
-from models.lazy import LazyModule
+from models.lazy import LazyModule, without
 
 if TYPE_CHECKING:
     from data.image import decoding, resizing
 else:
     decoding, resizing = LazyModule("data.image.decoding"), LazyModule("data.image.resizing")
+
+_FOR_DRAWINGS_AND_SOUND = (
+    "matplotlib",
+    "matplotlib.pyplot",
+    "cv2",
+    "sounddevice",
+)  # MediaPipe imports them in any case
 
 
 class MediaPipeRuntime:
@@ -38,7 +46,9 @@ class MediaPipeRuntime:
         sys.modules.setdefault("tensorflow", None)  # type: ignore[arg-type]
         # MediaPipe 1.2 crashes (SIGSEGV) on the labels of some files unless SciPy is loaded first.
         import scipy.linalg  # noqa: F401
-        from mediapipe.tasks.python import BaseOptions, vision
+
+        with without({name: ModuleType(name) for name in _FOR_DRAWINGS_AND_SOUND}):
+            from mediapipe.tasks.python import BaseOptions, vision
 
         (answer,) = Interpreter(model_path=str(path)).get_output_details()
         self.classes = int(answer["shape"][-1])

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import keras
 
     from app.exporting import runtimes
+    from app.exporting.runtimes import KerasRuntime
 else:
     runtimes = LazyModule("app.exporting.runtimes")
 
@@ -168,9 +169,19 @@ class ModelInMemory:
             UsageError: the model does not take RGB images, has several outputs, or takes any size where
                 `image_size` is None.
         """
-        self._runtime = runtimes.KerasRuntime.of(model, image_size)
-        self.file = Path(model.name)
-        self.input, self.output, self.says = self._runtime.input, self._runtime.output, self._runtime.says
+        self._take(runtimes.KerasRuntime.of(model, image_size), Path(model.name))
+
+    @classmethod
+    def load(cls, file: Path, *, image_size: int | None = None) -> ModelInMemory:
+        """Load a `.keras` file; the arguments and errors are as in `ModelProcess`."""
+        with runtimes.one_sentence(f"{file} cannot be loaded"):
+            model = cls.__new__(cls)
+            model._take(runtimes.KerasRuntime.of(file, image_size), file)
+        return model
+
+    def _take(self, runtime: KerasRuntime, file: Path) -> None:
+        self._runtime, self.file = runtime, file
+        self.input, self.output, self.says = runtime.input, runtime.output, runtime.says
 
     def close(self) -> None:
         """Do nothing: the model belongs to the caller."""

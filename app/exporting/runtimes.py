@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -23,7 +24,8 @@ from app.exporting.self_description import (
     end_of_onnx,
     end_of_tflite,
 )
-from app.interface.errors import UsageError
+from app.interface.errors import BAD_INPUT, UsageError
+from app.interface.tensorflow_loading import import_keras
 from models.heads import OUTPUTS, end_activation, output_of
 from models.lazy import LazyModule
 
@@ -95,10 +97,13 @@ class KerasRuntime(PixelRuntime):
         self._take(_load_keras(path), path, image_size)
 
     @classmethod
-    def of(cls, model: keras.Model, image_size: int | None = None) -> KerasRuntime:
-        """Return the runtime of a model in this process."""
+    def of(cls, model: keras.Model | Path, image_size: int | None = None) -> KerasRuntime:
+        """Return the runtime of a model, or of a `.keras` file, in this process."""
         runtime = cls.__new__(cls)
-        runtime._take(model, Path(model.name), image_size)
+        if isinstance(model, Path):
+            runtime._take(_load_keras(model), model, image_size)
+        else:
+            runtime._take(model, Path(model.name), image_size)
         return runtime
 
     def _take(self, context: keras.Model, path: Path, image_size: int | None) -> None:
@@ -258,7 +263,31 @@ CLIENTS: dict[str, Callable[[Path, int, int | None], Runtime]] = {
 }
 
 
+@contextmanager
+def one_sentence(text: str) -> Iterator[None]:
+    """Raise `UsageError` with a text and the reason for whatever a damaged file makes a runtime raise: nearly anything.
+
+    Examples:
+        >>> with one_sentence("a.keras cannot be loaded"):
+        ...     raise KeyError("the end is missing")
+        Traceback (most recent call last):
+        app.interface.errors.UsageError: a.keras cannot be loaded: 'the end is missing'
+        >>> with one_sentence("a.keras cannot be loaded"):
+        ...     raise UsageError("a.keras is a model for sounds")
+        Traceback (most recent call last):
+        app.interface.errors.UsageError: a.keras is a model for sounds
+    """
+    try:
+        yield
+    except BAD_INPUT:
+        raise
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise UsageError(f"{text}: {reason}") from error
+
+
 def _limit_tensorflow(threads: int) -> None:
+    import_keras()
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
@@ -266,7 +295,6 @@ def _limit_tensorflow(threads: int) -> None:
 
 
 def _load_keras(path: Path) -> keras.Model:
-
     if path.suffix == ".keras":
         return builder.load_model(path)
     with tempfile.TemporaryDirectory(prefix="graft-") as folder:  # Keras takes only this spelling of the suffix

@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from app.exporting.runtimes import CLIENTS, Runtime
+from app.exporting.runtimes import CLIENTS, Runtime, one_sentence
 from app.interface.errors import BAD_INPUT
+from app.interface.program import owning_process
 
 _WARM_UP_RUNS, _WARM_UP_SECONDS = 5, 0.5  # at most: the first runs build graphs and pack weights
 _LEAST_RUNS = 10
@@ -47,11 +48,10 @@ def main(client: str, file: Path, threads: int, image_size: int | None = None) -
     if client not in CLIENTS:
         return say(None, f"there is no client {client!r}; take one of {', '.join(CLIENTS)}")
     try:
-        runtime = CLIENTS[client](file, threads, image_size)
+        with one_sentence(f"{file} cannot be loaded"):
+            runtime = CLIENTS[client](file, threads, image_size)
     except BAD_INPUT as error:
         return say(None, str(error))
-    except Exception as error:  # a damaged file can make a loader raise nearly anything
-        return say(None, f"{file} cannot be loaded: {_first_line(error)}")
     say({"input": runtime.input, "output": runtime.output, "says": runtime.says})
     while True:
         try:
@@ -59,9 +59,12 @@ def main(client: str, file: Path, threads: int, image_size: int | None = None) -
         except EOFError:
             return None
         try:
-            say(_predict(runtime, method, argument))
-        except Exception as error:  # damage that no loader noticed; runtimes raise nearly anything over it
-            say(None, f"{file} cannot be run, so it is damaged or no classifier of images: {_first_line(error)}")
+            with one_sentence(f"{file} cannot be run, so it is damaged or no classifier of images"):
+                answer = _predict(runtime, method, argument)
+        except BAD_INPUT as error:
+            say(None, str(error))
+        else:
+            say(answer)
 
 
 def _predict(runtime: Runtime, method: str, argument: Any) -> Any:
@@ -106,9 +109,6 @@ def _peak_memory() -> int | None:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__
-
-
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), *map(int, sys.argv[3:]))
+    with owning_process():
+        main(sys.argv[1], Path(sys.argv[2]), *map(int, sys.argv[3:]))

@@ -100,6 +100,7 @@ def _predictor(config: PredictConfig) -> Predictor:
         image_size=config.image_size,
         mean=config.mean,
         std=config.std,
+        in_memory=True,
     )
 
 

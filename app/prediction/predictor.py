@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -76,6 +77,7 @@ class Predictor:
         std: tuple[float, ...] = (),
         plain: bool = False,
         defers: bool = False,
+        in_memory: bool = False,
     ) -> None:
         """Load the file.
 
@@ -96,11 +98,12 @@ class Predictor:
             plain: pass RGB pixels in [0, 255], whatever the file or its run says, for a check that must not rely on that
                 description.
             defers: let a file that states its own scaling have it, whatever `mean` and `std` say.
+            in_memory: load the model of a run in this process, if Keras is loaded here: to start it again takes seconds.
 
         Raises:
             UsageError: the model or label file does not exist, or the model cannot be loaded or does not take RGB images.
         """
-        self._locale, self._plain = locale, plain
+        self._locale, self._plain, self._is_file = locale, plain, isinstance(model, str | os.PathLike)
         self.threads = threads or os.cpu_count() or 1
         self._given = given_by_user(labels, mean, std, task=task, resize=resize, background=background, levels=levels)
         self.process: ModelProcess | ModelInMemory
@@ -108,7 +111,10 @@ class Predictor:
             path = Path(model).expanduser()
             run = RunFolder(path) if is_run(path) else None
             file = path if run is None else run.require(run.model)
-            self.process = ModelProcess(file, client, threads=self.threads, image_size=image_size)
+            if in_memory and run is not None and "keras" in sys.modules:
+                self.process = ModelInMemory.load(file, image_size=image_size)
+            else:
+                self.process = ModelProcess(file, client, threads=self.threads, image_size=image_size)
         else:
             self.process = ModelInMemory(model, image_size=image_size)
         self.file = self.process.file
@@ -141,7 +147,7 @@ class Predictor:
         """
         if self._plain:
             return self._given
-        if isinstance(self.process, ModelInMemory):
+        if not self._is_file:
             return self._given.over(self.process.says)
         run, says = run_of(self.file), self.process.says
         known = self._given if run is None else self._given.over(of_run(run))

@@ -72,7 +72,7 @@ def evaluate(run: str | PathLike[str], source: str | Path | None = None, **optio
 def _outputs(run: RunFolder, examples: Examples, indices: np.ndarray, batch_size: int) -> np.ndarray:
     """Return the predictions of the run's model for images, float32 (n, outputs)."""
     with status("loading the model"):
-        predictor = Predictor(run)
+        predictor = Predictor(run, in_memory=True)
     with predictor:
         assert predictor.size is not None
         loader = Loader(examples, ImageTransform(predictor.size[0], predictor.resize))

@@ -139,6 +139,7 @@ def _evaluation_set(config: VerifyConfig, model: Any) -> EvaluationSet:
             resize=config.resize,
             mean=config.mean,
             std=config.std,
+            in_memory=True,
         )
     try:
         examples = _examples(config, original)
