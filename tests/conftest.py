@@ -85,7 +85,8 @@ TINY_SPEC = BackboneSpec(
 
 # The longest files start first, since a process takes whole files: else one of them runs alone at the end.
 LONGEST = (
-    *("notebook", "keras_applications", "resume", "foreign_models", "task_runs", "predict", "export_again", "cli"),
+    *("notebook_fine_tune", "notebook_quickstart", "notebook_mobile", "notebook_custom", "notebook"),
+    *("keras_applications", "resume", "foreign_models", "task_runs", "predict", "export_again", "cli"),
     *("foreign_shapes", "benchmark", "preparing", "interrupted", "cached_training", "predictor", "evaluate", "parity"),
 )
 
