@@ -62,8 +62,11 @@ if in_colab and (problem := runpy.run_path("notebooks/colab.py")["prepare"]()):
 # shifted a little.
 
 # %%
+from app import GateError, Run, evaluate, export, verify  # first, since it keeps TensorFlow's log quiet
+
 import data
 import keras
+import models
 
 SOURCE = "sample:digits"
 images = data.load(SOURCE, image_size=64)
@@ -94,8 +97,6 @@ HEADS["in_place"] = Head("one dense layer on all places of the feature maps", in
 # model.
 
 # %%
-import models
-
 keras.utils.set_random_seed(0)
 model = models.build_model("efficientnet_lite0", num_classes=10, image_size=64, head="in_place")
 loss = keras.losses.CategoricalCrossentropy(from_logits=True)
@@ -122,9 +123,7 @@ model.fit(train_images, validation_data=images.validation, epochs=3, verbose=2)
 # the file like the files of `train`: a fresh process loads it, and its predictions are compared with the model's.
 
 # %%
-from app import Run, export
-
-export(model, data=SOURCE, formats=["tflite_float32"], output="runs/custom")
+parity = export(model, data=SOURCE, formats=["tflite_float32"], output="runs/custom")
 run = Run.open("runs/custom")
 run
 
@@ -133,8 +132,6 @@ run
 # choosing.
 
 # %%
-from app import evaluate
-
 tested = evaluate(run)
 
 # %% [markdown]
@@ -146,8 +143,6 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from app import verify
-
 converter = tf.lite.TFLiteConverter.from_keras_model(models.with_predictions(model))
 converter.optimizations = [tf.lite.Optimize.DEFAULT]
 Path("runs/mine.tflite").write_bytes(converter.convert())
@@ -158,8 +153,6 @@ verified = verify(["runs/mine.tflite"], model=model, data=SOURCE)
 # such as a file from before the last training: here the exported file and the model of the first phase.
 
 # %%
-from app import GateError
-
 try:
     verify([run.export_dir / "model_float32.tflite"], model="runs/head_only.keras", data=SOURCE)
 except GateError as error:

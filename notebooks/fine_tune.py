@@ -56,32 +56,31 @@ if in_colab and (problem := runpy.run_path("notebooks/colab.py")["prepare"]()):
     raise Stop(problem)
 
 # %% [markdown]
-# **Data.** 40 images of each digit to train on; 269 to validate and 269 to test. Digits look unlike the photographs
-# that the backbone was pretrained on, so fine-tuning has much to gain here. With images like photographs it gains less,
-# and the head alone may do.
+# **Data.** 80 images of each digit to train on; 269 to validate and 269 to test. Digits look unlike the photographs that
+# the backbone was pretrained on, so fine-tuning has much to gain here. With images like photographs it gains less, and
+# the head alone may do.
 
 # %%
 SOURCE = "sample:digits"
-OPTIONS = {"image_size": 64, "augment": "light", "flip": False, "shots": 40, "fine_tune_epochs": 6, "formats": []}
+OPTIONS = {"image_size": 64, "augment": "light", "flip": False, "shots": 80, "batch_size": 16, "formats": []}
 
 # %% [markdown]
-# **What to compare.** Feature extraction trains a new head on the frozen backbone. Two phases, the default, continue
-# from there: they unfreeze the last blocks of the backbone, and train these and the head with a lower learning rate.
-# How many blocks, and how low a rate? Without `fine_tune_learning_rate`, Graft takes 7e-4 for the last block alone and
-# 3e-4 for more.
+# **What to compare.** Feature extraction trains a new head on the frozen backbone. Two phases, the default, continue from
+# there: they unfreeze the last blocks of the backbone, and train these and the head at a low learning rate. How many
+# blocks, and how low a rate? Without `fine_tune_learning_rate`, Graft takes 7e-4 for the last block alone, and 3e-4 for
+# more.
 
 # %%
 CHOICES = {
     "head only": {"strategy": "feature_extraction"},
-    "1 block": {"unfreeze_blocks": 1},
-    "4 blocks": {"unfreeze_blocks": 4},
-    "4 blocks, rate 1e-5": {"unfreeze_blocks": 4, "fine_tune_learning_rate": 1e-5},
-    "4 blocks, rate 1e-2": {"unfreeze_blocks": 4, "fine_tune_learning_rate": 1e-2},
+    "1 block": {"unfreeze_blocks": 1, "fine_tune_epochs": 6},
+    "4 blocks": {"unfreeze_blocks": 4, "fine_tune_epochs": 6},
+    "4 blocks, rate 1e-2": {"unfreeze_blocks": 4, "fine_tune_epochs": 6, "fine_tune_learning_rate": 1e-2},
 }
 
 # %% [markdown]
-# **Training.** Each run also tests its model and writes the figures to its folder. They stay unread until the end:
-# whoever chooses by test figures has no test left. `verbose=0` keeps the runs from printing them.
+# **Training.** Each run also tests its model, and writes the figures to its folder. `verbose=0` keeps them from being
+# printed, and they stay unread until the end: after a choice by test figures there is no test left.
 
 # %%
 from app import train
@@ -92,49 +91,47 @@ for name, options in CHOICES.items():
     print(f"{name:<22}validation accuracy {runs[name].metrics['validation']['accuracy']:.3f}")
 
 # %% [markdown]
-# **The course of each run.** A point is an epoch; each curve starts with the head, which is solved for in one epoch. A
-# rate of 1e-5 hardly changes anything in so few epochs. A rate of 1e-2 destroys what the backbone knew.
+# **Epoch by epoch.** Epoch 0 is the head, for which the best weights are computed directly. Fine-tuning costs accuracy at
+# first, since it changes the features that the head was computed for. At the low rates, accuracy recovers within a few
+# epochs and passes that of the head alone; a rate of 1e-2 destroys what the backbone has learned.
 
 # %%
 import pandas
 
 curves = pandas.DataFrame({name: run.history_frame()["val_accuracy"] for name, run in runs.items()})
-axes = curves.plot(style="o-", xlabel="epochs after the head", ylabel="validation accuracy", figsize=(8, 4))
+axes = curves.plot(style="o-", xlabel="epoch of fine-tuning", ylabel="validation accuracy", figsize=(8, 4))
 
 # %% [markdown]
-# **The model that each run keeps** is that of its best epoch on validation. So the destructive rate did no harm in the
-# end: this run kept the weights of its head phase. The intervals say how far such a figure may be off with so few
-# images.
+# **What each run keeps** are the weights of its best epoch on validation. So the rate of 1e-2 did no lasting harm: that
+# run kept the weights of the head phase. The 95 % intervals say how far an accuracy on so few images may be off.
 
 # %%
 kept = pandas.DataFrame({name: run.metrics["validation"] for name, run in runs.items()}).T
-low, high = zip(*kept["accuracy_ci95"])
-kept.assign(low=low, high=high, phase=[run.metrics["best"]["phase"] for run in runs.values()])[
-    ["accuracy", "low", "high", "phase"]
-]
+kept["phase"] = [run.metrics["best"]["phase"] for run in runs.values()]
+kept[["accuracy", "accuracy_ci95", "phase"]]
 
 # %% [markdown]
-# **More than chance?** All runs predict the same images, so the images on which two runs differ tell more than two
-# overlapping intervals. If two models were equally good, either would be right alone equally often; the p-value says
-# how likely a difference like this is then (McNemar's exact test). From about 0.05 up, call it chance.
+# **More than chance?** The intervals above overlap, and yet a difference can be real: all models predict the same images,
+# and only the images on which two models disagree tell them apart. If both were equally good, each would be the right one
+# about as often as the other. The p-value is the probability of an outcome at least as uneven (McNemar's exact test);
+# from 0.05 up, the difference is within chance.
 
 # %%
 import data
 import numpy as np
 from scipy.stats import binomtest
 
-images = data.load(SOURCE, image_size=OPTIONS["image_size"], labels="integer").validation
-labels = np.concatenate([some for _, some in images])
+images = data.load(SOURCE, image_size=64, labels="integer").validation
+labels = np.concatenate([batch for _, batch in images])
 right = {
     name: runs[name].keras_model().predict(images, verbose=0).argmax(axis=1) == labels
     for name in ("head only", "1 block", "4 blocks")
 }
 for one, other in [("head only", "1 block"), ("head only", "4 blocks"), ("1 block", "4 blocks")]:
-    alone = [int((right[one] & ~right[other]).sum()), int((right[other] & ~right[one]).sum())]
-    p = binomtest(alone[0], sum(alone)).pvalue
-    print(
-        f"{one:<10} right alone {alone[0]:>2} times,  {other:<9}{alone[1]:>3} times:  p = {p:.4f}{'  chance' * (p > 0.05)}"
-    )
+    first, second = (right[one] & ~right[other]).sum(), (right[other] & ~right[one]).sum()
+    p = binomtest(first, first + second).pvalue
+    verdict = "more than chance" if p < 0.05 else "within chance"
+    print(f"only {one} is right: {first}; only {other} is right: {second}; p = {p:.4f}, {verdict}")
 
 # %% [markdown]
 # **The test, once,** for the run with the best validation accuracy.
@@ -145,11 +142,11 @@ print(best)
 runs[best]
 
 # %% [markdown]
-# The test accuracy is usually a little below the validation accuracy that won, since the best of five is partly the
-# luckiest of five. Its interval is what to tell others.
+# The test accuracy is often a little below the validation accuracy, since the best of several runs is partly the
+# luckiest. The test accuracy and its interval are the figures to report.
 #
-# **For images of your own**, start with the defaults: one run of `train("my_images")` trains the head, then the last
-# block, and then deeper blocks where that takes seconds. Images unlike photographs (drawings, X-rays, digits) deserve a
-# run with `unfreeze_blocks=4`, as here. A lower rate needs more epochs; a rate above 1e-3 rarely helps. [The page on
-# training](../docs/training.md) describes the phases, and [performance](../docs/performance.md) has figures for
+# **For images of your own**, start with the defaults: `train("my_images")` trains the head, then the last block, and then
+# deeper blocks if that takes seconds. For images unlike photographs, such as drawings, X-rays or digits, compare that on
+# validation with `unfreeze_blocks=4`. The default rates suit most images; raise them with care.
+# [Training](../docs/training.md) describes the phases, and [Performance](../docs/performance.md) has figures for
 # photographs.
