@@ -94,8 +94,8 @@ measured = benchmark(files, threads=[1], seconds=0.5)
 # names as text, for clients that do not read metadata; and golden vectors for the tests of the app.
 
 # %%
-for path in sorted(run.export_dir.rglob("*.*")):
-    print(f"{path.relative_to(run.export_dir)!s:<32}{path.stat().st_size / 1e3:>10,.1f} kB")
+for path in sorted(run.export_dir.iterdir()):
+    print(f"{path.name:<24}", f"{path.stat().st_size / 1e6:6.2f} MB" if path.is_file() else "folder")
 
 # %% [markdown]
 # **LiteRT in Python.** A golden vector is a test image with its exact input tensor and the predictions of each file. An
@@ -124,23 +124,27 @@ print(f"{file.name}: off by {max(differences):.4f} at most; {expected['tolerance
 
 # %% [markdown]
 # **MediaPipe Tasks in Python** takes an image of any size. It resizes and scales the image as the metadata of the file
-# says, and names the classes. On Android, on iOS and on the web the classifier has the same options.
+# says, and names the classes. On Android, on iOS and on the web the classifier has the same options. With only the head
+# trained, a mistake may be among the ten.
 
 # %%
 import mediapipe as mp
 from mediapipe.tasks.python import BaseOptions, vision
 from PIL import Image
 
+os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # where MediaPipe's C++ code logs that it has started
+
 options = vision.ImageClassifierOptions(base_options=BaseOptions(model_asset_buffer=file.read_bytes()), max_results=1)
 with vision.ImageClassifier.create_from_options(options) as classifier:
     for image in expected["pictures"]:
         pixels = np.asarray(Image.open(golden / image["picture"]).convert("RGB"))
-        (answer,) = classifier.classify(mp.Image(mp.ImageFormat.SRGB, pixels)).classifications
-        print(f"{image['label']} is called {answer.categories[0].category_name}, {answer.categories[0].score:.2f}")
+        (best,) = classifier.classify(mp.Image(mp.ImageFormat.SRGB, pixels)).classifications[0].categories
+        print(f"{image['label']} is called {best.category_name}, {best.score:.2f}")
 
 # %% [markdown]
-# **Verify again, later.** The app's team has the file, and perhaps has changed it. `verify` compares it with the run,
-# on images of your choice: here the golden images, which have no labels, so the predictions of the run stand in.
+# **Verify again, later.** Perhaps the team of the app has converted or changed the file. `verify` compares any file with
+# the run, on images of your choice. Here these are the golden images. They have no labels in this folder, so the
+# predictions of the run stand in. Of ten images, two may differ: a quantised file is allowed to lose `max_drop` points.
 
 # %%
 from app import verify
@@ -148,21 +152,24 @@ from app import verify
 verified = verify([file], model=run, data=golden, max_drop=20)
 
 # %% [markdown]
-# **Android**
+# **In an app.** `export/integration.md` has the code for the recommended file, with imports and versions: MediaPipe Tasks
+# and LiteRT, single images and live camera, and the tests with golden vectors.
+#
+# Android:
 #
 # 1. Put the model file into `app/src/main/assets/`, and the folder `golden` into `app/src/androidTest/assets/`.
-# 2. Take the dependency, the Kotlin code and its test from the model card (`model_card.md`).
-# 3. Run the test on a phone. It gives the golden images to the classifier, and expects the predictions of `expected.json`.
+# 2. Take the dependency, the Kotlin code and its test from `integration.md`.
+# 3. Run the test on a phone. It gives each golden image to the classifier, and expects the outputs in `expected.json`.
 #
-# **iOS**
+# iOS:
 #
-# 1. Add the model file to the target of the app, and the folder `golden` to that of its tests, as a folder reference.
-# 2. Take the pod, the Swift code and its test from the model card.
+# 1. Add the model file to the app's target, and the folder `golden` to the target of its tests, as a folder reference.
+# 2. Take the pod, the Swift code and its test from `integration.md`.
 # 3. Run the test on a phone.
 #
-# A test that fails means that the app prepares images in another way than the model expects: it is the usual reason for
-# a model that was good in the notebook and is bad in the app. Typical causes are a photo that was not turned upright,
-# BGR instead of RGB, pixels that were scaled twice, and a crop.
+# If such a test fails, the app prepares images differently than the model expects. This is the usual reason why a model
+# does well in a notebook and badly in an app: a photo that was not turned upright, BGR instead of RGB, pixels that were
+# scaled twice, or a crop.
 
 # %%
 if in_colab:
