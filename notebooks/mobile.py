@@ -62,9 +62,8 @@ if in_colab and (problem := runpy.run_path("notebooks/colab.py")["prepare"]()):
 # %%
 from app import train
 
-run = train(
-    "sample:digits", strategy="feature_extraction", image_size=96, augment="light", flip=False, formats=[], verbose=0
-)
+OPTIONS = {"image_size": 96, "augment": "light", "flip": False, "strategy": "feature_extraction"}
+run = train("sample:digits", **OPTIONS, formats=[], verbose=0)
 run.class_names
 
 # %% [markdown]
@@ -134,22 +133,24 @@ from PIL import Image
 
 os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # where MediaPipe's C++ code logs that it has started
 
-options = vision.ImageClassifierOptions(base_options=BaseOptions(model_asset_buffer=file.read_bytes()), max_results=1)
+base = BaseOptions(model_asset_buffer=file.read_bytes())
+options = vision.ImageClassifierOptions(base_options=base, max_results=1)
 with vision.ImageClassifier.create_from_options(options) as classifier:
     for image in expected["pictures"]:
         pixels = np.asarray(Image.open(golden / image["picture"]).convert("RGB"))
-        (best,) = classifier.classify(mp.Image(mp.ImageFormat.SRGB, pixels)).classifications[0].categories
+        answer = classifier.classify(mp.Image(mp.ImageFormat.SRGB, pixels))
+        best = answer.classifications[0].categories[0]
         print(f"{image['label']} is called {best.category_name}, {best.score:.2f}")
 
 # %% [markdown]
 # **Verify again, later.** Perhaps the team of the app has converted or changed the file. `verify` compares any file with
 # the run, on images of your choice. Here these are the golden images. They have no labels in this folder, so the
-# predictions of the run stand in. Of ten images, two may differ: a quantised file is allowed to lose `max_drop` points.
+# predictions of the run stand in.
 
 # %%
 from app import verify
 
-verified = verify([file], model=run, data=golden, max_drop=20)
+verified = verify([run.export_dir / "model_float32.tflite"], model=run, data=golden)
 
 # %% [markdown]
 # **In an app.** `export/integration.md` has the code for the recommended file, with imports and versions: MediaPipe Tasks
