@@ -62,7 +62,15 @@ if in_colab and (problem := runpy.run_path("notebooks/colab.py")["prepare"]()):
 
 # %%
 SOURCE = "sample:digits"
-OPTIONS = {"image_size": 64, "augment": "light", "flip": False, "shots": 80, "batch_size": 16, "formats": []}
+OPTIONS = {
+    "image_size": 64,
+    "augment": "light",
+    "flip": False,
+    "shots": 80,
+    "batch_size": 16,
+    "fine_tune_epochs": 6,
+    "formats": [],
+}
 
 # %% [markdown]
 # **What to compare.** Feature extraction trains a new head on the frozen backbone. Two phases, the default, continue from
@@ -73,9 +81,9 @@ OPTIONS = {"image_size": 64, "augment": "light", "flip": False, "shots": 80, "ba
 # %%
 CHOICES = {
     "head only": {"strategy": "feature_extraction"},
-    "1 block": {"unfreeze_blocks": 1, "fine_tune_epochs": 6},
-    "4 blocks": {"unfreeze_blocks": 4, "fine_tune_epochs": 6},
-    "4 blocks, rate 1e-2": {"unfreeze_blocks": 4, "fine_tune_epochs": 6, "fine_tune_learning_rate": 1e-2},
+    "1 block": {"unfreeze_blocks": 1},
+    "4 blocks": {"unfreeze_blocks": 4},
+    "4 blocks, rate 1e-2": {"unfreeze_blocks": 4, "fine_tune_learning_rate": 1e-2},
 }
 
 # %% [markdown]
@@ -87,7 +95,7 @@ from app import train
 
 runs = {}
 for name, options in CHOICES.items():
-    runs[name] = train(SOURCE, verbose=0, **OPTIONS, **options)
+    runs[name] = train(SOURCE, **OPTIONS, **options, verbose=0)
     print(f"{name:<22}validation accuracy {runs[name].metrics['validation']['accuracy']:.3f}")
 
 # %% [markdown]
@@ -99,8 +107,12 @@ for name, options in CHOICES.items():
 import pandas
 
 curves = pandas.DataFrame({name: run.history_frame()["val_accuracy"] for name, run in runs.items()})
-axes = curves.plot(style="o-", xlabel="epoch of fine-tuning", ylabel="validation accuracy", figsize=(8, 4))
-
+axes = curves.plot(
+    style="o-",
+    xlabel="epoch of fine-tuning",
+    ylabel="validation accuracy",
+    figsize=(8, 4),
+)
 # %% [markdown]
 # **What each run keeps** are the weights of its best epoch on validation. So the rate of 1e-2 did no lasting harm: that
 # run kept the weights of the head phase. The 95 % intervals say how far an accuracy on so few images may be off.
@@ -121,7 +133,7 @@ import data
 import numpy as np
 from scipy.stats import binomtest
 
-images = data.load(SOURCE, image_size=64, labels="integer").validation
+images = data.load(SOURCE, image_size=OPTIONS["image_size"], labels="integer").validation
 labels = np.concatenate([batch for _, batch in images])
 right = {
     name: runs[name].keras_model().predict(images, verbose=0).argmax(axis=1) == labels

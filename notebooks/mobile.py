@@ -119,7 +119,8 @@ for image, values in zip(expected["pictures"], expected["outputs"][file.name]["f
     interpreter.set_tensor(given["index"], pixels.astype(given["dtype"]))
     interpreter.invoke()
     differences.append(abs(interpreter.get_tensor(returned["index"])[0] - values).max())
-print(f"{file.name}: off by {max(differences):.4f} at most; {expected['tolerances'][file.name]} is allowed.")
+allowed = expected["tolerances"][file.name]
+print(f"{file.name}: off by {max(differences):.4f} at most; {allowed} is allowed.")
 
 # %% [markdown]
 # **MediaPipe Tasks in Python** takes an image of any size. It resizes and scales the image as the metadata of the file
