@@ -62,11 +62,13 @@ if in_colab and (problem := runpy.run_path("notebooks/colab.py")["prepare"]()):
 # shifted a little.
 
 # %%
-from app import GateError, Run, evaluate, export, verify  # first, since it keeps TensorFlow's log quiet
+os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # where TensorFlow's C++ code logs; Python's warnings are still shown
+
+import keras
 
 import data
-import keras
 import models
+from app import GateError, Run, evaluate, export, verify
 
 SOURCE = "sample:digits"
 images = data.load(SOURCE, image_size=64)

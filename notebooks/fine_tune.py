@@ -106,6 +106,7 @@ for name, options in CHOICES.items():
 # %%
 import pandas
 
+pandas.set_option("display.precision", 3)
 curves = pandas.DataFrame({name: run.history_frame()["val_accuracy"] for name, run in runs.items()})
 axes = curves.plot(
     style="o-",
@@ -126,7 +127,8 @@ kept[["accuracy", "accuracy_ci95", "phase"]]
 # **More than chance?** The intervals above overlap, and yet a difference can be real: all models predict the same images,
 # and only the images on which two models disagree tell them apart. If both were equally good, each would be the right one
 # about as often as the other. The p-value is the probability of an outcome at least as uneven (McNemar's exact test). A
-# difference counts as more than chance below 0.05, and since there are three comparisons, each gets a third of that.
+# difference counts as more than chance below 0.05, and since there are three comparisons, each gets a third of that. The
+# lines below count the images on which only one of two models is right.
 
 # %%
 import data
@@ -143,7 +145,7 @@ for one, other in [("head only", "1 block"), ("head only", "4 blocks"), ("1 bloc
     first, second = (right[one] & ~right[other]).sum(), (right[other] & ~right[one]).sum()
     p = binomtest(first, first + second).pvalue
     verdict = "more than chance" if p < 0.05 / 3 else "within chance"
-    print(f"only {one} is right: {first}; only {other} is right: {second}; p = {p:.4f}, {verdict}")
+    print(f"{one}: {first}, {other}: {second}, p = {p:.4f}, {verdict}")
 
 # %% [markdown]
 # **The test, once,** for the run with the best validation accuracy.

@@ -132,7 +132,7 @@ import mediapipe as mp
 from mediapipe.tasks.python import BaseOptions, vision
 from PIL import Image
 
-os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # where MediaPipe's C++ code logs that it has started
+os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # where MediaPipe's C++ code logs; Python's warnings are still shown
 
 base = BaseOptions(model_asset_buffer=file.read_bytes())
 options = vision.ImageClassifierOptions(base_options=base, max_results=1)
