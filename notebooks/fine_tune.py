@@ -114,6 +114,7 @@ axes = curves.plot(
     ylabel="validation accuracy",
     figsize=(8, 4),
 )
+
 # %% [markdown]
 # **What each run keeps** are the weights of its best epoch on validation. So the rate of 1e-2 did no lasting harm: that
 # run kept the weights of the head phase. The 95 % intervals say how far an accuracy on so few images may be off.
@@ -124,11 +125,12 @@ kept["phase"] = [run.metrics["best"]["phase"] for run in runs.values()]
 kept[["accuracy", "accuracy_ci95", "phase"]]
 
 # %% [markdown]
-# **More than chance?** The intervals above overlap, and yet a difference can be real: all models predict the same images,
-# and only the images on which two models disagree tell them apart. If both were equally good, each would be the right one
+# **More than chance?** Even if intervals overlap, a difference can be real: all models predict the same images, and only
+# the images on which two models disagree tell them apart. If both models were equally good, each would be the right one
 # about as often as the other. The p-value is the probability of an outcome at least as uneven (McNemar's exact test). A
-# difference counts as more than chance below 0.05, and since there are three comparisons, each gets a third of that. The
-# lines below count the images on which only one of two models is right.
+# difference counts as more than chance below 0.05, and since there are three comparisons, each gets a third of that.
+#
+# Each line counts the images on which only one of the two models is right.
 
 # %%
 import data
