@@ -113,6 +113,7 @@ loss = keras.losses.CategoricalCrossentropy(from_logits=True)
 models.freeze(model)
 model.compile(keras.optimizers.Adam(1e-3), loss, metrics=["accuracy"])
 model.fit(train_images, validation_data=images.validation, epochs=3, verbose=2)
+Path("runs").mkdir(exist_ok=True)
 model.save("runs/head_only.keras")
 
 # %%
@@ -141,8 +142,6 @@ tested = evaluate(run)
 # compares it with the model; a quantised file may differ a little, as long as its accuracy stays.
 
 # %%
-from pathlib import Path
-
 import tensorflow as tf
 
 converter = tf.lite.TFLiteConverter.from_keras_model(models.with_predictions(model))
