@@ -58,8 +58,8 @@ if in_colab and (problem := runpy.run_path("notebooks/colab.py")["prepare"]()):
 
 # %% [markdown]
 # **Data.** `data.load` checks and splits a source as `train` does, and gives a `tf.data.Dataset` for each split:
-# batches of pixels from 0 to 255 and one-hot labels. What you do with them is up to you. Here, training images are
-# shifted a little.
+# batches of pixels from 0 to 255 and one-hot labels, for training in another order in each epoch. What you do with them
+# is up to you. Here, training images are shifted a little.
 
 # %%
 os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # where TensorFlow's C++ code logs; Python's warnings are still shown
@@ -74,7 +74,7 @@ SOURCE = "sample:digits"
 images = data.load(SOURCE, image_size=64)
 shift = keras.layers.RandomTranslation(0.08, 0.08, fill_mode="nearest", seed=0)
 train_images = images.train.map(lambda pixels, labels: (shift(pixels, training=True), labels))
-images.class_names, images.train.cardinality().numpy(), images.train.element_spec
+images.train.element_spec
 
 # %% [markdown]
 # **Head.** A head is a function from the backbone's features to logits. Graft's own heads average the features over the
@@ -112,14 +112,14 @@ loss = keras.losses.CategoricalCrossentropy(from_logits=True)
 # %%
 models.freeze(model)
 model.compile(keras.optimizers.Adam(1e-3), loss, metrics=["accuracy"])
-model.fit(train_images, validation_data=images.validation, epochs=3, verbose=2)
+model.fit(train_images, validation_data=images.validation, epochs=3, verbose=2, shuffle=False)
 Path("runs").mkdir(exist_ok=True)
 model.save("runs/head_only.keras")
 
 # %%
 models.unfreeze_blocks(model, blocks=4)
 model.compile(keras.optimizers.Adam(2e-4), loss, metrics=["accuracy"])
-history = model.fit(train_images, validation_data=images.validation, epochs=3, verbose=2)
+history = model.fit(train_images, validation_data=images.validation, epochs=3, verbose=2, shuffle=False)
 
 # %% [markdown]
 # **Export.** `export` takes the Keras model, and a source with images of its classes. It makes a run folder and checks

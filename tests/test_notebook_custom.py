@@ -41,7 +41,7 @@ def test_fine_tuning_improves_on_the_head(executed: Executed) -> None:
 def test_the_exported_file_agrees_and_shows_itself(executed: Executed, run: app.Run) -> None:
     assert run.parity["passed"] and set(run.parity["formats"]) == {"tflite_float32"}
     shown = executed.cell("export(model")[-1].data["text/html"]
-    assert "model_float32.tflite" in shown and "own:" in shown
+    assert "model_float32.tflite" in shown and "own:" in shown and "resume" not in shown
 
 
 def test_the_model_is_tested_on_images_that_it_has_not_seen(executed: Executed) -> None:
