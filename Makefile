@@ -19,18 +19,10 @@ lint: packages
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The notebook from its paired script, which is the one to edit. `make notebook REPOSITORY=https://github.com/you/graft`
-# first puts that address into the script, and into the links that open the notebook in Colab.
-GITHUB := $(patsubst https://github.com/%,%,$(patsubst %.git,%,$(patsubst %/,%,$(REPOSITORY))))
+# The notebooks from their paired scripts, which are the ones to edit. `make notebook REPOSITORY=https://github.com/you/graft`
+# first puts that address into the scripts, and into the links that open the notebooks in Colab.
 notebook: packages
-ifneq ($(REPOSITORY),)
-	@case "$(REPOSITORY)" in https://github.com/?*/?*) ;; \
-		*) echo "Colab opens notebooks from GitHub: make notebook REPOSITORY=https://github.com/you/graft"; exit 2 ;; esac
-	sed -i.bak -E -e 's|^REPOSITORY = "[^"]*"|REPOSITORY = "https://github.com/$(GITHUB)"|' \
-		-e 's|(colab\.research\.google\.com/github/)[^/]+/[^/]+/|\1$(GITHUB)/|' notebooks/quickstart.py README.md
-	rm notebooks/quickstart.py.bak README.md.bak
-endif
-	$(BIN)/jupytext --to notebook --output notebooks/quickstart.ipynb notebooks/quickstart.py
+	$(BIN)/python notebooks/convert.py "$(REPOSITORY)"
 
 # docs/api.md and app/__init__.pyi, from the code.
 reference: packages

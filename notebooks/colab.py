@@ -1,4 +1,4 @@
-"""Prepares a Colab runtime. The first cell of the quickstart runs this file from the root of the checkout."""
+"""Prepares a Colab runtime. The first cell of each notebook runs this file from the root of the checkout."""
 
 from __future__ import annotations
 

@@ -90,7 +90,8 @@ TINY_SPEC = BackboneSpec(
 # The longest files start first, since a process takes whole files: else one of them runs alone at the end. Those that need
 # the same of the larger runs are apart: else one process waits while the other trains it.
 LONGEST = (
-    *("notebook", "keras_applications", "resume", "foreign_models", "task_runs", "predict", "cli", "foreign_shapes"),
+    *("notebook_fine_tune", "notebook_quickstart", "notebook_mobile", "notebook_custom", "notebook"),
+    *("keras_applications", "resume", "foreign_models", "task_runs", "predict", "cli", "foreign_shapes"),
     *("export_again", "preparing", "benchmark", "interrupted", "cached_training", "predictor", "evaluate", "parity"),
 )
 

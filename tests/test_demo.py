@@ -1,4 +1,4 @@
-"""The demo is the same wherever it is named; `tests/test_notebook.py` runs it, as the notebook does."""
+"""The demo is the same wherever it is named; `tests/test_notebook_quickstart.py` runs it, as the notebook does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The notebook runs from end to end, in a checkout and in Colab, holds no outputs, and is the twin of its script."""
+"""Each notebook is the twin of its script, holds no outputs, and finds the checkout, in a computer's folder and in Colab.
+
+What the notebooks put out is tested in `tests/test_notebook_NAME.py`.
+"""
 
 from __future__ import annotations
 
@@ -17,20 +20,8 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 
 import app
+from tests.notebooks import NAMES, ROOT, code, copy_checkout, printed, read_notebook
 
-ROOT = Path(__file__).parent.parent
-NOTEBOOK = ROOT / "notebooks" / "quickstart.ipynb"
-SCRIPT = NOTEBOOK.with_suffix(".py")
-NEEDED = (
-    "app",
-    "data",
-    "models",
-    "notebooks",
-    "requirements.txt",
-    "constraints.txt",
-    "Makefile",
-    "README.md",
-)
 PLACEHOLDER = "https://github.com/OWNER/graft"
 COLAB = """
 from pathlib import Path
@@ -40,23 +31,9 @@ def download(path):
 """
 
 
-@pytest.fixture
-def notebook() -> NotebookNode:
-    return nbformat.read(NOTEBOOK, as_version=4)
-
-
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the checkout, in which runs may be made."""
-    copy = tmp_path_factory.mktemp("checkout") / "copy"
-    copy.mkdir()
-    for name in NEEDED:
-        place = ROOT / name
-        if place.is_dir():
-            shutil.copytree(place, copy / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
-        else:
-            shutil.copy(place, copy)
-    return copy
+    return copy_checkout(tmp_path_factory.mktemp("checkout"))
 
 
 @pytest.fixture(scope="module")
@@ -98,13 +75,6 @@ def execute(folder: Path, *cells: str) -> list[list[NotebookNode]]:
     return [cell.outputs for cell in made.cells]
 
 
-def printed(outputs: list[NotebookNode]) -> str:
-    """What a cell has printed, if it has done nothing else."""
-    assert {output.output_type for output in outputs} <= {"stream"}, outputs
-    assert {output.name for output in outputs} <= {"stdout"}, outputs
-    return "".join(output.text for output in outputs)
-
-
 def sentence(outputs: list[NotebookNode]) -> str:
     """How a cell has ended that says what to do first."""
     (error,) = (output for output in outputs if output.output_type == "error")
@@ -112,13 +82,9 @@ def sentence(outputs: list[NotebookNode]) -> str:
     return text
 
 
-def code(notebook: NotebookNode) -> list[str]:
-    return [cell.source for cell in notebook.cells if cell.cell_type == "code"]
-
-
 def first_cell(repository: str) -> str:
     """The first cell with another address."""
-    (cell, *_) = code(nbformat.read(NOTEBOOK, as_version=4))
+    (cell, *_) = code(read_notebook("quickstart"))
     found = re.search(r'\AREPOSITORY = "([^"]*)"', cell)
     assert found is not None
     return cell.replace(found[1], repository)
@@ -127,40 +93,58 @@ def first_cell(repository: str) -> str:
 # --- The file ---------------------------------------------------------------------------------------------------------
 
 
-def test_outputs_are_stripped(notebook: NotebookNode) -> None:
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    assert len(cells) == 10  # as the README says
+def test_the_notebooks_are_those_that_the_readme_names() -> None:
+    assert NAMES == ["custom", "fine_tune", "mobile", "quickstart"]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"\]\(notebooks/(\w+)\.ipynb\)", readme)) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_outputs_are_stripped(name: str) -> None:
+    cells = [cell for cell in read_notebook(name).cells if cell.cell_type == "code"]
+    assert name != "quickstart" or len(cells) == 10  # as the README says
     assert all(cell.outputs == [] and cell.execution_count is None for cell in cells)
 
 
-def test_script_and_notebook_are_the_same(notebook: NotebookNode) -> None:
-    script = jupytext.read(SCRIPT)
-    assert [(cell.cell_type, cell.source) for cell in notebook.cells] == [
+@pytest.mark.parametrize("name", NAMES)
+def test_script_and_notebook_are_the_same(name: str) -> None:
+    script = jupytext.read(ROOT / "notebooks" / f"{name}.py")
+    assert [(cell.cell_type, cell.source) for cell in read_notebook(name).cells] == [
         (cell.cell_type, cell.source) for cell in script.cells
     ], "run `make notebook`"
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_the_first_cell_is_that_of_quickstart(name: str) -> None:
+    assert code(read_notebook(name))[0] == code(read_notebook("quickstart"))[0], "run `make notebook`"
+
+
 def addresses(folder: Path) -> dict[str, str]:
     """The repository that is named in each place."""
-    cells = nbformat.read(folder / "notebooks" / "quickstart.ipynb", as_version=4).cells
-    texts = {
-        "script": (folder / "notebooks" / "quickstart.py").read_text(encoding="utf-8"),
-        "notebook": "\n".join(cell.source for cell in cells),
-        "README": (folder / "README.md").read_text(encoding="utf-8"),
-    }
-    badge = r"colab\.research\.google\.com/github/([^/]+/[^/]+)/blob/main/notebooks/quickstart\.ipynb\)"
     found = {}
-    for name, text in texts.items():
-        (link,) = re.findall(badge, text)
-        found[f"{name}, badge"] = f"https://github.com/{link}"
-        for line in re.findall(r'^REPOSITORY = "([^"]*)"', text, re.MULTILINE):
-            found[f"{name}, line"] = line
+    for name in NAMES:
+        cells = nbformat.read(folder / "notebooks" / f"{name}.ipynb", as_version=4).cells
+        texts = {
+            f"{name}.py": (folder / "notebooks" / f"{name}.py").read_text(encoding="utf-8"),
+            f"{name}.ipynb": "\n".join(cell.source for cell in cells),
+        }
+        for file, text in texts.items():
+            found[f"{file}, badge"] = badge(text, name)
+            (found[f"{file}, line"],) = re.findall(r'^REPOSITORY = "([^"]*)"', text, re.MULTILINE)
+    found["README, badge"] = badge((folder / "README.md").read_text(encoding="utf-8"), "quickstart")
     return found
 
 
-def test_the_line_and_the_badges_name_the_same_repository() -> None:
+def badge(text: str, notebook: str) -> str:
+    """The repository that the only badge of a text opens a notebook from."""
+    (link,) = re.findall(r"colab\.research\.google\.com/github/([^)]*)\)", text)
+    assert link.endswith(f"/blob/main/notebooks/{notebook}.ipynb")
+    return "https://github.com/" + "/".join(link.split("/")[:2])
+
+
+def test_the_lines_and_the_badges_name_the_same_repository() -> None:
     found = addresses(ROOT)
-    assert len(found) == 5 and len(set(found.values())) == 1
+    assert len(found) == 4 * len(NAMES) + 1 and len(set(found.values())) == 1
 
 
 def make_notebook(folder: Path, repository: str) -> subprocess.CompletedProcess[str]:
@@ -181,7 +165,32 @@ def test_make_puts_an_address_into_every_place(given: str, checkout: Path, tmp_p
     ended = make_notebook(copy, given)
     assert ended.returncode == 0, ended.stderr
     assert set(addresses(copy).values()) == {"https://github.com/you/mine"}
-    assert not list(copy.rglob("*.bak"))
+    assert names_of_files(copy) == names_of_files(checkout)  # nothing is left beside them
+
+
+def names_of_files(folder: Path) -> set[Path]:
+    return {path.relative_to(folder) for path in folder.rglob("*") if ".git" not in path.parts}
+
+
+def test_make_without_an_address_changes_nothing(checkout: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(checkout, tmp_path / "copy"))
+    ended = make_notebook(copy, "")
+    assert ended.returncode == 0, ended.stderr
+    for path in [copy / "README.md", *(copy / "notebooks").iterdir()]:
+        assert path.read_bytes() == (checkout / path.relative_to(copy)).read_bytes(), path.name
+
+
+def test_make_puts_the_first_cell_of_quickstart_into_each(checkout: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(checkout, tmp_path / "copy"))
+    script = copy / "notebooks" / "quickstart.py"
+    script.write_text(
+        script.read_text(encoding="utf-8").replace("import os\n", "import os  # changed\n"), encoding="utf-8"
+    )
+    assert make_notebook(copy, "").returncode == 0
+    for name in NAMES:
+        notebook = nbformat.read(copy / "notebooks" / f"{name}.ipynb", as_version=4)
+        assert "import os  # changed\n" in code(notebook)[0]
+        assert code(notebook)[1:] == code(read_notebook(name))[1:]
 
 
 def test_make_refuses_an_address_that_colab_cannot_open(checkout: Path) -> None:
@@ -298,63 +307,10 @@ def test_what_pip_cannot_install_is_said_in_a_sentence(prepare: Any, tmp_path: P
     assert "No matching distribution found for probe==2.0" in prepare(PREPARE)[-1]
 
 
-def test_colab_downloads_the_file_for_the_phone(
-    checkout: Path, colab: Path, notebook: NotebookNode, tmp_path: Path
-) -> None:
+def test_colab_downloads_the_file_for_the_phone(checkout: Path, colab: Path, tmp_path: Path) -> None:
     run = app.Run(tmp_path / "run")
     run.export.mkdir(parents=True)
     (run.export / "model_float32.tflite").touch()
     here = f"import app\nrun = app.Run(Path({str(run.path)!r}))"
-    *_, downloaded = execute(checkout, first_cell(PLACEHOLDER), here, code(notebook)[-1])
+    *_, downloaded = execute(checkout, first_cell(PLACEHOLDER), here, code(read_notebook("quickstart"))[-1])
     assert printed(downloaded).strip() == "downloaded model_float32.tflite"
-
-
-# --- All of it --------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def executed(checkout: Path) -> NotebookNode:
-    """The notebook as it is, run in a copy of the checkout."""
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    client = NotebookClient(notebook, timeout=1800, resources={"metadata": {"path": str(checkout / "notebooks")}})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("PYTEST_CURRENT_TEST")  # a kernel that finds it does not show what C++ writes
-        client.execute()
-    return notebook
-
-
-def outputs_of(notebook: NotebookNode) -> list[NotebookNode]:
-    return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
-
-
-def test_it_runs_without_a_warning(executed: NotebookNode) -> None:
-    outputs = outputs_of(executed)
-    assert {output.output_type for output in outputs} == {"display_data", "execute_result", "stream"}
-    assert [output.text for output in outputs if output.output_type == "stream" and output.name != "stdout"] == []
-    text = "".join(output.text for output in outputs if output.output_type == "stream")
-    assert not re.search(r"warning:|WARNING|INFO|Traceback", text)
-
-
-def test_it_shows_bars_tables_and_images(executed: NotebookNode) -> None:
-    data = [output.data for output in outputs_of(executed) if "data" in output]
-    html = [one["text/html"] for one in data if "text/html" in one]
-    assert len([one for one in html if "extracting" in one]) >= 1
-    assert len([one for one in html if "<table" in one]) >= 2
-    assert len([one for one in data if "image/png" in one]) == 2
-
-
-def test_what_it_shows_is_the_run_that_it_made(executed: NotebookNode, checkout: Path) -> None:
-    run = app.Run(checkout / "runs" / "digits")
-    (shown,) = (cell.outputs[-1].data["text/html"] for cell in executed.cells if cell.source == "run")
-    assert run.is_finished and f"{run.metrics['test']['accuracy']:.3f}" in shown and shown.count("<img") == 3
-    assert run.metrics["test"]["accuracy"] >= 0.97 and run.parity["passed"]  # what the README promises of the demo
-    assert (run.export / "model_float32.tflite").is_file()
-
-
-def test_predictions_are_shown_once_as_images(executed: NotebookNode) -> None:
-    cells = [cell for cell in executed.cells if cell.source.splitlines()[-1].startswith("predict(")]
-    assert len(cells) == 2
-    for cell in cells:
-        *bars, predictions = (output.data["text/html"] for output in cell.outputs)
-        assert not any("<img" in bar for bar in bars)  # what takes no time has no bar
-        assert predictions.count("<img") == 8 and "digits-0225.png" in predictions

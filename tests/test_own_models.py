@@ -68,6 +68,19 @@ def test_a_model_is_exported_verified_and_used(end: str, scaled: bool, colours: 
     assert answer.label == "c_blue"
 
 
+def test_a_run_of_a_model_from_elsewhere_shows_its_files_and_asks_for_no_training(
+    colours: Path, tmp_path: Path, wide: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app.export(by_colour(3, "softmax"), data=colours, output=tmp_path / "run", formats=["tflite_float32"], verbose=0)
+    run = app.Run.open(tmp_path / "run")
+    run.summary()
+    printed, shown = capsys.readouterr().out, run._repr_html_()
+    assert run.state == "exported"
+    for text in (printed, shown):
+        assert "model_float32.tflite" in text and "agrees" in text
+        assert "resume" not in text and "finished" not in text and "two_phase" not in text
+
+
 def test_a_file_is_exported_on_the_command_line(cli: Cli, colours: Path, tmp_path: Path) -> None:
     by_colour(3, "softmax").save(tmp_path / "mine.keras")
     before = contents(colours)

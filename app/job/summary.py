@@ -27,6 +27,8 @@ _SPLITS = ("validation", "test")
 def print_summary(run: RunFolder) -> None:
     """Print what the training of a run printed at its end; of an unfinished run, what is missing and how to continue.
 
+    A run whose model was trained elsewhere prints its exported files.
+
     Raises:
         UsageError: the folder is not a run, or a file of a finished run is missing or damaged.
 
@@ -43,6 +45,9 @@ def print_summary(run: RunFolder) -> None:
         No epoch is finished yet. Continue with train(resume='runs/new').
     """
     is_of_folds = run.is_of_folds
+    if run.state == "exported":
+        print_exports(run)
+        return
     if not run.is_finished:
         _print_unfinished(run, (run.folds_file,) if is_of_folds else _files(run))
         return

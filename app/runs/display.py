@@ -78,10 +78,10 @@ def _run_context(run: RunFolder) -> dict[str, Any]:
     facts = {
         "task": f"{config.task}: {task.description}",
         "source": _source_name(config.source),
-        "backbone": f"{config.backbone} at {config.image_size} px, {config.strategy}"
-        if config.image_size
-        else config.backbone,
+        "backbone": config.backbone + (f" at {config.image_size} px" if config.image_size else ""),
     }
+    if config.image_size and run.state != "exported":
+        facts["backbone"] += f", {config.strategy}"
     if run.report.is_file():
         facts["report"] = str(run.report)
     return {
@@ -116,7 +116,7 @@ def _tables(run: RunFolder, task: Task) -> list[Table]:
 def _notes(run: RunFolder, task: Task) -> list[str]:
     if run.folds_file.is_file():
         return [pooled_text(run.folds, task)]
-    return [] if run.is_finished else [progress_text(run)]
+    return [progress_text(run)] if run.state == "unfinished" else []
 
 
 def _source_name(source: str) -> str:

@@ -132,10 +132,13 @@ class RunFolder:
 
     @property
     def state(self) -> str:
-        """State of the run: "finished", "unfinished", or "missing" if the folder holds no run."""
+        """State of the run: "finished", "unfinished", "exported" if its model was trained elsewhere, or "missing" if none."""
         if not (self.path / "config.json").is_file():
             return "missing"
-        return "finished" if self.is_finished else "unfinished"
+        if self.is_finished:
+            return "finished"
+        is_trained = (self.path / "history.jsonl").exists()
+        return "exported" if self.model.is_file() and not is_trained else "unfinished"
 
     @property
     def options(self) -> dict[str, Any]:
