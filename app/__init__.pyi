@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from app.comparing.comparison import Comparison as Comparison
 from app.interface.errors import GateError as GateError
 from app.interface.errors import Interrupted as Interrupted
 from app.interface.errors import UsageError as UsageError
@@ -128,6 +129,12 @@ def evaluate(
     levels: str | None = None,
     verbose: int = 1,
 ) -> dict[str, Any]: ...
+def compare(
+    *runs: str | PathLike[str],
+    output: str | PathLike[str] | None = None,
+    json: bool = False,
+    verbose: int = 1,
+) -> Comparison: ...
 def export(
     run: str | PathLike[str] | keras.Model,
     *,

@@ -86,7 +86,8 @@ def _curves(runs: Sequence[TestedRun], names: Sequence[str], metric: str) -> Fig
             kept = [(one["phase"], one["epoch"]) for one in history].index((best["phase"], best["epoch"]))
             axes.plot(kept + 1, values[kept], "o", ms=9, mfc="none", color=colour)
     axes.set(xlabel="epoch", title=f"validation {METRIC_TITLES.get(metric, metric)}")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlim(0.5, max(len(run.run.history) for run in runs) + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(frameon=False, loc="outside lower center", ncols=2 if len(runs) > 1 else 1)
@@ -103,7 +104,7 @@ def _differences(pairs: Sequence[Pair], names: dict[str, str], comparer: Compare
         axes.plot([low, high], [row, row], color=colour, lw=2, solid_capstyle="butt")
         axes.plot(comparer.scale * pair.paired.difference, row, "o", color=colour)
     axes.set_yticks(range(len(pairs)), [f"{names[pair.second]} − {names[pair.first]}" for pair in pairs])
-    axes.set_ylim(len(pairs) - 0.5, -0.5)
+    axes.set_ylim(max(1, len(pairs)) - 0.5, -0.5)
     unit = f", {comparer.unit}" if comparer.unit else ""
     axes.set(xlabel=f"difference in {comparer.title}{unit}, 95 % interval")
     axes.grid(alpha=0.3, axis="x")

@@ -81,7 +81,7 @@ def compare_pairs(runs: Sequence[TestedRun]) -> list[Pair]:
         >>> (run,) = open_runs(["runs/fruit"])
         >>> (pair,) = compare_pairs([run, replace(run, name="same")])
         >>> pair.verdict
-        'No difference between fruit and same: accuracy of ... for both on 3 images, and they predict the same.'
+        'No difference between fruit and same: accuracy of ... for both on 3 images, and they predict the same (95 % ...).'
         >>> len(compare_pairs([replace(run, name=name) for name in "abcde"]))
         4
     """
@@ -129,8 +129,9 @@ def _verdict(
 ) -> str:
     if not paired.difference:
         same = ", and they predict the same" if different == 0 else ""
-        score = f"{comparer.title} of {paired.scores[0]:{comparer.digits}}"
-        return f"No difference between {' and '.join(names)}: {score} for both on {n:,} images{same}."
+        score = f"{comparer.title} of {paired.scores[0]:{comparer.digits}} for both on {n:,} images"
+        within = f"95 % interval {number_text(comparer, paired.ci95[0])} to {number_text(comparer, paired.ci95[1])}"
+        return f"No difference between {' and '.join(names)}: {score}{same} ({within})."
     leads = comparer.is_better(paired.difference)  # the second
     better, worse = (names[1], names[0]) if leads else names
     sign = 1 if leads == comparer.rises else -1
@@ -164,7 +165,7 @@ def number_text(comparer: Comparer, value: float, sign: str = "") -> str:
     return f"{comparer.scale * value + 0.0:{sign}{'.1f' if comparer.unit else '.3g'}}"
 
 
-def difference_text(comparer: Comparer, value: float, sign: str = "") -> str:
+def difference_text(comparer: Comparer, value: float) -> str:
     """Return a difference of scores with its unit.
 
     Examples:
@@ -174,7 +175,7 @@ def difference_text(comparer: Comparer, value: float, sign: str = "") -> str:
         >>> difference_text(TASKS["regression"].comparer, 0.25)
         '0.25'
     """
-    return f"{number_text(comparer, value, sign)} {comparer.unit}".strip()
+    return f"{number_text(comparer, value)} {comparer.unit}".strip()
 
 
 def p_text(paired: Paired, corrected: float) -> str:

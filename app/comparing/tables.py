@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from app.comparing.pairs import Pair, difference_text, number_text, p_text
+from app.comparing.pairs import Pair, number_text, p_text
 from app.comparing.runs import TestedRun
 from app.config import recorded
 from app.tasks.pairing import Comparer
@@ -17,6 +17,7 @@ _NOT_OPTIONS = ("cache_folder",)  # a place, which changes no figure
 _PLACES = ("source", "validation", "test", "weights", "image_folder")
 _EQUAL = ("backbone", "image_size", "strategy")  # named where all runs have the same
 _MISSING = "-"
+IMAGES = "images"  # title of a column that has less room than others
 
 
 def figure_rows(runs: Sequence[TestedRun]) -> Rows:
@@ -103,12 +104,13 @@ def pair_columns(comparer: Comparer) -> tuple[str, ...]:
     Examples:
         >>> from app.tasks import TASKS
         >>> pair_columns(TASKS["single_label"].comparer)
-        ('runs', 'images', 'accuracy', 'difference', '95 % interval', 'only one right', '')
+        ('runs', 'images', 'accuracy', 'difference, points (95 % interval)', 'only one right', 'p')
         >>> pair_columns(TASKS["regression"].comparer)
-        ('runs', 'images', 'mean absolute error', 'difference', '95 % interval', '')
+        ('runs', 'images', 'mean absolute error', 'difference (95 % interval)', 'p')
     """
+    unit = f", {comparer.unit}" if comparer.unit else ""
     counts = ("only one right",) if comparer.counts else ()
-    return ("runs", "images", comparer.title, "difference", "95 % interval", *counts, "")
+    return ("runs", IMAGES, comparer.title, f"difference{unit} (95 % interval)", *counts, "p")
 
 
 def pair_cells(comparer: Comparer, pair: Pair) -> tuple[str, ...]:
@@ -116,26 +118,27 @@ def pair_cells(comparer: Comparer, pair: Pair) -> tuple[str, ...]:
 
     Examples:
         >>> from app.tasks import TASKS
+        >>> from dataclasses import replace
         >>> from app.tasks.pairing import Paired
         >>> paired = Paired((0.90, 0.94), 0.04, (0.01, 0.07), 0.02, "McNemar exact", (3, 9))
         >>> pair = Pair("a", "b", 150, 0, 0, 0, 14, paired, 0.02, "")
         >>> pair_cells(TASKS["single_label"].comparer, pair)
-        ('a, b', '150', '0.900, 0.940', '+4.0 points', '+1.0 to +7.0', '3 : 9', 'p = 0.02')
-        >>> pair_cells(TASKS["single_label"].comparer, pair)[0]
-        'a, b'
+        ('a, b', '150', '0.900, 0.940', '+4.0 (+1.0 to +7.0)', '3 : 9', '0.02')
+        >>> pair_cells(TASKS["single_label"].comparer, replace(pair, p_corrected=0.04))[-1]
+        '0.02, corrected 0.04'
     """
     paired = pair.paired
     first, second = (f"{score:{comparer.digits}}" for score in paired.scores)
-    low, high = (number_text(comparer, end, "+") for end in paired.ci95)
+    difference, low, high = (number_text(comparer, one, "+") for one in (paired.difference, *paired.ci95))
     counts = () if paired.only_right is None else (" : ".join(f"{count:,}" for count in paired.only_right),)
+    p_value = p_text(paired, pair.p_corrected).removeprefix("p ").removeprefix("= ")
     return (
         f"{pair.first}, {pair.second}",
         f"{pair.n:,}",
         f"{first}, {second}",
-        difference_text(comparer, paired.difference, "+"),
-        f"{low} to {high}",
+        f"{difference} ({low} to {high})",
         *counts,
-        p_text(paired, pair.p_corrected),
+        p_value,
     )
 
 

@@ -123,7 +123,7 @@ def paired_bootstrap(scores: Callable[[np.ndarray], tuple[float, float]], n: int
 
     Examples:
         >>> errors = np.array([[1.0, 1.5, 2.0, 2.5], [0.5, 0.8, 1.5, 1.2]])
-        >>> found = paired_bootstrap(lambda counts: tuple(errors @ counts / counts.sum()), 4)
+        >>> found = paired_bootstrap(lambda counts: tuple((errors @ counts / counts.sum()).tolist()), 4)
         >>> found.difference, round(found.p_value, 2)
         (-0.75, 0.03)
         >>> paired_bootstrap(lambda counts: (0.5, 0.5), 4).p_value
