@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # Colours that can be told apart on white and on black, and by readers who confuse red and green (Okabe and Ito 2008).
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _STYLES = ("-", "--", ":", "-.")  # for more runs than there are colours
-_SIZE = (5.6, 3.8)  # inches: legible on a phone
+_SIZE = (4.8, 3.5)  # inches: legible on a phone
 _DARK: Any = {
     **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color", "axes.edgecolor"), "#e5e7eb"),
     **dict.fromkeys(("figure.facecolor", "axes.facecolor"), "#111827"),  # of the page
