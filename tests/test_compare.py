@@ -179,11 +179,10 @@ def test_only_shared_images_that_no_run_was_trained_on_count(copy: Copy, cli: Cl
 
     found = app.compare(copy("one"), copy("two", rows=others), verbose=0)
     (pair,) = found.pairs
-    assert (pair.n, pair.trained_on, pair.relabelled) == (17, 4, 1)
-    assert pair.not_shared == (24 - 17) + (18 - 17)
+    assert pair.n == 17 and pair.left_out == {"trained_on": 4, "relabelled": 1, "unshared": 2, "repeated": 0}
     assert found.notes == (
-        "one and two are compared on the 17 test images that they share; left out: 8 of one run only, 4 of them since the "
-        "other run was trained on them, 1 since the runs label them differently.",
+        "one and two are compared on the 17 test images that they share; left out: 4 that one of them was trained on, "
+        "1 with different labels, 2 in the test split of one of them only.",
     )
 
 
@@ -193,6 +192,17 @@ def test_an_image_that_a_run_tested_and_trained_on_does_not_count(copy: Copy) ->
 
     shared = share(open_runs([str(copy("one").path), str(copy("two", rows=leaking).path)]))
     assert len(shared) == 23 and shared.trained_on == 1
+
+
+def test_a_repeated_file_counts_once(copy: Copy) -> None:
+    def repeating(rows: list[dict[str, str]]) -> None:
+        rows += [rows[0] | {"path": "again.png"}, rows[1] | {"path": "once more.png"}]
+
+    found = app.compare(copy("one", rows=repeating), copy("two", rows=repeating), verbose=0)
+    assert found.pairs[0].n == 24 and found.pairs[0].left_out["repeated"] == 2
+    assert found.notes == (
+        "one and two are compared on the 24 test images that they share; left out: 2 that repeat another file.",
+    )
 
 
 def test_runs_without_digests_are_matched_by_path(copy: Copy) -> None:

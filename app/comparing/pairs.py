@@ -25,9 +25,8 @@ class Pair:
         first: name of the first run.
         second: name of the second run.
         n: number of images.
-        trained_on: test images of one run that do not count, since the other was trained on them.
-        relabelled: images that do not count, since the runs label them differently.
-        not_shared: test images of either run that are not among the `n`.
+        left_out: how many images do not count, by the reason: "trained_on" by one of the runs, "relabelled", "unshared" or
+            "repeated", see `app.comparing.runs.Shared`.
         different: images for which the runs predict other classes; None where they predict numbers.
         paired: the scores, their difference and its significance.
         p_corrected: the p-value, corrected for the number of pairs by Holm's method.
@@ -37,9 +36,7 @@ class Pair:
     first: str
     second: str
     n: int
-    trained_on: int
-    relabelled: int
-    not_shared: int
+    left_out: dict[str, int]
     different: int | None
     paired: Paired
     p_corrected: float
@@ -56,7 +53,7 @@ class Pair:
         return {
             "runs": [self.first, self.second],
             "images": self.n,
-            "left_out": {"trained_on": self.trained_on, "relabelled": self.relabelled, "not_shared": self.not_shared},
+            "left_out": self.left_out,
             "scores": list(self.paired.scores),
             "difference": self.paired.difference,
             "difference_ci95": list(self.paired.ci95),
@@ -106,9 +103,7 @@ def _pair(pair: Sequence[TestedRun], shared: Shared, paired: Paired, corrected: 
         first.name,
         second.name,
         len(shared),
-        shared.trained_on,
-        shared.relabelled,
-        sum(len(run.tested) - len(shared) for run in pair),
+        {reason: getattr(shared, reason) for reason in ("trained_on", "relabelled", "unshared", "repeated")},
         different,
         paired,
         corrected,

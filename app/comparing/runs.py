@@ -74,14 +74,18 @@ class Shared:
     Attributes:
         positions: for each run, the positions of these images among its test images, int (n,).
         labels: their labels.
-        trained_on: how many test images of a run do not count, since another of the runs was trained on them.
+        trained_on: how many test images do not count, since one of the runs was trained on them.
         relabelled: how many do not count, since the runs label them differently.
+        unshared: how many others are not in the test split of every run.
+        repeated: how many files are in the test split of a run already; they count once.
     """
 
     positions: tuple[np.ndarray, ...]
     labels: Labels
     trained_on: int
     relabelled: int
+    unshared: int
+    repeated: int
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -180,14 +184,15 @@ def share(runs: Sequence[TestedRun]) -> Shared:
     Examples:
         >>> (run,) = open_runs(["runs/fruit"])
         >>> shared = share([run, run])
-        >>> len(shared), shared.trained_on, shared.relabelled
-        (3, 0, 0)
+        >>> len(shared), shared.trained_on, shared.relabelled, shared.unshared
+        (3, 0, 0, 0)
         >>> [positions.tolist() for positions in shared.positions]
         [[0, 1, 2], [0, 1, 2]]
     """
     key = _key(runs)
     places = [{row[key]: place for place, row in reversed(list(enumerate(run.tested)))} for run in runs]
-    trained = {row[key] for run in runs for row in run.trained}
+    every = set().union(*places)
+    trained = every & {row[key] for run in runs for row in run.trained}
     common = [one for one in places[0] if all(one in others for others in places) and one not in trained]
     common.sort(key=places[0].__getitem__)
     positions = np.array([[place[one] for one in common] for place in places], np.int64).reshape(len(runs), -1)
@@ -196,8 +201,10 @@ def share(runs: Sequence[TestedRun]) -> Shared:
     found = Shared(
         tuple(some[same] for some in positions),
         runs[0].labels.taken(positions[0][same]),
-        sum(one in trained for one in set().union(*places)),
-        int((~same).sum()),
+        trained_on=len(trained),
+        relabelled=int((~same).sum()),
+        unshared=len(every) - len(trained) - len(common),
+        repeated=max(len(run.tested) - len(place) for run, place in zip(runs, places, strict=True)),
     )
     if len(found) < 2:
         raise UsageError(_nothing_shared(runs, found))

@@ -17,6 +17,12 @@ _NOT_OPTIONS = ("cache_folder",)  # a place, which changes no figure
 _PLACES = ("source", "validation", "test", "weights", "image_folder")
 _EQUAL = ("backbone", "image_size", "strategy")  # named where all runs have the same
 _MISSING = "-"
+_REASONS = {  # why images do not count
+    "trained_on": "{:,} that one of them was trained on",
+    "relabelled": "{:,} with different labels",
+    "unshared": "{:,} in the test split of one of them only",
+    "repeated": "{:,} that repeat another file",
+}
 IMAGES = "images"  # title of a column that has less room than others
 
 
@@ -121,7 +127,7 @@ def pair_cells(comparer: Comparer, pair: Pair) -> tuple[str, ...]:
         >>> from dataclasses import replace
         >>> from app.tasks.pairing import Paired
         >>> paired = Paired((0.90, 0.94), 0.04, (0.01, 0.07), 0.02, "McNemar exact", (3, 9))
-        >>> pair = Pair("a", "b", 150, 0, 0, 0, 14, paired, 0.02, "")
+        >>> pair = Pair("a", "b", 150, {}, 14, paired, 0.02, "")
         >>> pair_cells(TASKS["single_label"].comparer, pair)
         ('a, b', '150', '0.900, 0.940', '+4.0 (+1.0 to +7.0)', '3 : 9', '0.02')
         >>> pair_cells(TASKS["single_label"].comparer, replace(pair, p_corrected=0.04))[-1]
@@ -151,8 +157,9 @@ def notes(runs: Sequence[TestedRun], pairs: Sequence[Pair]) -> list[str]:
         []
         >>> from app.tasks.pairing import Paired
         >>> paired = Paired((0.90, 0.94), 0.04, (0.01, 0.07), 0.02, "McNemar exact", (3, 9))
-        >>> notes([], [Pair("a", "b", 150, 5, 0, 12, 14, paired, 0.02, "")])
-        ['a and b are compared on the 150 test images that they share; left out: 12 of one run only, 5 of ...']
+        >>> left_out = {"trained_on": 5, "relabelled": 0, "unshared": 12, "repeated": 0}
+        >>> notes([], [Pair("a", "b", 150, left_out, 14, paired, 0.02, "")])
+        ['a and b are compared on the 150 test images that they share; left out: 5 that one of them ...']
     """
     again = [run.name for run in runs if run.predicted_again]
     found = (
@@ -162,9 +169,8 @@ def notes(runs: Sequence[TestedRun], pairs: Sequence[Pair]) -> list[str]:
 
 
 def _left_out(pair: Pair) -> str:
-    if not pair.not_shared:
+    parts = [text.format(pair.left_out[reason]) for reason, text in _REASONS.items() if pair.left_out[reason]]
+    if not parts:
         return ""
-    reasons = [f"{pair.trained_on:,} of them since the other run was trained on them"] if pair.trained_on else []
-    reasons += [f"{pair.relabelled:,} since the runs label them differently"] if pair.relabelled else []
     shared = f"{pair.first} and {pair.second} are compared on the {pair.n:,} test images that they share"
-    return f"{shared}; left out: {', '.join([f'{pair.not_shared:,} of one run only', *reasons])}."
+    return f"{shared}; left out: {', '.join(parts)}."
