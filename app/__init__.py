@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from app.interface.program import missing_package
 
 if TYPE_CHECKING:
+    from app.comparing.comparison import Comparison
     from app.interface.errors import GateError, Interrupted, UsageError
     from app.prediction.predictions import Prediction, Predictions
     from app.prediction.predictor import Predictor
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from app.verbs.audit import Audit, audit
     from app.verbs.benchmark import benchmark
     from app.verbs.cache import cache
+    from app.verbs.compare import compare
     from app.verbs.evaluate import evaluate
     from app.verbs.export import export
     from app.verbs.list import list_choices
@@ -43,6 +45,7 @@ os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 
 _MODULES = {
     "Audit": "app.verbs.audit",
+    "Comparison": "app.comparing.comparison",
     "DataError": "data.errors",
     "GateError": "app.interface.errors",
     "Interrupted": "app.interface.errors",
@@ -56,6 +59,7 @@ _MODULES = {
     "audit": "app.verbs.audit",
     "benchmark": "app.verbs.benchmark",
     "cache": "app.verbs.cache",
+    "compare": "app.verbs.compare",
     "evaluate": "app.verbs.evaluate",
     "export": "app.verbs.export",
     "list_choices": "app.verbs.list",
@@ -67,6 +71,7 @@ _MODULES = {
 
 __all__ = [
     "Audit",
+    "Comparison",
     "DataError",
     "GateError",
     "Interrupted",
@@ -80,6 +85,7 @@ __all__ = [
     "audit",
     "benchmark",
     "cache",
+    "compare",
     "evaluate",
     "export",
     "list_choices",

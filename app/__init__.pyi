@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from app.comparing.comparison import Comparison as Comparison
 from app.interface.errors import GateError as GateError
 from app.interface.errors import Interrupted as Interrupted
 from app.interface.errors import UsageError as UsageError
@@ -128,6 +129,12 @@ def evaluate(
     levels: str | None = None,
     verbose: int = 1,
 ) -> dict[str, Any]: ...
+def compare(
+    *runs: str | PathLike[str],
+    output: str | PathLike[str] | None = None,
+    json: bool = False,
+    verbose: int = 1,
+) -> Comparison: ...
 def export(
     run: str | PathLike[str] | keras.Model,
     *,
@@ -215,7 +222,6 @@ def rank(
     sample: int = 600,
     output: str | PathLike[str] | None = None,
     json: bool = False,
-    seed: int = 0,
     task: str | None = None,
     validation: str | PathLike[str] | None = None,
     test: str | PathLike[str] | None = None,
@@ -230,6 +236,7 @@ def rank(
     levels: str | None = None,
     resize: str = "stretch",
     image_size: int | None = None,
+    seed: int = 0,
     engine: str = "auto",
     cache_limit: float = 20,
     cache_folder: str | PathLike[str] | None = None,

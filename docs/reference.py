@@ -66,8 +66,10 @@ def stub() -> str:
 def _stub_of(verb: Callable[..., Any], keywords: list[Keyword]) -> str:
     plain = inspect.signature(inspect.unwrap(verb))
     own = [one for one in plain.parameters.values() if one.kind != one.VAR_KEYWORD]
-    lines = [_parameter(one.name, str(one.annotation), one.default) for one in own if one.kind != one.KEYWORD_ONLY]
-    lines.append("*")
+    many = [f"*{one.name}: {one.annotation}" for one in own if one.kind == one.VAR_POSITIONAL]
+    positional = [one for one in own if one.kind == one.POSITIONAL_OR_KEYWORD]
+    lines = [_parameter(one.name, str(one.annotation), one.default) for one in positional]
+    lines += many or ["*"]
     lines += [_parameter(one.name, str(one.annotation), one.default) for one in own if one.kind == one.KEYWORD_ONLY]
     lines += [_parameter(one.name, _accepted(one), one.default) for one in keywords]
     lines.append(_parameter(VERBOSE, "int", 1))

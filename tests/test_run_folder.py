@@ -52,6 +52,7 @@ def test_everything_is_there_and_nothing_is_left_over(finished_run: app.Run) -> 
             "environment.json",
             "classes.txt",
             "splits.csv",
+            "test_predictions.csv",
             "history.jsonl",
             "history.csv",
             "metrics.json",

@@ -7,6 +7,7 @@ backbone.
 
 from __future__ import annotations
 
+from app.config.comparison import CompareConfig as CompareConfig
 from app.config.ranking import RankConfig as RankConfig
 from app.config.run import RunConfig as RunConfig
 from app.config.run import RunOptions as RunOptions

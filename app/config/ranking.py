@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from app.config.model import InputGroup
-from app.config.shared import VerbOptions, check_positive, option, require
+from app.config.shared import VerbOptions, check_positive, option
 from app.config.source import SOURCE, ImageGroup, SourceGroup, UnreadableGroup
 from app.config.storage import CacheGroup
+from app.config.training import SeedGroup
 from models.backbones import HUB_PREFIX, find_backbone
 
 # Small enough for phones; the weights of the first three come with pip, those of the others are downloaded once.
@@ -19,16 +20,14 @@ MOBILE_BACKBONES = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class RankConfig(VerbOptions, SourceGroup, UnreadableGroup, ImageGroup, InputGroup, CacheGroup):
+class RankConfig(VerbOptions, SourceGroup, UnreadableGroup, ImageGroup, InputGroup, SeedGroup, CacheGroup):
     """Options of `rank`."""
 
     common: ClassVar = ("backbones", "max_latency", "max_size", "sample", "output", "json")
     defaults: ClassVar = {"resize": "stretch", "image_size": "each backbone's own"}
     examples: ClassVar = {
         "which small network suits the images": "my_images",
-        "two networks, and one of them with random weights": (
-            "my_images --backbones efficientnet_lite0 efficientnet_lite2 efficientnet_lite0=none"
-        ),
+        "one network, and the same with random weights": "my_images --backbones mobilenet_v2 mobilenet_v2=none",
         "the best that answers within 10 ms here": "my_images --max-latency 10 --output ranking",
     }
 
@@ -51,7 +50,6 @@ class RankConfig(VerbOptions, SourceGroup, UnreadableGroup, ImageGroup, InputGro
     sample: Annotated[int, option("images to rank on at most, the test split left out")] = 600
     output: Annotated[str | None, option("folder for ranking.png and ranking.json", metavar="FOLDER")] = None
     json: Annotated[bool, option("print the ranking as JSON instead of the table")] = False
-    seed: Annotated[int, option("of the split that is left out, of the sample and of random weights")] = 0
     resize: str = "stretch"
 
     def check(self) -> None:
@@ -63,5 +61,4 @@ class RankConfig(VerbOptions, SourceGroup, UnreadableGroup, ImageGroup, InputGro
         for name in ("max_latency", "max_size"):
             check_positive(name, getattr(self, name))
         check_positive("sample", self.sample)
-        require(0 <= self.seed < 2**31, f"--seed must be from 0 to 2147483647, not {self.seed}")
         super().check()

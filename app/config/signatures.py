@@ -63,10 +63,14 @@ def with_options(kind: type[VerbOptions]) -> Callable[[Callable[Arguments, Resul
         @functools.wraps(verb)
         def call(*arguments: Arguments.args, **options: Arguments.kwargs) -> Result:
             verbose: Any = options.pop(VERBOSE, 1)
+            named: Any = options.pop(many, ())  # the command line gives all options by name
             check_verbose(verbose)
             with verbosity(verbose):
-                return verb(*arguments, **options)
+                return verb(*arguments, *named, **options)
 
+        many = next(
+            (one.name for one in inspect.signature(verb).parameters.values() if one.kind == one.VAR_POSITIONAL), ""
+        )
         keywords = keywords_of(verb, kind)
         call.__signature__ = _signature(verb, keywords)  # type: ignore[attr-defined]
         call.__doc__ = _described(verb, keywords)

@@ -61,7 +61,21 @@ class BatchGroup(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingGroup(Options):
+class SeedGroup(Options):
+    """What all randomness depends on."""
+
+    heading: ClassVar[str] = "training"
+
+    seed: Annotated[int, option("of splits, initial weights, order and augmentation")] = 0
+
+    def check(self) -> None:
+        """Raise `UsageError` for invalid options."""
+        require(0 <= self.seed < 2**31, f"--seed must be from 0 to 2147483647, not {self.seed}")
+        super().check()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingGroup(SeedGroup):
     """The strategy and its hyper-parameters."""
 
     heading: ClassVar[str] = "training"
@@ -119,7 +133,6 @@ class TrainingGroup(Options):
     calibrate: Annotated[
         bool, option("adjust probabilities, by the validation split, so that they say how often they are right")
     ] = True
-    seed: Annotated[int, option("of splits, initial weights, order and augmentation")] = 0
 
     def check(self) -> None:
         """Raise `UsageError` for invalid options."""
@@ -139,7 +152,6 @@ class TrainingGroup(Options):
         smoothing, decay = self.label_smoothing, self.weight_decay
         require(0 <= smoothing < 1, f"--label-smoothing must be from 0 to below 1, not {smoothing}")
         require(0 <= decay < math.inf, f"--weight-decay must be a number from 0 up, not {decay}")
-        require(0 <= self.seed < 2**31, f"--seed must be from 0 to 2147483647, not {self.seed}")
         super().check()
 
 

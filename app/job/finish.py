@@ -20,6 +20,7 @@ from app.job.fit import FittedRun, Splits
 from app.job.splits import keep_images
 from app.prediction.in_process import make_predict_function
 from app.runs.folder import RunFolder
+from app.runs.tested import write_test_predictions
 from app.training.fitting import improves
 
 
@@ -60,6 +61,7 @@ def finish_run(run: RunFolder, fitted: FittedRun, splits: Splits) -> None:
     metrics["best"] = fitted.best
     metrics["calibration"] = calibration_figures(examples, splits, predictions, fitted.temperatures)
     run.write_thresholds(thresholds)
+    write_test_predictions(run, [examples.keys[one] for one in splits["test"]], predictions["test"])
     evaluated_at = time.perf_counter()
     if plan.keep_images:
         keep_images(run, examples, splits)

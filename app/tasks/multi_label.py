@@ -12,6 +12,7 @@ from app.evaluation.calibration import ANY_CLASSES
 from app.evaluation.metrics import measure_multi_label
 from app.evaluation.thresholds import best_f1_threshold, threshold_for
 from app.interface.errors import UsageError
+from app.tasks import pairing
 from app.tasks.intervals import interval, mean_interval
 from app.tasks.task import Metrics, OperatingPoint, Task, shares
 from data.labels import MULTI_LABEL, SEPARATOR, UNKNOWN
@@ -37,6 +38,7 @@ class MultiLabelTask(Task):
     noun = "an image tagger"
     metric = "map"
     calibrator = ANY_CLASSES
+    comparer = pairing.ANY_CLASSES
     columns: ClassVar = {
         "mAP": lambda one: f"{one['map']:.3f}",
         "95 % interval": lambda one: interval(one["map_ci95"]),

@@ -10,6 +10,7 @@ import numpy as np
 from app.evaluation import image_plots, plots
 from app.evaluation.metrics import measure_regression
 from app.interface.errors import UsageError
+from app.tasks import pairing
 from app.tasks.intervals import mean_interval
 from app.tasks.task import Metrics, OperatingPoint, Task
 from data.labels import REGRESSION, SEPARATOR, Labels
@@ -36,6 +37,7 @@ class RegressionTask(Task):
     noun = "numbers from images"
     decides = False
     metric = "r2"
+    comparer = pairing.NUMBERS
     columns: ClassVar = {
         "MAE": lambda one: f"{one['mae']:.4g}",
         "95 % interval": _mae_interval,

@@ -12,6 +12,7 @@ from app.evaluation.calibration import ONE_CLASS
 from app.evaluation.metrics import measure_single_label
 from app.evaluation.thresholds import decide, threshold_for
 from app.interface.errors import UsageError
+from app.tasks import pairing
 from app.tasks.intervals import interval, paired_interval
 from app.tasks.task import Metrics, OperatingPoint, Task, evenly, shares
 from data.labels import SINGLE_LABEL, Labels
@@ -39,6 +40,7 @@ class SingleLabelTask(Task):
     metric = "accuracy"
     averages_outputs = False
     calibrator = ONE_CLASS
+    comparer = pairing.ONE_CLASS
     columns: ClassVar = {
         "accuracy": lambda one: f"{one['accuracy']:.3f}",
         "95 % interval": lambda one: interval(one["accuracy_ci95"]),

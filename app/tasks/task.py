@@ -12,6 +12,7 @@ import numpy as np
 from app.evaluation import image_plots
 from app.evaluation.calibration import Calibrator
 from app.interface.errors import UsageError
+from app.tasks.pairing import Comparer
 from data.labels import LABELS, Labels
 from models.heads import OUTPUTS, Output
 
@@ -55,6 +56,7 @@ class Task(ABC):
         metric: name in the history of the metric that chooses the best weights; higher is better.
         averages_outputs: Keras' loss is the mean over the outputs instead of their sum.
         calibrator: calibrates probabilities; None if predictions are not probabilities.
+        comparer: compares models on the same examples.
         columns: the main figures as a table: title to text.
         pooled: figure for all folds together: a metric with an interval, its title and its format.
         worst_first: describes the order in which test images are shown with their predictions.
@@ -78,6 +80,7 @@ class Task(ABC):
     metric: ClassVar[str]
     averages_outputs: ClassVar[bool] = True
     calibrator: ClassVar[Calibrator | None] = None
+    comparer: ClassVar[Comparer]
 
     columns: ClassVar[Mapping[str, Callable[[Metrics], str]]]
     pooled: ClassVar[tuple[str, str, str]]

@@ -62,6 +62,11 @@ VERBS: dict[str, Verb] = {
         "EvaluateConfig",
         "app.verbs.evaluate.evaluate",
     ),
+    "compare": Verb(
+        "Compare runs: is one better, or is the difference chance?",
+        "CompareConfig",
+        "app.verbs.compare.compare",
+    ),
     "export": Verb(
         "Export a run's model to more formats, and check the files.",
         "ExportConfig",

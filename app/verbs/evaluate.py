@@ -14,16 +14,13 @@ from app.config.signatures import with_options
 from app.interface.console import redirect_output
 from app.interface.events import print_path, print_table
 from app.interface.sources import in_classes_of, open_readable
-from app.interface.stages import status, track
 from app.job.splits import open_examples
-from app.prediction.predictor import Predictor
+from app.prediction.testing import predict_examples
 from app.runs.folder import RunFolder
 from app.tasks import TASKS
 from data.examples import Examples
 from data.files import write_json
 from data.image.preparing import Preparation
-from data.image.transform import ImageTransform
-from data.loading import Loader, batches_of, load_ahead
 from data.sources import DEFAULTS, as_far_as_used
 from data.sources.options import SourceOptions
 from data.splits import split_indices
@@ -59,7 +56,7 @@ def evaluate(run: str | PathLike[str], source: str | Path | None = None, **optio
     examples, indices = _examples(opened, config)
     task = TASKS[examples.task]
     with redirect_output(opened.log):
-        outputs = _outputs(opened, examples, indices, config.batch_size)
+        outputs = predict_examples(opened, examples, indices, config.batch_size)
         metrics = task.measure(outputs, examples.labels.array[indices], examples.class_names, opened.thresholds)
     path = opened.new_evaluation(config.source or "test")
     write_json(path, {"source": examples.source, **metrics})
@@ -67,17 +64,6 @@ def evaluate(run: str | PathLike[str], source: str | Path | None = None, **optio
     print_table("", ("images", *task.columns), [(metrics["n"], *(text(metrics) for text in task.columns.values()))])
     print_path("figures", path)
     return metrics
-
-
-def _outputs(run: RunFolder, examples: Examples, indices: np.ndarray, batch_size: int) -> np.ndarray:
-    """Return the predictions of the run's model for images, float32 (n, outputs)."""
-    with status("loading the model"):
-        predictor = Predictor(run, in_memory=True)
-    with predictor:
-        assert predictor.size is not None
-        loader = Loader(examples, ImageTransform(predictor.size[0], predictor.resize))
-        batches = track(batches_of(load_ahead(loader, indices), batch_size), len(indices), "testing", step=batch_size)
-        return np.concatenate([predictor.predict(pixels) for pixels in batches])
 
 
 def _examples(run: RunFolder, config: EvaluateConfig) -> tuple[Examples, np.ndarray]:

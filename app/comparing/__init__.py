@@ -1,0 +1,1 @@
+"""Comparison of runs on the test images that they share."""
