@@ -90,6 +90,9 @@ def train(
     cache_folder: str | PathLike[str] | None = None,
     keep_images: bool = False,
     keep_checkpoints: bool = False,
+    tensorboard: bool = False,
+    mlflow: str | None = None,
+    wandb: str | None = None,
     verbose: int = 1,
 ) -> Run: ...
 def predict(

@@ -12,6 +12,7 @@ from app.config.shared import by_heading, make
 from app.config.source import SourceGroup, UnreadableGroup
 from app.config.splits import SplitGroup
 from app.config.storage import CacheGroup, KeepGroup
+from app.config.tracking import TrackingGroup
 from app.config.training import AugmentationGroup, BatchGroup, DeviceGroup, ThresholdGroup, TrainingGroup
 from app.interface.errors import UsageError
 from data.labels import SINGLE_LABEL
@@ -33,6 +34,7 @@ class RunOptions(
     MetadataGroup,
     CacheGroup,
     KeepGroup,
+    TrackingGroup,
 ):
     """All options of a run besides its source and its folder."""
 

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from app.interface.errors import Interrupted
 
@@ -69,6 +69,19 @@ class Finished:
 
 
 @dataclass(frozen=True)
+class EpochEnded:
+    """An epoch of training has ended, and a run that is interrupted from here on continues after it.
+
+    Attributes:
+        number: number of the epoch over all phases, from 1.
+        record: its record in `Run.history`.
+    """
+
+    number: int
+    record: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Said:
     """One or more sentences for the user.
 
@@ -104,7 +117,7 @@ class SaidTable:
     optional: tuple[str, ...] = ()
 
 
-Event: TypeAlias = Started | Advanced | Finished | Said | SaidPath | SaidTable
+Event: TypeAlias = Started | Advanced | Finished | EpochEnded | Said | SaidPath | SaidTable
 Listener: TypeAlias = Callable[[Event], None]
 
 _default: list[Listener] = []

@@ -9,6 +9,7 @@ from app.interface.events import print_text, whole
 from app.job.finish import finish_run
 from app.job.fit import PreparedRun, Splits, fit_run, prepare_run
 from app.runs.folder import RunFolder
+from app.tracking.tracked import tracked
 from app.training.checkpoints import FitState
 from app.training.devices import has_gpu
 from data.examples import Examples
@@ -43,8 +44,9 @@ def carry_out(run: RunFolder, examples: Examples, splits: Splits, sha256: str, *
     """
     prepared = prepare_run(run, examples, len(splits["train"]), sha256, resumed=resumed)
     _print_plan(run, splits, prepared)
-    fitted = fit_run(run, prepared, examples, {name: splits[name] for name in ("train", "validation")})
-    finish_run(run, fitted, splits)
+    with tracked(run):
+        fitted = fit_run(run, prepared, examples, {name: splits[name] for name in ("train", "validation")})
+        finish_run(run, fitted, splits)
 
 
 def _print_plan(run: RunFolder, splits: Splits, prepared: PreparedRun) -> None:

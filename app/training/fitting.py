@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import keras
 
 from app.interface.errors import UsageError
-from app.interface.events import print_text
+from app.interface.events import EpochEnded, emitter, print_text
 from app.interface.stages import Stage, progress, status
 from app.runs.folder import RunFolder
 from app.tasks import Task
@@ -319,6 +319,8 @@ class _EpochEnd:
         if file in (state.weights, state.best_weights):
             write_checkpoint(self.run, file, self.model, optimizer)
         state.write(self.run)
+        history = self.run.history
+        emitter()(EpochEnded(len(history), history[-1]))
 
     def finish_phase(self) -> None:
         """Record that the phase is finished."""
