@@ -13,9 +13,12 @@ import pytest
 import app
 from app.config import RunConfig, RunOptions, TrainConfig, load_config, make_config, recorded
 from app.config.plan import Plan
-from app.config.shared import Options, by_heading, make
+from app.config.shared import Options, by_heading, declarations, make
 from app.interface.errors import UsageError
+from app.training.engines import ENGINES
 from app.verbs import VERBS
+from data.sources import SOURCES
+from models.heads import HEADS
 from tests.plans import config_of
 
 
@@ -131,3 +134,14 @@ def test_every_default_is_of_its_declared_type(kind: type[Options]) -> None:
 def test_a_damaged_config_is_a_sentence() -> None:
     with pytest.raises(UsageError, match="batch_size must be an integer, not 'many'"):
         load_config({"source": "images", "batch_size": "many"})
+
+
+def test_help_names_the_rows_that_a_program_adds(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = declarations(TrainConfig)
+    monkeypatch.setitem(HEADS, "own_head", HEADS["linear"])
+    monkeypatch.setitem(SOURCES, "own_source", replace(SOURCES["folder"], syntax="OWN_SOURCE"))
+    assert texts["head"].option.text.endswith(", own_head")
+    monkeypatch.setitem(ENGINES, "own_engine", ENGINES["tensorflow"])
+    assert "OWN_SOURCE" in texts["source"].option.text
+    assert "own_engine" in texts["engine"].option.text
+    assert make_config(TrainConfig, source="images", engine="own_engine").engine == "own_engine"

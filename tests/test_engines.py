@@ -15,7 +15,16 @@ from tensorflow.python.eager import context
 
 from app.interface.errors import UsageError
 from app.training import engines
-from app.training.engines import CHOICES, ENGINES, TOLERANCE, Choice, Engine, Forward, choose_engine, disagreement
+from app.training.engines import (
+    ENGINES,
+    TOLERANCE,
+    Choice,
+    Engine,
+    Forward,
+    choose_engine,
+    disagreement,
+    engine_choices,
+)
 from models.backbones import find_backbone
 from models.backbones.tf_hub import hub_spec
 from models.builder import build_model
@@ -227,7 +236,7 @@ def table(monkeypatch: pytest.MonkeyPatch) -> dict[str, Engine]:
 def test_auto_takes_one_that_agrees_with_tensorflow(network: keras.Model) -> None:
     choice = choose_engine("auto", network, examples(16))
 
-    assert choice.name in CHOICES and ENGINES[choice.name].is_installed
+    assert choice.name in engine_choices() and ENGINES[choice.name].is_installed
     for one, other in zip(choice.forward(examples(5)), by_keras(network, examples(5)), strict=True):
         assert disagreement(one, other) < TOLERANCE
 

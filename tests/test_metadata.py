@@ -16,11 +16,14 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from ai_edge_litert.tools import flatbuffer_utils
 from mediapipe.tasks.metadata import metadata_schema_py_generated as metadata_schema
+from PIL import Image
 
 import app
 from app.exporting.formats import FORMATS
 from app.exporting.metadata import FILE_KEY, Description, read_locales, with_metadata
+from app.exporting.self_description import describe_tflite, end_of_tflite
 from app.interface.errors import UsageError
+from app.prediction.label_files import read_label_file
 from tests.conftest import Ended, contents
 from tests.images import NAMES, coloured
 
@@ -283,3 +286,20 @@ def test_locales_are_found_again_from_another_folder(
 
 def test_names_of_the_class_folders_are_the_labels(every_format: app.Run) -> None:
     assert (every_format.export / "labels.txt").read_text().splitlines() == list(NAMES[:3])
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_an_image_is_no_label_file(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "labels.txt"
+    Image.new("RGB", (8, 8), "red").save(path, kind)
+    with pytest.raises(UsageError, match=r"labels\.txt is not a text file"):
+        read_label_file(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"TFL", b"no model at all" * 9])
+def test_other_bytes_are_no_tflite(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(content)
+    for read in (end_of_tflite, describe_tflite):
+        with pytest.raises(UsageError, match=r"model\.tflite is not a \.tflite file"):
+            read(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from contextlib import suppress
 from functools import cache
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from data.image.headers_in_graph import refusals
 from data.image.preparing import Preparation
@@ -230,3 +232,11 @@ def test_what_training_has_filled_or_stretched_is_refused(
         encoded = encode(Image.new(mode, (8, 8)))
     found = refusals(tf.constant(encoded), Preparation.parse(background, levels))
     assert [reason for reason, holds in found.items() if holds] == expected
+
+
+def test_the_name_of_transparency_elsewhere_in_a_png_is_none() -> None:
+    file, text = io.BytesIO(), PngInfo()
+    text.add_text("Comment", "tRNS")
+    Image.new("RGB", (4, 4)).save(file, "PNG", pnginfo=text)
+    found = refusals(tf.constant(file.getvalue()), Preparation.parse("white", None))
+    assert [reason for reason, holds in found.items() if holds] == []

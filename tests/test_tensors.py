@@ -144,6 +144,14 @@ def test_one_dataset_is_split(tiny_backbone: str, tmp_path: Path) -> None:
     assert run.metrics["test"]["n"] == 3
 
 
+@pytest.mark.parametrize("options", [{"columns": ["label=kind"]}, {"image_folder": "images"}, {"uncertain": "0"}])
+def test_options_of_a_source_are_not_for_datasets(options: dict, tmp_path: Path) -> None:
+    (name,) = options
+    with pytest.raises(UsageError, match=f"^{name} says how a SOURCE is read"):
+        app.train(dataset(), output=tmp_path / "run", **options)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_names_of_classes_are_for_datasets(fruit: Path) -> None:
     with pytest.raises(UsageError, match="class_names is about datasets"):
         app.train(fruit, class_names=NAMES)

@@ -35,7 +35,7 @@ def extract_features(
         weights: a file of weights, "none", or None for pretrained weights.
         image_size: side of the images, in pixels; None for that of the backbone.
         resize: a key of `data.image.resizing.RESIZES`.
-        engine: engine that runs the backbone, one of `app.training.engines.CHOICES`.
+        engine: engine that runs the backbone, one of `app.training.engines.engine_choices()`.
 
     Returns:
         float16 (n, width), read from disk on access.

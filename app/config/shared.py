@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, fields
 from functools import cache
-from typing import Any, ClassVar, NamedTuple, TypeVar, get_type_hints
+from typing import Any, ClassVar, NamedTuple, TypeAlias, TypeVar, get_type_hints
 
 from app.config.values import fit_value
 from app.interface.errors import UsageError
 
 MAX_COUNT = 1_000_000  # of epochs, images per step and similar counts: a larger number is a typing error
+
+Table: TypeAlias = Iterable[str] | Callable[[], Iterable[str]]
 
 
 @dataclass(frozen=True)
@@ -20,27 +22,35 @@ class Option:
     """Help of an option.
 
     Attributes:
-        text: what the option is for.
+        about: what the option is for.
+        table: the names that it chooses from, or a function that returns them; read when help is shown, for programs add rows.
         metavar: placeholder of its value; None for the name of its type.
         default: what None or an empty value stands for.
         positional: the option is given without its name.
     """
 
-    text: str
+    about: str
+    table: Table = field(default=(), hash=False)
     metavar: str | None = None
     default: str = ""
     positional: bool = False
 
+    @property
+    def text(self) -> str:
+        """What the option is for, and the names that it chooses from now."""
+        names = ", ".join(self.table() if callable(self.table) else self.table)
+        return f"{self.about}: {names}" if names else self.about
+
 
 def option(
     text: str,
-    table: Iterable[str] = (),
+    table: Table = (),
     *,
     metavar: str | None = None,
     default: str = "",
     positional: bool = False,
 ) -> Option:
-    """Describe an option and append the names that it chooses from; the arguments are the fields of `Option`.
+    """Describe an option; the arguments are the fields of `Option`.
 
     Examples:
         >>> option("side of the images").text
@@ -48,8 +58,7 @@ def option(
         >>> option("what to train", ("head", "all")).text
         'what to train: head, all'
     """
-    names = ", ".join(table)
-    return Option(f"{text}: {names}" if names else text, metavar, default, positional)
+    return Option(text, table, metavar, default, positional)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -45,6 +45,8 @@ class Keyword(NamedTuple):
 def with_options(kind: type[VerbOptions]) -> Callable[[Callable[Arguments, Result]], Callable[Arguments, Result]]:
     """Decorate a verb that takes `**options`: show the options in its signature and docstring, and let it take `verbose`.
 
+    The docstring names the rows that tables have when the verb is imported; `--help` names those that they have then.
+
     Args:
         kind: class of the verb's options.
 

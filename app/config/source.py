@@ -13,7 +13,8 @@ from data.sources.columns import ROLES
 from data.sources.options import UNCERTAIN, SourceOptions
 
 SOURCE = option(
-    f"where the images are; 'list sources' explains {', '.join(one.syntax for one in SOURCES.values())}",
+    "where the images are, as 'list sources' explains",
+    lambda: [one.syntax for one in SOURCES.values()],
     metavar="SOURCE",
     positional=True,
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from app.config.shared import Options, check_choice, option, require
-from app.training.engines import CHOICES
+from app.training.engines import engine_choices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,13 +32,15 @@ class CacheGroup(CacheFolderGroup):
 
     engine: Annotated[
         str,
-        option("what runs the frozen layers; auto: the fastest installed one that answers like TensorFlow", CHOICES),
+        option(
+            "what runs the frozen layers; auto: the fastest installed one that answers like TensorFlow", engine_choices
+        ),
     ] = "auto"
     cache_limit: Annotated[float, option("largest size of the cache of activations, in GB; 0: no cache")] = 20
 
     def check(self) -> None:
         """Raise `UsageError` for invalid options."""
-        check_choice("engine", self.engine, CHOICES)
+        check_choice("engine", self.engine, engine_choices())
         require(0 <= self.cache_limit < math.inf, f"--cache-limit must be a number from 0 up, not {self.cache_limit}")
         super().check()
 

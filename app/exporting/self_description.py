@@ -18,10 +18,12 @@ import numpy as np
 from app.exporting.description import LINEAR, SIGMOID, SOFTMAX, ModelDescription, ScoreCalibration
 from app.exporting.metadata import FILE_KEY, OWN_KEY, THRESHOLDS, metadata_schema
 from app.exporting.saved_model import SAVED_MODEL_PROPERTIES
+from app.interface.errors import UsageError
 from app.prediction.label_files import LARGEST, parse_names
 from app.tasks import TASKS
 from data.image.resizing import RESIZES
 
+_IDENTIFIER = b"TFL3"  # of a .tflite, after the first four bytes
 _PACKED = "in its metadata"
 _LABELS, _LOCALE = "labels", "labels_"
 # Mean and standard deviation that map pixels in [0, 255] to each range.
@@ -55,10 +57,7 @@ def describe_tflite(path: Path) -> ModelDescription:
         >>> about.task
         'single_label'
     """
-    from ai_edge_litert import schema_py_generated as schema
-
-    # Memory-mapped: the file can be large, and the memory of the process that runs it is measured.
-    model = schema.Model.GetRootAs(np.memmap(path, np.uint8, "r"))
+    model = _tflite_model(path)
     entries = {}
     for number in range(model.MetadataLength()):
         entry = model.Metadata(number)
@@ -122,7 +121,7 @@ def end_of_tflite(path: Path) -> str | None:
     from ai_edge_litert import schema_py_generated as schema
 
     names = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
-    model = schema.Model.GetRootAs(np.memmap(path, np.uint8, "r"))
+    model = _tflite_model(path)
     graph = model.Subgraphs(0)
     made_by = {}
     for number in range(graph.OperatorsLength()):
@@ -132,6 +131,18 @@ def end_of_tflite(path: Path) -> str | None:
         for output in range(operator.OutputsLength()):
             made_by[operator.Outputs(output)] = (names.get(code, ""), operator.Inputs(0))
     return _end(made_by, graph.Outputs(0))
+
+
+def _tflite_model(path: Path) -> Any:
+    """Return the root of a `.tflite`. It is memory-mapped: it can be large, and its process may have its memory measured."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    content = (
+        np.memmap(path, np.uint8, "r") if path.stat().st_size else np.zeros(0, np.uint8)
+    )  # an empty file has no map
+    if content[4:8].tobytes() != _IDENTIFIER:
+        raise UsageError(f"{path} is not a .tflite file")
+    return schema.Model.GetRootAs(content)
 
 
 def _end(made_by: Mapping[Any, tuple[str, Any]], tensor: Any) -> str | None:

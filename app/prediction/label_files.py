@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 from app.interface.errors import UsageError
 
 LARGEST = 2**24  # bytes: a million names; packed files may be made to fill the memory
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x19\x1b\x7f]")  # not in names, unlike separators
+_REPLACEMENT = "\ufffd"  # of bytes that are no character
 # UTF-32 comes first, since its byte order mark begins with that of UTF-16.
 _MARKS = {
     codecs.BOM_UTF32_LE: "utf-32",
@@ -45,7 +48,11 @@ def read_label_file(path: Path) -> tuple[tuple[str, ...], str]:
         raise UsageError(f"the label file {path} cannot be read: {error.strerror}") from error
     if len(content) > LARGEST:
         raise UsageError(f"{path} is no label file: it is larger than {LARGEST >> 20} MB")
-    return parse_names(content)
+    names, guessed = parse_names(content)
+    text = "".join(names)
+    if _CONTROL.search(text) or (b"\0" in content and _REPLACEMENT in text):
+        raise UsageError(f"{path} is not a text file; name a file with a class name a line")
+    return names, guessed
 
 
 def parse_names(content: bytes) -> tuple[tuple[str, ...], str]:

@@ -276,4 +276,14 @@ ENGINES: dict[str, Engine] = {
     "openvino": Engine("OpenVINO, where it is installed", "openvino", "openvino", _openvino),
 }
 
-CHOICES = ("auto", *ENGINES)
+
+def engine_choices() -> tuple[str, ...]:
+    """Return the values of `--engine`.
+
+    Examples:
+        >>> engine_choices()
+        ('auto', 'tensorflow', 'litert', 'openvino')
+        >>> "auto" in ENGINES
+        False
+    """
+    return "auto", *ENGINES

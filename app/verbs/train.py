@@ -8,7 +8,7 @@ import signal
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ import numpy as np
 
 from app.config import RunConfig, RunOptions, TrainConfig, load_config, make_config, recorded
 from app.config.signatures import with_options
+from app.config.source import ListGroup
 from app.exporting.formats import check_exportable
 from app.exporting.metadata import absolute_locales, read_locales
 from app.interface.console import redirect_output
@@ -115,7 +116,10 @@ def _train_on_datasets(
     """Write the examples of datasets beside the run folder, and train on them."""
     folder = Path(output).expanduser() if output is not None else free_path(Path("runs"), "dataset")
     check_free(folder)
-    make_config(TrainConfig, source="", **options)  # raises now if an option is invalid
+    config = make_config(TrainConfig, source="", **options)  # raises now if an option is invalid
+    for one in fields(ListGroup):
+        if getattr(config, one.name) != one.default:
+            raise UsageError(f"{one.name} says how a SOURCE is read; leave it out beside datasets of tensors")
     examples = free_path(folder.parent, f"{folder.name}_data")
     with progress("reading", unit="examples") as stage:
         written = tensors.write_examples(

@@ -78,7 +78,9 @@ def orientation(encoded: tf.Tensor) -> tf.Tensor:
     exif = tf.where(
         file.begins(0, _JPEG),
         _jpeg_segments(file).exif,
-        tf.where(file.begins(0, _PNG), _png_exif(file), tf.where(_is_webp(file), _webp_exif(file), _number(-1))),
+        tf.where(
+            file.begins(0, _PNG), _png_chunk(file, b"eXIf"), tf.where(_is_webp(file), _webp_exif(file), _number(-1))
+        ),
     )
     exif = tf.where(file.begins(exif, b"Exif\0\0"), exif + 6, exif)
     found = tf.cond(exif >= 0, lambda: _in_exif(file, exif), lambda: _number(0))
@@ -122,7 +124,9 @@ def _unprepared(file: Bytes, is_png: tf.Tensor, preparation: Preparation) -> dic
     """Return the reasons that concern files changed before training; `refusals` refuses the formats other than PNG already."""
     found = {}
     if preparation.background is not None:
-        has_alpha = (file.numbers[_PNG_COLOURS] == 4) | (file.numbers[_PNG_COLOURS] == 6) | file.holds(b"tRNS")
+        has_alpha = (
+            (file.numbers[_PNG_COLOURS] == 4) | (file.numbers[_PNG_COLOURS] == 6) | (_png_chunk(file, b"tRNS") >= 0)
+        )
         found["a PNG with transparency, which was filled in training"] = is_png & has_alpha
     if preparation.levels is not None:
         found["a PNG of 16 bits, which was stretched in training"] = is_png & (file.numbers[_PNG_DEPTH] == 16)
@@ -177,11 +181,13 @@ def _jpeg_segments(file: Bytes) -> _Segments:
     return _walk(file, 2, 4, goes_on, step)
 
 
-def _png_exif(file: Bytes) -> tf.Tensor:
+def _png_chunk(file: Bytes, kind: bytes) -> tf.Tensor:
+    """Return where the data of the first chunk of a kind start; -1 if there is none."""
+
     def step(at: _Segments) -> _Segments:
-        is_exif = file.begins(at.place + 4, b"eXIf")
+        is_it = file.begins(at.place + 4, kind)
         length = file.number(at.place, 4, True)
-        return _Segments(at.place + 12 + length, tf.where(is_exif, at.place + 8, at.exif), at.channels)
+        return _Segments(at.place + 12 + length, tf.where(is_it, at.place + 8, at.exif), at.channels)
 
     return _walk(file, 8, 12, lambda at: at.exif < 0, step).exif
 
