@@ -143,8 +143,17 @@ def test_an_mlflow_server_that_is_away_is_said_once(new: app.Run, monkeypatch: p
 # --- Weights & Biases ---------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def wandb() -> Iterator[None]:
+    """W&B reads its environment variables once in a process, unless it is torn down."""
+    client = pytest.importorskip("wandb")
+    client.teardown()
+    yield
+    client.teardown()
+
+
+@pytest.mark.usefixtures("wandb")
 def test_wandb_writes_files_offline(new: app.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
     assert train_epochs(new, 2, interrupted=True, wandb="fruit") == []
@@ -155,8 +164,8 @@ def test_wandb_writes_files_offline(new: app.Run, tmp_path: Path, monkeypatch: p
     assert b"val_loss" in files[0].read_bytes() and b"test_accuracy" in files[1].read_bytes()
 
 
+@pytest.mark.usefixtures("wandb")
 def test_wandb_without_an_account_asks_nothing(new: app.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("wandb")
     for name in ("WANDB_API_KEY", "WANDB_MODE"):
         monkeypatch.delenv(name, raising=False)
     for name in ("HOME", "WANDB_DIR", "WANDB_CONFIG_DIR"):
