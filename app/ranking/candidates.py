@@ -113,7 +113,7 @@ def rank_candidates(
         cache: cache that keeps the features.
         image_size: side of the images in pixels; None for that of each backbone.
         resize: a key of `data.image.resizing.RESIZES`.
-        engine: engine that runs the backbones, one of `app.training.engines.CHOICES`.
+        engine: engine that runs the backbones, one of `app.training.engines.engine_choices()`.
         seed: of random weights.
 
     Returns:
