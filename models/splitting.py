@@ -44,7 +44,8 @@ def split(model: keras.Model) -> tuple[keras.Model, keras.Model]:
         return keras.Model(model.input, cut, name=_name_of(cut)), keras.Model(cut, model.output)
     graph, scaled, features = inner
     cut = _highest_cut(graph)
-    lower, upper = keras.Model(graph.input, cut, name=graph.name), keras.Model(cut, graph.output)
+    lower = keras.Model(graph.input, cut, name=f"{graph.name}_to_{_name_of(cut)}")
+    upper = keras.Model(cut, graph.output)
     head = keras.Model(features, model.output)
     bottom = keras.Model(model.input, lower(scaled), name=_name_of(cut))
     return bottom, keras.Model(upper.input, head(upper.output))
