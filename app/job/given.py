@@ -21,6 +21,7 @@ from app.tasks import TASKS
 from data.errors import DataError
 from data.examples import Examples
 from data.files import atomic_write
+from data.remarks import listed
 from models.backbones import OWN_PREFIX
 from models.errors import ModelError
 from models.lazy import LazyModule
@@ -161,7 +162,7 @@ class Given:
                 std=self.std,
                 backbone_layer=self.backbone_layer,
             )
-        print_text(_inferred(name, found, self.backbone_layer))
+        print_text(f"{_inferred(name, found, self.backbone_layer)} They stand for {listed(examples.class_names)}.")
         return _config_of(config, found, name, self.backbone_layer), replace(self, model=found.model)
 
     def write(self, run: RunFolder) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.interface.errors import UsageError
+from app.interface.program import command
 from app.runs.folder import RunFolder
 from data.files import write_json
 
@@ -48,6 +49,22 @@ def read_record(run: RunFolder) -> dict[str, Any]:
         raise UsageError(f"{path} is damaged: {error}") from error
 
 
+def how_to_resume(run: RunFolder) -> str:
+    """Return the command that continues an interrupted run, or the call in Python if it needs objects.
+
+    Examples:
+        >>> how_to_resume(RunFolder.open("runs/fruit"))
+        'python -m app train --resume runs/fruit'
+        >>> write_record(RunFolder.open("runs/fruit"), {"loss": {"name": "focal"}})
+        >>> how_to_resume(RunFolder.open("runs/fruit"))
+        "train(resume='runs/fruit', loss=...)"
+    """
+    record = read_record(run)
+    if not record:
+        return command("train", "--resume", run.path)
+    return f"train(resume={str(run.path)!r}{''.join(f', {name}=...' for name in record)})"
+
+
 def check_resumed(run: RunFolder, record: Mapping[str, Any]) -> None:
     """Check that an interrupted run goes on with the objects that it began with.
 
@@ -71,10 +88,8 @@ def check_resumed(run: RunFolder, record: Mapping[str, Any]) -> None:
     missing = [name for name in began if name not in now]
     if missing:
         objects = ", ".join(f"{name}={_names(began[name])}" for name in missing)
-        arguments = "".join(f", {name}=..." for name in began)
         raise UsageError(
-            f"{run.path} began with {objects}, which its folder cannot hold; continue it in Python: "
-            f"train(resume={str(run.path)!r}{arguments})"
+            f"{run.path} began with {objects}, which its folder cannot hold; continue it in Python: {how_to_resume(run)}"
         )
     for name in now:
         if name not in began:

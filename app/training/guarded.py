@@ -9,6 +9,7 @@ import keras
 
 from app.interface.errors import BAD_INPUT, UsageError
 from app.runs.folder import RunFolder
+from app.runs.keras_record import how_to_resume
 
 _HOOKS = [name for name in dir(keras.callbacks.Callback) if name.startswith("on_")]
 
@@ -67,5 +68,5 @@ for _hook in _HOOKS:
 
 def _way_on(run: RunFolder) -> str:
     if run.history:
-        return f"Mend it, and continue after the last epoch with train(resume={str(run.path)!r}, callbacks=[...])"
-    return "No epoch was finished: mend it, and train again"
+        return f"Correct it, and continue after the last epoch with: {how_to_resume(run)}"
+    return "No epoch was finished: correct it, and train again"

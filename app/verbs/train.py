@@ -23,7 +23,6 @@ from app.exporting.metadata import absolute_locales, read_locales
 from app.interface.console import redirect_output
 from app.interface.errors import BAD_INPUT, Interrupted, UsageError, is_disk_full
 from app.interface.events import print_path
-from app.interface.program import command
 from app.interface.sources import open_readable, refuse_leakage
 from app.interface.stages import progress
 from app.interface.tensorflow_loading import load_tensorflow
@@ -33,6 +32,7 @@ from app.job.splits import choose_splits, splits_of, write_examples
 from app.job.summary import print_results
 from app.run import Run
 from app.runs.folder import RunFolder, check_free, free_path
+from app.runs.keras_record import how_to_resume
 from data import tensors
 from data.examples import Examples
 from data.sources import absolute_source
@@ -291,11 +291,11 @@ def _resumable(run: RunFolder) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as error:
-        raise Interrupted(f"Interrupted. Continue with: {command('train', '--resume', run.path)}") from error
+        raise Interrupted(f"Interrupted. Continue with: {how_to_resume(run)}") from error
     except Exception as error:
         if not (run.history and is_disk_full(error)):
             raise
-        resume = command("train", "--resume", run.path)
+        resume = how_to_resume(run)
         raise UsageError(f"the disk is full; make room, and continue after the last epoch with: {resume}") from error
     finally:
         if in_main_thread:
