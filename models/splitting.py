@@ -38,6 +38,7 @@ def split(model: keras.Model) -> tuple[keras.Model, keras.Model]:
         >>> split(model)[0].name
         'pooling'
     """
+    model = _functional(model)
     cut = _highest_cut(model)
     inner = _inner_model(model)
     if inner is None:
@@ -77,12 +78,19 @@ def _inner_model(model: keras.Model) -> tuple[keras.Model, Any, Any] | None:
     """Return the model inside a model in which the freeze boundary lies, its input and its output; None if none does."""
     nodes = _nodes(model)
     node = next((node for node in nodes if _changes(node.operation)), None)
-    graph = getattr(node and node.operation, "_functional", None) or (node and node.operation)  # of a Sequential
-    if node is None or not isinstance(graph, keras.Function) or _highest_cut(graph) is graph.input:
+    if node is None:
+        return None
+    graph = _functional(node.operation)
+    if not isinstance(graph, keras.Function) or _highest_cut(graph) is graph.input:
         return None
     paths = {id(model.input), *(id(tensor) for _, tensor in _only_paths(nodes, model))}
     (given, *_), (features, *_) = node.input_tensors, node.output_tensors
     return (graph, given, features) if {id(given), id(features)} <= paths else None
+
+
+def _functional(model: keras.Model) -> keras.Model:
+    """Return the functional model that a Sequential is inside."""
+    return getattr(model, "_functional", None) or model
 
 
 def _highest_cut(model: keras.Model) -> Any:
@@ -117,6 +125,6 @@ def _changes(operation: Any) -> bool:
     """Whether an operation's output may change after a training step, or at the next call."""
     if getattr(operation, "trainable_weights", None):
         return True
+    layers = operation._flatten_layers() if isinstance(operation, keras.Layer) else ()
     # Dropout of rate 0 has no generator. It is above the cut all the same, so that the cut does not depend on the rate.
-    is_random = hasattr(operation, "seed_generator") or isinstance(operation, keras.layers.Dropout)
-    return is_random and operation.trainable
+    return any(one.trainable and (one._seed_generators or isinstance(one, keras.layers.Dropout)) for one in layers)

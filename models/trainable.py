@@ -82,7 +82,8 @@ def trainable_model(
     ):  # a model at the end: its layers become those of the new one
         values = last.call(_node(values).input_tensors[0])
     end, values = _without_activation(values, name)
-    _check_end(end, task, name)
+    is_one_of_two = (values.shape[-1], num_classes) == (1, 2)
+    _check_end(end, "sigmoid" if is_one_of_two else OUTPUTS[task].activation, name)
     last = _node(values).operation
     logits = _logits(values, OUTPUTS[task].layer, num_classes, name)
     whole = keras.Model(pixels, logits, name=name)
@@ -148,12 +149,11 @@ def _activation(operation: Any) -> str | None:
     return {"Softmax": "softmax", "Sigmoid": "sigmoid", "Identity": _LINEAR}.get(type(operation).__name__)
 
 
-def _check_end(end: str, task: str, name: str) -> None:
-    meant = OUTPUTS[task].activation
+def _check_end(end: str, meant: str, name: str) -> None:
     if end not in (meant, _LINEAR):
         raise ModelError(
-            f"{name} ends with {end}, and {task} data needs {meant}; end it with keras.layers.Activation({meant!r}), "
-            "or without an activation"
+            f"{name} ends with {end}, and the labels of this data need {meant}; end it with "
+            f"keras.layers.Activation({meant!r}), or without an activation"
         )
 
 

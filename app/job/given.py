@@ -36,6 +36,7 @@ else:
     keras_objects = LazyModule("app.training.keras_objects")
 
 _OF_BACKBONES = ("backbone", "weights", "head", "dropout")
+_OF_PHASES = ("strategy", "head_epochs", "unfreeze_blocks", "unfreeze_from", "deeper_blocks", "train_batch_norm")
 _OF_OBJECTS = {
     "loss": ("label_smoothing",),
     "optimizer": ("head_learning_rate", "fine_tune_learning_rate", "weight_decay"),
@@ -207,11 +208,9 @@ def _check_model(model: Any, options: Mapping[str, Any], backbone_layer: str | N
             raise UsageError(
                 f"{name}= is about a network that Graft builds, and model= brings its own; give one of them"
             )
-    strategy = options.get("strategy")
-    if strategy not in (None, _ONE_PHASE) and backbone_layer is None:
-        raise UsageError(
-            f"strategy={strategy!r} freezes the backbone; say with backbone_layer= which layer of model= that is"
-        )
+    for name in () if backbone_layer else _OF_PHASES:
+        if options.get(name) not in (None, _ONE_PHASE):
+            raise UsageError(f"{name}= is about a backbone; say with backbone_layer= which layer of model= that is")
 
 
 def _check_options(options: Mapping[str, Any], objects: Mapping[str, Any]) -> None:

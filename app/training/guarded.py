@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -55,9 +56,10 @@ def _calling(hook: str) -> Callable[..., None]:
             raise
         except Exception as error:
             name = type(self.callback).__name__
-            raise UsageError(
-                f"the callback {name} failed in {hook}: {type(error).__name__}: {error}. {_way_on(self.run)}"
-            ) from error
+            text = f"the callback {name} failed in {hook}: {type(error).__name__}: {error}. {_way_on(self.run)}"
+            refusal = UsageError(text)
+            refusal.add_note("".join(traceback.format_exception(error)))  # Keras cuts off the cause
+            raise refusal from error
 
     return call
 

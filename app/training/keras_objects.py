@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -50,7 +51,7 @@ class KerasObjects:
             name: _described(one) for name in ("loss", "optimizer") if (one := getattr(self, name)) is not None
         }
         if self.metrics:
-            found["metrics"] = [_described(one) for one in self.metrics]
+            found["metrics"] = [_described(one) | {"column": _column(one)} for one in self.metrics]
         if self.callbacks:
             found["callbacks"] = [{"name": _name(one)} for one in self.callbacks]
         return found
@@ -64,10 +65,10 @@ class KerasObjects:
         metrics = [_metric_of(one, task) for one in self.metrics]
         metrics = [one for one in metrics if one is not None]
         taken = [*_RECORD_FIELDS, task.metric]
-        for one in metrics:
-            if one.name in taken:
-                raise UsageError(f"two metrics have the name {one.name!r}; give yours another, with name=...")
-            taken.append(one.name)
+        for column in map(_column, metrics):
+            if column in taken:
+                raise UsageError(f"two metrics have the name {column!r}; give yours another, with name=...")
+            taken.append(column)
         found = replace(self, metrics=tuple(metrics))
         _try_out(found, outputs)
         return found
@@ -142,7 +143,7 @@ class _OfPredictions(keras.metrics.Metric):  # type: ignore[misc]  # Keras has n
     def __init__(
         self, metric: Any, activate: Callable[[Any], Any], scaling: tuple[np.ndarray, np.ndarray] | None
     ) -> None:
-        super().__init__(name=metric.name)
+        super().__init__(name=_column(metric))
         self.inner = _new(metric)
         self.inner.reset_state()
         self.takes_logits = bool(_config(metric).get(_LOGITS))
@@ -225,9 +226,7 @@ def _metric(given: Any) -> Any:
     meant = "a list of keras.metrics.Metric, names of them, or functions of targets and predictions"
     found = _keras_class(_found("metrics", meant, given, keras.metrics.get), keras.metrics)
     _refuse_sparse("metrics", found)
-    if isinstance(found, keras.metrics.Metric):
-        return found
-    return keras.metrics.MeanMetricWrapper(found, name=_name(found))
+    return found
 
 
 def _metric_of(metric: Any, task: Task) -> Any:
@@ -310,7 +309,19 @@ def _copied(optimizer: Any) -> Any:
 
 def _new(metric: Any) -> Any:
     """Return a new metric of the same settings; one of the user's own, which may not tell its settings, itself."""
-    return type(metric).from_config(_config(metric)) if type(metric).__module__.startswith("keras.") else metric
+    if not isinstance(metric, keras.metrics.Metric):
+        return keras.metrics.MeanMetricWrapper(metric, name=_name(metric))
+    kind = type(metric)
+    is_own = not kind.__module__.startswith("keras.") or kind is keras.metrics.MeanMetricWrapper
+    return metric if is_own else type(metric).from_config(_config(metric))
+
+
+def _column(metric: Any) -> str:
+    """Return the name of a metric in the history, without the number that Keras adds to the second of a class."""
+    if not isinstance(metric, keras.metrics.Metric):
+        return metric if isinstance(metric, str) else _name(metric)
+    plain = re.sub(r"_\d+$", "", metric.name)
+    return plain if plain.replace("_", "") == _name(metric).lower() else str(metric.name)
 
 
 def _config(one: Any) -> dict[str, Any]:
@@ -325,4 +336,5 @@ def _name(one: Any) -> str:
 
 
 def _described(one: Any) -> dict[str, Any]:
-    return {"name": _name(one), "config": _config(one)} if not isinstance(one, str) else {"name": one, "config": {}}
+    config = {name: value for name, value in _config(one).items() if name != "name"}  # which Keras numbers
+    return {"name": one if isinstance(one, str) else _name(one), "config": config}
