@@ -502,17 +502,17 @@ def test_a_solved_head_has_the_figures_of_the_own_loss(fruit: Path, tiny_backbon
 
 
 def test_folds_begin_with_the_same_model(fruit: Path, tmp_path: Path) -> None:
+    """Stopped in its first fold, a run has the model for the second."""
     common = {"folds": 2, "shots": 3, "fine_tune_epochs": 1, "keep_checkpoints": True, **OPTIONS}
-    run = app.train(fruit, model=on_network(), output=tmp_path / "run", optimizer="adam", **common)
-    first, second = (app.Run(run.path / f"fold-{number}") for number in (1, 2))
-    kept = figures(second)
-    assert first.starting_model.read_bytes() == second.starting_model.read_bytes()
-    run.folds_file.unlink()
-    second.remove()
-    with pytest.raises(app.UsageError, match="began with optimizer=Adam"):
+    with pytest.raises(app.Interrupted, match=r"train\(resume='.*', callbacks=\.\.\.\)"):
+        app.train(fruit, model=on_network(), output=tmp_path / "run", callbacks=[Noting(stops_before=1)], **common)
+    run, callback = app.Run(tmp_path / "run"), Noting()
+    with pytest.raises(app.UsageError, match=r"began with callbacks=\[Noting\], which its folder cannot hold"):
         app.train(resume=run)
-    app.train(resume=run, optimizer="adam")
-    assert figures(second) == kept
+    app.train(resume=run, callbacks=[callback])
+    assert run.is_finished and callback.seen == 2
+    first, second = (app.Run(run.path / f"fold-{number}") for number in (1, 2))
+    assert first.starting_model.read_bytes() == second.starting_model.read_bytes() == run.starting_model.read_bytes()
 
 
 def test_what_no_file_brings_back_is_refused(fruit: Path, tmp_path: Path) -> None:
