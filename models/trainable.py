@@ -64,10 +64,10 @@ def trainable_model(
 
     Examples:
         >>> base = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3)], name="base")
-        >>> head = [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3, activation="softmax")]
+        >>> head = [keras.layers.GlobalAveragePooling2D(name="pooling"), keras.layers.Dense(3, activation="softmax")]
         >>> found = trainable_model(keras.Sequential([base, *head]), task="single_label", num_classes=3, backbone_layer="base")
         >>> [layer.name for layer in found.model.layers]
-        ['pixels', 'backbone', 'global_average_pooling2d', 'logits']
+        ['pixels', 'backbone', 'pooling', 'logits']
         >>> found.end, found.model.layers[-1].activation.__name__
         ('softmax', 'linear')
         >>> trainable_model(keras.Sequential([base, *head]), task="single_label", num_classes=5)

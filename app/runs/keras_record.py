@@ -22,7 +22,10 @@ def write_record(run: RunFolder, record: Mapping[str, Any]) -> None:
         record: by argument of `train`, the name and the settings of each object.
 
     Examples:
-        >>> run = RunFolder.open("runs/fruit")
+        >>> run = RunFolder.create({"source": "images"}, output="runs/one")
+        >>> write_record(run, {})
+        >>> (run.path / "keras_objects.json").exists()
+        False
         >>> write_record(run, {"optimizer": {"name": "SGD", "config": {"momentum": 0.9}}})
         >>> read_record(run)["optimizer"]["name"]
         'SGD'
@@ -35,10 +38,11 @@ def read_record(run: RunFolder) -> dict[str, Any]:
     """Return the record of a run; empty if it was trained with Graft's own objects.
 
     Examples:
-        >>> read_record(RunFolder.open("runs/fruit"))
+        >>> run = RunFolder.create({"source": "images"}, output="runs/two")
+        >>> read_record(run)
         {}
-        >>> write_record(RunFolder.open("runs/fruit"), {"callbacks": [{"name": "EarlyStopping"}]})
-        >>> read_record(RunFolder.open("runs/fruit"))
+        >>> write_record(run, {"callbacks": [{"name": "EarlyStopping"}]})
+        >>> read_record(run)
         {'callbacks': [{'name': 'EarlyStopping'}]}
     """
     path = run.path / _FILE
@@ -53,11 +57,12 @@ def how_to_resume(run: RunFolder) -> str:
     """Return the command that continues an interrupted run, or the call in Python if it needs objects.
 
     Examples:
-        >>> how_to_resume(RunFolder.open("runs/fruit"))
-        'python -m app train --resume runs/fruit'
-        >>> write_record(RunFolder.open("runs/fruit"), {"loss": {"name": "focal"}})
-        >>> how_to_resume(RunFolder.open("runs/fruit"))
-        "train(resume='runs/fruit', loss=...)"
+        >>> run = RunFolder.create({"source": "images"}, output="runs/three")
+        >>> how_to_resume(run)
+        'python -m app train --resume runs/three'
+        >>> write_record(run, {"loss": {"name": "focal"}})
+        >>> how_to_resume(run)
+        "train(resume='runs/three', loss=...)"
     """
     record = read_record(run)
     if not record:
@@ -76,13 +81,13 @@ def check_resumed(run: RunFolder, record: Mapping[str, Any]) -> None:
         UsageError: objects are missing, are new, or have other settings.
 
     Examples:
-        >>> run = RunFolder.open("runs/fruit")
+        >>> run = RunFolder.create({"source": "images"}, output="runs/four")
         >>> check_resumed(run, {}) is None
         True
         >>> write_record(run, {"optimizer": {"name": "SGD", "config": {}}})
         >>> check_resumed(run, {})
         Traceback (most recent call last):
-        app.interface.errors.UsageError: runs/fruit began with optimizer=SGD, which its folder cannot hold; ...
+        app.interface.errors.UsageError: runs/four began with optimizer=SGD, which its folder cannot hold; ...
     """
     began, now = read_record(run), _plain(record)
     missing = [name for name in began if name not in now]

@@ -28,9 +28,12 @@ def guarded(callback: keras.callbacks.Callback, run: RunFolder) -> keras.callbac
         >>> guarded(keras.callbacks.LambdaCallback(on_train_begin=calls.append), run).on_train_begin({"loss": 1.0})
         >>> calls
         [{'loss': 1.0}]
-        >>> guarded(keras.callbacks.LambdaCallback(on_train_begin=lambda logs: 1 / 0), run).on_train_begin()
-        Traceback (most recent call last):
-        app.interface.errors.UsageError: the callback LambdaCallback failed in on_train_begin: ZeroDivisionError: ...
+        >>> failing = guarded(keras.callbacks.LambdaCallback(on_train_begin=lambda logs: 1 / 0), run)
+        >>> try:
+        ...     failing.on_train_begin({})
+        ... except UsageError as error:
+        ...     print(error)
+        the callback LambdaCallback failed in on_train_begin: ZeroDivisionError: division by zero. Correct it, and ...
     """
     return _Guarded(callback, run)
 
