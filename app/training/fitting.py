@@ -237,8 +237,7 @@ def _compile(inputs: CachedInputs | LiveInputs, model: keras.Model, phase: Phase
     # with several devices.
     is_head = isinstance(inputs, CachedInputs) and inputs.are_features
     at_once = steps if is_head and device_count() == 1 else 1
-    optimizer = phase.optimizer(model, steps)
-    inputs.model.compile(optimizer, objective.loss(), metrics=metrics, steps_per_execution=at_once)
+    inputs.model.compile(phase.optimizer(model, steps), objective.loss(), metrics=metrics, steps_per_execution=at_once)
     optimizer = inputs.model.optimizer  # wrapped by Keras in float16
     optimizer.build(model.trainable_variables)
     return optimizer
