@@ -1,6 +1,6 @@
 """What `app` offers, with the type and default of every option. Written by `make reference`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,14 @@ def train(
     *,
     resume: str | PathLike[str] | None = None,
     class_names: Sequence[str] | None = None,
+    model: keras.Model | None = None,
+    backbone_layer: str | None = None,
+    mean: float | Sequence[float] = (),
+    std: float | Sequence[float] = (),
+    loss: keras.losses.Loss | Callable[[Any, Any], Any] | str | None = None,
+    optimizer: keras.optimizers.Optimizer | str | None = None,
+    metrics: Sequence[keras.metrics.Metric | Callable[[Any, Any], Any] | str] | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] | None = None,
     output: str | PathLike[str] | None = None,
     task: str | None = None,
     columns: Sequence[str] = (),

@@ -26,7 +26,7 @@ STUB, PAGE = ROOT / "app" / "__init__.pyi", ROOT / "docs" / "api.md"
 
 _STUB_HEAD = '''"""What `app` offers, with the type and default of every option. Written by `make reference`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any

@@ -52,12 +52,8 @@ def adopt(
         Traceback (most recent call last):
         models.errors.ModelError: model gives 3 values, and the data has 5 classes; ...
     """
-    size = _input_size(model, name, image_size)
     end = _end(model, name)
-    pixels = scaled = keras.Input((size, size, 3), name="pixels")
-    if mean or std:
-        means, factors = np.array(mean or [0.0]), 1 / np.array(std or [1.0])
-        scaled = keras.layers.Rescaling(list(factors), list(-means * factors), name="scaling")(pixels)
+    pixels, scaled = pixels_for(model, name, image_size, mean, std)
     values = model(scaled)
     if values.shape[-1] == 1 and num_classes == 2 and OUTPUTS[task].activation == "softmax":
         return keras.Model(pixels, _of_one_value(values, end), name=name)
@@ -72,6 +68,38 @@ def adopt(
     return keras.Model(pixels, outputs, name=name)
 
 
+def pixels_for(
+    model: keras.Model, name: str, image_size: int | None, mean: Sequence[float], std: Sequence[float]
+) -> tuple[Any, Any]:
+    """Return an input for pixels, float32 (batch, size, size, 3) in [0, 255], and the same as the model expects them.
+
+    Args:
+        model: as for `adopt`.
+        name: as for `adopt`.
+        image_size: as for `adopt`.
+        mean: as for `adopt`.
+        std: as for `adopt`.
+
+    Raises:
+        ModelError: the model takes something else than one square RGB image.
+
+    Examples:
+        >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()])
+        >>> pixels, scaled = pixels_for(model, "mine", None, mean=[127.5], std=[127.5])
+        >>> pixels.shape, pixels is scaled
+        ((None, 8, 8, 3), False)
+        >>> pixels_for(model, "mine", 32, (), ())
+        Traceback (most recent call last):
+        models.errors.ModelError: mine takes images of 8 pixels, not 32; leave out --image-size
+    """
+    size = _input_size(model, name, image_size)
+    pixels = scaled = keras.Input((size, size, 3), name="pixels")
+    if mean or std:
+        means, factors = np.array(mean or [0.0]), 1 / np.array(std or [1.0])
+        scaled = keras.layers.Rescaling(list(factors), list(-means * factors), name="scaling")(pixels)
+    return pixels, scaled
+
+
 def _input_size(model: keras.Model, name: str, image_size: int | None) -> int:
     """Return the side of the model's images."""
     shape: Any = getattr(model, "input_shape", None)
@@ -80,7 +108,7 @@ def _input_size(model: keras.Model, name: str, image_size: int | None) -> int:
             f"{name} must have one input of RGB images, (batch, size, size, 3), and one output, not {shape}"
         )
     if shape[1] != shape[2]:
-        raise ModelError(f"{name} takes images of {shape[2]} x {shape[1]} pixels; only square ones can be exported")
+        raise ModelError(f"{name} takes images of {shape[2]} x {shape[1]} pixels; only square ones are possible")
     if shape[1] is None:
         if image_size is None:
             raise ModelError(f"{name} takes images of any size; give one with --image-size")
@@ -94,11 +122,24 @@ def _end(model: keras.Model, name: str) -> str:
     """Return the activation at the end of the model."""
     end = end_activation(model)
     if end is None:
-        raise ModelError(
-            f"{name} ends with {model.layers[-1].name!r}, which does not tell logits from probabilities; end it with "
-            "keras.layers.Activation('softmax'), 'sigmoid', or 'linear' for logits"
-        )
+        raise unclear_end(name, model.layers[-1].name)
     return end
+
+
+def unclear_end(name: str, layer: str) -> ModelError:
+    """Return the error for a model whose last layer may give logits or probabilities.
+
+    Examples:
+        >>> str(unclear_end("mine", "relu")).partition(";")[0]
+        "mine ends with 'relu', which does not tell logits from probabilities"
+        >>> raise unclear_end("mine", "relu")
+        Traceback (most recent call last):
+        models.errors.ModelError: mine ends with 'relu', ...
+    """
+    return ModelError(
+        f"{name} ends with {layer!r}, which does not tell logits from probabilities; end it with "
+        "keras.layers.Activation('softmax'), 'sigmoid', or 'linear' for logits"
+    )
 
 
 def _of_one_value(values: Any, end: str) -> Any:

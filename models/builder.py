@@ -162,6 +162,5 @@ def reseed(model: keras.Model, seed: int) -> None:
         True
     """
     for position, layer in enumerate(model._flatten_layers()):
-        generator = getattr(layer, "seed_generator", None)
-        if generator is not None:
-            generator.state.assign([seed, position])
+        for number, generator in enumerate(layer._seed_generators):
+            generator.state.assign([seed, position + 10_000 * number])

@@ -8,8 +8,10 @@ issue 20285), and the moving statistics change.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from models.backbones import BACKBONES
 from models.backbones.spec import BackboneSpec
 from models.errors import ModelError
 from models.identity import backbone_layer, spec_of
@@ -65,7 +67,7 @@ def blocks_of(model: keras.Model, backbone: BackboneSpec | None = None) -> list[
     layers = backbone_layer(model).layers
     if any(map(_is_saved_model, layers)):
         return [layers]
-    pattern = (backbone or spec_of(model)).blocks
+    pattern = (backbone or spec_of(model)).blocks or _naming_scheme(layers)
     blocks: list[list[keras.layers.Layer]] = [[]]
     current = None
     for layer in layers:
@@ -75,6 +77,17 @@ def blocks_of(model: keras.Model, backbone: BackboneSpec | None = None) -> list[
             blocks.append([])
         blocks[-1].append(layer)
     return [block for block in blocks if any(layer.weights for layer in block)]
+
+
+def _naming_scheme(layers: Sequence[keras.layers.Layer]) -> str:
+    """Return the pattern of the backbones in the table that tells most blocks of these layers apart; else each is a block."""
+    names = [layer.name for layer in layers if layer.weights]
+
+    def count(pattern: str) -> int:
+        return len({match.group() for name in names if (match := re.search(pattern, name))})
+
+    best = max(sorted({spec.blocks for spec in BACKBONES.values()} - {""}), key=count)
+    return best if count(best) > 1 else ".+"
 
 
 def unfreeze_blocks(

@@ -9,14 +9,13 @@ from typing import Any
 
 import keras
 
-from models.identity import backbone_layer
-
 
 def split(model: keras.Model) -> tuple[keras.Model, keras.Model]:
     """Cut a classifier in two, as high as possible below everything that trains.
 
     Args:
-        model: from `models.builder.build_model`, with its layers frozen and unfrozen for training.
+        model: a functional model, such as from `models.builder.build_model`, with its layers frozen and unfrozen for training.
+            Where a model inside it is the only path from the input to the output, the cut may lie in that one.
 
     Returns:
         The bottom, from pixels, float32 (batch, size, size, 3) in [0, 255], to activations, float32, in which nothing
@@ -39,13 +38,15 @@ def split(model: keras.Model) -> tuple[keras.Model, keras.Model]:
         >>> split(model)[0].name
         'pooling'
     """
-    backbone = backbone_layer(model)
-    if not (isinstance(backbone, keras.Model) and backbone.trainable_weights):
-        cut = _highest_cut(model)
+    model = _functional(model)
+    cut = _highest_cut(model)
+    inner = _inner_model(model)
+    if inner is None:
         return keras.Model(model.input, cut, name=_name_of(cut)), keras.Model(cut, model.output)
-    scaled, features = backbone._inbound_nodes[-1].input_tensors[0], backbone._inbound_nodes[-1].output_tensors[0]
-    cut = _highest_cut(backbone)
-    lower, upper = keras.Model(backbone.input, cut), keras.Model(cut, backbone.output)
+    graph, scaled, features = inner
+    cut = _highest_cut(graph)
+    lower = keras.Model(graph.input, cut, name=f"{graph.name}_to_{_name_of(cut)}")
+    upper = keras.Model(cut, graph.output)
     head = keras.Model(features, model.output)
     bottom = keras.Model(model.input, lower(scaled), name=_name_of(cut))
     return bottom, keras.Model(upper.input, head(upper.output))
@@ -73,28 +74,57 @@ def _name_of(tensor: Any) -> str:
     return str(tensor._keras_history.operation.name)
 
 
+def _inner_model(model: keras.Model) -> tuple[keras.Model, Any, Any] | None:
+    """Return the model inside a model in which the freeze boundary lies, its input and its output; None if none does."""
+    nodes = _nodes(model)
+    node = next((node for node in nodes if _changes(node.operation)), None)
+    if node is None:
+        return None
+    graph = _functional(node.operation)
+    if not isinstance(graph, keras.Function) or _highest_cut(graph) is graph.input:
+        return None
+    paths = {id(model.input), *(id(tensor) for _, tensor in _only_paths(nodes, model))}
+    (given, *_), (features, *_) = node.input_tensors, node.output_tensors
+    return (graph, given, features) if {id(given), id(features)} <= paths else None
+
+
+def _functional(model: keras.Model) -> keras.Model:
+    """Return the functional model that a Sequential is inside."""
+    return getattr(model, "_functional", None) or model
+
+
 def _highest_cut(model: keras.Model) -> Any:
     """Return the last tensor that is the only path from the input to the output, and below which nothing trains."""
-    nodes = [node for _, level in sorted(model._nodes_by_depth.items(), reverse=True) for node in level]
+    nodes = _nodes(model)
+    first = next((place for place, node in enumerate(nodes) if _changes(node.operation)), len(nodes))
+    cut = next((tensor for place, tensor in reversed(_only_paths(nodes, model)) if place < first), model.input)
+    kernels = [weight for weight in keras.Model(model.input, cut).weights if len(weight.shape) > 1]
+    return cut if kernels else model.input  # EfficientNets begin by scaling, which has weights and costs nothing
+
+
+def _nodes(model: keras.Model) -> list[Any]:
+    """Return the calls of a model's operations, from the input to the output."""
+    return [node for _, level in sorted(model._nodes_by_depth.items(), reverse=True) for node in level]
+
+
+def _only_paths(nodes: list[Any], model: keras.Model) -> list[tuple[int, Any]]:
+    """Return each tensor that is the only path from the input to the output, after the position of the call that ends at it."""
     last_use = {id(tensor): place for place, node in enumerate(nodes) for tensor in node.input_tensors}
     last_use |= {id(tensor): len(nodes) for tensor in model.outputs}
-    cut = model.input
     open_tensors: dict[int, Any] = {}
+    found = []
     for place, node in enumerate(nodes):
-        if _changes(node.operation):
-            break
         open_tensors |= {id(tensor): tensor for tensor in node.output_tensors}
         open_tensors = {key: tensor for key, tensor in open_tensors.items() if last_use[key] > place}
         if len(open_tensors) == 1:
-            (cut,) = open_tensors.values()
-    kernels = [weight for weight in keras.Model(model.input, cut).weights if len(weight.shape) > 1]
-    return cut if kernels else model.input  # EfficientNets begin by scaling, which has weights and costs nothing
+            found.append((place, *open_tensors.values()))
+    return found
 
 
 def _changes(operation: Any) -> bool:
     """Whether an operation's output may change after a training step, or at the next call."""
     if getattr(operation, "trainable_weights", None):
         return True
+    layers = operation._flatten_layers() if isinstance(operation, keras.Layer) else ()
     # Dropout of rate 0 has no generator. It is above the cut all the same, so that the cut does not depend on the rate.
-    is_random = hasattr(operation, "seed_generator") or isinstance(operation, keras.layers.Dropout)
-    return is_random and operation.trainable
+    return any(one.trainable and (one._seed_generators or isinstance(one, keras.layers.Dropout)) for one in layers)

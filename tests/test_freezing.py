@@ -177,7 +177,7 @@ def test_a_backbone_that_is_not_in_the_table_must_be_named() -> None:
     assert unfreeze_blocks(model, 1, backbone=unlisted) == "block2_conv"
 
 
-@pytest.mark.parametrize("function", [freeze, unfreeze_blocks, split])
+@pytest.mark.parametrize("function", [freeze, unfreeze_blocks])
 def test_a_model_without_a_backbone_is_refused(function: Callable[[keras.Model], object]) -> None:
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name="hidden")], name="mine")
     with pytest.raises(ModelError, match="the model 'mine' has no layer 'backbone'; build it with"):

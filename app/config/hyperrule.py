@@ -28,7 +28,7 @@ def resolve(config: RunConfig, *, train_size: int, blocks: int, image_size: int)
     Args:
         config: the user's options.
         train_size: number of training images.
-        blocks: number of blocks of the backbone.
+        blocks: number of blocks of the backbone; 0 for a model without one.
         image_size: the backbone's native size, in pixels.
 
     Examples:
@@ -40,7 +40,8 @@ def resolve(config: RunConfig, *, train_size: int, blocks: int, image_size: int)
         3
     """
     steps_per_epoch = math.ceil(train_size / config.batch_size)
-    unfrozen = None if config.unfreeze_from else config.unfreeze_blocks or max(1, blocks // _BLOCKS_PER_UNFROZEN)
+    counts = blocks and not config.unfreeze_from
+    unfrozen = config.unfreeze_blocks or max(1, blocks // _BLOCKS_PER_UNFROZEN) if counts else None
     few = unfrozen is not None and unfrozen * _BLOCKS_PER_UNFROZEN <= blocks
     steps, rate = (_STEPS_OF_FEW, _RATE_OF_FEW) if few else (_STEPS, RATE_OF_MANY)
     fine_tune_epochs = config.fine_tune_epochs or _between(4, round(steps / steps_per_epoch), 8)

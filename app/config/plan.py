@@ -38,7 +38,7 @@ class Plan(ExportPlan):
 
     Attributes:
         weights: None for the backbone's own pretrained weights.
-        unfreeze_blocks: None if `unfreeze_from` names a layer.
+        unfreeze_blocks: None if `unfreeze_from` names a layer, or there is no backbone.
         unfreeze_from: None if `unfreeze_blocks` counts blocks.
         cache_folder: None for the default folder.
         positive: None for the second of two classes.

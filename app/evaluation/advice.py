@@ -17,7 +17,7 @@ _SURE = 0.95  # probability of another class than the label, from which the labe
 _GAP = 0.1  # between training and validation, in parts of 1
 _LEAST_CONFUSED = 3  # images: fewer may be chance
 
-PHASES = {"head": "the head", "fine_tune": "fine-tuning", "deeper": "fine-tuning of more blocks"}
+PHASES = {"head": "the head", "fine_tune": "fine-tuning", "deeper": "fine-tuning of more blocks", "fit": "the fit"}
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from app.training.activations import Extractor
 from app.training.devices import find_devices, shared_by
 from app.training.fit_data import FitData
 from app.training.fitting import check_mixing, fit
+from app.training.keras_objects import KerasObjects
 from app.training.phases import Phase
 from app.training.strategies import STRATEGIES
 from data.cache.cache import Cache
@@ -53,7 +54,8 @@ class PreparedRun:
         model: the model before its first step.
         plan: the resolved options.
         point: goal of the thresholds.
-        phases: phases of the strategy.
+        phases: phases of the strategy, with the Keras objects of the caller.
+        objects: Keras objects of the caller; None for no objects.
         devices: names of the devices that share each step; empty for one device.
         blocks: number of blocks of the backbone.
         mirrored: from `app.evaluation.advice.find_mirrored`.
@@ -65,6 +67,7 @@ class PreparedRun:
     plan: Plan
     point: OperatingPoint
     phases: list[Phase]
+    objects: KerasObjects | None
     devices: tuple[str, ...]
     blocks: int
     mirrored: tuple[str, str] | None
@@ -96,7 +99,13 @@ class FittedRun:
 
 
 def prepare_run(
-    run: RunFolder, examples: Examples, train_size: int, sha256: str, *, resumed: bool = False
+    run: RunFolder,
+    examples: Examples,
+    train_size: int,
+    sha256: str,
+    *,
+    resumed: bool = False,
+    objects: KerasObjects | None = None,
 ) -> PreparedRun:
     """Resolve the options, build the model, and check that they are compatible, before anything is trained.
 
@@ -106,6 +115,7 @@ def prepare_run(
         train_size: number of training images.
         sha256: hash over all images.
         resumed: the run was interrupted before.
+        objects: Keras objects of the caller, in place of Graft's own or besides them.
 
     Examples:
         >>> from app.interface.events import listening
@@ -129,16 +139,20 @@ def prepare_run(
     if config.cutmix:
         TASKS[examples.task].check_cutmix()
     model = _starting_model(run, config, spec, examples)
-    blocks = len(blocks_of(model, spec))
+    backbone = next((layer for layer in model.layers if layer.name == BACKBONE_LAYER), None)
+    blocks = 0 if backbone is None else len(blocks_of(model, spec))
     plan = resolve(config, train_size=train_size, blocks=blocks, image_size=spec.image_size)
     run.write_options(recorded(resolved(config, plan)))
     if resumed and (run.path / "environment.json").exists():
         sha256 = run.environment["data_sha256"]  # images that were added later are not trained on
-    run.write_environment(data_sha256=sha256, backbone_weights=model.get_layer(BACKBONE_LAYER).get_weights())
+    run.write_environment(data_sha256=sha256, backbone_weights=(backbone or model).get_weights())
     phases = STRATEGIES[plan.strategy].phases(plan, spec)
+    if objects is not None:
+        objects = objects.fitted_to(TASKS[examples.task], len(examples.class_names))
+        phases = objects.applied(phases, run)
     for phase in phases:  # raises now if a phase does not fit the backbone
         phase.trainable(model)
-    return PreparedRun(model, plan, point, phases, devices, blocks, find_mirrored(examples), resumed, started)
+    return PreparedRun(model, plan, point, phases, objects, devices, blocks, find_mirrored(examples), resumed, started)
 
 
 @status("building the model")
@@ -194,6 +208,8 @@ def fit_run(run: RunFolder, prepared: PreparedRun, examples: Examples, splits: S
     data = _fit_data(plan, loader, splits)
     extractor = _extractor(plan, data)
     check_mixing(prepared.model, phases, mixup=plan.mixup, cutmix=plan.cutmix, cached=extractor is not None)
+    if prepared.objects is not None:
+        prepared.objects.check_phases(phases, cached=extractor is not None)
     best, temperatures = _fit(run, prepared, data, extractor)
     if prepared.devices:  # exports take variables of one device
         prepared = replace(prepared, model=load_model(run.model))

@@ -12,10 +12,19 @@ from app.runs.folder import RunFolder
 from app.tracking.tracked import tracked
 from app.training.checkpoints import FitState
 from app.training.devices import has_gpu
+from app.training.keras_objects import KerasObjects
 from data.examples import Examples
 
 
-def carry_out(run: RunFolder, examples: Examples, splits: Splits, sha256: str, *, resumed: bool = False) -> None:
+def carry_out(
+    run: RunFolder,
+    examples: Examples,
+    splits: Splits,
+    sha256: str,
+    *,
+    resumed: bool = False,
+    objects: KerasObjects | None = None,
+) -> None:
     """Carry out a run from splits to the end.
 
     Args:
@@ -24,6 +33,7 @@ def carry_out(run: RunFolder, examples: Examples, splits: Splits, sha256: str, *
         splits: positions of the images in "train", "validation" and "test", each int (n,).
         sha256: hash over all images.
         resumed: the run was interrupted before; finished epochs are not trained again.
+        objects: Keras objects of the caller, from `app.training.keras_objects.keras_objects`.
 
     Raises:
         UsageError, DataError, ModelError: the options do not fit the images or the backbone; nothing was trained.
@@ -42,7 +52,7 @@ def carry_out(run: RunFolder, examples: Examples, splits: Splits, sha256: str, *
         Traceback (most recent call last):
         app.interface.errors.UsageError: --target-recall takes two classes, or several labels an image; images has ...
     """
-    prepared = prepare_run(run, examples, len(splits["train"]), sha256, resumed=resumed)
+    prepared = prepare_run(run, examples, len(splits["train"]), sha256, resumed=resumed, objects=objects)
     _print_plan(run, splits, prepared)
     with tracked(run):
         fitted = fit_run(run, prepared, examples, {name: splits[name] for name in ("train", "validation")})

@@ -26,6 +26,7 @@ from data.cache.partition import Partition
 from data.cache.shards import Rows
 from data.loading import Loader, batches_of, load_views
 from data.timing import StageClock
+from models.backbones import OWN_PREFIX
 from models.splitting import side_by_side
 
 _FORMAT = 1  # version of the pixels that a file and a view's number give; raised when they change
@@ -81,6 +82,7 @@ class Extractor:
             "boundary": bottom.name,
             "operations": len(bottom.operations),
             "weights": weights_sha256(bottom.get_weights()),
+            **({"network": _digest(bottom.to_json())} if self.backbone.startswith(OWN_PREFIX) else {}),
             **transform.key,
             "dtype": "float16",
             "format": _FORMAT,

@@ -14,6 +14,7 @@ from itertools import product
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 
 from app.interface.errors import UsageError
 from app.interface.events import EpochEnded, emitter, print_text
@@ -231,12 +232,12 @@ def _solve(solver: Callable[[CachedInputs], LinearHead], inputs: CachedInputs, p
 def _compile(inputs: CachedInputs | LiveInputs, model: keras.Model, phase: Phase) -> keras.Optimizer:
     """Compile the trained part, and return its optimizer, whose variables are those of the whole model, wherever it is cut."""
     steps, objective = inputs.data.steps_per_epoch, inputs.objective
-    loss, metric = objective.loss(), objective.metric()
+    metrics = [objective.metric(), *objective.more_metrics()]
     # A step of a head alone is shorter than Keras' own overhead, so an epoch is a single call there; Keras 3.15 fails at that
     # with several devices.
     is_head = isinstance(inputs, CachedInputs) and inputs.are_features
     at_once = steps if is_head and device_count() == 1 else 1
-    inputs.model.compile(phase.optimizer(model, steps), loss, metrics=[metric], steps_per_execution=at_once)
+    inputs.model.compile(phase.optimizer(model, steps), objective.loss(), metrics=metrics, steps_per_execution=at_once)
     optimizer = inputs.model.optimizer  # wrapped by Keras in float16
     optimizer.build(model.trainable_variables)
     return optimizer
@@ -283,13 +284,16 @@ class _EpochEnd:
         """Start the clock of an epoch."""
         self.started = time.perf_counter()
 
-    def finish(self, epoch: int, logs: dict[str, float], optimizer: keras.Optimizer | None = None) -> None:
+    def finish(
+        self, epoch: int, logs: dict[str, Any], optimizer: keras.Optimizer | None = None, *, stopped: bool = False
+    ) -> None:
         """Record that `epoch` epochs of the phase are finished.
 
         Args:
             epoch: number of finished epochs.
-            logs: the loss and the task's metric, and the same with the prefix `val_`.
+            logs: the loss, the task's metric and more, and the same with the prefix `val_`.
             optimizer: optimizer with which the phase continues; None if there is nothing to continue.
+            stopped: a callback ends the phase.
         """
         state = self.state
         if not math.isfinite(logs["loss"] + logs["val_loss"]):
@@ -309,7 +313,7 @@ class _EpochEnd:
         self.run.write_history(
             [*self.run.history, _record(self.phase.name, state.epoch, seconds, logs, self.task.metric)]
         )
-        state.phase_done = optimizer is None or state.waited >= self.phase.patience
+        state.phase_done = optimizer is None or stopped or state.waited >= self.phase.patience
         if state.epoch % self.phase.epochs == 0 and not state.phase_done:
             cycle = state.epoch // self.phase.epochs
             state.phase_done = cycle == self.phase.cycles or not improves(self.run.history)
@@ -339,7 +343,7 @@ class _Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has 
         self.end.begin()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        self.end.finish(epoch + 1, logs or {}, self.model.optimizer)
+        self.end.finish(epoch + 1, logs or {}, self.model.optimizer, stopped=self.model.stop_training)
         self.model.stop_training = self.end.state.phase_done
 
 
@@ -348,8 +352,9 @@ def _file_of(phase: str, epoch: int) -> str:
     return f"{phase}-{epoch:03d}.npz"
 
 
-def _record(phase: str, epoch: int, seconds: float, logs: dict[str, float], metric: str) -> dict[str, Any]:
-    numbers = {name: round(float(logs[name]), 6) for name in ("loss", metric, "val_loss", f"val_{metric}")}
+def _record(phase: str, epoch: int, seconds: float, logs: dict[str, Any], metric: str) -> dict[str, Any]:
+    names = dict.fromkeys(["loss", metric, "val_loss", f"val_{metric}", *logs])
+    numbers = {name: np.round(np.asarray(logs[name], np.float64), 6).tolist() for name in names}
     return {"phase": phase, "epoch": epoch, "seconds": round(seconds, 3), "finished": round(time.time(), 3), **numbers}
 
 

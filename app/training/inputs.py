@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import Protocol
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -182,34 +182,37 @@ class CachedInputs:
         all_at_once = [(features.astype(np.float32), targets, weights) for features, targets, weights in blocks()]
         return lambda: all_at_once
 
-    def figures(self, logits_of: Callable[[np.ndarray], np.ndarray]) -> dict[str, float]:
-        """Return what Keras' loop reports for a head on the features: loss and metric, on training and validation.
+    def figures(self, logits_of: Callable[[np.ndarray], np.ndarray]) -> dict[str, Any]:
+        """Return what Keras' loop reports for a head on the features: loss and metrics, on training and validation.
 
         The training loss leaves out weights, which Keras includes.
         """
-        loss, metric = self._figures(self.train_rows, self._targets, logits_of)
-        return {"loss": loss, self.data.task.metric: metric} | self.validation_figures(logits_of)
+        return self._figures(self.train_rows, self._targets, logits_of) | self.validation_figures(logits_of)
 
-    def validation_figures(self, logits_of: Callable[[np.ndarray], np.ndarray]) -> dict[str, float]:
+    def validation_figures(self, logits_of: Callable[[np.ndarray], np.ndarray]) -> dict[str, Any]:
         """Return the part of `figures` about validation."""
-        loss, metric = self._figures(self.validation_rows, self._validation_targets, logits_of)
-        return {"val_loss": loss, f"val_{self.data.task.metric}": metric}
+        figures = self._figures(self.validation_rows, self._validation_targets, logits_of)
+        return {f"val_{name}": figure for name, figure in figures.items()}
 
     def _figures(
         self,
         rows: Rows,
         targets_of: Callable[[np.ndarray], np.ndarray],
         logits_of: Callable[[np.ndarray], np.ndarray],
-    ) -> tuple[float, float]:
+    ) -> dict[str, Any]:
         objective, summed = self.objective, 0.0
-        metric = objective.metric()
+        metrics = [objective.metric(), *objective.more_metrics()]
         for some in _in_blocks(len(rows)):
             logits, targets = logits_of(rows.take(some)), targets_of(some)
-            losses, _ = objective.linear_loss(logits, objective.smoothed(targets))
-            summed += float(losses.sum(dtype=np.float64))
-            metric.update_state(targets, logits)
-        outputs = self.data.num_outputs if self.data.task.averages_outputs else 1
-        return summed / len(rows) / outputs, float(metric.result())
+            summed += objective.summed_loss(logits, targets)
+            for metric in metrics:
+                metric.update_state(targets, logits)
+        figures: dict[str, Any] = {"loss": summed / len(rows)}
+        for metric in metrics:
+            result = metric.result()
+            named = result if isinstance(result, dict) else {metric.name: result}
+            figures |= {name: np.asarray(one).tolist() for name, one in named.items()}
+        return figures
 
     def _targets(self, rows: np.ndarray) -> np.ndarray:
         """Return the targets for rows of the training images."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -40,6 +41,14 @@ class Objective(Protocol):
         """Return the metric that chooses the best weights on validation, a `keras.metrics.Metric` of targets and logits."""
         ...
 
+    def more_metrics(self) -> Sequence[Any]:
+        """Return metrics that are recorded besides it, each a new `keras.metrics.Metric` of targets and logits."""
+        ...
+
+    def summed_loss(self, logits: np.ndarray, targets: np.ndarray) -> float:
+        """Return the loss of `loss`, on targets before smoothing, float32 (n, outputs), times n."""
+        ...
+
     def linear_loss(self, logits: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the losses on smoothed targets, (n,), and their gradients, (n, outputs), for a solver of linear heads."""
         ...
@@ -72,6 +81,16 @@ class LabelObjective:
     def metric(self) -> Any:
         """Return the task's metric."""
         return self.data.task.new_metric(self.data.num_outputs)
+
+    def more_metrics(self) -> Sequence[Any]:
+        """Return no metrics."""
+        return ()
+
+    def summed_loss(self, logits: np.ndarray, targets: np.ndarray) -> float:
+        """Return the sum of the task's loss; see `Objective.summed_loss`."""
+        losses, _ = self.linear_loss(logits, self.smoothed(targets))
+        outputs = self.data.num_outputs if self.data.task.averages_outputs else 1
+        return float(losses.sum(dtype=np.float64)) / outputs
 
     def linear_loss(self, logits: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the task's loss and its gradient; see `Objective.linear_loss`."""

@@ -47,10 +47,12 @@ def find_backbone(name: str) -> BackboneSpec:
 
 
 def _own_spec(name: str) -> BackboneSpec:
-    """Return a row for a model of the user, which can be exported and run, but is not a backbone to train."""
+    """Return a row for a model of the user, which can be trained, exported and run, but not be built from its name."""
 
     def refuse(image_size: int, weights: str | None) -> Any:
-        raise ModelError(f"{name} was trained elsewhere, so Graft cannot build it; train with one of 'list backbones'")
+        raise ModelError(
+            f"{name} was trained elsewhere, so Graft cannot build it; give it to train(model=...) in Python"
+        )
 
     return BackboneSpec(
         name=name,
@@ -61,5 +63,6 @@ def _own_spec(name: str) -> BackboneSpec:
         scaling="none",
         min_image_size=1,
         weights=("its own",),
-        weights_source="trained elsewhere",
+        weights_source="those of the given model",
+        blocks="",
     )

@@ -55,7 +55,8 @@ class BackboneSpec:
         licence: licence of these weights.
         paper: address of the paper that describes the network.
         blocks: a regular expression that finds a block's number in the names of its layers. A layer whose name does not
-            match belongs to the block before it, so the stem is block 0 and the tail belongs to the last block.
+            match belongs to the block before it, so the stem is block 0 and the tail belongs to the last block. Empty to
+            try the patterns of all backbones in the table.
         fixed_pretrained_size: True if the pretrained weights work at `image_size` only.
         classifier: returns the kernel, float32 (feature_width, classes), and bias, float32 (classes,), of the classifier that
             was trained on the pooled features of the pretrained weights; None if it is not at hand.

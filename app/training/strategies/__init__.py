@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.training.phases import Phase
-from app.training.strategies import feature_extraction, two_phase
+from app.training.strategies import feature_extraction, one_phase, two_phase
 from models.backbones.spec import BackboneSpec
 
 if TYPE_CHECKING:  # `app.config`, which holds the plan, imports this table
@@ -30,4 +30,5 @@ class Strategy:
 STRATEGIES: dict[str, Strategy] = {
     "two_phase": Strategy("the head on the frozen backbone, then the top of the backbone too", two_phase.phases),
     "feature_extraction": Strategy("the head on the frozen backbone only", feature_extraction.phases),
+    "one_phase": Strategy("all layers that are trainable, from the start", one_phase.phases),
 }

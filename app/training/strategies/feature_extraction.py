@@ -41,6 +41,6 @@ def phases(plan: Plan, spec: BackboneSpec) -> list[Phase]:
             trainable=freeze,
             optimizer=cosine_adamw(plan.head_learning_rate, epochs=plan.head_epochs),
             objective=partial(LabelObjective, label_smoothing=plan.label_smoothing),
-            solver=solvers.linear_head if HEADS[plan.head].is_linear else None,
+            solver=solvers.linear_head if plan.head in HEADS and HEADS[plan.head].is_linear else None,
         )
     ]

@@ -42,7 +42,7 @@ def phases(plan: Plan, spec: BackboneSpec) -> list[Phase]:
         >>> [phase.cycles for phase in phases(plan, BACKBONES["efficientnet_lite0"])]
         [1, 1, 2]
     """
-    fine_tune = _phase(
+    fine_tune = fine_tuning(
         "fine_tune",
         plan,
         _unfreezing(plan, spec, plan.unfrozen),
@@ -52,7 +52,7 @@ def phases(plan: Plan, spec: BackboneSpec) -> list[Phase]:
     head_first = [*feature_extraction.phases(plan, spec), fine_tune]
     if not plan.deeper_blocks:
         return head_first
-    deeper = _phase(
+    deeper = fine_tuning(
         "deeper",
         plan,
         _unfreezing(plan, spec, plan.unfreeze_from or plan.deeper_blocks),
@@ -62,9 +62,28 @@ def phases(plan: Plan, spec: BackboneSpec) -> list[Phase]:
     return [*head_first, replace(deeper, goes_on=True)]
 
 
-def _phase(
+def fine_tuning(
     name: str, plan: Plan, trainable: Callable[[keras.Model], None], *, learning_rate: float, cycles: int
 ) -> Phase:
+    """Return a phase with the options of fine-tuning, whose learning rate warms up for an epoch.
+
+    Args:
+        name: name of the phase.
+        plan: holds the options.
+        trainable: freezes and unfreezes the layers of a model.
+        learning_rate: the peak.
+        cycles: largest number of cycles.
+
+    Examples:
+        >>> from app.config import load_config
+        >>> from app.config.hyperrule import resolve
+        >>> plan = resolve(load_config({"source": "images"}), train_size=100, blocks=16, image_size=224)
+        >>> phase = fine_tuning("all", plan, lambda model: None, learning_rate=1e-3, cycles=2)
+        >>> phase.epochs == plan.fine_tune_epochs
+        True
+        >>> phase.solver is None
+        True
+    """
     return Phase(
         name=name,
         epochs=plan.fine_tune_epochs,
