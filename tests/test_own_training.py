@@ -78,7 +78,7 @@ def figures(run: app.Run) -> list[dict[str, Any]]:
             "callbacks must be a list of keras.callbacks.Callback, not <built-in function print>",
         ),
     ],
-    ids=str,
+    ids=lambda one: one if isinstance(one, str) else "-".join(one),
 )
 def test_what_is_wrong_or_at_odds_is_one_sentence(
     given: dict[str, Any], options: dict[str, Any], sentence: str
