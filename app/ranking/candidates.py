@@ -122,6 +122,22 @@ def rank_candidates(
     Raises:
         UsageError: there are too few images to rank on, or there is no room for the features.
         DataError: an image can no longer be read.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from app.interface.events import listening
+        >>> from app.interface.sources import open_readable
+        >>> small, cache = Candidate("mobilenet_v3_small", "none"), ActivationCache(Path("cache"), 10**9)
+        >>> options = {"image_size": 32, "resize": "stretch", "engine": "tensorflow", "seed": 0}
+        >>> with listening([].append, alone=True):  # prints nothing
+        ...     examples, _ = open_readable("images", skip_unreadable=False)
+        ...     ranked, missing = rank_candidates(examples, [small], cache, **options)
+        >>> [str(one.candidate) for one in ranked], missing
+        (['mobilenet_v3_small=none'], [])
+        >>> with listening([].append, alone=True):
+        ...     rank_candidates(examples.subset([0, 8, 16]), [small], cache, **options)
+        Traceback (most recent call last):
+        app.interface.errors.UsageError: 3 images are too few to rank on: give more per class, or a larger --sample
     """
     ranked: list[Ranked] = []
     missing: list[Missing] = []

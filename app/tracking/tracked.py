@@ -38,7 +38,8 @@ def tracked(run: RunFolder) -> Iterator[None]:
         >>> sorted(path.name for path in (run.path / "tensorboard").iterdir() if path.is_dir())
         ['train', 'validation']
         >>> with tracked(RunFolder.open("runs/fruit")):  # no tracker is named
-        ...     pass
+        ...     (RunFolder.open("runs/fruit").path / "tensorboard").exists()
+        False
     """
     config = load_config(run.options)
     senders = [_Sender(name, run, config, project) for name, project in config.trackers.items()]

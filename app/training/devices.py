@@ -23,6 +23,8 @@ def has_gpu() -> bool:
     Examples:
         >>> has_gpu() == bool(tf.config.list_physical_devices("GPU"))
         True
+        >>> has_gpu() == bool(tf.config.list_logical_devices("GPU"))
+        True
     """
     return bool(tf.config.list_physical_devices("GPU"))
 
@@ -89,6 +91,9 @@ def device_count() -> int:
 
     Examples:
         >>> device_count()
+        1
+        >>> with shared_by(["CPU:0"]):
+        ...     device_count()
         1
     """
     return int(tf.distribute.get_strategy().num_replicas_in_sync)
