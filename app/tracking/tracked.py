@@ -31,10 +31,12 @@ def tracked(run: RunFolder) -> Iterator[None]:
             again.
 
     Examples:
+        >>> from app.interface.errors import Interrupted
         >>> from app.interface.events import emitter
         >>> run = RunFolder.create({"source": "images", "tensorboard": True}, output="runs/tracked")
-        >>> with tracked(run):
+        >>> with contextlib.suppress(Interrupted), tracked(run):
         ...     emitter()(EpochEnded(1, {"phase": "head", "epoch": 1, "loss": 0.5, "val_loss": 0.6}))
+        ...     raise Interrupted("after an epoch")
         >>> sorted(path.name for path in (run.path / "tensorboard").iterdir() if path.is_dir())
         ['train', 'validation']
         >>> with tracked(RunFolder.open("runs/fruit")):  # no tracker is named
