@@ -39,7 +39,7 @@ def test_classes_of_mirror_images_are_cleaned_and_trained_with_no_flip(tmp_path:
 def test_training_says_at_its_start_that_mirror_images_have_other_labels(
     tmp_path: Path, tiny_backbone: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def stop(*arguments: object) -> None:
+    def stop(*_: object, **__: object) -> None:
         raise DataError("far enough")
 
     monkeypatch.setattr("app.job.fit.fit", stop)

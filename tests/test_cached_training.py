@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -344,8 +345,8 @@ def test_a_phase_goes_on_whether_or_not_the_cache_has_room_now(
 ) -> None:
     finish = fitting._EpochEnd.finish
 
-    def stop_after(end: fitting._EpochEnd, epoch: int, *rest: object) -> None:
-        finish(end, epoch, *rest)  # type: ignore[arg-type]
+    def stop_after(end: fitting._EpochEnd, epoch: int, *rest: Any, **options: Any) -> None:
+        finish(end, epoch, *rest, **options)
         if (end.phase.name, epoch) == ("fine_tune", 2):
             raise KeyboardInterrupt
 

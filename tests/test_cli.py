@@ -159,7 +159,7 @@ def test_ten_options_of_train_come_before_the_rare() -> None:
     top, groups = layout(TrainConfig)
     assert top == [*TrainConfig.common, "source"] and len(TrainConfig.common) == 10
     assert list(groups)[:5] == ["source", "image", "split", "model", "augmentation"]
-    assert list(groups)[-3:] == ["metadata", "cache", "run folder"]
+    assert list(groups)[-4:] == ["metadata", "cache", "run folder", "tracking"]
 
 
 @pytest.mark.parametrize("verb", VERBS)

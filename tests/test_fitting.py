@@ -140,7 +140,7 @@ def test_a_damaged_checkpoint_is_named_in_a_sentence(spoilt: str, run: Run, data
         fit(tiny_model(), [phase()], data, run)
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("name", [name for name in STRATEGIES if name != "one_phase"])  # which knows no backbone
 def test_every_strategy_starts_with_the_head_on_the_frozen_backbone(name: str) -> None:
     spec = find_backbone("efficientnet_lite0")
     phases = STRATEGIES[name].phases(plan_of(size=100, strategy=name), spec)

@@ -137,7 +137,7 @@ def test_config_holds_every_option_as_resolved(finished_run: app.Run, fruit: Pat
     assert unresolved == {
         *("unfreeze_from", "cache_folder", "folds", "fold", "shots"),
         *("label_separator", "label_pattern", "image_folder", "image_suffix", "uncertain", "validation", "test"),
-        *("background", "levels"),
+        *("background", "levels", "mixed_precision", "mlflow", "wandb"),
         *("positive", "target_precision", "target_recall"),
     }
     assert config["task"] == "single_label"

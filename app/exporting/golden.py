@@ -36,6 +36,7 @@ def write_golden(folder: Path, images: EvaluationSet, verifications: Mapping[str
         verifications: predictions of each file in the export folder, by file name.
 
     Examples:
+        >>> import numpy as np
         >>> from data.image.transform import ImageTransform
         >>> from data.loading import Loader
         >>> from data.sources import open_source

@@ -7,25 +7,17 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from app.exporting.description import ModelDescription
-from models.lazy import LazyModule, without
+from models.lazy import LazyModule
 
 if TYPE_CHECKING:
     from data.image import decoding, resizing
 else:
     decoding, resizing = LazyModule("data.image.decoding"), LazyModule("data.image.resizing")
-
-_FOR_DRAWINGS_AND_SOUND = (
-    "matplotlib",
-    "matplotlib.pyplot",
-    "cv2",
-    "sounddevice",
-)  # MediaPipe imports them in any case
 
 
 class MediaPipeRuntime:
@@ -44,11 +36,10 @@ class MediaPipeRuntime:
 
         # MediaPipe would load TensorFlow, which takes seconds, only for its documentation.
         sys.modules.setdefault("tensorflow", None)  # type: ignore[arg-type]
-        # MediaPipe 1.2 crashes (SIGSEGV) on the labels of some files unless SciPy is loaded first.
+        # MediaPipe 1.2 crashes (SIGSEGV) on the labels of some files unless SciPy is loaded first. It also does if it is spared
+        # the packages for drawings and sound.
         import scipy.linalg  # noqa: F401
-
-        with without({name: ModuleType(name) for name in _FOR_DRAWINGS_AND_SOUND}):
-            from mediapipe.tasks.python import BaseOptions, vision
+        from mediapipe.tasks.python import BaseOptions, vision
 
         (answer,) = Interpreter(model_path=str(path)).get_output_details()
         self.classes = int(answer["shape"][-1])

@@ -136,14 +136,14 @@ class Given:
             >>> from app.config import load_config
             >>> from app.interface.events import listening
             >>> from data.sources import open_source
-            >>> layers = [keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(3, activation="softmax")]
+            >>> layers = [keras.Input((8, 8, 3)), keras.layers.Flatten(name="flat"), keras.layers.Dense(3, "softmax")]
             >>> given = Given.of({}, model=keras.Sequential(layers, name="mine"))
             >>> with listening([].append, alone=True):  # prints nothing
             ...     config, given = given.resolved(load_config({"source": "images"}), open_source("images"))
             >>> config.backbone, config.image_size, config.strategy
             ('own:mine', 8, 'one_phase')
             >>> [layer.name for layer in given.model.layers]
-            ['pixels', 'flatten', 'logits']
+            ['pixels', 'flat', 'logits']
         """
         if self.objects is not None and self.objects.loss is not None:
             config = replace(config, label_smoothing=0.0)

@@ -23,6 +23,7 @@ from app.runs.locking import FolderLock, Held
 from app.interface.program import command
 from data.files import write_json, write_text
 from data.labels import SINGLE_LABEL
+from models.backbones import OWN_PREFIX
 
 
 def weights_sha256(weights: Sequence[np.ndarray]) -> str:
@@ -137,8 +138,9 @@ class RunFolder:
             return "missing"
         if self.is_finished:
             return "finished"
-        is_trained = (self.path / "history.jsonl").exists()
-        return "exported" if self.model.is_file() and not is_trained else "unfinished"
+        has_history = (self.path / "history.jsonl").exists()
+        from_elsewhere = str(self.options.get("backbone")).startswith(OWN_PREFIX)
+        return "exported" if self.model.is_file() and from_elsewhere and not has_history else "unfinished"
 
     @property
     def options(self) -> dict[str, Any]:
