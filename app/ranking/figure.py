@@ -55,7 +55,12 @@ def ranking_figure(ranked: Sequence[Ranked], title: str) -> Figure:
     for one in (one for one in ranked if one.footprint):
         axes.plot(_time(one), one.score, "o", color=BLUE if one in front else ORANGE)
         axes.annotate(
-            str(one.candidate), (_time(one), one.score), xytext=(6, 4), textcoords="offset points", fontsize=8
+            str(one.candidate),
+            (_time(one), one.score),
+            xytext=(6, 4),
+            textcoords="offset points",
+            fontsize=8,
+            rotation=20,
         )
     axes.set(xlabel="ms per image as an int8 file, one thread, on this machine", ylabel=f"{title} of a linear head")
     axes.margins(x=0.2, y=0.15)
