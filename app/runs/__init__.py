@@ -1,0 +1,1 @@
+"""A run on disk: its folder, what is in it, and how it shows itself."""
