@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from types import ModuleType
@@ -31,24 +31,22 @@ class LazyModule(ModuleType):
 
 
 @contextmanager
-def without(modules: Mapping[str, ModuleType | None]) -> Iterator[None]:
-    """Spare imports within this context modules that are slow and not needed; those that are loaded already stay.
+def without(names: Iterable[str]) -> Iterator[None]:
+    """Let modules that are slow and not needed seem not to be installed within this context; those that are loaded stay.
 
     Args:
-        modules: by name, what is imported in place of each: an empty module, or None for a `ModuleNotFoundError`.
+        names: names of the modules.
 
     Examples:
-        >>> with without({"turtle": ModuleType("turtle")}):
-        ...     import turtle
-        >>> "turtle" in sys.modules
-        False
-        >>> with without({"turtle": None}):
+        >>> with without(["turtle"]):
         ...     import turtle
         Traceback (most recent call last):
         ModuleNotFoundError: import of turtle halted; None in sys.modules
+        >>> "turtle" in sys.modules
+        False
     """
-    spared = {name: module for name, module in modules.items() if name not in sys.modules}
-    sys.modules.update(spared)  # type: ignore[arg-type]
+    spared = [name for name in names if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(spared))  # type: ignore[arg-type]
     try:
         yield
     finally:

@@ -135,7 +135,7 @@ kept[["accuracy", "accuracy_ci95", "phase"]]
 # %%
 import data
 import numpy as np
-from scipy.stats import binomtest
+from app.tasks.pairing import mcnemar
 
 images = data.load(SOURCE, image_size=OPTIONS["image_size"], labels="integer").validation
 labels = np.concatenate([batch for _, batch in images])
@@ -144,10 +144,10 @@ right = {
     for name in ("head only", "1 block", "4 blocks")
 }
 for one, other in [("head only", "1 block"), ("head only", "4 blocks"), ("1 block", "4 blocks")]:
-    first, second = (right[one] & ~right[other]).sum(), (right[other] & ~right[one]).sum()
-    p = binomtest(first, first + second).pvalue
-    verdict = "more than chance" if p < 0.05 / 3 else "within chance"
-    print(f"{one}: {first}, {other}: {second}, p = {p:.4f}, {verdict}")
+    found = mcnemar(right[one], right[other])
+    first, second = found.only_right
+    verdict = "more than chance" if found.p_value < 0.05 / 3 else "within chance"
+    print(f"{one}: {first}, {other}: {second}, p = {found.p_value:.4f}, {verdict}")
 
 # %% [markdown]
 # **The test, once,** for the run with the best validation accuracy.

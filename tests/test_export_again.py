@@ -358,7 +358,7 @@ def test_a_run_that_keeps_its_images_needs_no_source(kept_copy: app.Run, cli: Cl
     assert ended.code == 0, ended.err
     assert f"The images are those that the run keeps in {kept_copy.images}." in " ".join(ended.out.split())
     after = kept_copy.parity["formats"]["tflite_float32"]
-    measured = {"seconds": 0, "bytes": 0, "speed": 0}  # anew; the file tells the run's name
+    measured = {"seconds": 0, "bytes": 0, "speed": 0}  # each time; the file tells the run's name
     assert {**after, **measured} == {**before, **measured}
     assert app.evaluate(str(kept_copy.path))["accuracy"] == kept_copy.metrics["test"]["accuracy"]
 

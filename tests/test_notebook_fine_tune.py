@@ -72,7 +72,7 @@ def test_the_table_shows_what_each_run_keeps_with_intervals(executed: Executed, 
 
 
 def test_a_difference_within_chance_is_called_that(executed: Executed, runs: dict[str, app.Run]) -> None:
-    found = re.findall(r"(.+): (\d+), (.+): (\d+), p = ([\d.]+), (.+)", printed(executed.cell("binomtest")))
+    found = re.findall(r"(.+): (\d+), (.+): (\d+), p = ([\d.]+), (.+)", printed(executed.cell("mcnemar(")))
     assert [(one, other) for one, _, other, *_ in found] == [NAMES[:2], NAMES[:3:2], NAMES[1:3]]
     for one, first, other, second, p, verdict in found:
         assert (int(second) - int(first)) / 269 == pytest.approx(accuracy(runs[other]) - accuracy(runs[one]))
@@ -82,7 +82,7 @@ def test_a_difference_within_chance_is_called_that(executed: Executed, runs: dic
 
 def test_the_test_figures_are_read_once_at_the_end(executed: Executed, runs: dict[str, app.Run]) -> None:
     *before, last = (cell for cell in executed.notebook.cells if cell.cell_type == "code")
-    assert not re.search("test", "".join(cell.source for cell in before[1:]).replace("binomtest", ""))
+    assert not re.search("test", "".join(cell.source for cell in before[1:]))
     shown = [
         output.get("text", output.get("data", {}).get("text/html", "")) for cell in before for output in cell.outputs
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -181,6 +182,12 @@ def test_the_budget_decides_what_is_recommended(
     assert main(words) == 0
     said = capsys.readouterr().out
     assert "No backbone keeps to the budget" in said and "Train with" not in said
+
+
+def test_what_is_left_out_is_said_whatever_keeps_to_the_budget(ranking: app.Ranking) -> None:
+    over = replace(ranking, within=(False,) * len(ranking.ranked))
+    assert over.best is None
+    assert over.sentences()[1:] == [f"Left out: {one.candidate}: {one.reason}" for one in ranking.missing]
 
 
 def test_the_sample_is_stratified(images: Path, tiny_backbone: str) -> None:

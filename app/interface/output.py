@@ -25,3 +25,22 @@ def output_path(text: str) -> Path:
         reason = "it is a folder" if output.is_dir() else f"there is no folder {output.parent}"
         raise UsageError(f"cannot write {output}: {reason}; choose another --output")
     return output
+
+
+def output_folder(text: str) -> Path:
+    """Return the path of a folder that results are written to, which may not exist yet.
+
+    Raises:
+        UsageError: the path is a file.
+
+    Examples:
+        >>> output_folder("a_new_folder").name
+        'a_new_folder'
+        >>> output_folder("apple.png")
+        Traceback (most recent call last):
+        app.interface.errors.UsageError: --output apple.png is a file; name a folder
+    """
+    output = Path(text).expanduser()
+    if output.is_file():
+        raise UsageError(f"--output {text} is a file; name a folder")
+    return output

@@ -52,7 +52,7 @@ def import_keras() -> None:
     collects = gc.isenabled()
     gc.disable()
     try:
-        with without(dict.fromkeys(_SPARED if owns_process() else ())):
+        with without(_SPARED if owns_process() else ()):
             import keras  # noqa: F401
     finally:
         gc.freeze()

@@ -18,7 +18,7 @@ from app.ranking.latency import Footprint, footprint
 from app.ranking.scores import SCORES, Transfer
 from app.tasks import TASKS
 from data.cache.activations import ActivationCache, CacheFull
-from data.cache.shards import MissingRows
+from data.cache.shards import MissingRows, Rows
 from data.examples import Examples
 from data.image.transform import ImageTransform
 from data.loading import Loader, load_ahead
@@ -165,7 +165,6 @@ def rank_candidates(
             raise UsageError(
                 f"{len(examples)} images are too few to rank on: give more per class, or a larger --sample"
             )
-        every = features.take(np.arange(len(examples))).astype(np.float64)
         if candidate.backbone not in footprints:
             footprints[candidate.backbone] = _footprint(examples, candidate, image_size, resize)
         ranked.append(
@@ -173,7 +172,7 @@ def rank_candidates(
                 candidate,
                 float(_compare(found, found, examples)[TASKS[examples.task].score]),
                 found,
-                _scores(examples, candidate, every),
+                _scores(examples, candidate, features),
                 footprints[candidate.backbone],
             )
         )
@@ -195,10 +194,11 @@ def _compare(found: OutOfFold, expected: OutOfFold, examples: Examples) -> dict[
     )
 
 
-def _scores(examples: Examples, candidate: Candidate, features: np.ndarray) -> dict[str, float | None]:
+def _scores(examples: Examples, candidate: Candidate, rows: Rows) -> dict[str, float | None]:
     """Return the scores of transferability, which are about one class per image."""
     if not examples.labels.exclusive:
         return dict.fromkeys(SCORES)
+    features = rows.take(np.arange(len(examples))).astype(np.float64)
     source = _source_probabilities(candidate, features)
     transfer = Transfer(features, examples.labels.array, source)
     return {name: score.compute(transfer) for name, score in SCORES.items()}
@@ -226,9 +226,9 @@ def _footprint(examples: Examples, candidate: Candidate, image_size: int | None,
             weights=candidate.weights,
         )
         loader = Loader(examples, ImageTransform(model.input_shape[1], resize))
-        some = evenly_chosen(len(examples), CALIBRATION_IMAGES)
+        pixels = np.stack(list(load_ahead(loader, evenly_chosen(len(examples), CALIBRATION_IMAGES))))
         try:
-            return footprint(model, np.stack(list(load_ahead(loader, some))))
+            return footprint(model, pixels)
         except Exception as error:  # the converter and the quantiser raise nearly anything for an operation they lack
             reason = str(error).strip().partition("\n")[0]
             print_text(f"{candidate.backbone} cannot be quantised to int8, so it is not timed: {reason}.")

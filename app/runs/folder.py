@@ -138,9 +138,9 @@ class RunFolder:
             return "missing"
         if self.is_finished:
             return "finished"
-        has_history = (self.path / "history.jsonl").exists()
-        from_elsewhere = str(self.options.get("backbone")).startswith(OWN_PREFIX)
-        return "exported" if self.model.is_file() and from_elsewhere and not has_history else "unfinished"
+        if not self.model.is_file() or (self.path / "history.jsonl").exists():
+            return "unfinished"
+        return "exported" if str(self.options.get("backbone")).startswith(OWN_PREFIX) else "unfinished"
 
     @property
     def options(self) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from app.config.signatures import with_options
 from app.interface.console import aside, console, redirect_output
 from app.interface.errors import UsageError
 from app.interface.events import print_path, print_table, print_text
+from app.interface.output import output_folder
 from app.interface.sources import CheckedSource, read_source
 from app.interface.stages import status
 from app.interface.tensorflow_loading import load_tensorflow
@@ -135,7 +136,7 @@ def audit(source: str | Path, **options: Any) -> Audit:
     with aside(config.json):  # standard output holds only the JSON
         audit = _look(config)
         if config.output is not None:
-            _write_report(audit, Path(config.output).expanduser())
+            _write_report(audit, output_folder(config.output))
         if not (config.json or console.in_notebook):  # a notebook displays the result
             _say(audit)
     if config.json:
@@ -147,8 +148,8 @@ def audit(source: str | Path, **options: Any) -> Audit:
 
 
 def _check_outputs(config: AuditConfig) -> None:
-    if config.output is not None and Path(config.output).expanduser().is_file():
-        raise UsageError(f"--output {config.output} is a file; name a folder")
+    if config.output is not None:
+        output_folder(config.output)
     if config.fix is None:
         return
     fix = Path(config.fix).expanduser()

@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from app.config import make_config
+from app.config import TrainConfig, make_config
 from app.config.ranking import MOBILE_BACKBONES, RankConfig
 from app.config.signatures import with_options
 from app.evaluation.plots import save_figure
 from app.interface.console import aside, console, redirect_output
 from app.interface.errors import UsageError
 from app.interface.events import print_path, print_table, print_text
+from app.interface.output import output_folder
 from app.interface.program import command
 from app.interface.sources import open_readable
 from app.interface.tensorflow_loading import load_tensorflow
+from app.job.splits import choose_splits
 from app.ranking.figure import front_of, ranking_figure
 from app.ranking.scores import SCORES
 from app.runs.display import render
@@ -28,7 +30,6 @@ from app.tasks import TASKS
 from data.cache.cache import Cache
 from data.examples import Examples
 from data.files import write_json
-from data.opening import choose_splits
 from data.splits import evenly_chosen
 from models.lazy import LazyModule
 
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
     from app.ranking.candidates import Missing, Ranked
 else:
     candidates = LazyModule("app.ranking.candidates")
-
-_SPLIT = 0.15  # the parts of `train` for validation and test
 
 
 @dataclass(frozen=True, repr=False)
@@ -94,6 +93,9 @@ class Ranking:
 
     def sentences(self) -> list[str]:
         """Return what follows from the figures, a sentence each."""
+        return [*self._recommendation(), *(f"Left out: {one.candidate}: {one.reason}" for one in self.missing)]
+
+    def _recommendation(self) -> list[str]:
         best, same = self.best, self.as_good
         if best is None:
             return ["No backbone keeps to the budget; raise --max-latency or --max-size, or name smaller --backbones."]
@@ -102,7 +104,7 @@ class Ranking:
             others = ", ".join(str(one.candidate) for one in same)
             said.append(f"No difference beyond chance on {len(self.examples):,} images: {others}.")
             said += self._faster(best, same[0])
-        return said + [f"Left out: {one.candidate}: {one.reason}" for one in self.missing]
+        return said
 
     def _faster(self, best: Ranked, other: Ranked) -> list[str]:
         if not (best.footprint and other.footprint and other.footprint.median_ms < best.footprint.median_ms):
@@ -171,12 +173,11 @@ def rank(source: str | Path, **options: Any) -> Ranking:
         models.errors.ModelError: unknown backbone 'mobilnet_v2'; ... Did you mean mobilenet_v2 or ...
     """
     config = make_config(RankConfig, source=source, **options)
-    if config.output is not None and Path(config.output).expanduser().is_file():
-        raise UsageError(f"--output {config.output} is a file; name a folder")
+    output = None if config.output is None else output_folder(config.output)
     with aside(config.json):  # standard output holds only the JSON
         ranking = _rank(config)
-        if config.output is not None:
-            _write(ranking, Path(config.output).expanduser())
+        if output is not None:
+            _write(ranking, output)
         if not (config.json or console.in_notebook):  # a notebook displays the result
             _say(ranking, config)
     if config.json:
@@ -214,7 +215,7 @@ def _rank(config: RankConfig) -> Ranking:
 
 def _sample(examples: Examples, config: RankConfig) -> Examples:
     """Return at most `--sample` images, stratified, without those that `train` tests on."""
-    examples, splits = choose_splits(examples, validation_fraction=_SPLIT, test_fraction=_SPLIT, seed=config.seed)
+    examples, splits = choose_splits(examples, TrainConfig(seed=config.seed))
     kept = examples.subset(np.flatnonzero(splits != "test"))
     by_label = kept.labels.order()
     return kept.subset(np.sort(by_label[evenly_chosen(len(kept), config.sample)]))
